@@ -1,0 +1,78 @@
+// The scalar functions of ESE's normative arithmetic. Numbers in brackets are the equations of
+// docs/arithmetic.md. Every back end returns the same bits as these.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "model/fixed_point.h"
+
+namespace ese {
+
+// Fraction bits that are dropped from an aligned row sum to make a pre-activation (8).
+inline constexpr int kPreActivationShift =
+    Accumulator::kFractionBits - PreActivation::kFractionBits;
+// A peephole product p * c (Q8.22) is rounded by this much to join the row sum (7).
+inline constexpr int kPeepholeShift =
+    Peephole::kFractionBits + Cell::kFractionBits - Accumulator::kFractionBits;
+// Row sums are shifted left by at most this many bits to align them (7).
+inline constexpr int kMaxRowShift = 16;
+inline constexpr int kMinWeight = -64;  // 7 bits, so that 16-bit pair sums cannot saturate on AVX2
+inline constexpr int kMaxWeight = 63;
+
+// The 32 segments of the piecewise cubic for tanh on [0, 8): T(u) = ((c3 t + c2) t + c1) t + c0,
+// t = the low 10 bits of u as a Q0.15 fraction of the segment. Coefficients are Q0.15.
+struct TanhSegments {
+  std::array<int16_t, 32> c0, c1, c2, c3;
+};
+extern const TanhSegments kTanhSegments;
+
+// Product of Q0.15 with any 16-bit format, rounded half up; one vpmulhrsw (3).
+// REQUIRES: not both operands are -32768.
+constexpr int16_t MultiplyQ15(int16_t a, int16_t b) {
+  return static_cast<int16_t>((int32_t{a} * int32_t{b} + (1 << 14)) >> 15);
+}
+
+// |tanh| of a non-negative Q3.12 argument, in [0, 32767] (4).
+int16_t TanhMagnitude(int16_t magnitude);
+
+Gate Tanh(TanhInput u);         // (5) odd-symmetric; at most 1.75 LSB of Q0.15 from tanh
+Gate Sigmoid(PreActivation z);  // (6) sigmoid(z) + sigmoid(-z) = 1; at most 2 LSB off
+
+// Inputs of Tanh from the formats it is applied to, saturated.
+inline TanhInput ToTanhInput(PreActivation z) { return {Saturate<int16_t>(2 * int32_t{z.raw})}; }
+inline TanhInput ToTanhInput(Cell c) { return {Saturate<int16_t>(4 * int32_t{c.raw})}; }
+
+// A pre-activation from an aligned row sum (8).
+inline PreActivation ToPreActivation(Accumulator sum) {
+  return {Saturate<int16_t>(RoundShift(sum.raw, kPreActivationShift))};
+}
+
+// What a peephole adds to an aligned row sum, Q12.19 (7).
+inline int32_t PeepholeTerm(Peephole p, Cell c) {
+  return static_cast<int32_t>(RoundShift(int32_t{p.raw} * int32_t{c.raw}, kPeepholeShift));
+}
+
+// c' = f c + i g (10).
+inline Cell UpdateCell(Gate f, Cell c, Gate i, Gate g) {
+  const int16_t kept = MultiplyQ15(f.raw, c.raw);
+  const int16_t added = MultiplyQ15(MultiplyQ15(i.raw, g.raw), 1 << Cell::kFractionBits);
+  return {Saturate<int16_t>(int32_t{kept} + int32_t{added})};
+}
+
+// m = o tanh(c), rounded to 8 bits (12).
+inline Hidden ToHidden(Gate o, Gate tanh_c) {
+  return {
+      Saturate<int8_t>(MultiplyQ15(MultiplyQ15(o.raw, tanh_c.raw), 1 << Hidden::kFractionBits))};
+}
+
+// A projected output with `fraction_bits` fraction bits from an aligned row sum (13).
+inline int8_t ToProjected(Accumulator sum, int fraction_bits) {
+  return Saturate<int8_t>(RoundShift(sum.raw, Accumulator::kFractionBits - fraction_bits));
+}
+
+// A normalised input feature as 8 bits with `fraction_bits` fraction bits (15).
+// REQUIRES: value is finite.
+int8_t QuantizeInput(float value, int fraction_bits);
+
+}  // namespace ese

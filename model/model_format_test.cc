@@ -1,0 +1,230 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <limits>
+
+#include "base/crc32c.h"
+#include "model/arithmetic.h"
+#include "model/manifest.pb.h"
+#include "model/model.h"
+#include "model/model_sections.h"
+#include "model/testing.h"
+
+namespace ese {
+namespace {
+
+using ::testing::ElementsAreArray;
+using ::testing::HasSubstr;
+
+ModelDraft SmallDraft() {
+  ModelDraft draft =
+      RandomModelDraft({.inputs = 6,
+                        .layers = {{.cells = 5, .projection = 3, .peepholes = true},
+                                   {.cells = 4, .g_activation = GActivation::kSigmoid}},
+                        .units = 4,
+                        .density = 0.5});
+  draft.features = {.sample_rate_hz = 16000, .num_mel_bins = 3, .stack = 2};
+  draft.facts = {{"data", "none"}, {"per", "1.0"}};
+  return draft;
+}
+
+std::string SmallFile() { return *SerializeModel(SmallDraft()); }
+
+absl::Status LoadError(std::string bytes) { return Model::FromBytes(std::move(bytes)).status(); }
+
+// The error of a draft that is wrong in one place.
+template <typename Change>
+absl::Status DraftError(Change change) {
+  ModelDraft draft = SmallDraft();
+  change(draft);
+  return SerializeModel(draft).status();
+}
+
+TEST(EntryTest, PacksWeightAndGapAtTheirLimits) {
+  for (const int gap : {0, 1, 255, 511}) {
+    for (const int weight : {-64, -1, 0, 1, 63}) {
+      const uint16_t entry = MakeEntry(gap, weight);
+      EXPECT_EQ(EntryGap(entry), gap);
+      EXPECT_EQ(EntryWeight(entry), weight);
+    }
+  }
+}
+
+TEST(ModelFormatTest, RoundTripKeepsEverything) {
+  const ModelDraft draft = SmallDraft();
+  const auto loaded = Model::FromBytes(*SerializeModel(draft));
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const Model& model = **loaded;
+  EXPECT_EQ(model.name, draft.name);
+  EXPECT_EQ(model.units, draft.units);
+  EXPECT_EQ(model.blank, 0);
+  EXPECT_EQ(model.facts, draft.facts);
+  EXPECT_EQ(model.features.sample_rate_hz, 16000);
+  EXPECT_EQ(model.features.stack, 2);
+  EXPECT_FLOAT_EQ(model.frame_ms(), 20);
+  EXPECT_THAT(model.input_mean, ElementsAreArray(draft.input_mean));
+  EXPECT_THAT(model.input_inv_stddev, ElementsAreArray(draft.input_inv_stddev));
+  ASSERT_EQ(model.layers.size(), 2u);
+  EXPECT_EQ(model.total_cells(), 9);
+  EXPECT_EQ(model.total_outputs(), 7);
+  for (size_t l = 0; l < 2; ++l) {
+    const Layer& layer = model.layers[l];
+    EXPECT_THAT(layer.gates.entries, ElementsAreArray(draft.layers[l].gates.entries));
+    EXPECT_THAT(layer.gates.shift, ElementsAreArray(draft.layers[l].gates.shift));
+    EXPECT_THAT(layer.gates.bias, ElementsAreArray(draft.layers[l].gates.bias));
+    EXPECT_THAT(layer.peepholes, ElementsAreArray(draft.layers[l].peepholes));
+    EXPECT_THAT(layer.projection.entries, ElementsAreArray(draft.layers[l].projection.entries));
+    EXPECT_EQ(layer.g_activation, draft.layers[l].g_activation);
+  }
+  EXPECT_THAT(model.output.entries, ElementsAreArray(draft.output.entries));
+}
+
+TEST(ModelFormatTest, EqualDraftsMakeEqualFilesAndFingerprints) {
+  EXPECT_EQ(SmallFile(), SmallFile());
+  ModelDraft other = SmallDraft();
+  other.output.bias[0] ^= 1;
+  EXPECT_EQ((*Model::FromBytes(SmallFile()))->fingerprint().size(), 32u);
+  EXPECT_NE((*Model::FromBytes(SmallFile()))->fingerprint(),
+            (*Model::FromBytes(*SerializeModel(other)))->fingerprint());
+}
+
+TEST(ModelFormatTest, EveryFlippedBitIsRefused) {
+  const std::string good = SmallFile();
+  for (size_t i = 0; i < good.size(); ++i) {
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string bad = good;
+      bad[i] = static_cast<char>(bad[i] ^ (1 << bit));
+      const absl::Status status = LoadError(std::move(bad));
+      ASSERT_FALSE(status.ok()) << "byte " << i << " bit " << bit;
+    }
+  }
+}
+
+TEST(ModelFormatTest, EveryTruncationAndExtensionIsRefused) {
+  const std::string good = SmallFile();
+  for (size_t size = 0; size < good.size(); ++size) {
+    ASSERT_FALSE(LoadError(good.substr(0, size)).ok()) << size;
+  }
+  EXPECT_THAT(LoadError(good + 'x').message(), HasSubstr("its header says"));
+}
+
+TEST(ModelFormatTest, MessagesSayWhereAndWhatToDo) {
+  EXPECT_THAT(LoadError("RIFF....WAVEfmt ").message(), HasSubstr("make one with ese-compile"));
+  std::string bad = SmallFile();
+  bad[bad.size() - 1] ^= 1;
+  const absl::Status status = LoadError(bad);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(status.message(), HasSubstr("section output/bias at offset "));
+  EXPECT_THAT(status.message(), HasSubstr("compile it again"));
+}
+
+TEST(ModelFormatTest, AnotherVersionIsNamed) {
+  std::string bytes = SmallFile();
+  ModelHeader header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  header.version = 2;
+  header.header_crc32c = Crc32c(&header, offsetof(ModelHeader, header_crc32c));
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  EXPECT_THAT(LoadError(bytes).message(), HasSubstr("version 2; this program reads version 1"));
+}
+
+// Well-formed files with wrong content: the checksums are right, the checks must catch them.
+TEST(ModelFormatTest, ColumnBeyondTheMatrixIsRefused) {
+  const absl::Status status =
+      DraftError([](ModelDraft& d) { d.layers[0].gates.entries[0] = MakeEntry(511, 1); });
+  EXPECT_THAT(status.message(), HasSubstr("section layer0/gates/entries, row 0: reaches column"));
+}
+
+TEST(ModelFormatTest, LastColumnIsReachable) {
+  ModelDraft draft = SmallDraft();
+  MatrixDraft& output = draft.output;
+  output.entries_per_row = 1;
+  output.entries.assign(output.rows, MakeEntry(output.columns - 1, 5));
+  EXPECT_TRUE(SerializeModel(draft).ok());
+  output.entries[2] = MakeEntry(output.columns, 5);
+  EXPECT_THAT(SerializeModel(draft).status().message(), HasSubstr("output/entries, row 2"));
+}
+
+TEST(ModelFormatTest, RowSumsThatCouldOverflowAreRefused) {
+  EXPECT_THAT(DraftError([](ModelDraft& d) {
+                d.layers[1].gates.bias[3] = std::numeric_limits<int32_t>::max();
+              }).message(),
+              HasSubstr("layer1/gates/entries, row 3: its sums can reach"));
+  EXPECT_THAT(DraftError([](ModelDraft& d) {
+                d.layers[0].gates.bias[0] = std::numeric_limits<int32_t>::min();
+              }).message(),
+              HasSubstr("leave 32 bits"));
+}
+
+TEST(ModelFormatTest, OverflowBoundIsExact) {
+  ModelDraft draft = SmallDraft();
+  MatrixDraft& output = draft.output;
+  output.entries_per_row = 1;
+  output.entries.assign(output.rows, MakeEntry(0, kMinWeight));
+  output.shift.assign(output.rows, kMaxRowShift);
+  const int64_t room = int64_t{INT32_MAX} - (int64_t{64 * 128} << kMaxRowShift) - (1 << 18);
+  output.bias.assign(output.rows, static_cast<int32_t>(room));
+  EXPECT_TRUE(SerializeModel(draft).ok());
+  output.bias[1] += 1;
+  EXPECT_THAT(SerializeModel(draft).status().message(), HasSubstr("output/entries, row 1"));
+}
+
+TEST(ModelFormatTest, ShiftBeyondTheLimitIsRefused) {
+  EXPECT_THAT(DraftError([](ModelDraft& d) { d.output.shift[1] = kMaxRowShift + 1; }).message(),
+              HasSubstr("output/entries, row 1: shift 17; at most 16"));
+}
+
+TEST(ModelFormatTest, WrongShapesAreRefused) {
+  EXPECT_THAT(DraftError([](ModelDraft& d) { d.layers.clear(); }).message(),
+              HasSubstr("at least one layer"));
+  EXPECT_THAT(DraftError([](ModelDraft& d) { d.output.bias.pop_back(); }).message(),
+              HasSubstr("section output/bias: has 3 elements; needs 4"));
+  EXPECT_THAT(DraftError([](ModelDraft& d) { d.layers[1].inputs = 2; }).message(),
+              HasSubstr("the layer before it has 3 outputs"));
+  EXPECT_THAT(DraftError([](ModelDraft& d) { d.layers[1].output_fraction_bits = 5; }).message(),
+              HasSubstr("without projection has output_fraction_bits 7"));
+  EXPECT_THAT(DraftError([](ModelDraft& d) { d.features.stack = 3; }).message(),
+              HasSubstr("3 mel bins x 3 frames are not the 6 inputs"));
+  EXPECT_THAT(DraftError([](ModelDraft& d) { d.blank = 4; }).message(),
+              HasSubstr("blank_plus_one"));
+  EXPECT_THAT(DraftError([](ModelDraft& d) { d.name = ""; }).message(), HasSubstr("no name"));
+  EXPECT_THAT(DraftError([](ModelDraft& d) { d.input_mean[2] = NAN; }).message(),
+              HasSubstr("value 2 is not finite"));
+}
+
+TEST(ModelFormatTest, FilesAreMappedAndErrorsNameThePath) {
+  std::string path = ::testing::TempDir() + "/model_format_test_XXXXXX";
+  const int fd = mkstemp(path.data());
+  ASSERT_GE(fd, 0);
+  close(fd);
+  EXPECT_THAT(Model::FromFile(path).status().message(), HasSubstr(path + ": an empty file"));
+  std::ofstream(path, std::ios::binary) << SmallFile();
+  EXPECT_TRUE(Model::FromFile(path).ok());
+  std::ofstream(path, std::ios::binary) << SmallFile().substr(0, 1000);
+  EXPECT_THAT(Model::FromFile(path).status().message(), HasSubstr(path + ": "));
+  unlink(path.c_str());
+  EXPECT_EQ(Model::FromFile(path).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(Model::FromFile(::testing::TempDir()).status().message(),
+              HasSubstr("not a regular file"));
+}
+
+TEST(QuantizeFrameTest, NormalisesAndFindsTheFirstBadValue) {
+  const auto model = *Model::FromBytes(SmallFile());
+  std::vector<float> features(model->input_mean.begin(), model->input_mean.end());
+  std::vector<int8_t> x(features.size(), 99);
+  EXPECT_EQ(model->QuantizeFrame(features.data(), x.data()), -1);
+  EXPECT_EQ(x, std::vector<int8_t>(features.size(), 0));
+  features[3] = 3e38f;
+  EXPECT_EQ(model->QuantizeFrame(features.data(), x.data()), -1);
+  EXPECT_EQ(x[3], 127);
+  features[4] = std::numeric_limits<float>::infinity();
+  features[5] = NAN;
+  EXPECT_EQ(model->QuantizeFrame(features.data(), x.data()), 4);
+}
+
+}  // namespace
+}  // namespace ese
