@@ -1,0 +1,46 @@
+// What is computed once for all streams with the same FbankOptions, and the computation of one
+// analysis window with it. Private to features/.
+#ifndef ESE_FEATURES_FBANK_TABLES_H_
+#define ESE_FEATURES_FBANK_TABLES_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "features/fbank.h"
+
+namespace ese {
+
+// A triangle over FFT bins first_bin, first_bin + 1, ...: the weights that are not zero.
+struct MelTriangle {
+  int first_bin;
+  int num_bins;
+  int first_weight;  // index into FbankTables::weights
+};
+
+struct FbankTables {
+  int dim;             // floats in a frame
+  int window_samples;  // length of an analysis window
+  int shift_samples;   // from one window to the next
+  int fft_samples;     // window_samples rounded up to a power of two; the rest is zeros
+  float preemphasis;
+  std::vector<float> window;  // [window_samples]
+  std::vector<MelTriangle> triangles;
+  std::vector<float> weights;
+};
+
+// Whole samples in `ms`, rounded down in double precision as Kaldi does
+// (FrameExtractionOptions::WindowSize and WindowShift).
+int SamplesIn(float ms, int sample_rate_hz);
+
+// ln(x) to within one unit in the last place, for normal x > 0. Of IEEE operations alone, so that
+// it is the same on every processor: the C library's picks its code, and last bits, by the
+// processor.
+float PortableLog(float x);
+
+// The log-mel energies of one analysis window.
+// samples: tables.window_samples of them. energies: room for tables.triangles.size() floats.
+void ComputeLogMel(const FbankTables& tables, const int16_t* samples, float* energies);
+
+}  // namespace ese
+
+#endif  // ESE_FEATURES_FBANK_TABLES_H_
