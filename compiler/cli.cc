@@ -1,0 +1,148 @@
+#include "compiler/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "compiler/calibrate.h"
+#include "compiler/compile.h"
+#include "compiler/files.h"
+#include "compiler/report.h"
+#include "compiler/safetensors.h"
+#include "compiler/topology.h"
+
+namespace ese {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
+
+struct Flags {
+  std::string weights, topology, calibration, model;
+  std::optional<double> density;
+  CompileOptions options;
+  bool json = false;
+};
+
+// The training's side of a model, read from files.
+struct Sources {
+  Topology topology;
+  Safetensors weights;
+  std::optional<Calibration> calibration;
+};
+
+absl::StatusOr<Sources> ReadSources(const Flags& flags) {
+  Sources sources;
+  ESE_ASSIGN_OR_RETURN(const std::string json, ReadFile(flags.topology));
+  ESE_ASSIGN_OR_RETURN(sources.topology, ParseTopology(json, flags.topology));
+  ESE_ASSIGN_OR_RETURN(sources.weights, Safetensors::FromFile(flags.weights));
+  if (!flags.calibration.empty()) {
+    ESE_ASSIGN_OR_RETURN(const Safetensors file, Safetensors::FromFile(flags.calibration));
+    ESE_ASSIGN_OR_RETURN(sources.calibration,
+                         ReadCalibration(file, sources.topology.layers.front().inputs));
+  }
+  return sources;
+}
+
+const Calibration* PointerTo(const std::optional<Calibration>& calibration) {
+  return calibration ? &*calibration : nullptr;
+}
+
+void Print(const Report& report, bool everything, bool json, std::ostream& out) {
+  out << (json ? JsonReport(report) : TextReport(report, everything));
+}
+
+absl::Status Build(const Flags& flags, std::ostream& out) {
+  ESE_ASSIGN_OR_RETURN(const Sources sources, ReadSources(flags));
+  CompileOptions options = flags.options;
+  if (!options.gates_density) options.gates_density = flags.density;
+  if (!options.projection_density) options.projection_density = flags.density;
+  ESE_ASSIGN_OR_RETURN(const Compiled compiled, Compile(sources.topology, sources.weights,
+                                                        PointerTo(sources.calibration), options));
+  ESE_RETURN_IF_ERROR(WriteFileAtomically(flags.model, compiled.bytes));
+  Print(compiled.report, /*everything=*/false, flags.json, out);
+  return absl::OkStatus();
+}
+
+absl::Status Inspect(const Flags& flags, std::ostream& out) {
+  Report report;
+  ESE_ASSIGN_OR_RETURN(report.model, Model::FromFile(flags.model));
+  std::error_code error;
+  report.file_bytes = static_cast<int64_t>(std::filesystem::file_size(flags.model, error));
+  if (error) {
+    return absl::UnavailableError(
+        absl::StrCat(flags.model, ": cannot read its size: ", error.message()));
+  }
+  if (!flags.weights.empty()) {
+    ESE_ASSIGN_OR_RETURN(const Sources sources, ReadSources(flags));
+    ESE_RETURN_IF_ERROR(CompareWithWeights(sources.topology, sources.weights,
+                                           PointerTo(sources.calibration), &report));
+  }
+  Print(report, /*everything=*/true, flags.json, out);
+  return absl::OkStatus();
+}
+
+void AddBuildOptions(CLI::App* build, Flags* flags) {
+  build->add_option("--weights", flags->weights, "safetensors file with the tensors")->required();
+  build->add_option("--topology", flags->topology, "JSON file that says what they mean")
+      ->required();
+  build->add_option("-o,--output", flags->model, "the .ese file to write")->required();
+  build->add_option("--calibration", flags->calibration,
+                    "safetensors file with sample features: chooses formats, measures accuracy");
+  build->add_option("--density", flags->density,
+                    "share of the weights to keep in gates and projections, as 0.1");
+  build->add_option("--density-gates", flags->options.gates_density, "the same for gates only");
+  build->add_option("--density-projection", flags->options.projection_density,
+                    "the same for projections only");
+  build->add_option("--density-output", flags->options.output_density,
+                    "the same for the output layer, which is otherwise not pruned");
+  build->add_flag("--pad", flags->options.pad,
+                  "fill rows of a mask of the training up with zero weights");
+  build
+      ->add_option("--input-fraction-bits", flags->options.input_fraction_bits,
+                   "fraction bits of the normalised features, instead of what the calibration "
+                   "chooses (without one: 5)")
+      ->check(CLI::Range(0, 7));
+  build->add_flag("--json", flags->json, "print JSON");
+}
+
+void AddInspectOptions(CLI::App* inspect, Flags* flags) {
+  inspect->add_option("model", flags->model, "the .ese file")->required();
+  CLI::Option* weights = inspect->add_option("--weights", flags->weights,
+                                             "tensors to compare the model with, as for build");
+  CLI::Option* topology = inspect->add_option("--topology", flags->topology, "as for build");
+  weights->needs(topology);
+  topology->needs(weights);
+  inspect->add_option("--calibration", flags->calibration, "as for build")->needs(weights);
+  inspect->add_flag("--json", flags->json, "print JSON");
+}
+
+}  // namespace
+
+int RunCompiler(const std::vector<std::string>& arguments, std::ostream& out, std::ostream& err) {
+  Flags flags;
+  CLI::App app("Compiles trained LSTMs into .ese models, and tells what is in one.", "ese-compile");
+  app.set_version_flag("--version", ESE_VERSION);
+  app.require_subcommand(1);
+  CLI::App* build = app.add_subcommand("build", "prune, quantize and write a model");
+  CLI::App* inspect = app.add_subcommand("inspect", "print what a model is made of");
+  AddBuildOptions(build, &flags);
+  AddInspectOptions(inspect, &flags);
+  try {
+    // CLI11 takes the arguments last one first.
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    app.parse(reversed);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e, out, err) == 0 ? 0 : kWrongUsage;
+  }
+  const absl::Status status = build->parsed() ? Build(flags, out) : Inspect(flags, out);
+  if (status.ok()) return 0;
+  err << "ese-compile: " << status.message() << "\n";
+  return kFailed;
+}
+
+}  // namespace ese

@@ -1,0 +1,168 @@
+#include "compiler/cli.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "compiler/files.h"
+#include "compiler/testing.h"
+#include "model/model.h"
+#include "nlohmann/json.hpp"
+
+namespace ese {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class CliTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    weights_ = TemporaryPath("weights.safetensors");
+    topology_ = TemporaryPath("topology.json");
+    calibration_ = TemporaryPath("calibration.safetensors");
+    model_ = TemporaryPath("model.ese");
+    std::filesystem::remove(model_);
+    const TestNetwork made = MakeTestNetwork({.layers = {{.cells = 8, .projection = 4}}});
+    Write(weights_, made.WeightBytes());
+    Write(topology_, made.topology);
+    Write(calibration_, CalibrationBytes(MakeTestCalibration(6, {20})));
+  }
+
+  static void Write(const std::string& path, const std::string& bytes) {
+    ASSERT_TRUE(WriteFileAtomically(path, bytes).ok());
+  }
+
+  // `ese-compile build` with the files of this test and more arguments.
+  int Build(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {"build",   "--weights", weights_, "--topology",
+                                          topology_, "-o",        model_};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return Run(arguments);
+  }
+
+  int Run(const std::vector<std::string>& arguments) {
+    std::ostringstream out, err;
+    const int status = RunCompiler(arguments, out, err);
+    out_ = out.str();
+    err_ = err.str();
+    return status;
+  }
+
+  std::string weights_, topology_, calibration_, model_;
+  std::string out_, err_;
+};
+
+TEST_F(CliTest, BuildsAndInspectsAModel) {
+  ASSERT_EQ(Build({"--calibration", calibration_, "--density", "0.5"}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("SNR of the logits"));
+  EXPECT_THAT(err_, IsEmpty());
+  const auto model = Model::FromFile(model_);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->layers[0].gates.entries_per_row, 5);
+  EXPECT_EQ((*model)->layers[0].projection.entries_per_row, 4);
+  EXPECT_EQ((*model)->output.entries_per_row, 4);
+
+  ASSERT_EQ(Run({"inspect", model_}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr((*model)->fingerprint()));
+  EXPECT_THAT(out_, HasSubstr("output/bias"));
+  EXPECT_THAT(out_, Not(HasSubstr("SNR/dB")));
+}
+
+TEST_F(CliTest, DensityPerMatrixGoesBeforeDensity) {
+  ASSERT_EQ(Build({"--density", "0.5", "--density-gates", "0.2", "--density-output", "0.25"}), 0);
+  const auto model = Model::FromFile(model_);
+  EXPECT_EQ((*model)->layers[0].gates.entries_per_row, 2);
+  EXPECT_EQ((*model)->layers[0].projection.entries_per_row, 4);
+  EXPECT_EQ((*model)->output.entries_per_row, 1);
+  ASSERT_EQ(Build({"--density", "0.5", "--density-projection", "0.25"}), 0);
+  EXPECT_EQ((*Model::FromFile(model_))->layers[0].projection.entries_per_row, 2);
+}
+
+TEST_F(CliTest, InspectComparesWithWeights) {
+  ASSERT_EQ(Build(), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("notice: without --calibration"));
+  ASSERT_EQ(Run({"inspect", model_, "--weights", weights_, "--topology", topology_, "--calibration",
+                 calibration_, "--json"}),
+            0)
+      << err_;
+  const auto json = nlohmann::json::parse(out_);
+  EXPECT_EQ(json["fidelity"]["frames"], 20);
+  EXPECT_GT(json["matrices"][0]["weight_snr_db"], 20);
+}
+
+TEST_F(CliTest, BuildPrintsJson) {
+  ASSERT_EQ(Build({"--json", "--input-fraction-bits", "4"}), 0) << err_;
+  const auto json = nlohmann::json::parse(out_);
+  EXPECT_EQ(json["name"], "test");
+  EXPECT_EQ(json["input_fraction_bits"], 4);
+}
+
+TEST_F(CliTest, WrongUsageIsStatusTwo) {
+  EXPECT_EQ(Run({}), 2);
+  EXPECT_THAT(err_, HasSubstr("subcommand"));
+  EXPECT_EQ(Run({"bulid"}), 2);
+  EXPECT_EQ(Run({"build"}), 2);
+  EXPECT_THAT(err_, HasSubstr("required"));
+  EXPECT_EQ(Build({"--densty", "0.1"}), 2);
+  EXPECT_THAT(err_, HasSubstr("--densty"));
+  EXPECT_EQ(Build({"--density", "much"}), 2);
+  EXPECT_EQ(Build({"--input-fraction-bits", "8"}), 2);
+  EXPECT_EQ(Run({"inspect", model_, "--weights", weights_}), 2);
+  EXPECT_THAT(err_, HasSubstr("--topology"));
+  EXPECT_EQ(Run({"inspect", model_, "--calibration", calibration_}), 2);
+  EXPECT_FALSE(std::filesystem::exists(model_));
+}
+
+TEST_F(CliTest, HelpAndVersionAreStatusZero) {
+  EXPECT_EQ(Run({"--help"}), 0);
+  EXPECT_THAT(out_, HasSubstr("inspect"));
+  EXPECT_EQ(Run({"build", "--help"}), 0);
+  EXPECT_THAT(out_, HasSubstr("--density-gates"));
+  EXPECT_EQ(Run({"--version"}), 0);
+  EXPECT_EQ(out_, std::string(ESE_VERSION) + "\n");
+}
+
+TEST_F(CliTest, MissingFilesAreStatusOneAndNamed) {
+  std::filesystem::remove(calibration_);
+  EXPECT_EQ(Build({"--calibration", calibration_}), 1);
+  EXPECT_THAT(err_, HasSubstr(calibration_));
+  std::filesystem::remove(weights_);
+  EXPECT_EQ(Build(), 1);
+  EXPECT_THAT(err_, HasSubstr(weights_));
+  std::filesystem::remove(topology_);
+  EXPECT_EQ(Build(), 1);
+  EXPECT_THAT(err_, HasSubstr("ese-compile: cannot open " + topology_));
+  EXPECT_EQ(Run({"inspect", model_}), 1);
+  EXPECT_THAT(err_, HasSubstr(model_));
+}
+
+TEST_F(CliTest, ImpossibleDensityIsStatusOne) {
+  EXPECT_EQ(Build({"--density", "0"}), 1);
+  EXPECT_EQ(Build({"--density", "1.5"}), 1);
+  EXPECT_THAT(err_, HasSubstr("a density is above 0 and at most 1"));
+  EXPECT_FALSE(std::filesystem::exists(model_));
+}
+
+TEST_F(CliTest, UnwritableOutputIsStatusOne) {
+  model_ = TemporaryPath("no/such/folder/model.ese");
+  EXPECT_EQ(Build(), 1);
+  EXPECT_THAT(err_, HasSubstr(model_));
+}
+
+TEST_F(CliTest, DamagedModelIsRefused) {
+  ASSERT_EQ(Build(), 0);
+  std::string bytes = *ReadFile(model_);
+  bytes.resize(bytes.size() / 2);
+  Write(model_, bytes);
+  EXPECT_EQ(Run({"inspect", model_}), 1);
+  EXPECT_THAT(err_, HasSubstr(model_));
+}
+
+}  // namespace
+}  // namespace ese

@@ -1,0 +1,302 @@
+#include "compiler/compile.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "compiler/files.h"
+#include "compiler/report.h"
+#include "compiler/testing.h"
+#include "model/fixed_point.h"
+#include "nlohmann/json.hpp"
+
+namespace ese {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+TestNetworkOptions Projected() {
+  return {.inputs = 12, .layers = {{.cells = 32, .projection = 16}}, .units = 10};
+}
+
+Compiled MustCompile(const TestNetwork& made, const CompileOptions& options = {}) {
+  const Topology topology = made.Parsed();
+  const Calibration calibration = MakeTestCalibration(topology.layers[0].inputs, {30, 1, 60});
+  auto compiled = Compile(topology, made.Weights(), &calibration, options);
+  EXPECT_TRUE(compiled.ok()) << compiled.status();
+  return compiled.ok() ? *std::move(compiled) : Compiled();
+}
+
+absl::Status CompileStatus(const TestNetwork& made) {
+  return Compile(made.Parsed(), made.Weights(), nullptr, {}).status();
+}
+
+CompileOptions Density(double density) {
+  CompileOptions options;
+  options.gates_density = density;
+  options.projection_density = density;
+  return options;
+}
+
+void ExpectClose(const Report& report, double logits_db) {
+  ASSERT_TRUE(report.fidelity.has_value());
+  EXPECT_GT(report.fidelity->logits_snr_db, logits_db);
+  for (const double db : report.fidelity->layer_snr_db) EXPECT_GT(db, 25);
+  for (const double db : report.weight_snr_db) EXPECT_GT(db, 30);
+  EXPECT_GT(report.fidelity->same_best_unit, 0.95);
+}
+
+TEST(CompileTest, QuantizedModelIsCloseToRealNumbers) {
+  ExpectClose(MustCompile(MakeTestNetwork(Projected())).report, 30);
+}
+
+TEST(CompileTest, PrunedModelIsCloseToThePrunedNetwork) {
+  const Compiled compiled = MustCompile(MakeTestNetwork(Projected()), Density(0.25));
+  ExpectClose(compiled.report, 30);
+  const Layer& layer = compiled.report.model->layers[0];
+  EXPECT_EQ(layer.gates.entries_per_row, 7);
+  EXPECT_EQ(layer.projection.entries_per_row, 8);
+  EXPECT_EQ(compiled.report.model->output.entries_per_row, 16);
+  EXPECT_EQ(compiled.report.prunes[0].origin, PruneOrigin::kMagnitudes);
+  EXPECT_EQ(compiled.report.prunes[2].origin, PruneOrigin::kDense);
+}
+
+TEST(CompileTest, TwoLayersWithoutProjection) {
+  const TestNetwork made =
+      MakeTestNetwork({.layers = {{.cells = 12}, {.cells = 9}}, .units = 5, .seed = 2});
+  const Compiled compiled = MustCompile(made);
+  ExpectClose(compiled.report, 30);
+  EXPECT_THAT(MatrixNames(*compiled.report.model),
+              ElementsAre("layer0/gates", "layer1/gates", "output"));
+  for (const Layer& layer : compiled.report.model->layers) {
+    EXPECT_FALSE(layer.has_projection);
+    EXPECT_EQ(layer.output_fraction_bits, 7);
+  }
+}
+
+TEST(CompileTest, PeepholesAndSigmoidG) {
+  const TestNetwork made =
+      MakeTestNetwork({.layers = {{.cells = 12, .projection = 6, .peepholes = true, .g = "sigmoid"},
+                                  {.cells = 8, .projection = 4, .peepholes = true}},
+                       .seed = 3});
+  const Compiled compiled = MustCompile(made);
+  ExpectClose(compiled.report, 30);
+  const Layer& layer = compiled.report.model->layers[0];
+  EXPECT_TRUE(layer.has_peepholes);
+  EXPECT_EQ(layer.g_activation, GActivation::kSigmoid);
+  EXPECT_EQ(layer.peepholes[3 * 5 + 1],
+            std::floor(made.tensors.at("lstm.weight_cf_l0").values[5] * 4096 + 0.5));
+}
+
+TEST(CompileTest, GateRowsAreStoredCellByCell) {
+  TestNetwork made = MakeTestNetwork({.inputs = 1, .layers = {{.cells = 3}}});
+  auto& bias = made.tensors["lstm.bias_ih_l0"].values;
+  for (size_t row = 0; row < bias.size(); ++row) bias[row] = static_cast<float>(row);
+  made.tensors["lstm.bias_hh_l0"].values.assign(12, 0.5f);
+  const Compiled compiled = MustCompile(made);
+  for (int cell = 0; cell < 3; ++cell) {
+    for (int gate = 0; gate < 4; ++gate) {
+      EXPECT_EQ(Accumulator{compiled.report.model->layers[0].gates.bias[4 * cell + gate]}.ToReal(),
+                gate * 3 + cell + 0.5);
+    }
+  }
+}
+
+TEST(CompileTest, MaskOfTheTrainingIsKept) {
+  TestNetwork made = MakeTestNetwork(Projected());
+  MaskRows(3, &made.tensors["lstm.weight_ih_l0"]);
+  MaskRows(4, &made.tensors["lstm.weight_hh_l0"]);
+  const Compiled compiled = MustCompile(made);
+  EXPECT_EQ(compiled.report.prunes[0].origin, PruneOrigin::kTraining);
+  EXPECT_EQ(compiled.report.model->layers[0].gates.entries_per_row, 7);
+  EXPECT_EQ(compiled.report.prunes[1].origin, PruneOrigin::kDense);
+  ExpectClose(compiled.report, 30);
+}
+
+TEST(CompileTest, UnequalMaskIsRefusedOrPadded) {
+  TestNetwork made = MakeTestNetwork(Projected());
+  MaskRows(3, &made.tensors["lstm.weight_ih_l0"]);
+  MaskRows(4, &made.tensors["lstm.weight_hh_l0"]);
+  made.tensors["lstm.weight_ih_l0"].values[0] = 0;
+  EXPECT_THAT(
+      CompileStatus(made).message(),
+      HasSubstr("lstm.weight_ih_l0 | lstm.weight_hh_l0: was pruned by its training, but not "
+                "equally: row 0 (gate i of cell 0) keeps 6 weights"));
+  CompileOptions options;
+  options.pad = true;
+  const Compiled compiled = MustCompile(made, options);
+  EXPECT_EQ(compiled.report.prunes[0].zero_entries, 1);
+  EXPECT_EQ(compiled.report.model->layers[0].gates.entries_per_row, 7);
+}
+
+TEST(CompileTest, WithoutCalibrationDefaultsAndANotice) {
+  const TestNetwork made = MakeTestNetwork(Projected());
+  const auto compiled = Compile(made.Parsed(), made.Weights(), nullptr, {});
+  ASSERT_TRUE(compiled.ok()) << compiled.status();
+  EXPECT_EQ(compiled->report.model->input_fraction_bits, 5);
+  EXPECT_EQ(compiled->report.model->layers[0].output_fraction_bits, 5);
+  EXPECT_FALSE(compiled->report.fidelity.has_value());
+  ASSERT_EQ(compiled->report.notices.size(), 1u);
+  EXPECT_THAT(compiled->report.notices[0], HasSubstr("without --calibration"));
+  EXPECT_EQ(compiled->report.weight_snr_db.size(), 3u);
+}
+
+TEST(CompileTest, InputFormatCanBeForced) {
+  CompileOptions options;
+  options.input_fraction_bits = 3;
+  EXPECT_EQ(MustCompile(MakeTestNetwork(Projected()), options).report.model->input_fraction_bits,
+            3);
+}
+
+// Calibration alone would take Q2.5 for x, which saturates 10 of 165 values and gives 29.5 dB.
+TEST(CompileTest, FormatsAreRefinedOnTheWholeModel) {
+  const std::string path = absl::StrCat(ESE_SOURCE_DIR, "/tests/golden/compiler/projected");
+  const auto topology = ParseTopology(*ReadFile(path + ".json"), path);
+  const auto weights = Safetensors::FromFile(path + ".safetensors");
+  const auto file = Safetensors::FromFile(path + "_calibration.safetensors");
+  const auto calibration = ReadCalibration(*file, 5);
+  const auto compiled = Compile(*topology, *weights, &*calibration, {});
+  ASSERT_TRUE(compiled.ok()) << compiled.status();
+  EXPECT_EQ(compiled->report.model->input_fraction_bits, 4);
+  EXPECT_EQ(compiled->report.model->layers[0].output_fraction_bits, 7);
+  EXPECT_GT(compiled->report.fidelity->logits_snr_db, 38);
+}
+
+TEST(CompileTest, UnusedTensorsAreNamedInANotice) {
+  TestNetwork made = MakeTestNetwork(Projected());
+  made.tensors["optimizer.step"] = {{1}, {5}};
+  const Compiled compiled = MustCompile(made);
+  ASSERT_EQ(compiled.report.notices.size(), 1u);
+  EXPECT_THAT(compiled.report.notices[0], HasSubstr("optimizer.step"));
+}
+
+TEST(CompileTest, EqualInputsMakeEqualFiles) {
+  EXPECT_EQ(MustCompile(MakeTestNetwork(Projected())).bytes,
+            MustCompile(MakeTestNetwork(Projected())).bytes);
+}
+
+TEST(CompileTest, NormalisationAndFactsReachTheModel) {
+  TestNetwork made = MakeTestNetwork({.inputs = 2});
+  made.tensors["mean"] = {{2}, {1, 2}};
+  made.tensors["inv"] = {{2}, {0.5f, 4}};
+  auto topology = nlohmann::json::parse(made.topology);
+  topology["input"] = {{"mean", "mean"}, {"inv_stddev", "inv"}};
+  topology["training"] = {{"corpus", "made up"}};
+  topology["output"]["blank"] = 2;
+  made.topology = topology.dump();
+  const Compiled compiled = MustCompile(made);
+  EXPECT_THAT(compiled.report.model->input_mean, ElementsAre(1, 2));
+  EXPECT_THAT(compiled.report.model->input_inv_stddev, ElementsAre(0.5f, 4));
+  EXPECT_EQ(compiled.report.model->facts.at("corpus"), "made up");
+  EXPECT_EQ(compiled.report.model->facts.at("compiler.calibration_frames"), "91");
+  EXPECT_EQ(compiled.report.model->blank, 2);
+  EXPECT_THAT(compiled.report.notices, IsEmpty());
+}
+
+TEST(CompileTest, BadTensorsAreRefusedByName) {
+  const TestNetwork good = MakeTestNetwork(Projected());
+  for (const auto& [name, tensor] : good.tensors) {
+    TestNetwork made = good;
+    made.tensors[name].values.back() = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_THAT(CompileStatus(made).message(),
+                HasSubstr(absl::StrCat("tensor '", name, "' has a NaN")));
+    made.tensors.erase(name);
+    EXPECT_EQ(CompileStatus(made).code(), absl::StatusCode::kNotFound);
+    EXPECT_THAT(CompileStatus(made).message(), HasSubstr(absl::StrCat("no tensor '", name, "'")));
+    made.tensors[name] = {{1}, {0}};
+    EXPECT_THAT(CompileStatus(made).message(),
+                HasSubstr(absl::StrCat("tensor '", name, "' has the shape [1]")));
+  }
+}
+
+TEST(CompileTest, SumsBeyond32BitsAreRefusedByTensorAndRow) {
+  TestNetwork made = MakeTestNetwork(Projected());
+  made.tensors["output.bias"].values[3] = 5000;
+  EXPECT_THAT(CompileStatus(made).message(), HasSubstr("output.weight, row 3: its sums can reach"));
+  made = MakeTestNetwork(Projected());
+  made.tensors["lstm.bias_hh_l0"].values[32 + 5] = -4096;
+  EXPECT_THAT(CompileStatus(made).message(), HasSubstr("row 37 (gate f of cell 5)"));
+}
+
+TEST(CompileTest, HugeWeightsAreRefusedByTensorAndRow) {
+  TestNetwork made = MakeTestNetwork(Projected());
+  made.tensors["lstm.weight_hr_l0"].values[32 * 2] = 1e6;
+  EXPECT_THAT(CompileStatus(made).message(), HasSubstr("lstm.weight_hr_l0, row 2: its largest"));
+}
+
+TEST(CompareTest, ComparesAModelWithTheWeightsItCameFrom) {
+  const TestNetwork made = MakeTestNetwork(Projected());
+  const Calibration calibration = MakeTestCalibration(12, {50});
+  const Compiled pruned = MustCompile(made, Density(0.5));
+  Report report;
+  report.model = pruned.report.model;
+  ASSERT_TRUE(CompareWithWeights(made.Parsed(), made.Weights(), &calibration, &report).ok());
+  // Against all weights, pruning counts as error too.
+  EXPECT_LT(report.weight_snr_db[0], 20);
+  EXPECT_LT(report.fidelity->logits_snr_db, pruned.report.fidelity->logits_snr_db);
+  // The output layer was not pruned.
+  EXPECT_EQ(report.weight_snr_db[2], pruned.report.weight_snr_db[2]);
+}
+
+TEST(CompareTest, OtherShapesAreRefused) {
+  Report report;
+  report.model = MustCompile(MakeTestNetwork(Projected())).report.model;
+  const TestNetwork other = MakeTestNetwork({.inputs = 12, .layers = {{.cells = 32}}, .units = 10});
+  EXPECT_THAT(CompareWithWeights(other.Parsed(), other.Weights(), nullptr, &report).message(),
+              HasSubstr("are not those of model 'test'"));
+}
+
+TEST(ReportTest, ImbalanceOverProcessingElements) {
+  EXPECT_EQ(ImbalanceOverPes(4096, 4, 32), 1);
+  EXPECT_EQ(ImbalanceOverPes(40, 1, 1), 1);
+  EXPECT_EQ(ImbalanceOverPes(40, 1, 8), 1);
+  EXPECT_EQ(ImbalanceOverPes(40, 1, 32), 1.6);  // 2 rows on the fullest, 1.25 on average
+  EXPECT_EQ(ImbalanceOverPes(4, 4, 8), 8);      // one cell on eight elements
+}
+
+TEST(ReportTest, TextHasOneLinePerFigure) {
+  const Report report = MustCompile(MakeTestNetwork(Projected()), Density(0.25)).report;
+  const std::string text = TextReport(report, /*everything=*/true);
+  for (const std::string& part :
+       {std::string("model        test"), report.model->fingerprint(),
+        std::string("32 cells, 16 projected outputs"), std::string("layer0/gates/entries"),
+        std::string("SNR of the logits"), std::string("SNR of U9"),
+        std::string("saturated layer 0 cells c"), std::string("compiler.version"),
+        std::string("largest weights kept")}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  EXPECT_LT(TextReport(report, /*everything=*/false).size(), text.size());
+}
+
+TEST(ReportTest, JsonHasTheSameFigures) {
+  const Report report = MustCompile(MakeTestNetwork(Projected()), Density(0.25)).report;
+  const auto json = nlohmann::json::parse(JsonReport(report));
+  EXPECT_EQ(json["fingerprint"], report.model->fingerprint());
+  EXPECT_EQ(json["matrices"][0]["entries_per_row"], 7);
+  EXPECT_EQ(json["matrices"][0]["pruned_by"], "magnitudes");
+  EXPECT_EQ(json["matrices"][1]["imbalance_over_pes"]["32"], 2);
+  EXPECT_EQ(json["section_bytes"]["layer0/gates/entries"], 128 * 7 * 2);
+  EXPECT_EQ(json["fidelity"]["logits_snr_db"], report.fidelity->logits_snr_db);
+  EXPECT_EQ(json["fidelity"]["saturated"]["features x"]["beyond"], 0);
+  // Parameters: gates and their biases, projection, output and bias, normalisation.
+  EXPECT_EQ(json["dense_fp32_bytes"], 4 * (128 * 29 + 16 * 32 + 10 * 17 + 24));
+  EXPECT_EQ(json["features"], nullptr);
+}
+
+TEST(ReportTest, FiguresThatAreNotFiniteAreNullInJson) {
+  TestNetwork made = MakeTestNetwork(Projected());
+  made.tensors["output.weight"].values.assign(160, 0.5f);
+  const Report report = MustCompile(made).report;
+  EXPECT_THAT(TextReport(report, false), HasSubstr("exact"));
+  EXPECT_EQ(nlohmann::json::parse(JsonReport(report))["matrices"][2]["weight_snr_db"], nullptr);
+}
+
+}  // namespace
+}  // namespace ese

@@ -1,0 +1,42 @@
+// The same LSTM as model/reference.h in real numbers: what the quantized model is measured against.
+#pragma once
+
+#include <vector>
+
+#include "compiler/network.h"
+
+namespace ese {
+
+// Runs one stream at a time, in double precision. Not thread-safe.
+class FloatLstm {
+ public:
+  // `network` must outlive this.
+  explicit FloatLstm(const Network* network);
+
+  // Back to the state at the start of a stream.
+  void Reset();
+  // One frame of un-normalised features, [inputs of layer 0].
+  void Step(const float* features);
+
+  // What the last step computed.
+  const std::vector<double>& x() const { return x_; }  // normalised features
+  const std::vector<double>& logits() const { return logits_; }
+  int num_layers() const { return static_cast<int>(layers_.size()); }
+  // Gate pre-activations, [4 * cells] in the order of the model's rows.
+  const std::vector<double>& pre_activations(int layer) const { return layers_[layer].z; }
+  const std::vector<double>& c(int layer) const { return layers_[layer].c; }  // [cells]
+  const std::vector<double>& y(int layer) const { return layers_[layer].y; }  // [outputs]
+
+ private:
+  struct LayerState {
+    std::vector<double> v, z, c, m, y;  // v is [x ; y']
+  };
+  void LayerStep(const BasicNetworkLayer<SparseMatrix>& layer, LayerState* state) const;
+
+  const Network* network_;
+  std::vector<double> x_;
+  std::vector<LayerState> layers_;
+  std::vector<double> logits_;
+};
+
+}  // namespace ese

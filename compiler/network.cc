@@ -1,0 +1,132 @@
+#include "compiler/network.h"
+
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace ese {
+namespace {
+
+// Reads tensors and remembers which.
+class TensorReader {
+ public:
+  explicit TensorReader(const Safetensors& tensors) : tensors_(tensors) {}
+
+  absl::StatusOr<std::vector<float>> Read(const std::string& name,
+                                          const std::vector<int64_t>& shape) {
+    used_.insert(name);
+    return tensors_.Floats(name, shape);
+  }
+
+  std::vector<std::string> Unused() const {
+    std::vector<std::string> unused;
+    for (std::string& name : tensors_.names()) {
+      if (used_.count(name) == 0) unused.push_back(std::move(name));
+    }
+    return unused;
+  }
+
+ private:
+  const Safetensors& tensors_;
+  std::set<std::string> used_;
+};
+
+// [weight_ih | weight_hh] with the rows of a cell side by side.
+absl::StatusOr<DenseMatrix> ReadGates(const LayerTopology& layer, TensorReader* reader) {
+  const int64_t rows = int64_t{4} * layer.cells;
+  const std::string ih = layer.Tensor("weight_ih");
+  const std::string hh = layer.Tensor("weight_hh");
+  ESE_ASSIGN_OR_RETURN(const std::vector<float> weight_ih, reader->Read(ih, {rows, layer.inputs}));
+  ESE_ASSIGN_OR_RETURN(const std::vector<float> weight_hh,
+                       reader->Read(hh, {rows, layer.outputs()}));
+  ESE_ASSIGN_OR_RETURN(const std::vector<float> bias_ih,
+                       reader->Read(layer.Tensor("bias_ih"), {rows}));
+  ESE_ASSIGN_OR_RETURN(const std::vector<float> bias_hh,
+                       reader->Read(layer.Tensor("bias_hh"), {rows}));
+  DenseMatrix gates;
+  gates.name = {absl::StrCat(ih, " | ", hh), "--density-gates", layer.cells};
+  gates.rows = static_cast<int>(rows);
+  gates.columns = layer.inputs + layer.outputs();
+  gates.weights.reserve(size_t(gates.rows) * gates.columns);
+  for (int row = 0; row < gates.rows; ++row) {
+    const size_t from = size_t(row % 4) * layer.cells + row / 4;
+    const auto append = [&](const std::vector<float>& tensor, size_t columns) {
+      const auto first = tensor.begin() + from * columns;
+      gates.weights.insert(gates.weights.end(), first, first + columns);
+    };
+    append(weight_ih, layer.inputs);
+    append(weight_hh, layer.outputs());
+    gates.bias.push_back(double{bias_ih[from]} + double{bias_hh[from]});
+  }
+  return gates;
+}
+
+absl::StatusOr<BasicNetworkLayer<DenseMatrix>> ReadLayer(const LayerTopology& topology,
+                                                         TensorReader* reader) {
+  BasicNetworkLayer<DenseMatrix> layer;
+  layer.topology = topology;
+  ESE_ASSIGN_OR_RETURN(layer.gates, ReadGates(topology, reader));
+  if (topology.projection > 0) {
+    DenseMatrix& projection = layer.projection;
+    projection.name = {topology.Tensor("weight_hr"), "--density-projection"};
+    projection.rows = topology.projection;
+    projection.columns = topology.cells;
+    ESE_ASSIGN_OR_RETURN(projection.weights, reader->Read(projection.name.tensors,
+                                                          {projection.rows, projection.columns}));
+    projection.bias.assign(projection.rows, 0.0);
+  }
+  if (topology.peepholes) {
+    layer.peepholes.resize(size_t{3} * topology.cells);
+    const char* const kNames[] = {"weight_ci", "weight_cf", "weight_co"};
+    for (int k = 0; k < 3; ++k) {
+      ESE_ASSIGN_OR_RETURN(const std::vector<float> values,
+                           reader->Read(topology.Tensor(kNames[k]), {topology.cells}));
+      for (int cell = 0; cell < topology.cells; ++cell) {
+        layer.peepholes[size_t{3} * cell + k] = values[cell];
+      }
+    }
+  }
+  return layer;
+}
+
+}  // namespace
+
+std::string MatrixName::Row(int row) const {
+  if (cells == 0) return absl::StrCat("row ", row);
+  const char gate = "ifgo"[row % 4];
+  return absl::StrCat("row ", row % 4 * cells + row / 4, " (gate ", std::string(1, gate),
+                      " of cell ", row / 4, ")");
+}
+
+absl::StatusOr<DenseNetwork> ImportNetwork(const Topology& topology, const Safetensors& tensors,
+                                           std::vector<std::string>* unused) {
+  TensorReader reader(tensors);
+  DenseNetwork network;
+  const int inputs = topology.layers.front().inputs;
+  network.input_mean.assign(inputs, 0.0f);
+  network.input_inv_stddev.assign(inputs, 1.0f);
+  if (!topology.input_mean.empty()) {
+    ESE_ASSIGN_OR_RETURN(network.input_mean, reader.Read(topology.input_mean, {inputs}));
+    ESE_ASSIGN_OR_RETURN(network.input_inv_stddev,
+                         reader.Read(topology.input_inv_stddev, {inputs}));
+  }
+  for (const LayerTopology& layer : topology.layers) {
+    ESE_ASSIGN_OR_RETURN(auto read, ReadLayer(layer, &reader));
+    network.layers.push_back(std::move(read));
+  }
+  DenseMatrix& output = network.output;
+  output.name = {topology.output_weight, "--density-output"};
+  output.rows = static_cast<int>(topology.units.size());
+  output.columns = topology.layers.back().outputs();
+  ESE_ASSIGN_OR_RETURN(output.weights,
+                       reader.Read(topology.output_weight, {output.rows, output.columns}));
+  ESE_ASSIGN_OR_RETURN(const std::vector<float> bias,
+                       reader.Read(topology.output_bias, {output.rows}));
+  output.bias.assign(bias.begin(), bias.end());
+  *unused = reader.Unused();
+  return network;
+}
+
+}  // namespace ese

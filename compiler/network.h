@@ -1,0 +1,69 @@
+// A trained network in real numbers, on its way from tensors to a compiled model.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "compiler/safetensors.h"
+#include "compiler/topology.h"
+
+namespace ese {
+
+// What errors call a matrix and its rows: by the tensors it came from.
+struct MatrixName {
+  std::string tensors;       // "lstm.weight_ih_l0 | lstm.weight_hh_l0"
+  std::string density_flag;  // the option that prunes it, "--density-gates"
+  int cells = 0;             // not 0 for gates: row 4 * cell + gate was gate * cells + cell
+
+  // "row 1029 (gate f of cell 5)", counted as in the tensors.
+  std::string Row(int row) const;
+};
+
+struct DenseMatrix {
+  MatrixName name;
+  int rows = 0;
+  int columns = 0;
+  std::vector<float> weights;  // [rows][columns]
+  std::vector<double> bias;    // [rows]
+};
+
+// The same number of entries in every row, as the model stores them.
+struct SparseMatrix {
+  MatrixName name;
+  int rows = 0;
+  int columns = 0;
+  int entries_per_row = 0;
+  std::vector<int> column;     // [rows][entries_per_row], ascending, gaps of at most kMaxGap
+  std::vector<float> weights;  // [rows][entries_per_row], 0 for fillers
+  std::vector<double> bias;    // [rows]
+};
+
+// Rows, columns and gates as in model/model.h: gate rows cell by cell in the order i, f, g, o; the
+// gates read [x ; y'].
+template <typename Matrix>
+struct BasicNetworkLayer {
+  LayerTopology topology;
+  Matrix gates;
+  Matrix projection;             // empty where there is none
+  std::vector<float> peepholes;  // [cells][3] for i, f, o; empty where there are none
+};
+
+template <typename Matrix>
+struct BasicNetwork {
+  std::vector<float> input_mean;        // [inputs of layer 0]
+  std::vector<float> input_inv_stddev;  // [inputs of layer 0]
+  std::vector<BasicNetworkLayer<Matrix>> layers;
+  Matrix output;
+};
+using DenseNetwork = BasicNetwork<DenseMatrix>;
+using Network = BasicNetwork<SparseMatrix>;
+
+// The tensors that the topology names, in PyTorch's layout (gates as four blocks of `cells` rows in
+// the order i, f, g, o; b_ih + b_hh is the bias). Appends the names of all others to *unused.
+// INVALID_ARGUMENT or NOT_FOUND naming the tensor and the remedy.
+absl::StatusOr<DenseNetwork> ImportNetwork(const Topology& topology, const Safetensors& tensors,
+                                           std::vector<std::string>* unused);
+
+}  // namespace ese

@@ -1,0 +1,307 @@
+#include "compiler/safetensors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status.h"
+#include "compiler/files.h"
+#include "nlohmann/json.hpp"
+
+namespace ese {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kLengthBytes = 8;
+
+// Bytes of an element; 0 for a type that the format does not have.
+uint64_t ElementBytes(const std::string& dtype) {
+  static const auto* const kBytes = new std::map<std::string, uint64_t>{
+      {"F64", 8}, {"I64", 8},  {"U64", 8},     {"F32", 4},     {"I32", 4},
+      {"U32", 4}, {"F16", 2},  {"I16", 2},     {"U16", 2},     {"I8", 1},
+      {"U8", 1},  {"BF16", 2}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"BOOL", 1}};
+  const auto it = kBytes->find(dtype);
+  return it == kBytes->end() ? 0 : it->second;
+}
+
+template <typename T>
+T Load(const char* from) {
+  T value;
+  std::memcpy(&value, from, sizeof(T));
+  return value;
+}
+
+float FromBits(uint32_t bits) { return Load<float>(reinterpret_cast<const char*>(&bits)); }
+
+// IEEE 754 binary16.
+float FromHalf(uint16_t half) {
+  const int exponent = (half >> 10) & 31;
+  const int fraction = half & 1023;
+  const float sign = half & 0x8000 ? -1.0f : 1.0f;
+  if (exponent == 31) {
+    return fraction ? std::numeric_limits<float>::quiet_NaN()
+                    : sign * std::numeric_limits<float>::infinity();
+  }
+  if (exponent == 0) return sign * std::ldexp(static_cast<float>(fraction), -24);
+  return sign * std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+}
+
+// Element i of floating-point data; nothing for another type.
+std::optional<float> FloatAt(const std::string& dtype, const char* data, uint64_t i) {
+  if (dtype == "F32") return Load<float>(data + 4 * i);
+  if (dtype == "F64") return static_cast<float>(Load<double>(data + 8 * i));
+  if (dtype == "F16") return FromHalf(Load<uint16_t>(data + 2 * i));
+  if (dtype == "BF16") return FromBits(uint32_t{Load<uint16_t>(data + 2 * i)} << 16);
+  return std::nullopt;
+}
+
+// A JSON array of non-negative integers.
+std::optional<std::vector<int64_t>> IntegerList(const Json& entry, const char* key) {
+  if (!entry.is_object() || !entry.contains(key) || !entry[key].is_array()) return std::nullopt;
+  std::vector<int64_t> list;
+  for (const Json& item : entry[key]) {
+    if (!item.is_number_unsigned()) return std::nullopt;
+    const auto value = item.get<uint64_t>();
+    if (value > uint64_t{std::numeric_limits<int64_t>::max()}) return std::nullopt;
+    list.push_back(static_cast<int64_t>(value));
+  }
+  return list;
+}
+
+// The product of the shape, or nothing where it exceeds any file.
+std::optional<uint64_t> Elements(const std::vector<int64_t>& shape) {
+  uint64_t product = 1;
+  for (const int64_t size : shape) {
+    if (__builtin_mul_overflow(product, static_cast<uint64_t>(size), &product)) return std::nullopt;
+  }
+  if (product > (uint64_t{1} << 48)) return std::nullopt;
+  return product;
+}
+
+// Parses the header's JSON. A name that occurs twice is an error: which tensor was meant?
+absl::StatusOr<Json> ParseJsonHeader(absl::string_view text, const std::string& where) {
+  std::set<std::string> seen;
+  std::string twice;
+  const auto on_event = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth == 1 && event == Json::parse_event_t::key) {
+      const auto& name = parsed.get_ref<const std::string&>();
+      if (!seen.insert(name).second) twice = name;
+    }
+    return true;
+  };
+  Json header = Json::parse(text.begin(), text.end(), on_event, /*allow_exceptions=*/false);
+  if (header.is_discarded() || !header.is_object()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, "the header is not a JSON object; is this a safetensors file?"));
+  }
+  if (!twice.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, "tensor '", twice, "' is listed twice; export the file again"));
+  }
+  return header;
+}
+
+}  // namespace
+
+std::string ShapeText(const std::vector<int64_t>& shape) {
+  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
+
+absl::StatusOr<Safetensors> Safetensors::FromFile(const std::string& path) {
+  ESE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path));
+  return FromBytes(std::move(bytes), path);
+}
+
+absl::StatusOr<Safetensors> Safetensors::FromBytes(std::string bytes, std::string source) {
+  Safetensors file;
+  file.source_ = std::move(source);
+  file.bytes_ = std::move(bytes);
+  const uint64_t size = file.bytes_.size();
+  if (size < kLengthBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        file.source_, ": ", size, " bytes are too few for a safetensors file; export it again"));
+  }
+  const auto length = Load<uint64_t>(file.bytes_.data());
+  if (length > kMaxSafetensorsHeaderBytes || length > size - kLengthBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(file.source_, ": the header claims ", length,
+                                                   " bytes, the file has ", size,
+                                                   "; it is cut short or not a safetensors file"));
+  }
+  const std::string header = file.bytes_.substr(kLengthBytes, length);
+  ESE_RETURN_IF_ERROR(file.ParseHeader(header, kLengthBytes + length));
+  return file;
+}
+
+absl::Status Safetensors::ParseHeader(absl::string_view text, uint64_t data_begin) {
+  ESE_ASSIGN_OR_RETURN(const Json header, ParseJsonHeader(text, absl::StrCat(source_, ": ")));
+  for (const auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") continue;
+    auto tensor = ParseTensor(entry, data_begin);
+    if (!tensor.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(source_, ": tensor '", name,
+                                                     "': ", tensor.status().message(),
+                                                     "; export the file again"));
+    }
+    tensors_.emplace(name, *std::move(tensor));
+  }
+  return CheckEndToEnd(data_begin);
+}
+
+absl::StatusOr<Safetensors::Tensor> Safetensors::ParseTensor(const Json& entry,
+                                                             uint64_t data_begin) const {
+  const auto error = [](const auto&... what) {
+    return absl::InvalidArgumentError(absl::StrCat(what...));
+  };
+  const auto shape = IntegerList(entry, "shape");
+  const auto offsets = IntegerList(entry, "data_offsets");
+  if (!shape || !offsets || offsets->size() != 2) {
+    return error("needs a shape and two data_offsets of non-negative integers");
+  }
+  if (!entry.contains("dtype") || !entry["dtype"].is_string()) return error("has no dtype");
+  Tensor tensor;
+  tensor.dtype = entry["dtype"].get<std::string>();
+  tensor.shape = *shape;
+  const uint64_t element_bytes = ElementBytes(tensor.dtype);
+  if (element_bytes == 0) return error("unknown dtype '", tensor.dtype, "'");
+  const std::optional<uint64_t> elements = Elements(tensor.shape);
+  const auto begin = static_cast<uint64_t>((*offsets)[0]);
+  const auto end = static_cast<uint64_t>((*offsets)[1]);
+  if (!elements || begin > end || end - begin != *elements * element_bytes) {
+    return error("shape ", ShapeText(tensor.shape), " of ", tensor.dtype,
+                 " does not fill data_offsets [", begin, ", ", end, "]");
+  }
+  if (end > bytes_.size() - data_begin) {
+    return error("ends at byte ", end, " of the data, which have only ", bytes_.size() - data_begin,
+                 " (the file is cut short)");
+  }
+  tensor.begin = data_begin + begin;
+  tensor.end = data_begin + end;
+  tensor.elements = *elements;
+  return tensor;
+}
+
+absl::Status Safetensors::CheckEndToEnd(uint64_t data_begin) const {
+  using Named = std::pair<const std::string, Tensor>;
+  std::vector<const Named*> ordered;
+  for (const Named& named : tensors_) ordered.push_back(&named);
+  std::sort(ordered.begin(), ordered.end(), [](const Named* a, const Named* b) {
+    return std::tie(a->second.begin, a->second.end) < std::tie(b->second.begin, b->second.end);
+  });
+  uint64_t previous_end = data_begin;
+  for (const Named* named : ordered) {
+    const auto& [name, tensor] = *named;
+    if (tensor.begin != previous_end) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          source_, ": tensor '", name, "' begins at byte ", tensor.begin - data_begin,
+          " of the data but ",
+          tensor.begin < previous_end ? "overlaps the tensor before it, which ends at "
+                                      : "leaves a gap after the tensor before it, which ends at ",
+          previous_end - data_begin, "; export the file again"));
+    }
+    previous_end = tensor.end;
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> Safetensors::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors_) names.push_back(name);
+  return names;
+}
+
+absl::StatusOr<const Safetensors::Tensor*> Safetensors::Find(const std::string& name) const {
+  const auto it = tensors_.find(name);
+  if (it == tensors_.end()) {
+    return absl::NotFoundError(absl::StrCat(source_, ": there is no tensor '", name, "'; it has ",
+                                            absl::StrJoin(names(), ", ")));
+  }
+  return &it->second;
+}
+
+absl::StatusOr<std::vector<int64_t>> Safetensors::Shape(const std::string& name) const {
+  ESE_ASSIGN_OR_RETURN(const Tensor* tensor, Find(name));
+  return tensor->shape;
+}
+
+absl::StatusOr<std::vector<float>> Safetensors::Floats(const std::string& name,
+                                                       const std::vector<int64_t>& shape) const {
+  ESE_ASSIGN_OR_RETURN(const Tensor* tensor, Find(name));
+  if (tensor->shape != shape) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source_, ": tensor '", name, "' has the shape ", ShapeText(tensor->shape),
+                     ", the topology asks for ", ShapeText(shape), "; correct one of them"));
+  }
+  std::vector<float> values(tensor->elements);
+  const char* data = bytes_.data() + tensor->begin;
+  for (uint64_t i = 0; i < tensor->elements; ++i) {
+    const std::optional<float> value = FloatAt(tensor->dtype, data, i);
+    if (!value) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(source_, ": tensor '", name, "' is of type ", tensor->dtype,
+                       "; save it as F32 (F64, F16 and BF16 are read too)"));
+    }
+    if (!std::isfinite(*value)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          source_, ": tensor '", name, "' has ", std::isnan(*value) ? "a NaN" : "an infinity",
+          " at element ", i, "; the training has diverged, export an earlier checkpoint"));
+    }
+    values[i] = *value;
+  }
+  return values;
+}
+
+absl::StatusOr<std::vector<int64_t>> Safetensors::Integers(const std::string& name) const {
+  ESE_ASSIGN_OR_RETURN(const Tensor* tensor, Find(name));
+  const bool wide = tensor->dtype == "I64";
+  if (!wide && tensor->dtype != "I32") {
+    return absl::InvalidArgumentError(absl::StrCat(source_, ": tensor '", name, "' is of type ",
+                                                   tensor->dtype, "; save it as I64"));
+  }
+  if (tensor->shape.size() != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(source_, ": tensor '", name, "' has the shape ",
+                                                   ShapeText(tensor->shape),
+                                                   "; save it with one dimension"));
+  }
+  std::vector<int64_t> values(tensor->elements);
+  const char* data = bytes_.data() + tensor->begin;
+  for (uint64_t i = 0; i < tensor->elements; ++i) {
+    values[i] = wide ? Load<int64_t>(data + 8 * i) : Load<int32_t>(data + 4 * i);
+  }
+  return values;
+}
+
+void SafetensorsWriter::Add(const std::string& name, const char* dtype,
+                            const std::vector<int64_t>& shape, const void* data, size_t bytes) {
+  absl::StrAppend(&header_, header_.empty() ? "{" : ",", Json(name).dump(), ":{\"dtype\":\"", dtype,
+                  "\",\"shape\":", ShapeText(shape), ",\"data_offsets\":[", data_.size(), ",",
+                  data_.size() + bytes, "]}");
+  data_.append(static_cast<const char*>(data), bytes);
+}
+
+void SafetensorsWriter::AddFloats(const std::string& name, const std::vector<int64_t>& shape,
+                                  const std::vector<float>& values) {
+  Add(name, "F32", shape, values.data(), values.size() * sizeof(float));
+}
+
+void SafetensorsWriter::AddIntegers(const std::string& name, const std::vector<int64_t>& values) {
+  Add(name, "I64", {static_cast<int64_t>(values.size())}, values.data(),
+      values.size() * sizeof(int64_t));
+}
+
+std::string SafetensorsWriter::Bytes() const {
+  std::string header = header_.empty() ? "{}" : absl::StrCat(header_, "}");
+  header.append((kLengthBytes - header.size() % kLengthBytes) % kLengthBytes, ' ');
+  const uint64_t length = header.size();
+  std::string bytes(reinterpret_cast<const char*>(&length), kLengthBytes);
+  return absl::StrCat(bytes, header, data_);
+}
+
+}  // namespace ese

@@ -1,0 +1,56 @@
+// Small trained networks for the tests of this folder.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiler/calibrate.h"
+#include "compiler/safetensors.h"
+#include "compiler/topology.h"
+
+namespace ese {
+
+struct TestLayer {
+  int cells = 8;
+  int projection = 0;
+  bool peepholes = false;
+  std::string g = "tanh";
+};
+
+struct TestNetworkOptions {
+  int inputs = 6;
+  std::vector<TestLayer> layers = {TestLayer{}};
+  int units = 4;
+  double gain = 1;  // 1 is realistic
+  uint32_t seed = 1;
+};
+
+// What a training exports. Tests change tensors and topology to what they are about.
+struct TestNetwork {
+  struct Tensor {
+    std::vector<int64_t> shape;
+    std::vector<float> values;
+  };
+  std::map<std::string, Tensor> tensors;
+  std::string topology;  // JSON
+
+  std::string WeightBytes() const;
+  // The same, parsed; the test fails where they are wrong.
+  Safetensors Weights() const;
+  Topology Parsed() const;
+};
+
+TestNetwork MakeTestNetwork(const TestNetworkOptions& options);
+
+// Keeps the first `kept` weights of each row of a tensor, beginning at the row's own number.
+void MaskRows(int kept, TestNetwork::Tensor* tensor);
+
+// Utterances of these lengths, of roughly normal values.
+Calibration MakeTestCalibration(int dim, const std::vector<int64_t>& lengths, uint32_t seed = 1);
+std::string CalibrationBytes(const Calibration& calibration);
+
+// The name of a file in the test's own folder for temporary files.
+std::string TemporaryPath(const std::string& name);
+
+}  // namespace ese
