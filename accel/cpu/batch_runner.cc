@@ -1,0 +1,45 @@
+#include "accel/cpu/batch_runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "accel/cpu/segment.h"
+
+namespace ese {
+
+BatchRunner::BatchRunner(std::shared_ptr<const PackedModel> model, const StepKernel* kernel)
+    : model_(std::move(model)), columns_(model_, kernel) {
+  if (kernel->few_lanes() != nullptr) few_.emplace(model_, kernel->few_lanes());
+}
+
+int BatchRunner::WayFor(int lanes) const {
+  return few_.has_value() && lanes <= kFewLanes ? 0 : ColumnSteps::WidthFor(lanes);
+}
+
+void BatchRunner::Run(Batch* batch) {
+  sorted_.clear();
+  for (Lane& lane : batch->lanes) sorted_.push_back(&lane);
+  std::stable_sort(sorted_.begin(), sorted_.end(), [](const Lane* a, const Lane* b) {
+    return a->frames.size() > b->frames.size();
+  });
+  const int input_dim = model_->model().input_dim();
+  batch->steps = static_cast<int>(sorted_[0]->frames.size() / input_dim);
+  for (Segment segment{sorted_}; segment.first_step < batch->steps;) {
+    const int active = segment.ActiveAt(segment.first_step, input_dim);
+    segment.lanes = segment.lanes.first(active);
+    const int way = WayFor(active);
+    segment.end_step = segment.first_step + 1;
+    while (segment.end_step < batch->steps &&
+           WayFor(segment.ActiveAt(segment.end_step, input_dim)) == way) {
+      ++segment.end_step;
+    }
+    if (way == 0) {
+      few_->Run(segment);
+    } else {
+      columns_.Run(segment);
+    }
+    segment.first_step = segment.end_step;
+  }
+}
+
+}  // namespace ese

@@ -1,0 +1,37 @@
+// Runs batches on one thread: the streams' data in, steps on a kernel, the results out.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "accel/backend.h"
+#include "accel/cpu/column_steps.h"
+#include "accel/cpu/few_lanes_steps.h"
+#include "accel/cpu/kernel.h"
+#include "accel/cpu/packed_model.h"
+
+namespace ese {
+
+// Has the working memory of one channel, allocated once. Not thread-safe.
+class BatchRunner {
+ public:
+  // `kernel` must outlive the runner and be supported by the processor.
+  BatchRunner(std::shared_ptr<const PackedModel> model, const StepKernel* kernel);
+
+  // Executes all frames of all lanes and fills in the lanes' states and logits, and the batch's
+  // steps. Lanes are sorted by length, so that those that have ended cost nothing as soon as the
+  // rest goes into narrower vectors. REQUIRES: ValidateBatch(model, *batch, kMaxLanes) is OK.
+  void Run(Batch* batch);
+
+ private:
+  // A number that changes where it pays to go on in another way.
+  int WayFor(int lanes) const;
+
+  const std::shared_ptr<const PackedModel> model_;
+  std::vector<Lane*> sorted_;
+  ColumnSteps columns_;
+  std::optional<FewLanesSteps> few_;  // none where the kernel has no such part
+};
+
+}  // namespace ese

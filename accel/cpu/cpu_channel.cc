@@ -1,0 +1,118 @@
+#include "accel/cpu/cpu_channel.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <cstring>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "accel/cpu/batch_runner.h"
+#include "accel/cpu/kernel_registry.h"
+#include "base/status.h"
+#include "spdlog/spdlog.h"
+
+namespace ese {
+namespace {
+
+class CpuChannel final : public Channel {
+ public:
+  CpuChannel(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
+             const std::string& name)
+      : model_(std::move(model)),
+        name_(name),
+        kernel_(kernel->name()),
+        runner_(model_, kernel),
+        worker_([this] { Work(); }) {}
+
+  ~CpuChannel() override {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopping_ = true;
+    }
+    worker_.join();
+  }
+
+  absl::Status Pin(int cpu) {
+    if (cpu < 0) return absl::OkStatus();
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
+    const int error = pthread_setaffinity_np(worker_.native_handle(), sizeof(set), &set);
+    if (error == 0) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot pin channel ", name_, " to processor ", cpu, ": ",
+                     std::strerror(error), "; choose one of this machine's, or -1 for none"));
+  }
+
+  absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override {
+    ESE_RETURN_IF_ERROR(ValidateBatch(model_->model(), **batch, kMaxLanes));
+    absl::MutexLock lock(&mutex_);
+    if (busy_ || stopping_) {
+      return absl::UnavailableError(
+          absl::StrCat("channel ", name_, stopping_ ? " is stopping" : " is busy"));
+    }
+    busy_ = true;
+    batch_ = std::move(*batch);
+    done_ = std::move(done);
+    return absl::OkStatus();
+  }
+
+  int max_lanes() const override { return kMaxLanes; }
+  const std::string& name() const override { return name_; }
+  const std::string& kernel() const override { return kernel_; }
+
+ private:
+  bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return batch_ != nullptr || stopping_; }
+
+  void Work() {
+    while (true) {
+      std::unique_ptr<Batch> batch;
+      Completion done;
+      {
+        absl::MutexLock lock(&mutex_, absl::Condition(this, &CpuChannel::HasWork));
+        if (batch_ == nullptr) return;
+        batch = std::move(batch_);
+        done = std::move(done_);
+      }
+      const TimePoint start = Clock::Real()->Now();
+      runner_.Run(batch.get());
+      batch->compute_time = Clock::Real()->Now() - start;
+      {
+        absl::MutexLock lock(&mutex_);
+        busy_ = false;
+      }
+      done(std::move(batch), absl::OkStatus());
+    }
+  }
+
+  const std::shared_ptr<const PackedModel> model_;
+  const std::string name_;
+  const std::string kernel_;
+  BatchRunner runner_;  // the worker's own
+
+  absl::Mutex mutex_;
+  // From Submit until the batch is finished, not only until the worker takes it.
+  bool busy_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<Batch> batch_ ABSL_GUARDED_BY(mutex_);  // accepted, not yet taken
+  Completion done_ ABSL_GUARDED_BY(mutex_);
+
+  std::thread worker_;  // last: it uses all of the above
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Channel>> CreateCpuChannel(std::shared_ptr<const PackedModel> model,
+                                                          const CpuChannelOptions& options) {
+  ESE_ASSIGN_OR_RETURN(const StepKernel* kernel, ChooseKernel(options.kernel));
+  auto channel = std::make_unique<CpuChannel>(std::move(model), kernel, options.name);
+  ESE_RETURN_IF_ERROR(channel->Pin(options.pinned_cpu));
+  spdlog::debug("channel {}: kernel {}, up to {} lanes{}", options.name, kernel->name(), kMaxLanes,
+                options.pinned_cpu < 0 ? "" : absl::StrCat(", on processor ", options.pinned_cpu));
+  return channel;
+}
+
+}  // namespace ese

@@ -1,0 +1,231 @@
+#include "accel/cpu/cpu_channel.h"
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "accel/cpu/kernel_registry.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "model/reference.h"
+#include "model/testing.h"
+
+namespace ese {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A batch of one stream of `frames` frames, with its buffers and what the reference makes of it.
+struct Work {
+  Work(const Model& model, int frames, int seed = 1)
+      : x(frames * model.input_dim()),
+        logits(frames * model.num_units()),
+        expected_logits(logits.size()),
+        state(model),
+        next_state(model),
+        expected_state(model) {
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<int8_t>(seed * 37 + i * 11);
+    for (int t = 0; t < frames; ++t) {
+      ReferenceStep(model, &x[t * model.input_dim()], &expected_state,
+                    &expected_logits[t * model.num_units()]);
+    }
+  }
+
+  std::unique_ptr<Batch> MakeBatch() {
+    auto batch = std::make_unique<Batch>();
+    batch->lanes.push_back({.frames = x,
+                            .state_in = &state,
+                            .state_out = &next_state,
+                            .logits = absl::MakeSpan(logits),
+                            .tag = 42});
+    return batch;
+  }
+
+  void ExpectDone() const {
+    EXPECT_EQ(logits, expected_logits);
+    EXPECT_EQ(absl::MakeSpan(next_state.c), absl::MakeSpan(expected_state.c));
+    EXPECT_EQ(absl::MakeSpan(next_state.y), absl::MakeSpan(expected_state.y));
+  }
+
+  std::vector<int8_t> x;
+  std::vector<int32_t> logits, expected_logits;
+  StreamState state, next_state, expected_state;
+};
+
+class CpuChannelTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    unsetenv(kKernelVariable);
+    channel_ = *CreateCpuChannel(packed_, {});
+  }
+  void TearDown() override { unsetenv(kKernelVariable); }
+
+  // What a completion was called with.
+  struct Answer {
+    absl::Notification called;
+    std::unique_ptr<Batch> batch;
+    absl::Status status;
+
+    Channel::Completion Completion() {
+      return [this](std::unique_ptr<Batch> b, absl::Status s) {
+        batch = std::move(b);
+        status = std::move(s);
+        called.Notify();
+      };
+    }
+  };
+
+  std::shared_ptr<const Model> model_ = RandomModel({.layers = {{.cells = 12, .projection = 6}}});
+  std::shared_ptr<const PackedModel> packed_ = *PackedModel::Create(model_);
+  std::unique_ptr<Channel> channel_;
+};
+
+TEST_F(CpuChannelTest, ExecutesABatchAndGivesItBack) {
+  Work work(*model_, 3);
+  auto batch = work.MakeBatch();
+  Batch* const address = batch.get();
+  Answer answer;
+  ASSERT_TRUE(channel_->Submit(&batch, answer.Completion()).ok());
+  EXPECT_EQ(batch, nullptr);
+  answer.called.WaitForNotification();
+  EXPECT_TRUE(answer.status.ok()) << answer.status;
+  EXPECT_EQ(answer.batch.get(), address);
+  EXPECT_EQ(answer.batch->lanes[0].tag, 42u);
+  EXPECT_EQ(answer.batch->steps, 3);
+  EXPECT_GT(answer.batch->compute_time, Duration(0));
+  work.ExpectDone();
+}
+
+TEST_F(CpuChannelTest, NamesItselfAndItsKernel) {
+  EXPECT_EQ(channel_->max_lanes(), 64);
+  EXPECT_EQ(channel_->name(), "cpu0");
+  EXPECT_EQ(channel_->kernel(), SupportedKernels().front()->name());
+}
+
+TEST_F(CpuChannelTest, TheVariableForcesTheKernel) {
+  setenv(kKernelVariable, "portable", 1);
+  const auto channel = CreateCpuChannel(packed_, {.name = "cpu7"});
+  ASSERT_TRUE(channel.ok()) << channel.status();
+  EXPECT_EQ((*channel)->kernel(), "portable");
+  EXPECT_EQ((*channel)->name(), "cpu7");
+}
+
+TEST_F(CpuChannelTest, AnUnknownKernelIsAnErrorThatNamesTheVariable) {
+  setenv(kKernelVariable, "fpga", 1);
+  const absl::Status status = CreateCpuChannel(packed_, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("ESE_CPU_KERNEL"));
+}
+
+TEST_F(CpuChannelTest, AProcessorThatIsNotThereIsAnError) {
+  const absl::Status status = CreateCpuChannel(packed_, {.pinned_cpu = 1 << 20}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("cannot pin channel cpu0 to processor 1048576"));
+}
+
+TEST_F(CpuChannelTest, ABadBatchIsRefusedAndStaysWithTheCaller) {
+  Work work(*model_, 2);
+  auto batch = work.MakeBatch();
+  batch->lanes[0].logits.remove_suffix(1);
+  const absl::Status status = channel_->Submit(
+      &batch, [](std::unique_ptr<Batch>, absl::Status) { ADD_FAILURE() << "completion called"; });
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_NE(batch, nullptr);
+  EXPECT_EQ(batch->lanes.size(), 1u);
+}
+
+TEST_F(CpuChannelTest, RefusesMoreLanesThanItHas) {
+  Work work(*model_, 1);
+  auto batch = work.MakeBatch();
+  batch->lanes.resize(65, batch->lanes[0]);
+  EXPECT_EQ(channel_->Submit(&batch, nullptr).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(batch, nullptr);
+}
+
+// While a completion holds the worker up, one batch more is accepted and the next is not.
+TEST_F(CpuChannelTest, ABusyChannelRefusesAndLeavesTheBatchAlone) {
+  Work first(*model_, 1), second(*model_, 2), third(*model_, 1);
+  absl::Notification in_completion, go_on;
+  auto batch = first.MakeBatch();
+  ASSERT_TRUE(channel_
+                  ->Submit(&batch,
+                           [&](std::unique_ptr<Batch>, absl::Status) {
+                             in_completion.Notify();
+                             go_on.WaitForNotification();
+                           })
+                  .ok());
+  in_completion.WaitForNotification();
+
+  Answer answer;
+  batch = second.MakeBatch();
+  ASSERT_TRUE(channel_->Submit(&batch, answer.Completion()).ok());
+  batch = third.MakeBatch();
+  const absl::Status status = channel_->Submit(
+      &batch, [](std::unique_ptr<Batch>, absl::Status) { ADD_FAILURE() << "completion called"; });
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(status.message(), HasSubstr("cpu0 is busy"));
+  EXPECT_NE(batch, nullptr);
+
+  go_on.Notify();
+  answer.called.WaitForNotification();
+  second.ExpectDone();
+}
+
+TEST_F(CpuChannelTest, ACompletionMaySubmitTheNextBatch) {
+  constexpr int kBatches = 100;
+  Work work(*model_, 1);
+  absl::Notification finished;
+  int completed = 0;
+  Channel::Completion again = [&](std::unique_ptr<Batch> batch, absl::Status status) {
+    EXPECT_TRUE(status.ok()) << status;
+    if (++completed == kBatches) {
+      finished.Notify();
+      return;
+    }
+    EXPECT_TRUE(channel_->Submit(&batch, again).ok());
+  };
+  auto batch = work.MakeBatch();
+  ASSERT_TRUE(channel_->Submit(&batch, again).ok());
+  finished.WaitForNotification();
+  EXPECT_EQ(completed, kBatches);
+  work.ExpectDone();
+}
+
+TEST_F(CpuChannelTest, DestructionFinishesWhatWasAccepted) {
+  for (int i = 0; i < 50; ++i) {
+    Work work(*model_, 20, i);
+    bool called = false;
+    auto batch = work.MakeBatch();
+    ASSERT_TRUE(channel_
+                    ->Submit(&batch,
+                             [&](std::unique_ptr<Batch>, absl::Status status) {
+                               EXPECT_TRUE(status.ok());
+                               called = true;
+                             })
+                    .ok());
+    channel_.reset();
+    EXPECT_TRUE(called);
+    work.ExpectDone();
+    channel_ = *CreateCpuChannel(packed_, {});
+  }
+}
+
+TEST_F(CpuChannelTest, ChannelsShareOneModel) {
+  const auto other = *CreateCpuChannel(packed_, {.name = "cpu1", .kernel = "portable"});
+  Work one(*model_, 4, 1), two(*model_, 5, 2);
+  Answer first, second;
+  auto batch = one.MakeBatch();
+  ASSERT_TRUE(channel_->Submit(&batch, first.Completion()).ok());
+  batch = two.MakeBatch();
+  ASSERT_TRUE(other->Submit(&batch, second.Completion()).ok());
+  first.called.WaitForNotification();
+  second.called.WaitForNotification();
+  one.ExpectDone();
+  two.ExpectDone();
+}
+
+}  // namespace
+}  // namespace ese

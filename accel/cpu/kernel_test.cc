@@ -1,0 +1,344 @@
+// Every kernel against the normative reference, bit for bit.
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "accel/cpu/batch_runner.h"
+#include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/packed_model.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "model/arithmetic.h"
+#include "model/reference.h"
+#include "model/testing.h"
+
+namespace ese {
+namespace {
+
+using ::testing::HasSubstr;
+
+// One stream on two ways: through the kernel's batches and, frame by frame, through the reference.
+struct Stream {
+  explicit Stream(const Model& model) : state(model), next_state(model), expected_state(model) {}
+
+  std::vector<int8_t> frames;
+  std::vector<int32_t> logits, expected_logits;
+  StreamState state, next_state, expected_state;
+};
+
+// Runs batches of streams whose lengths are given ([batch][lane], 0 leaves the lane out) and
+// expects what the reference gives. Streams keep their state from batch to batch.
+class Comparison {
+ public:
+  Comparison(std::shared_ptr<const Model> model, const StepKernel* kernel, uint32_t seed)
+      : model_(std::move(model)), runner_(*PackedModel::Create(model_), kernel), random_(seed) {}
+
+  // Activations are -128 or 127 only, also in the state.
+  void UseExtremes() { extremes_ = true; }
+
+  void Run(const std::vector<std::vector<int>>& batches) {
+    std::vector<Stream> streams;
+    for (size_t i = 0; i < batches[0].size(); ++i) {
+      streams.emplace_back(*model_);
+      FillState(&streams.back());
+    }
+    for (const std::vector<int>& lengths : batches) {
+      RunBatch(lengths, &streams);
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+
+ private:
+  int8_t RandomByte() {
+    if (extremes_) return random_() % 2 == 0 ? -128 : 127;
+    return static_cast<int8_t>(random_());
+  }
+
+  void FillState(Stream* stream) {
+    for (int16_t& c : stream->state.c) c = static_cast<int16_t>(random_());
+    for (int8_t& y : stream->state.y) y = RandomByte();
+    stream->expected_state = stream->state;
+  }
+
+  void RunBatch(const std::vector<int>& lengths, std::vector<Stream>* streams) {
+    Batch batch;
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      if (lengths[i] == 0) continue;
+      Stream& stream = (*streams)[i];
+      stream.frames.resize(lengths[i] * model_->input_dim());
+      for (int8_t& x : stream.frames) x = RandomByte();
+      stream.logits.assign(lengths[i] * model_->num_units(), 0);
+      stream.expected_logits = stream.logits;
+      batch.lanes.push_back({.frames = stream.frames,
+                             .state_in = &stream.state,
+                             .state_out = &stream.next_state,
+                             .logits = absl::MakeSpan(stream.logits),
+                             .tag = i});
+    }
+    ASSERT_TRUE(ValidateBatch(*model_, batch, kMaxLanes).ok());
+    runner_.Run(&batch);
+    EXPECT_EQ(batch.steps, *std::max_element(lengths.begin(), lengths.end()));
+    for (const Lane& lane : batch.lanes) Compare(&(*streams)[lane.tag], lane.tag);
+  }
+
+  void Compare(Stream* stream, size_t lane) {
+    SCOPED_TRACE("lane " + std::to_string(lane));
+    const size_t frames = stream->frames.size() / model_->input_dim();
+    for (size_t t = 0; t < frames; ++t) {
+      ReferenceStep(*model_, &stream->frames[t * model_->input_dim()], &stream->expected_state,
+                    &stream->expected_logits[t * model_->num_units()]);
+    }
+    EXPECT_EQ(stream->logits, stream->expected_logits);
+    EXPECT_EQ(absl::MakeSpan(stream->next_state.c), absl::MakeSpan(stream->expected_state.c));
+    EXPECT_EQ(absl::MakeSpan(stream->next_state.y), absl::MakeSpan(stream->expected_state.y));
+    stream->state = stream->next_state;
+  }
+
+  std::shared_ptr<const Model> model_;
+  BatchRunner runner_;
+  std::mt19937 random_;
+  bool extremes_ = false;
+};
+
+class KernelTest : public ::testing::TestWithParam<const StepKernel*> {
+ protected:
+  void Check(const RandomModelOptions& options, const std::vector<std::vector<int>>& batches) {
+    Comparison(RandomModel(options), GetParam(), options.seed).Run(batches);
+  }
+
+  std::mt19937 random_{7};
+};
+
+std::string KernelName(const ::testing::TestParamInfo<const StepKernel*>& info) {
+  return info.param->name();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, KernelTest, ::testing::ValuesIn(SupportedKernels()), KernelName);
+
+// Sizes around a group of four rows, a block of four entries and a tile of 16 values.
+TEST_P(KernelTest, EqualsReferenceAtEverySize) {
+  uint32_t seed = 1;
+  for (const int cells : {1, 3, 4, 5, 15, 16, 17, 33}) {
+    for (const int projection : {0, 1, 3, 4, 5, 17}) {
+      for (const double density : {1.0, 0.3}) {
+        SCOPED_TRACE(::testing::Message()
+                     << cells << " cells, projection " << projection << ", density " << density);
+        Check({.inputs = 1 + static_cast<int>(seed % 18),
+               .layers = {{.cells = cells, .projection = projection}},
+               .units = 1 + static_cast<int>(seed % 6),
+               .density = density,
+               .seed = seed},
+              {{2, 1, 1}});
+        ++seed;
+      }
+    }
+  }
+}
+
+// Columns around the tiles of 128 that few lanes' activations are looked up in.
+TEST_P(KernelTest, EqualsReferenceAroundATile) {
+  uint32_t seed = 50;
+  for (const int columns : {127, 128, 129, 256, 257}) {
+    for (const int cells : {127, 128, 129}) {
+      SCOPED_TRACE(::testing::Message() << columns << " columns, " << cells << " cells");
+      Check({.inputs = columns - 17,
+             .layers = {{.cells = cells, .projection = 17}},
+             .units = 17,
+             .density = 0.5,
+             .seed = ++seed},
+            {{1, 2, 1}});
+    }
+  }
+}
+
+TEST_P(KernelTest, EqualsReferenceInEveryVariantOfTheCell) {
+  uint32_t seed = 100;
+  for (const bool peepholes : {false, true}) {
+    for (const GActivation g : {GActivation::kTanh, GActivation::kSigmoid}) {
+      for (const int projection : {0, 6}) {
+        for (const double gain : {1.0, 50.0}) {
+          SCOPED_TRACE(::testing::Message()
+                       << "peepholes " << peepholes << ", g " << static_cast<int>(g)
+                       << ", projection " << projection << ", gain " << gain);
+          const RandomLayer layer{
+              .cells = 13, .projection = projection, .peepholes = peepholes, .g_activation = g};
+          for (const int lanes : {1, 2, 4, 8, 16, 32, 64}) {
+            Check({.layers = {layer}, .gain = gain, .seed = ++seed},
+                  {std::vector<int>(lanes, 3), std::vector<int>(lanes, 1)});
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(KernelTest, EqualsReferenceThroughStacksOfLayers) {
+  const RandomLayer projected{.cells = 19, .projection = 9, .peepholes = true};
+  const RandomLayer plain{.cells = 11, .g_activation = GActivation::kSigmoid};
+  for (const auto& layers : std::vector<std::vector<RandomLayer>>{
+           {projected, plain}, {plain, projected}, {projected, projected, plain}}) {
+    Check({.layers = layers, .units = 9, .seed = 300}, {{1, 2, 3, 4, 5}, {5, 4, 3, 2, 1}});
+  }
+}
+
+TEST_P(KernelTest, EqualsReferenceForEveryNumberOfRaggedLanes) {
+  const RandomModelOptions options{
+      .inputs = 9, .layers = {{.cells = 10, .projection = 6, .peepholes = true}}, .seed = 400};
+  for (int lanes = 1; lanes <= kMaxLanes; ++lanes) {
+    SCOPED_TRACE(lanes);
+    std::vector<std::vector<int>> batches(2);
+    for (auto& lengths : batches) {
+      for (int i = 0; i < lanes; ++i) lengths.push_back(1 + static_cast<int>(random_() % 5));
+    }
+    Check(options, batches);
+  }
+}
+
+// 64 lanes narrow to 32, then to 16 and to 3; then the same streams go on in another company.
+TEST_P(KernelTest, NarrowsAsLanesEnd) {
+  std::vector<int> lengths;
+  for (int i = 0; i < 64; ++i) lengths.push_back(i % 25 == 0 ? 7 : i % 4 == 0 ? 5 : 1 + i % 4);
+  std::vector<int> few(64, 0);
+  few[3] = few[63] = few[40] = 2;
+  Check({.inputs = 21, .layers = {{.cells = 18, .projection = 10}, {.cells = 5}}, .seed = 500},
+        {lengths, few, lengths});
+}
+
+TEST_P(KernelTest, RowsWithoutEntriesAreTheirBias) {
+  Check({.layers = {{.cells = 6, .projection = 3}}, .density = 0, .seed = 600}, {{2, 1, 3}});
+}
+
+// Saturates every activation and, at full density, comes closest to the bounds of the sums: weights
+// of -64 and 63 only, activations of -128 and 127 only, the largest shifts that a loader accepts.
+TEST_P(KernelTest, EqualsReferenceAtExtremeWeightsAndActivations) {
+  ModelDraft draft =
+      RandomModelDraft({.inputs = 35,
+                        .layers = {{.cells = 9, .projection = 5, .peepholes = true}, {.cells = 7}},
+                        .density = 1,
+                        .gain = 1000,
+                        .seed = 700});
+  const auto harden = [&](MatrixDraft* matrix) {
+    for (uint16_t& entry : matrix->entries) {
+      entry = MakeEntry(EntryGap(entry), random_() % 2 == 0 ? kMinWeight : kMaxWeight);
+    }
+    const int64_t largest = int64_t{matrix->entries_per_row} * 64 * 128;
+    for (uint8_t& shift : matrix->shift) {
+      for (shift = kMaxRowShift; (largest << shift) > INT32_MAX / 2;) --shift;
+    }
+  };
+  for (LayerDraft& layer : draft.layers) {
+    harden(&layer.gates);
+    harden(&layer.projection);
+  }
+  harden(&draft.output);
+  const auto bytes = SerializeModel(draft);
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  const auto model = Model::FromBytes(*bytes);
+  ASSERT_TRUE(model.ok()) << model.status();
+  for (const int lanes : {1, 2, 8, 16, 32, 64}) {
+    Comparison comparison(*model, GetParam(), 701);
+    comparison.UseExtremes();
+    comparison.Run({std::vector<int>(lanes, 2), std::vector<int>(lanes, 2)});
+  }
+}
+
+// The last column that an index of 16 bits reaches.
+TEST_P(KernelTest, EqualsReferenceAtTheLargestNumberOfColumns) {
+  const RandomModelOptions options{
+      .inputs = kMaxColumns - 2, .layers = {{.cells = 2}}, .density = 0.1, .seed = 800};
+  for (const int lanes : {1, 17, 33}) Check(options, {std::vector<int>(lanes, 1)});
+}
+
+TEST_P(KernelTest, ThePapersModelEqualsReference) {
+  Check(PaperModelOptions(), {{2, 1, 1, 2}, {1, 1, 2, 1}});
+}
+
+TEST(PackedModelTest, RefusesMoreColumnsThanAnIndexReaches) {
+  const auto packed = PackedModel::Create(
+      RandomModel({.inputs = kMaxColumns - 1, .layers = {{.cells = 2}}, .density = 0.1}));
+  EXPECT_EQ(packed.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(packed.status().message(), HasSubstr("layer 0's gates has 8193 columns"));
+}
+
+// Passes work on, and counts it.
+class CountingKernel final : public StepKernel {
+ public:
+  explicit CountingKernel(const StepKernel* kernel) : kernel_(kernel) {}
+  const char* name() const override { return "counting"; }
+  bool Supported() const override { return true; }
+  void Cells(const PackedLayer& layer, int width, const uint8_t* v, int16_t* c,
+             uint8_t* m) const override {
+    widths.push_back(width);
+    kernel_->Cells(layer, width, v, c, m);
+  }
+  void Project(const PackedMatrix& matrix, int shift, int width, const uint8_t* m,
+               uint8_t* y) const override {
+    kernel_->Project(matrix, shift, width, m, y);
+  }
+  void Logits(const PackedMatrix& matrix, int width, const uint8_t* y,
+              int32_t* logits) const override {
+    kernel_->Logits(matrix, width, y, logits);
+  }
+
+  mutable std::vector<int> widths;  // of the calls of Cells
+
+ private:
+  const StepKernel* const kernel_;
+};
+
+// The kernel that a runner is given is the one that runs, at the narrowest width for the lanes
+// left.
+TEST(BatchRunnerTest, RunsTheGivenKernelAtTheNarrowestWidth) {
+  const CountingKernel kernel(PortableKernel());
+  std::vector<int> lengths(33, 1);
+  std::fill_n(lengths.begin(), 32, 2);
+  std::fill_n(lengths.begin(), 17, 3);
+  std::fill_n(lengths.begin(), 16, 4);
+  std::fill_n(lengths.begin(), 1, 5);
+  Comparison(RandomModel({}), &kernel, 1).Run({lengths});
+  EXPECT_EQ(kernel.widths, (std::vector<int>{64, 32, 32, 16, 16}));
+}
+
+class ChooseKernelTest : public ::testing::Test {
+ protected:
+  void SetUp() override { unsetenv(kKernelVariable); }
+  void TearDown() override { unsetenv(kKernelVariable); }
+};
+
+TEST_F(ChooseKernelTest, TakesTheFastestSupported) {
+  EXPECT_EQ(*ChooseKernel(), SupportedKernels().front());
+  EXPECT_EQ(SupportedKernels().back(), PortableKernel());
+}
+
+TEST_F(ChooseKernelTest, FindsEveryKernelByItsName) {
+  for (const StepKernel* kernel : SupportedKernels()) {
+    EXPECT_EQ(*ChooseKernel(kernel->name()), kernel);
+    setenv(kKernelVariable, kernel->name(), 1);
+    EXPECT_EQ(*ChooseKernel(), kernel);
+    unsetenv(kKernelVariable);
+  }
+}
+
+TEST_F(ChooseKernelTest, ANameGoesBeforeTheVariable) {
+  setenv(kKernelVariable, "nonsense", 1);
+  EXPECT_EQ(*ChooseKernel("portable"), PortableKernel());
+}
+
+TEST_F(ChooseKernelTest, AnUnknownNameInTheVariableIsAnErrorThatNamesBoth) {
+  setenv(kKernelVariable, "avx9000", 1);
+  const absl::Status status = ChooseKernel().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("ESE_CPU_KERNEL=\"avx9000\""));
+  EXPECT_THAT(status.message(), HasSubstr("portable"));
+}
+
+TEST_F(ChooseKernelTest, AnEmptyVariableIsNoChoice) {
+  setenv(kKernelVariable, "", 1);
+  EXPECT_EQ(*ChooseKernel(), SupportedKernels().front());
+}
+
+}  // namespace
+}  // namespace ese

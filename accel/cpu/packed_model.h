@@ -1,0 +1,54 @@
+// A model in the layout that the CPU kernels read.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "accel/cpu/kernel.h"
+#include "base/aligned_buffer.h"
+#include "model/model.h"
+
+namespace ese {
+
+// Immutable, made once and shared by all channels and threads.
+class PackedModel {
+ public:
+  // INVALID_ARGUMENT: a matrix has more than kMaxColumns (8192) columns.
+  static absl::StatusOr<std::shared_ptr<const PackedModel>> Create(
+      std::shared_ptr<const Model> model);
+
+  const Model& model() const { return *model_; }
+  const std::vector<PackedLayer>& layers() const { return layers_; }
+  const PackedMatrix& output() const { return output_; }
+  const LookupMatrix& few_output() const { return few_output_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  explicit PackedModel(std::shared_ptr<const Model> model);
+
+  // `rounding` is added to every row's addend.
+  PackedMatrix Pack(const Matrix& matrix, int32_t rounding);
+  // The same in strips; strip s has rows row_of(s, 0) to row_of(s, 15), -1 being a row of zeros.
+  template <typename RowOf>
+  LookupMatrix PackStrips(const Matrix& matrix, int strips, int32_t rounding, RowOf row_of);
+  LookupMatrix PackStripsInOrder(const Matrix& matrix, int32_t rounding);
+  PackedLayer Pack(const Layer& layer);
+  void PackPeepholes(const Layer& layer, PackedLayer* packed);
+
+  std::shared_ptr<const Model> model_;
+  TanhTable tanh_;
+  std::vector<PackedLayer> layers_;
+  PackedMatrix output_;
+  LookupMatrix few_output_;
+  // What the views above point into.
+  std::vector<AlignedBuffer<EntryBlock>> blocks_;
+  std::vector<AlignedBuffer<RowConstants>> constants_;
+  std::vector<AlignedBuffer<int16_t>> peepholes_;
+  std::vector<AlignedBuffer<LookupStep>> steps_;
+  std::vector<AlignedBuffer<uint8_t>> counts_;
+  std::vector<AlignedBuffer<int32_t>> strip_constants_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace ese
