@@ -1,10 +1,18 @@
 // Ready streams -> batches -> channels.
 //
-// Every stream has a bounded queue of frames. Streams with frames waiting and no batch in flight
-// are ready; ready streams wait in one queue, earliest deadline first. Whenever a channel is free
-// it takes up to max_lanes() ready streams, each with up to max_frames_per_lane frames:
+// Every stream has a bounded queue of frames. A stream with frames waiting and no batch in flight
+// is ready; ready streams wait in one queue, earliest deadline first. Whenever a channel is free it
+// takes up to max_lanes() ready streams, each with up to max_frames_per_lane frames:
 // work-conserving, one queue for all channels. A stream is in at most one batch at a time, so its
 // frames never overlap or reorder. A stream's results do not depend on who shares its batches.
+//
+// A stream is ready again as soon as its batch is finished, so the channel starts the next batch
+// before the results of this one are delivered; its own callbacks still come one after another, and
+// it gets at most one batch ahead of them (core.h).
+//
+// A failed batch leaves the streams' states as they were. Its streams are ready again with their
+// old deadlines, and go to other channels while the failing one rests (channel_pool.h). When no
+// channel works, waiting streams end with UNAVAILABLE.
 #pragma once
 
 #include <cstdint>
@@ -21,31 +29,36 @@
 
 namespace ese {
 
+class SchedulerCore;      // scheduler/core.h
+class StreamRecord;       // scheduler/stream_record.h
+struct SchedulerMetrics;  // scheduler/scheduler_metrics.h
+
+// All at least 1 (target_latency: at least 0).
 struct SchedulerOptions {
   int max_streams = 4096;       // more are refused with UNAVAILABLE
   int max_queued_frames = 256;  // of one stream; a push that does not fit is refused whole
   int max_frames_per_lane = 8;  // of one stream in one batch: bounds how long a batch takes
   Duration target_latency = std::chrono::milliseconds(30);  // deadline = time of the push + this
-  int max_attempts = 3;  // a failed batch's streams are scheduled again this often in all
+  int max_attempts = 3;  // batches that a frame may fail in before its stream ends
 };
 
 // What a batch did for one stream.
 struct StreamResult {
   int64_t first_frame = 0;           // number of the first frame, from 0
-  int num_frames = 0;                // at least 1 unless status is an error
+  int num_frames = 0;                // at least 1; 0 if status is an error
   absl::Span<const int32_t> logits;  // [num_frames][num_units]; valid during the call only
   Duration queue_time{0};            // the longest wait of these frames, from push to batch
   Duration compute_time{0};          // of the batch
   absl::Status status;               // an error ends the stream: no more results follow
 };
 
-struct SchedulerMetrics;  // scheduler/scheduler_metrics.h
-
 // Thread-safe.
 class Scheduler {
  public:
-  // Called for the frames of a stream in their order, never concurrently for one stream, from a
-  // channel's thread with no lock held. Must not block. Push, Close and Open may be called from it.
+  // Called for the frames of a stream in their order, never concurrently for one stream, with no
+  // lock held, from a thread of a channel or of the scheduler: never from within Push or Open. Must
+  // not block: it holds up a channel. It may call Open, Push and room, and destroy streams, its own
+  // too; it may not destroy the scheduler.
   using ResultCallback = std::function<void(const StreamResult&)>;
   class Stream;
 
@@ -56,27 +69,28 @@ class Scheduler {
   // Waits for the batches in flight. REQUIRES: every stream has been destroyed.
   ~Scheduler();
 
-  // A new stream with zero state. UNAVAILABLE when max_streams are open.
+  // A new stream with zero state. UNAVAILABLE when max_streams are open, or when every channel has
+  // failed.
   absl::StatusOr<std::unique_ptr<Stream>> Open(ResultCallback on_result);
 
   const Model& model() const;
   int open_streams() const;
 
  private:
-  class Core;
-  std::shared_ptr<Core> core_;
+  std::unique_ptr<SchedulerCore> core_;
 };
 
 // One stream's handle; used from one thread at a time (other streams' handles are independent).
 class Scheduler::Stream {
  public:
-  // Cancels what is still queued. After the destructor returns no callback runs or will run; so it
-  // waits for one that is running, unless it is called from within that callback.
+  // Cancels what is still queued. After the destructor returns no callback runs or will run, and
+  // the callback itself has been destroyed; so it waits for one that is running, unless it is
+  // called from within that callback, which is then destroyed when it returns.
   ~Stream();
 
   // Queues frames [n][input_dim], n >= 1: all or none.
-  // RESOURCE_EXHAUSTED: more than room() frames; nothing was taken. The stream's own error status
-  // once a result has carried one.
+  // INVALID_ARGUMENT: not such frames. RESOURCE_EXHAUSTED: more than room() frames; nothing was
+  // taken. The stream's own error status from when it has ended with one.
   absl::Status Push(absl::Span<const int8_t> frames);
   // Frames that Push would take now. Grows as results are delivered (a frame holds its place until
   // the callback with its result begins).
@@ -84,9 +98,10 @@ class Scheduler::Stream {
 
  private:
   friend class Scheduler;
-  class Impl;
-  explicit Stream(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  Stream(SchedulerCore* core, std::shared_ptr<StreamRecord> record);
+
+  SchedulerCore* const core_;
+  const std::shared_ptr<StreamRecord> record_;
 };
 
 }  // namespace ese

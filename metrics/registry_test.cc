@@ -1,0 +1,144 @@
+#include "metrics/registry.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace ese {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+int ConnectToLoopback(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<uint16_t>(port));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0) << std::strerror(errno);
+  return fd;
+}
+
+std::string HttpGet(int port, const std::string& path) {
+  const int fd = ConnectToLoopback(port);
+  const std::string request = absl::StrCat("GET ", path, " HTTP/1.0\r\nHost: localhost\r\n\r\n");
+  EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char buffer[4096];
+  for (ssize_t n; (n = read(fd, buffer, sizeof(buffer))) > 0;) answer.append(buffer, n);
+  close(fd);
+  return answer;
+}
+
+TEST(RegistryTest, BuildInfoIsOneAndCarriesTheVersion) {
+  const MetricsRegistry registry;
+  EXPECT_THAT(registry.Render(),
+              AllOf(HasSubstr("# TYPE ese_build_info gauge"),
+                    HasSubstr("version=\"" ESE_VERSION "\""), HasSubstr("} 1\n")));
+}
+
+TEST(RegistryTest, SameNameAndLabelsGiveTheSameHandle) {
+  MetricsRegistry registry;
+  Counter* const a = registry.GetCounter("ese_test_total", "Test.", {{"channel", "cpu0"}});
+  EXPECT_EQ(registry.GetCounter("ese_test_total", "Test.", {{"channel", "cpu0"}}), a);
+  EXPECT_NE(registry.GetCounter("ese_test_total", "Test.", {{"channel", "cpu1"}}), a);
+  a->Increment(3);
+  EXPECT_THAT(registry.Render(), HasSubstr("ese_test_total{channel=\"cpu0\"} 3\n"));
+}
+
+TEST(RegistryTest, HistogramEdgesAreInclusive) {
+  MetricsRegistry registry;
+  Histogram* const h = registry.GetHistogram("ese_test_seconds", "Test.", LatencyBuckets());
+  h->Observe(0.01);
+  h->Observe(0.0100001);
+  const std::string text = registry.Render();
+  EXPECT_THAT(text, HasSubstr("ese_test_seconds_bucket{le=\"0.0075\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("ese_test_seconds_bucket{le=\"0.01\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("ese_test_seconds_bucket{le=\"0.015\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("ese_test_seconds_count 2\n"));
+}
+
+TEST(RegistryTest, LatencyBucketsSpanAQuarterMillisecondToASecond) {
+  const std::vector<double>& edges = LatencyBuckets();
+  EXPECT_EQ(edges.front(), 0.00025);
+  EXPECT_EQ(edges.back(), 1);
+  EXPECT_TRUE(std::is_sorted(edges.begin(), edges.end()));
+  EXPECT_THAT(edges, AllOf(Contains(0.01), Contains(0.03)));
+}
+
+TEST(RegistryTest, ServesOnAFreePortAndReportsIt) {
+  MetricsRegistry registry;
+  registry.GetGauge("ese_test_celsius", "Test.")->Set(42);
+  EXPECT_EQ(registry.port(), 0);
+  ASSERT_EQ(registry.Serve("127.0.0.1:0"), absl::OkStatus());
+  ASSERT_GT(registry.port(), 0);
+  EXPECT_THAT(HttpGet(registry.port(), "/metrics"),
+              AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("ese_test_celsius 42\n")));
+  EXPECT_THAT(HttpGet(registry.port(), "/elsewhere"), HasSubstr(" 404 "));
+}
+
+TEST(RegistryTest, ServingTwiceIsRefused) {
+  MetricsRegistry registry;
+  ASSERT_EQ(registry.Serve("127.0.0.1:0"), absl::OkStatus());
+  EXPECT_EQ(registry.Serve("127.0.0.1:0").code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(RegistryTest, PortInUseNamesAddressAndRemedy) {
+  MetricsRegistry first, second;
+  ASSERT_EQ(first.Serve("127.0.0.1:0"), absl::OkStatus());
+  const std::string address = absl::StrCat("127.0.0.1:", first.port());
+  const absl::Status status = second.Serve(address);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr(address), HasSubstr("in use"), HasSubstr("choose another")));
+  EXPECT_EQ(second.port(), 0);
+  EXPECT_EQ(second.Serve("127.0.0.1:0"), absl::OkStatus()) << "may try again elsewhere";
+}
+
+TEST(RegistryTest, BadAddressesAreRefusedWithTheRemedy) {
+  for (const std::string address :
+       {"", "9464", ":9464", "localhost", "localhost:", "localhost:x", "localhost:-1",
+        "localhost:65536", "localhost:8080s", "localhost:0,localhost:0", "[::1]:9464"}) {
+    MetricsRegistry registry;
+    const absl::Status status = registry.Serve(address);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << address;
+    EXPECT_THAT(status.message(),
+                AllOf(HasSubstr(absl::StrCat("\"", address, "\"")), HasSubstr("write HOST:PORT")));
+  }
+}
+
+TEST(RegistryTest, AddressOfAnotherMachineIsRefusedWithTheRemedy) {
+  MetricsRegistry registry;
+  const absl::Status status = registry.Serve("192.0.2.1:0");  // TEST-NET-1 (RFC 5737)
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), AllOf(HasSubstr("192.0.2.1:0"), HasSubstr("use 0.0.0.0")));
+}
+
+TEST(RegistryTest, LabelValuesAreEscaped) {
+  MetricsRegistry registry;
+  registry.GetCounter("ese_test_total", "Test.", {{"model", "a\"b\\c\nd"}});
+  EXPECT_THAT(registry.Render(), HasSubstr(R"(model="a\"b\\c\nd")"));
+}
+
+TEST(RegistryDeathTest, OneNameOfTwoKindsEndsTheProgram) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  MetricsRegistry registry;
+  registry.GetCounter("ese_test_total", "Test.");
+  EXPECT_DEATH(registry.GetGauge("ese_test_total", "Test."), "ese_test_total|name");
+}
+
+}  // namespace
+}  // namespace ese

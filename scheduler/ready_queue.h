@@ -1,0 +1,57 @@
+// The streams that wait for a channel, earliest deadline first; equal deadlines in order of
+// arrival.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace ese {
+
+class ReadyQueue;
+
+// Base of what can wait in a ReadyQueue.
+class ReadyItem {
+ private:
+  friend class ReadyQueue;
+  static constexpr int kOutside = -1;
+  static constexpr int kRetired = -2;
+  int position_ = kOutside;  // in heap_, or one of the above
+};
+
+// A binary heap whose items know their positions: all operations are O(log n). Owns no items.
+// Not thread-safe.
+class ReadyQueue {
+ public:
+  bool empty() const { return heap_.empty(); }
+  int size() const { return static_cast<int>(heap_.size()); }
+
+  // Does nothing if the item has been retired. REQUIRES: the item is not in a queue.
+  void Push(ReadyItem* item, TimePoint deadline);
+  // Removes the first. REQUIRES: !empty().
+  ReadyItem* Pop();
+  // Removes the item if it is there, and lets it never in again: it is about to be destroyed.
+  void Retire(ReadyItem* item);
+
+ private:
+  struct Entry {
+    TimePoint deadline;
+    uint64_t arrival;
+    ReadyItem* item;
+  };
+
+  static bool Before(const Entry& a, const Entry& b) {
+    return a.deadline != b.deadline ? a.deadline < b.deadline : a.arrival < b.arrival;
+  }
+  void Put(int position, const Entry& entry);
+  // Find the place of `entry`, from an empty `position` upwards or downwards.
+  void SiftUp(int position, const Entry& entry);
+  void SiftDown(int position, const Entry& entry);
+  void RemoveAt(int position);
+
+  std::vector<Entry> heap_;  // children of i: 2 i + 1 and 2 i + 2
+  uint64_t arrivals_ = 0;
+};
+
+}  // namespace ese

@@ -1,0 +1,50 @@
+#include "scheduler/scheduler_metrics.h"
+
+#include <vector>
+
+namespace ese {
+
+SchedulerMetrics::SchedulerMetrics(MetricsRegistry* registry, const std::string& model)
+    : registry_(registry), model_(model) {
+  const Labels labels = {{"model", model}};
+  const auto counter = [&](const char* name, const char* help) {
+    return registry->GetCounter(name, help, labels);
+  };
+  const auto histogram = [&](const char* name, const char* help,
+                             const std::vector<double>& buckets) {
+    return registry->GetHistogram(name, help, buckets, labels);
+  };
+  streams = registry->GetGauge("ese_streams", "Streams that are open now.", labels);
+  streams_opened = counter("ese_streams_opened_total", "Streams opened.");
+  streams_refused = counter("ese_streams_refused_total",
+                            "Streams refused because the limit was reached or no channel works.");
+  frames = counter("ese_frames_total", "Frames computed.");
+  batch_lanes = histogram("ese_batch_lanes", "Streams in a computed batch.",
+                          {1, 2, 4, 8, 16, 24, 32, 48, 64});
+  batch_frames = histogram("ese_batch_frames", "Frames in a computed batch, over all its streams.",
+                           {1, 2, 4, 8, 16, 32, 64, 128, 256, 512});
+  queue_wait_seconds =
+      histogram("ese_queue_wait_seconds",
+                "Time from a frame's arrival to its batch; the longest of a stream in a batch.",
+                LatencyBuckets());
+  step_seconds = histogram("ese_step_seconds",
+                           "Compute time of a batch divided by its steps (frames of its longest "
+                           "stream).",
+                           LatencyBuckets());
+  batch_seconds =
+      histogram("ese_batch_seconds", "Compute time of a batch, all its steps.", LatencyBuckets());
+}
+
+ChannelMetrics SchedulerMetrics::ForChannel(const std::string& channel) const {
+  const Labels labels = {{"model", model_}, {"channel", channel}};
+  return {
+      .batches = registry_->GetCounter("ese_batches_total", "Batches computed.", labels),
+      .failures = registry_->GetCounter(
+          "ese_batch_failures_total",
+          "Batches that a channel refused or failed; their frames are computed again.", labels),
+      .busy_seconds = registry_->GetCounter("ese_channel_busy_seconds_total",
+                                            "Time that a channel has spent computing.", labels),
+  };
+}
+
+}  // namespace ese

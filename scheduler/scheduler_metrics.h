@@ -1,0 +1,38 @@
+// The metrics of one model's scheduler.
+#pragma once
+
+#include <string>
+
+#include "metrics/registry.h"
+
+namespace ese {
+
+// Of one channel; labels model and channel.
+struct ChannelMetrics {
+  Counter* batches;       // ese_batches_total
+  Counter* failures;      // ese_batch_failures_total
+  Counter* busy_seconds;  // ese_channel_busy_seconds_total
+};
+
+// Handles into a registry, which must outlive them; label model. May be copied.
+struct SchedulerMetrics {
+  SchedulerMetrics(MetricsRegistry* registry, const std::string& model);
+
+  ChannelMetrics ForChannel(const std::string& channel) const;
+
+  Gauge* streams;                 // ese_streams
+  Counter* streams_opened;        // ese_streams_opened_total
+  Counter* streams_refused;       // ese_streams_refused_total
+  Counter* frames;                // ese_frames_total
+  Histogram* batch_lanes;         // ese_batch_lanes
+  Histogram* batch_frames;        // ese_batch_frames
+  Histogram* queue_wait_seconds;  // ese_queue_wait_seconds
+  Histogram* step_seconds;        // ese_step_seconds
+  Histogram* batch_seconds;       // ese_batch_seconds
+
+ private:
+  MetricsRegistry* registry_;
+  std::string model_;
+};
+
+}  // namespace ese

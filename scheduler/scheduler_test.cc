@@ -1,0 +1,298 @@
+// Which frames go when to which channel. Faults: scheduler_fault_test.cc; lifetimes:
+// scheduler_lifetime_test.cc.
+#include "scheduler/scheduler.h"
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "scheduler/test_rig.h"
+
+namespace ese {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+TEST(SchedulerTest, AFrameGoesToAFreeChannelAtOnceAndComesBack) {
+  TestRig rig;
+  TestStream a(&rig, 1);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  ASSERT_TRUE(rig.puppet().busy());
+  EXPECT_THAT(rig.Lanes(), ElementsAre(1));
+  rig.puppet().Finish(milliseconds(3));
+  ASSERT_THAT(a.results, SizeIs(1));
+  EXPECT_EQ(a.results[0].num_frames, 1);
+  EXPECT_EQ(a.results[0].compute_time, milliseconds(3));
+  EXPECT_EQ(a.results[0].queue_time, Duration(0));
+  EXPECT_EQ(a.results[0].status, absl::OkStatus());
+  EXPECT_FALSE(rig.puppet().busy());
+}
+
+TEST(SchedulerTest, StreamsThatWaitShareTheNextBatchUpToItsLanes) {
+  TestRig rig(1, /*max_lanes=*/3);
+  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4), e(&rig, 5);
+  for (TestStream* s : {&a, &b, &c, &d, &e}) ASSERT_EQ(s->Push(1), absl::OkStatus());
+  EXPECT_THAT(rig.Lanes(), ElementsAre(1));
+  rig.puppet().Finish();
+  EXPECT_THAT(rig.Lanes(), ElementsAre(2, 3, 4));
+  rig.puppet().Finish();
+  EXPECT_THAT(rig.Lanes(), ElementsAre(5));
+  rig.puppet().Finish();
+  for (TestStream* s : {&a, &b, &c, &d, &e}) EXPECT_EQ(s->frames_done(), 1);
+}
+
+TEST(SchedulerTest, EarliestDeadlineFirstThoughOthersBecameReadyBefore) {
+  TestRig rig(1, /*max_lanes=*/1);
+  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());  // in flight
+  rig.clock.Advance(milliseconds(1));
+  ASSERT_EQ(a.Push(1), absl::OkStatus());  // deadline 1 + 30, ready when its batch is finished
+  rig.clock.Advance(milliseconds(1));
+  ASSERT_EQ(b.Push(1), absl::OkStatus());  // deadline 2 + 30, ready now
+  rig.clock.Advance(milliseconds(1));
+  ASSERT_EQ(c.Push(1), absl::OkStatus());
+  for (int expected : {1, 1, 2, 3}) {
+    EXPECT_THAT(rig.Lanes(), ElementsAre(expected));
+    rig.puppet().Finish();
+  }
+  EXPECT_EQ(a.results[1].queue_time, milliseconds(2));
+}
+
+TEST(SchedulerTest, DeadlineIsThatOfTheOldestWaitingFrame) {
+  TestRig rig(1, /*max_lanes=*/1);
+  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  ASSERT_EQ(b.Push(1), absl::OkStatus());
+  rig.clock.Advance(milliseconds(1));
+  ASSERT_EQ(c.Push(1), absl::OkStatus());
+  rig.clock.Advance(milliseconds(1));
+  ASSERT_EQ(b.Push(1), absl::OkStatus());
+  rig.puppet().Finish();
+  EXPECT_THAT(rig.Lanes(), ElementsAre(2)) << "by its first frame";
+  EXPECT_THAT(rig.LaneFrames(), ElementsAre(2));
+  rig.puppet().Finish();
+  EXPECT_EQ(b.results[0].queue_time, milliseconds(2)) << "the longest of its frames";
+  rig.puppet().Finish();
+}
+
+TEST(SchedulerTest, EqualDeadlinesInOrderOfArrival) {
+  TestRig rig(1, /*max_lanes=*/2);
+  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  for (TestStream* s : {&c, &b, &d}) ASSERT_EQ(s->Push(1), absl::OkStatus());
+  rig.puppet().Finish();
+  EXPECT_THAT(rig.Lanes(), ElementsAre(3, 2));
+  rig.puppet().Finish();
+  rig.puppet().Finish();
+}
+
+TEST(SchedulerTest, RaggedBatchesTakeUpToMaxFramesOfEachStream) {
+  TestRig rig(1, 4, {.max_frames_per_lane = 3});
+  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  ASSERT_EQ(a.Push(5), absl::OkStatus());
+  ASSERT_EQ(b.Push(3), absl::OkStatus());
+  ASSERT_EQ(c.Push(1), absl::OkStatus());
+  rig.puppet().Finish();
+  EXPECT_THAT(rig.Lanes(), ElementsAre(2, 3, 1));
+  EXPECT_THAT(rig.LaneFrames(), ElementsAre(3, 1, 3));
+  rig.puppet().Finish();
+  EXPECT_THAT(rig.Lanes(), ElementsAre(1));
+  EXPECT_THAT(rig.LaneFrames(), ElementsAre(2));
+  rig.puppet().Finish();
+  EXPECT_EQ(a.frames_done(), 6);
+  EXPECT_EQ(b.frames_done(), 3);
+  EXPECT_EQ(c.frames_done(), 1);
+}
+
+TEST(SchedulerTest, WorkConserving) {
+  TestRig rig(3, /*max_lanes=*/4);
+  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4);
+  for (TestStream* s : {&a, &b, &c}) ASSERT_EQ(s->Push(1), absl::OkStatus());
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(rig.Lanes(i), ElementsAre(i + 1));
+  ASSERT_EQ(d.Push(1), absl::OkStatus());
+  rig.puppet(1).Finish();
+  EXPECT_THAT(rig.Lanes(1), ElementsAre(4)) << "the first channel that is free";
+  for (int i = 0; i < 3; ++i) rig.puppet(i).Finish();
+}
+
+TEST(SchedulerTest, AStreamIsNeverInTwoBatches) {
+  TestRig rig(2);
+  TestStream a(&rig, 1);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  EXPECT_TRUE(rig.puppet(0).busy());
+  EXPECT_FALSE(rig.puppet(1).busy());
+  rig.puppet(0).Finish();
+  EXPECT_TRUE(rig.puppet(1).busy()) << "the channel idle for longest";
+  EXPECT_FALSE(rig.puppet(0).busy());
+  rig.puppet(1).Finish();
+  EXPECT_EQ(a.frames_done(), 2);
+}
+
+TEST(SchedulerTest, NextBatchIsSubmittedBeforeResultsAreDelivered) {
+  TestRig rig(1, /*max_lanes=*/2);
+  TestStream a(&rig, 1), b(&rig, 2);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  ASSERT_EQ(b.Push(1), absl::OkStatus());
+  std::vector<int> lanes;
+  a.hook = [&](const StreamResult&) { lanes = rig.Lanes(); };
+  rig.puppet().Finish();
+  EXPECT_THAT(lanes, ElementsAre(2, 1));
+  a.hook = nullptr;
+  rig.puppet().Finish();
+}
+
+// The second of a stream's batches is finished, on another channel, while the callback of the first
+// runs: its result waits for that, and the stream goes no further ahead.
+TEST(SchedulerTest, CallbacksKeepTheirOrderOverTwoChannels) {
+  TestRig rig(2, 4, {.max_frames_per_lane = 1});
+  TestStream a(&rig, 1);
+  ASSERT_EQ(a.Push(4), absl::OkStatus());
+  int depth = 0;
+  bool first = true;
+  a.hook = [&](const StreamResult& result) {
+    EXPECT_EQ(++depth, 1) << "frame " << result.first_frame;
+    if (first) {
+      first = false;
+      ASSERT_TRUE(rig.puppet(1).busy());
+      rig.puppet(1).Finish();
+      EXPECT_THAT(a.results, SizeIs(1));
+      EXPECT_FALSE(rig.puppet(0).busy() || rig.puppet(1).busy()) << "two results wait";
+    }
+    --depth;
+  };
+  rig.puppet(0).Finish();
+  EXPECT_THAT(a.results, SizeIs(2));
+  for (int i = 0; rig.puppet(0).busy() || rig.puppet(1).busy(); i = 1 - i) {
+    if (rig.puppet(i).busy()) rig.puppet(i).Finish();
+  }
+  EXPECT_EQ(a.frames_done(), 4);
+}
+
+TEST(SchedulerTest, PushThatDoesNotFitIsRefusedWhole) {
+  TestRig rig(1, 4, {.max_queued_frames = 5});
+  TestStream a(&rig, 1);
+  EXPECT_EQ(a.handle->room(), 5);
+  EXPECT_EQ(a.Push(6).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(a.handle->room(), 5);
+  EXPECT_FALSE(rig.puppet().busy());
+  EXPECT_EQ(a.Push(5), absl::OkStatus()) << "exactly full";
+  EXPECT_EQ(a.handle->room(), 0);
+  const absl::Status status = a.Push(1);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(status.message(), AllOf(HasSubstr("room for 0 of 5"), HasSubstr("wait for results")));
+  rig.puppet().Finish();
+  EXPECT_EQ(a.frames_done(), 5);
+}
+
+TEST(SchedulerTest, FramesHoldTheirPlaceUntilTheirCallbackBegins) {
+  TestRig rig(1, 4, {.max_queued_frames = 3});
+  TestStream a(&rig, 1), b(&rig, 2);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  ASSERT_EQ(b.Push(1), absl::OkStatus());
+  EXPECT_EQ(a.handle->room(), 1) << "in flight counts";
+  int in_callback = -1;
+  a.hook = [&](const StreamResult&) {
+    in_callback = a.handle->room();
+    a.hook = nullptr;
+    EXPECT_EQ(a.Push(2), absl::OkStatus()) << "from within the callback";
+  };
+  rig.puppet().Finish();
+  EXPECT_EQ(in_callback, 2);
+  EXPECT_EQ(a.handle->room(), 0);
+  while (rig.puppet().busy()) rig.puppet().Finish();
+  EXPECT_EQ(a.frames_done(), 4);
+  EXPECT_EQ(a.handle->room(), 3);
+}
+
+TEST(SchedulerTest, PushOfNoOrPartialFramesIsInvalid) {
+  TestRig rig;
+  TestStream a(&rig, 1);
+  EXPECT_EQ(a.handle->Push({}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(a.handle->Push({{1, 2, 3, 4}}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(rig.puppet().busy());
+}
+
+TEST(SchedulerTest, StreamsBeyondTheLimitAreUnavailable) {
+  TestRig rig(1, 4, {.max_streams = 2});
+  auto a = std::make_unique<TestStream>(&rig, 1);
+  TestStream b(&rig, 2);
+  EXPECT_EQ(rig.scheduler->open_streams(), 2);
+  const absl::Status status = rig.scheduler->Open([](const StreamResult&) {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(status.message(), HasSubstr("all 2 streams"));
+  a.reset();
+  EXPECT_EQ(rig.scheduler->Open([](const StreamResult&) {}).status(), absl::OkStatus());
+}
+
+TEST(SchedulerTest, SubmitMovesTheBatchIfAndOnlyIfOk) {
+  TestRig rig;
+  auto batch = std::make_unique<Batch>();
+  EXPECT_EQ(rig.puppet().Submit(&batch, nullptr).code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_NE(batch, nullptr);
+  TestStream a(&rig, 1);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  batch->lanes = rig.puppet().batch().lanes;
+  EXPECT_EQ(rig.puppet().Submit(&batch, nullptr).code(), absl::StatusCode::kUnavailable);
+  ASSERT_NE(batch, nullptr);
+  rig.puppet().Finish();
+}
+
+TEST(SchedulerTest, MetricsCountWhatHappened) {
+  TestRig rig(1, 4, {.max_streams = 3, .max_frames_per_lane = 2});
+  TestStream a(&rig, 1), b(&rig, 2);
+  {
+    TestStream c(&rig, 3);
+    EXPECT_FALSE(rig.scheduler->Open([](const StreamResult&) {}).ok());
+  }
+  ASSERT_EQ(a.Push(3), absl::OkStatus());
+  ASSERT_EQ(b.Push(1), absl::OkStatus());
+  rig.clock.Advance(milliseconds(10));
+  rig.puppet().Finish(milliseconds(4));  // a 2
+  rig.puppet().Finish(milliseconds(6));  // b 1, a 1
+  const std::string text = rig.registry.Render();
+  for (const char* line : {
+           "ese_streams{model=\"test\"} 2",
+           "ese_streams_opened_total{model=\"test\"} 3",
+           "ese_streams_refused_total{model=\"test\"} 1",
+           "ese_frames_total{model=\"test\"} 4",
+           "ese_batches_total{channel=\"puppet0\",model=\"test\"} 2",
+           "ese_batch_failures_total{channel=\"puppet0\",model=\"test\"} 0",
+           "ese_batch_lanes_bucket{model=\"test\",le=\"1\"} 1",
+           "ese_batch_lanes_bucket{model=\"test\",le=\"2\"} 2",
+           "ese_batch_frames_sum{model=\"test\"} 4",
+           "ese_queue_wait_seconds_bucket{model=\"test\",le=\"0.0075\"} 1",
+           "ese_queue_wait_seconds_bucket{model=\"test\",le=\"0.01\"} 3",
+           "ese_step_seconds_bucket{model=\"test\",le=\"0.002\"} 1",
+           "ese_step_seconds_count{model=\"test\"} 2",
+           "ese_batch_seconds_bucket{model=\"test\",le=\"0.005\"} 1",
+           "ese_channel_busy_seconds_total{channel=\"puppet0\",model=\"test\"} 0.01",
+       }) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
+// promtool also checks names, units and help texts.
+TEST(SchedulerTest, MetricsPassPromtool) {
+  if (std::system("command -v promtool >/dev/null") != 0) GTEST_SKIP() << "no promtool";
+  TestRig rig(2);
+  FILE* const promtool = popen("promtool check metrics 2>&1", "w");
+  ASSERT_NE(promtool, nullptr);
+  const std::string text = rig.registry.Render();
+  std::fwrite(text.data(), 1, text.size(), promtool);
+  EXPECT_EQ(pclose(promtool), 0) << text;
+}
+
+}  // namespace
+}  // namespace ese

@@ -1,0 +1,89 @@
+// Channels for tests: one that executes when the test says so, and one that is merely correct.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "accel/backend.h"
+
+namespace ese {
+
+// Accepts a batch and keeps it until the test finishes or fails it; completions run on the test's
+// thread. Several threads may submit, but only one at a time may play the puppeteer.
+class PuppetChannel final : public Channel {
+ public:
+  PuppetChannel(std::shared_ptr<const Model> model, std::string name, int max_lanes);
+  // REQUIRES: idle.
+  ~PuppetChannel() override;
+
+  absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override;
+  int max_lanes() const override { return max_lanes_; }
+  const std::string& name() const override { return name_; }
+  const std::string& kernel() const override { return kernel_; }
+
+  bool busy() const;
+  // The batch in execution. REQUIRES: busy().
+  const Batch& batch() const;
+  // Batches accepted, and calls of Submit refused, so far.
+  int accepted() const;
+  int refused() const;
+
+  // Computes the batch with ReferenceStep and completes it. REQUIRES: busy().
+  void Finish(Duration compute_time = std::chrono::milliseconds(1));
+  // Computes garbage into the out buffers and completes with the error. REQUIRES: busy().
+  void Fail(const absl::Status& error);
+  // From now on Submit refuses with this error; OK ends that.
+  void Refuse(const absl::Status& error);
+
+ private:
+  void Complete(std::unique_lock<std::mutex> lock, const absl::Status& status);
+
+  const std::shared_ptr<const Model> model_;
+  const std::string name_;
+  const std::string kernel_ = "puppet";
+  const int max_lanes_;
+
+  mutable std::mutex mutex_;
+  std::unique_ptr<Batch> batch_;
+  Completion done_;
+  absl::Status refusal_;
+  int accepted_ = 0;
+  int refused_ = 0;
+};
+
+// Executes batches with ReferenceStep on a thread of its own.
+class ReferenceChannel final : public Channel {
+ public:
+  ReferenceChannel(std::shared_ptr<const Model> model, std::string name, int max_lanes);
+  ~ReferenceChannel() override;
+
+  absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override;
+  int max_lanes() const override { return max_lanes_; }
+  const std::string& name() const override { return name_; }
+  const std::string& kernel() const override { return kernel_; }
+
+ private:
+  void Work();
+
+  const std::shared_ptr<const Model> model_;
+  const std::string name_;
+  const std::string kernel_ = "reference";
+  const int max_lanes_;
+
+  std::mutex mutex_;
+  std::condition_variable work_;  // batch_ or stopping_
+  bool busy_ = false;
+  bool stopping_ = false;
+  std::unique_ptr<Batch> batch_;  // accepted, not yet taken by the worker
+  Completion done_;
+
+  std::thread worker_;  // last: it uses all of the above
+};
+
+// Executes a batch as every channel must, one ReferenceStep after another.
+void RunReferenceBatch(const Model& model, Batch* batch);
+
+}  // namespace ese
