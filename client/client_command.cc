@@ -1,0 +1,159 @@
+#include "client/client_command.h"
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/status.h"
+#include "client/live.h"
+#include "client/speech_client.h"
+#include "client/transcribe.h"
+
+namespace ese {
+namespace {
+
+// Whatever the command line says.
+struct Arguments {
+  ClientOptions server;
+  double timeout_seconds = 10;
+  std::string model;
+  bool features = false;
+  bool times = false;
+  TranscribeOptions transcribe;
+  LiveOptions live;
+};
+
+void PrintModel(const v1::Model& model, std::ostream& out) {
+  out << model.name() << '\n';
+  out << "  fingerprint  " << model.fingerprint() << '\n';
+  out << "  input        " << model.input_dim() << " values a frame\n";
+  if (model.has_features() && model.features().sample_rate_hz() > 0) {
+    const v1::FeatureSettings& f = model.features();
+    out << absl::StreamFormat(
+        "  audio        %d Hz; windows of %g ms every %g ms, %d mel bins from %g Hz to %s, "
+        "preemphasis %g; %d side by side: a frame every %g ms\n",
+        f.sample_rate_hz(), f.frame_length_ms(), f.frame_shift_ms(), f.num_mel_bins(),
+        f.low_freq_hz(),
+        f.high_freq_hz() > 0
+            ? absl::StrFormat("%g Hz", f.high_freq_hz())
+            : absl::StrFormat("%g Hz", f.sample_rate_hz() / 2.0 + f.high_freq_hz()),
+        f.preemphasis(), f.stack(), 1000 * FrameSeconds(model));
+  } else {
+    out << "  audio        none: takes features only\n";
+  }
+  out << "  units        " << model.units_size() << ": " << absl::StrJoin(model.units(), " ")
+      << '\n';
+  if (model.blank() >= 0) {
+    out << "  blank        unit " << model.blank() << '\n';
+  } else {
+    out << "  blank        none: gives posteriors only\n";
+  }
+}
+
+absl::Status RunModels(const Arguments& arguments, Console& console) {
+  ESE_ASSIGN_OR_RETURN(const std::unique_ptr<SpeechClient> client,
+                       SpeechClient::Connect(arguments.server));
+  if (!arguments.model.empty()) {
+    ESE_ASSIGN_OR_RETURN(const v1::Model model, client->FindModel(arguments.model));
+    PrintModel(model, console.out);
+    return absl::OkStatus();
+  }
+  ESE_ASSIGN_OR_RETURN(const v1::ListModelsResponse models, client->ListModels());
+  for (const v1::Model& model : models.models()) PrintModel(model, console.out);
+  return absl::OkStatus();
+}
+
+void AddTranscribe(CLI::App& app, Arguments& arguments) {
+  CLI::App* command = app.add_subcommand("transcribe", "Print what recordings say");
+  command->add_option("files", arguments.transcribe.files, "WAV, FLAC or Ogg, of any sample rate")
+      ->type_name("FILE")
+      ->required();
+  command->add_flag("--features", arguments.features, "Compute the features here, not the server");
+  command->add_flag("--times", arguments.times, "Print the time of each unit");
+  command
+      ->add_option("--references", arguments.transcribe.references,
+                   "Table with the columns file and phones: print the phone error rate")
+      ->type_name("FILE.tsv");
+  command
+      ->add_option("--json", arguments.transcribe.json,
+                   "Append the phone error rate to this file, as a line of JSON")
+      ->type_name("FILE")
+      ->needs("--references");
+  command->add_option("--prefix", arguments.transcribe.prefix, "Prefix of the figure's name")
+      ->capture_default_str();
+}
+
+void AddStream(CLI::App& app, Arguments& arguments) {
+  CLI::App* command = app.add_subcommand(
+      "stream", "Print what standard input says: raw PCM, signed 16-bit little-endian, mono");
+  command->add_option("--rate", arguments.live.rate_hz, "Sample rate of the input")
+      ->type_name("HZ")
+      ->check(CLI::Range(1000, 768000))
+      ->capture_default_str();
+  command->add_flag("--features", arguments.features, "Compute the features here, not the server");
+  command->add_flag("--times", arguments.times, "One unit a line, with its time");
+}
+
+bool Run(const CLI::App& app, Arguments& arguments, Console& console) {
+  const InputKind input = arguments.features ? InputKind::kFeatures : InputKind::kAudio;
+  if (app.got_subcommand("transcribe")) {
+    arguments.transcribe.model = arguments.model;
+    arguments.transcribe.input = input;
+    arguments.transcribe.times = arguments.times;
+    return RunTranscribe(arguments.server, arguments.transcribe, console);
+  }
+  absl::Status status;
+  if (app.got_subcommand("stream")) {
+    arguments.live.model = arguments.model;
+    arguments.live.input = input;
+    arguments.live.times = arguments.times;
+    status = RunLive(arguments.server, arguments.live, console);
+  } else {
+    status = RunModels(arguments, console);
+  }
+  if (!status.ok()) console.err << "ese-client: " << status.message() << '\n';
+  return status.ok();
+}
+
+}  // namespace
+
+int ClientMain(int argc, const char* const* argv, Console console) {
+  Arguments arguments;
+  CLI::App app("Sends speech to an ese-server and prints what it recognises.", "ese-client");
+  app.set_version_flag("--version", ESE_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();  // the common flags may follow the command, too
+  app.add_option("--server", arguments.server.address, "The server's address")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  app.add_option("--model", arguments.model, "Needed if the server has several models")
+      ->type_name("NAME");
+  app.add_option("--timeout", arguments.timeout_seconds,
+                 "Give up when the server has owed an answer for this long")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.01, 86400.0))
+      ->capture_default_str();
+  AddTranscribe(app, arguments);
+  AddStream(app, arguments);
+  app.add_subcommand("models", "List the server's models and their settings");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, console.out, console.err);
+  }
+  arguments.server.timeout = std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double>(arguments.timeout_seconds));
+  const bool done = Run(app, arguments, console);
+  console.out.flush();
+  if (!console.out) {
+    console.err << "ese-client: standard output could not be written; is its disk full?\n";
+    return 1;
+  }
+  return done ? 0 : 1;
+}
+
+}  // namespace ese

@@ -1,0 +1,28 @@
+// `ese-client transcribe`: recordings to recognised units, and their phone error rate.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "client/console.h"
+#include "client/content.h"
+#include "client/speech_client.h"
+
+namespace ese {
+
+struct TranscribeOptions {
+  std::vector<std::string> files;
+  std::string model;  // empty: the server's only one
+  InputKind input = InputKind::kAudio;
+  bool times = false;      // print the time of each unit
+  std::string references;  // a table as of references.h; empty: none
+  std::string json;        // file for the figure <prefix>.per; empty: none
+  std::string prefix = "demo";
+};
+
+// Transcribes the files one after the other. A file that fails is reported on console.err and the
+// others are still done. False if anything failed.
+bool RunTranscribe(const ClientOptions& server, const TranscribeOptions& options, Console& console);
+
+}  // namespace ese

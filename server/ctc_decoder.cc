@@ -1,0 +1,24 @@
+#include "server/ctc_decoder.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstddef>
+
+namespace ese {
+
+CtcDecoder::CtcDecoder(int num_units, int blank)
+    : num_units_(num_units), blank_(blank), previous_(blank) {
+  assert(0 <= blank && blank < num_units);
+}
+
+void CtcDecoder::Accept(absl::Span<const int32_t> logits, std::vector<DecodedUnit>* units) {
+  assert(logits.size() % num_units_ == 0);
+  for (size_t at = 0; at < logits.size(); at += num_units_, ++frame_) {
+    const auto* row = logits.data() + at;
+    const int best = static_cast<int>(std::max_element(row, row + num_units_) - row);
+    if (best != previous_ && best != blank_) units->push_back({best, frame_});
+    previous_ = best;
+  }
+}
+
+}  // namespace ese

@@ -1,0 +1,192 @@
+// ese-server: wires models, CPU channels, the gRPC service and /metrics together.
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "accel/cpu/cpu_channel.h"
+#include "base/status.h"
+#include "grpc/support/log.h"
+#include "metrics/registry.h"
+#include "server/listen_address.h"
+#include "server/server.h"
+#include "server/server_options.h"
+#include "spdlog/sinks/stdout_sinks.h"
+#include "spdlog/spdlog.h"
+
+namespace ese {
+namespace {
+
+// Exists exactly while the server serves; whoever started the server waits for it.
+class ReadyFile {
+ public:
+  explicit ReadyFile(std::string path) : path_(std::move(path)) { Remove(); }
+  ~ReadyFile() { Remove(); }
+
+  // Readers see all lines or no file.
+  absl::Status Write(const std::string& text) {
+    if (path_.empty()) return absl::OkStatus();
+    const std::string part = path_ + ".part";
+    std::error_code error;
+    {
+      std::ofstream file(part);
+      file << text;
+      file.flush();
+      if (!file) error = std::error_code(errno, std::generic_category());
+    }
+    if (!error) std::filesystem::rename(part, path_, error);
+    if (!error) return absl::OkStatus();
+    std::error_code ignored;
+    std::filesystem::remove(part, ignored);
+    return absl::PermissionDeniedError(absl::StrCat("cannot write the ready file ", path_, ": ",
+                                                    error.message(),
+                                                    "; choose another with --ready-file"));
+  }
+
+ private:
+  void Remove() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove(path_, ignored);
+  }
+
+  const std::string path_;
+};
+
+sigset_t EndSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+void StartLogging(const std::string& level) {
+  auto logger = std::make_shared<spdlog::logger>("ese-server",
+                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  logger->set_level(spdlog::level::from_str(level));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+  // gRPC would write to stderr in its own format, also where we report the same failure ourselves.
+  gpr_set_log_function([](gpr_log_func_args* args) { spdlog::debug("grpc: {}", args->message); });
+}
+
+absl::StatusOr<std::vector<std::shared_ptr<const Model>>> LoadModels(
+    const std::vector<std::string>& paths) {
+  std::vector<std::shared_ptr<const Model>> models;
+  for (const std::string& path : paths) {
+    auto model = Model::FromFile(path);
+    if (!model.ok()) {
+      return absl::Status(model.status().code(),
+                          absl::StrCat("model ", path, ": ", model.status().message()));
+    }
+    models.push_back(*std::move(model));
+  }
+  return models;
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<Channel>>> MakeCpuChannels(
+    const std::shared_ptr<const Model>& model, int count) {
+  ESE_ASSIGN_OR_RETURN(const auto packed, PackedModel::Create(model));
+  std::vector<std::unique_ptr<Channel>> channels;
+  for (int i = 0; i < count; ++i) {
+    CpuChannelOptions options;
+    options.name = absl::StrCat("cpu", i);
+    ESE_ASSIGN_OR_RETURN(auto channel, CreateCpuChannel(packed, options));
+    channels.push_back(std::move(channel));
+  }
+  return channels;
+}
+
+std::string ShapeOf(const Model& model) {
+  std::string shape = absl::StrCat(model.input_dim());
+  for (const Layer& layer : model.layers) {
+    absl::StrAppend(&shape, " -> ", layer.cells);
+    if (layer.has_projection) absl::StrAppend(&shape, "p", layer.outputs);
+  }
+  return absl::StrCat(shape, " -> ", model.num_units());
+}
+
+void LogStart(const Server& server, const ServerOptions& options, const std::string& kernel,
+              const std::string& metrics_address) {
+  std::vector<std::string> models;
+  for (const ServedModel& served : server.catalog().models()) {
+    models.push_back(absl::StrCat(served.model->name, " (", ShapeOf(*served.model), ", ",
+                                  served.model->fingerprint().substr(0, 8), ")"));
+  }
+  spdlog::info("ese-server {} serves {}; channels of each model: {}, kernel {}; grpc={} metrics={}",
+               ESE_VERSION, absl::StrJoin(models, ", "), options.channels, kernel, server.address(),
+               metrics_address.empty() ? "none" : metrics_address);
+}
+
+// Until the first signal serve, until the second or the grace's end drain.
+void ServeUntilSignalled(Server& server, double drain_seconds) {
+  const sigset_t signals = EndSignals();
+  int signal = 0;
+  sigwait(&signals, &signal);
+  spdlog::info("{}: draining for at most {} s", signal == SIGTERM ? "SIGTERM" : "SIGINT",
+               drain_seconds);
+  server.StartDrain();
+  const TimePoint end = Clock::Real()->Now() + std::chrono::duration_cast<Duration>(
+                                                   std::chrono::duration<double>(drain_seconds));
+  bool idle = false;
+  constexpr timespec kNoWait{};
+  while (!idle && Clock::Real()->Now() < end && sigtimedwait(&signals, nullptr, &kNoWait) < 0) {
+    idle = server.WaitUntilIdle(std::chrono::milliseconds(50));
+  }
+  spdlog::info("{}", idle ? "all streams have ended" : "ending the streams that are still open");
+  server.Stop();
+}
+
+absl::Status Run(const ServerOptions& options) {
+  // Blocked before any thread begins, so that only sigwait sees them.
+  const sigset_t signals = EndSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  StartLogging(options.log_level);
+  ReadyFile ready(options.ready_file);
+  ESE_ASSIGN_OR_RETURN(const auto models, LoadModels(options.models));
+  MetricsRegistry metrics;
+  std::string metrics_address;
+  if (!options.metrics.empty()) {
+    ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics));
+    ESE_ASSIGN_OR_RETURN(const auto address, ParseListenAddress(options.metrics));
+    metrics_address = absl::StrCat(address.host, ":", metrics.port());
+  }
+  std::string kernel;
+  const auto make_channels = [&](const std::shared_ptr<const Model>& model) {
+    auto channels = MakeCpuChannels(model, options.channels);
+    if (channels.ok()) kernel = channels->front()->kernel();
+    return channels;
+  };
+  ESE_ASSIGN_OR_RETURN(const auto server,
+                       Server::Start(options.serving, models, make_channels, &metrics));
+  ESE_RETURN_IF_ERROR(
+      ready.Write(absl::StrCat("grpc=", server->address(), "\nmetrics=", metrics_address, "\n")));
+  LogStart(*server, options, kernel, metrics_address);
+  ServeUntilSignalled(*server, options.drain_seconds);
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  CommandLine command_line;
+  const CommandLineError error = ParseServerOptions(argc, argv, &command_line);
+  if (error.status.ok() && !command_line.text.empty()) {
+    std::fputs(command_line.text.c_str(), stdout);
+    return 0;
+  }
+  const absl::Status status = error.status.ok() ? Run(command_line.options) : error.status;
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "ese-server: %s\n", std::string(status.message()).c_str());
+  return error.status.ok() ? 1 : error.exit_status;
+}
+
+}  // namespace
+}  // namespace ese
+
+int main(int argc, char** argv) { return ese::Main(argc, argv); }

@@ -1,0 +1,124 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "server/listen_address.h"
+
+namespace ese {
+namespace {
+
+// A client whose machine or network is gone sends no reset; pings find out, and free its stream.
+constexpr int kKeepaliveTimeMs = 30'000;
+constexpr int kKeepaliveTimeoutMs = 10'000;
+// Clients may ping this often without being taken for abusers.
+constexpr int kMinPingIntervalMs = 5'000;
+// What Shutdown waits for clients to take their last bytes and leave, before it cuts the
+// connections.
+constexpr std::chrono::seconds kShutdownLimit{1};
+
+absl::Status Validate(const ServingOptions& options) {
+  const SchedulerOptions& scheduler = options.scheduler;
+  const std::pair<const char*, int64_t> positive[] = {
+      {"max_message_bytes", options.max_message_bytes},
+      {"max_streams", scheduler.max_streams},
+      {"max_queued_frames", scheduler.max_queued_frames},
+      {"max_frames_per_lane", scheduler.max_frames_per_lane},
+      {"target_latency", scheduler.target_latency.count()},
+      {"max_attempts", scheduler.max_attempts}};
+  for (const auto& [name, value] : positive) {
+    if (value < 1) return absl::InvalidArgumentError(absl::StrCat(name, " must be above 0"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(
+    const ServingOptions& options, const std::vector<std::shared_ptr<const Model>>& models,
+    const ChannelFactory& make_channels, MetricsRegistry* metrics) {
+  ESE_RETURN_IF_ERROR(Validate(options));
+  if (models.empty()) return absl::InvalidArgumentError("there is no model to serve");
+  std::unique_ptr<Server> server(new Server(options, metrics));
+  for (const auto& model : models) {
+    ESE_RETURN_IF_ERROR(server->AddModel(model, make_channels, metrics));
+  }
+  const int64_t max_calls = static_cast<int64_t>(models.size()) * options.scheduler.max_streams;
+  server->service_ = std::make_unique<SpeechService>(
+      StreamEnvironment{&server->catalog_, &server->metrics_, Clock::Real()},
+      static_cast<int>(std::min<int64_t>(max_calls, std::numeric_limits<int>::max())));
+  ESE_RETURN_IF_ERROR(server->Listen());
+  return server;
+}
+
+Server::Server(const ServingOptions& options, MetricsRegistry* metrics)
+    : options_(options), metrics_(metrics) {}
+
+Server::~Server() { Stop(); }
+
+absl::Status Server::AddModel(std::shared_ptr<const Model> model,
+                              const ChannelFactory& make_channels, MetricsRegistry* metrics) {
+  ESE_ASSIGN_OR_RETURN(auto channels, make_channels(model));
+  if (channels.empty()) {
+    return absl::InvalidArgumentError("a model needs at least one channel to run on");
+  }
+  scheduler_metrics_.push_back(std::make_unique<SchedulerMetrics>(metrics, model->name));
+  auto scheduler = std::make_unique<Scheduler>(model, std::move(channels), options_.scheduler,
+                                               Clock::Real(), scheduler_metrics_.back().get());
+  return catalog_.Add(std::move(model), std::move(scheduler));
+}
+
+absl::Status Server::Listen() {
+  ESE_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options_.listen));
+  // Process-wide switches of gRPC's; the same for every server.
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(service_.get());
+  builder.SetMaxReceiveMessageSize(options_.max_message_bytes);
+  // Two servers on one port would share the calls at random; let the second one fail.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kMinPingIntervalMs);
+  grpc_ = builder.BuildAndStart();
+  if (!grpc_ || port == 0) {
+    grpc_.reset();
+    ESE_RETURN_IF_ERROR(TryListen(listen));
+    return absl::UnavailableError(absl::StrCat("gRPC cannot listen at ", options_.listen,
+                                               "; choose another address or port"));
+  }
+  address_ = absl::StrCat(listen.host, ":", port);
+  grpc_->GetHealthCheckService()->SetServingStatus(v1::SpeechInference::service_full_name(), true);
+  return absl::OkStatus();
+}
+
+void Server::StartDrain() {
+  grpc_->GetHealthCheckService()->SetServingStatus(false);
+  service_->RefuseNewStreams();
+}
+
+bool Server::WaitUntilIdle(Duration limit) { return service_->WaitUntilIdle(limit); }
+
+void Server::Stop() {
+  if (!grpc_) return;
+  StartDrain();
+  service_->AbortAll(absl::UnavailableError(
+      "this server is shutting down; open the stream again on another replica"));
+  grpc_->GetHealthCheckService()->Shutdown();
+  grpc_->Shutdown(std::chrono::system_clock::now() + kShutdownLimit);
+  grpc_->Wait();
+  grpc_.reset();
+}
+
+}  // namespace ese

@@ -1,0 +1,72 @@
+// A gRPC server of models: schedulers, the service, health and reflection, and an orderly end.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "accel/backend.h"
+#include "grpcpp/grpcpp.h"
+#include "metrics/registry.h"
+#include "scheduler/scheduler.h"
+#include "scheduler/scheduler_metrics.h"
+#include "server/model_catalog.h"
+#include "server/server_metrics.h"
+#include "server/speech_service.h"
+
+namespace ese {
+
+struct ServingOptions {
+  std::string listen = "127.0.0.1:7700";  // HOST:PORT; port 0 takes a free one
+  int max_message_bytes = 1 << 20;        // of a request; larger ones end their call
+  SchedulerOptions scheduler;             // of each model
+};
+
+// Makes the channels that a model is to run on; at least one.
+using ChannelFactory = std::function<absl::StatusOr<std::vector<std::unique_ptr<Channel>>>(
+    std::shared_ptr<const Model>)>;
+
+class Server {
+ public:
+  // Serves from the return on. INVALID_ARGUMENT: no model, two of one name, bad options;
+  // UNAVAILABLE: the address cannot be listened at, with the reason; the factory's errors.
+  // `metrics` must outlive the server.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const ServingOptions& options, const std::vector<std::shared_ptr<const Model>>& models,
+      const ChannelFactory& make_channels, MetricsRegistry* metrics);
+  // Stop(0), if Stop was not called.
+  ~Server();
+
+  // The address served, with the port that was taken.
+  const std::string& address() const { return address_; }
+  const ModelCatalog& catalog() const { return catalog_; }
+
+  // The three parts of an orderly end; StartDrain: health says NOT_SERVING, new streams are refused
+  // with UNAVAILABLE, open ones go on.
+  void StartDrain();
+  // Waits until no stream is open; false where `limit` passed first.
+  bool WaitUntilIdle(Duration limit);
+  // Ends the streams that are still open with UNAVAILABLE, and serves no more. Returns within a few
+  // seconds whatever the clients do.
+  void Stop();
+
+ private:
+  Server(const ServingOptions& options, MetricsRegistry* metrics);
+
+  absl::Status AddModel(std::shared_ptr<const Model> model, const ChannelFactory& make_channels,
+                        MetricsRegistry* metrics);
+  absl::Status Listen();
+
+  const ServingOptions options_;
+  std::string address_;
+  ServerMetrics metrics_;
+  std::vector<std::unique_ptr<SchedulerMetrics>> scheduler_metrics_;
+  ModelCatalog catalog_;
+  std::unique_ptr<SpeechService> service_;
+  std::unique_ptr<grpc::Server> grpc_;
+};
+
+}  // namespace ese

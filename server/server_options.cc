@@ -1,0 +1,164 @@
+#include "server/server_options.h"
+
+#include <algorithm>
+#include <cmath>
+#include <thread>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "base/status.h"
+#include "server/listen_address.h"
+
+namespace ese {
+namespace {
+
+constexpr const char* kLogLevels[] = {"trace", "debug", "info", "warn", "error", "off"};
+
+// Values as the flags give them, in the flags' units.
+struct Flags {
+  ServerOptions options;
+  double target_latency_ms = 30;
+  bool version = false;
+};
+
+void Declare(CLI::App& app, Flags& flags) {
+  ServerOptions& options = flags.options;
+  SchedulerOptions& scheduler = options.serving.scheduler;
+  app.option_defaults()->always_capture_default();
+  app.set_config("--config", "",
+                 "Read options from this file: lines of `name = value`, names as below")
+      ->type_name("FILE");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.add_option("--model", options.models, "A compiled model to serve; may be repeated")
+      ->type_name("FILE.ese");
+  app.add_option("--listen", options.serving.listen,
+                 "Address of the service; port 0 takes a free one")
+      ->type_name("HOST:PORT");
+  app.add_option("--metrics", options.metrics, "Address of http /metrics; \"\" for none")
+      ->type_name("HOST:PORT");
+  app.add_option("--channels", options.channels,
+                 "Workers of each model, each a thread; the default is the number of cores")
+      ->type_name("N");
+  app.add_option("--max-streams", scheduler.max_streams,
+                 "Streams of each model at once; more are refused")
+      ->type_name("N");
+  app.add_option("--max-queued-frames", scheduler.max_queued_frames,
+                 "Frames of a stream that wait or whose answers are unread; then its client waits")
+      ->type_name("N");
+  app.add_option("--max-frames-per-lane", scheduler.max_frames_per_lane,
+                 "Frames of one stream in one batch; bounds how long a batch takes")
+      ->type_name("N");
+  app.add_option("--target-latency-ms", flags.target_latency_ms,
+                 "Frames are scheduled to be answered within this time")
+      ->type_name("MS");
+  app.add_option("--max-message-bytes", options.serving.max_message_bytes,
+                 "Largest request; a larger one ends its call with RESOURCE_EXHAUSTED")
+      ->type_name("N");
+  app.add_option("--drain-seconds", options.drain_seconds,
+                 "Grace of open streams after SIGTERM or SIGINT; a second signal ends it")
+      ->type_name("S");
+  app.add_option("--ready-file", options.ready_file,
+                 "Written once serving: lines grpc=HOST:PORT and metrics=HOST:PORT")
+      ->type_name("FILE");
+  app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off")
+      ->type_name("LEVEL");
+  app.add_flag("--version", flags.version, "Print the version and end");
+}
+
+absl::Status Validate(const Flags& flags) {
+  const ServerOptions& options = flags.options;
+  const SchedulerOptions& scheduler = options.serving.scheduler;
+  if (options.models.empty()) {
+    return absl::InvalidArgumentError("there is no model to serve; give one with --model FILE.ese");
+  }
+  const std::pair<const char*, double> positive[] = {
+      {"channels", options.channels},
+      {"max-streams", scheduler.max_streams},
+      {"max-queued-frames", scheduler.max_queued_frames},
+      {"max-frames-per-lane", scheduler.max_frames_per_lane},
+      {"target-latency-ms", flags.target_latency_ms},
+      {"max-message-bytes", options.serving.max_message_bytes}};
+  for (const auto& [name, value] : positive) {
+    if (!std::isfinite(value) || value <= 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", name, " is ", value, "; it must be above 0"));
+    }
+  }
+  constexpr int kMaxChannels = 1024;
+  if (options.channels > kMaxChannels) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--channels is ", options.channels, "; it must be at most ", kMaxChannels));
+  }
+  // A stream must be able to fill its lane.
+  if (scheduler.max_queued_frames < scheduler.max_frames_per_lane) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--max-queued-frames is ", scheduler.max_queued_frames,
+        ", less than --max-frames-per-lane, ", scheduler.max_frames_per_lane, "; raise it"));
+  }
+  if (!std::isfinite(options.drain_seconds) || options.drain_seconds < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--drain-seconds is ", options.drain_seconds, "; it must be 0 or above"));
+  }
+  if (std::find(std::begin(kLogLevels), std::end(kLogLevels), options.log_level) ==
+      std::end(kLogLevels)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--log-level is \"", options.log_level,
+                     "\"; it must be trace, debug, info, warn, error or off"));
+  }
+  const auto listen = ParseListenAddress(options.serving.listen);
+  if (!listen.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--listen: ", listen.status().message()));
+  }
+  if (options.metrics.empty()) return absl::OkStatus();
+  const auto metrics = ParseListenAddress(options.metrics);
+  if (!metrics.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--metrics: ", metrics.status().message()));
+  }
+  return absl::OkStatus();
+}
+
+// CLI11's message on one line.
+std::string MessageOf(const CLI::Error& error) {
+  return absl::StrReplaceAll(error.what(),
+                             {{"\n", " "}, {"INI was not able to parse", "unknown name"}});
+}
+
+}  // namespace
+
+CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLine* out) {
+  Flags flags;
+  flags.options.channels = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  CLI::App app("Serves compiled speech models (.ese) over gRPC.", "ese-server");
+  Declare(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    out->text = app.help();
+    return {absl::OkStatus(), 0};
+  } catch (const CLI::ConfigError& error) {
+    return {absl::InvalidArgumentError(
+                absl::StrCat("the configuration file: ", MessageOf(error),
+                             "; its lines are `name = value`, with the names of --help")),
+            1};
+  } catch (const CLI::FileError& error) {
+    return {absl::NotFoundError(
+                absl::StrCat("the configuration file cannot be read: ", MessageOf(error))),
+            1};
+  } catch (const CLI::Error& error) {
+    return {absl::InvalidArgumentError(absl::StrCat(MessageOf(error), "; see ese-server --help")),
+            2};
+  }
+  if (flags.version) {
+    out->text = absl::StrCat("ese-server ", ESE_VERSION, "\n");
+    return {absl::OkStatus(), 0};
+  }
+  const absl::Status status = Validate(flags);
+  if (!status.ok()) return {status, 1};
+  flags.options.serving.scheduler.target_latency = std::chrono::round<Duration>(
+      std::chrono::duration<double, std::milli>(flags.target_latency_ms));
+  out->options = flags.options;
+  return {absl::OkStatus(), 0};
+}
+
+}  // namespace ese

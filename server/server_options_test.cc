@@ -1,0 +1,144 @@
+#include "server/server_options.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace ese {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class ServerOptionsTest : public testing::Test {
+ protected:
+  CommandLineError Parse(std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "ese-server");
+    return ParseServerOptions(static_cast<int>(arguments.size()), arguments.data(), &parsed_);
+  }
+  void ExpectError(const std::vector<const char*>& arguments, int exit_status,
+                   const std::string& message) {
+    const CommandLineError error = Parse(arguments);
+    EXPECT_FALSE(error.status.ok());
+    EXPECT_EQ(error.exit_status, exit_status) << error.status;
+    EXPECT_THAT(std::string(error.status.message()), HasSubstr(message));
+    EXPECT_THAT(std::string(error.status.message()), Not(HasSubstr("\n")));
+  }
+  std::string Config(const std::string& text) {
+    const std::string path = testing::TempDir() + "ese_server_options_test.toml";
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  CommandLine parsed_;
+};
+
+TEST_F(ServerOptionsTest, DefaultsAreTheDocumentedOnes) {
+  ASSERT_TRUE(Parse({"--model", "a.ese"}).status.ok());
+  const ServerOptions& options = parsed_.options;
+  EXPECT_THAT(options.models, ElementsAre("a.ese"));
+  EXPECT_EQ(options.serving.listen, "127.0.0.1:7700");
+  EXPECT_EQ(options.metrics, "127.0.0.1:9700");
+  EXPECT_GE(options.channels, 1);
+  EXPECT_EQ(options.serving.max_message_bytes, 1 << 20);
+  EXPECT_EQ(options.serving.scheduler.target_latency, std::chrono::milliseconds(30));
+  EXPECT_EQ(options.drain_seconds, 10);
+}
+
+TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
+  ASSERT_TRUE(Parse({"--model",
+                     "a.ese",
+                     "--model",
+                     "b.ese",
+                     "--listen",
+                     "[::1]:0",
+                     "--metrics",
+                     "",
+                     "--channels",
+                     "3",
+                     "--max-streams",
+                     "5",
+                     "--max-queued-frames",
+                     "64",
+                     "--max-frames-per-lane",
+                     "4",
+                     "--target-latency-ms",
+                     "2.5",
+                     "--max-message-bytes",
+                     "1000",
+                     "--drain-seconds",
+                     "0",
+                     "--ready-file",
+                     "r",
+                     "--log-level",
+                     "debug"})
+                  .status.ok());
+  const ServerOptions& options = parsed_.options;
+  EXPECT_THAT(options.models, ElementsAre("a.ese", "b.ese"));
+  EXPECT_EQ(options.serving.listen, "[::1]:0");
+  EXPECT_EQ(options.metrics, "");
+  EXPECT_EQ(options.channels, 3);
+  EXPECT_EQ(options.serving.scheduler.max_streams, 5);
+  EXPECT_EQ(options.serving.scheduler.max_queued_frames, 64);
+  EXPECT_EQ(options.serving.scheduler.max_frames_per_lane, 4);
+  EXPECT_EQ(options.serving.scheduler.target_latency, std::chrono::microseconds(2500));
+  EXPECT_EQ(options.serving.max_message_bytes, 1000);
+  EXPECT_EQ(options.drain_seconds, 0);
+  EXPECT_EQ(options.ready_file, "r");
+  EXPECT_EQ(options.log_level, "debug");
+}
+
+TEST_F(ServerOptionsTest, AFileSetsOptionsAndFlagsWin) {
+  const std::string path =
+      Config("model = [\"a.ese\", \"b.ese\"]\nchannels = 3\nmax-streams = 7\n");
+  const CommandLineError error = Parse({"--config", path.c_str(), "--max-streams", "9"});
+  ASSERT_TRUE(error.status.ok()) << error.status;
+  EXPECT_THAT(parsed_.options.models, ElementsAre("a.ese", "b.ese"));
+  EXPECT_EQ(parsed_.options.channels, 3);
+  EXPECT_EQ(parsed_.options.serving.scheduler.max_streams, 9);
+}
+
+TEST_F(ServerOptionsTest, HelpAndVersionAreTexts) {
+  ASSERT_TRUE(Parse({"--help"}).status.ok());
+  EXPECT_THAT(parsed_.text, HasSubstr("--max-message-bytes"));
+  ASSERT_TRUE(Parse({"--version"}).status.ok());
+  EXPECT_THAT(parsed_.text, HasSubstr(ESE_VERSION));
+}
+
+TEST_F(ServerOptionsTest, ACommandLineThatDoesNotParseExitsWith2) {
+  ExpectError({"--model", "a", "--no-such-flag"}, 2, "--no-such-flag");
+  ExpectError({"--model", "a", "--channels", "many"}, 2, "--channels");
+  ExpectError({"--model", "a", "--max-streams"}, 2, "--max-streams");
+  ExpectError({"stray"}, 2, "stray");
+}
+
+TEST_F(ServerOptionsTest, ABadFileExitsWith1) {
+  const std::string unknown = Config("model = a.ese\nmax-strems = 7\n");
+  ExpectError({"--config", unknown.c_str()}, 1, "unknown name max-strems");
+  ExpectError({"--config", "/no/such/file.toml"}, 1, "/no/such/file.toml");
+}
+
+TEST_F(ServerOptionsTest, BadValuesExitWith1AndSayWhatIsAllowed) {
+  ExpectError({}, 1, "--model");
+  const auto expect = [this](const char* flag, const char* value, const std::string& message) {
+    ExpectError({"--model", "a", flag, value}, 1, message);
+  };
+  expect("--channels", "0", "--channels is 0; it must be above 0");
+  expect("--channels", "-1", "must be above 0");
+  expect("--channels", "1025", "at most 1024");
+  expect("--max-streams", "0", "--max-streams is 0");
+  expect("--max-queued-frames", "4", "less than --max-frames-per-lane");
+  expect("--max-frames-per-lane", "0", "above 0");
+  expect("--target-latency-ms", "nan", "above 0");
+  expect("--max-message-bytes", "0", "above 0");
+  expect("--drain-seconds", "-1", "0 or above");
+  expect("--listen", "here", "--listen: \"here\" is not HOST:PORT");
+  expect("--metrics", "9700", "--metrics: \"9700\" is not HOST:PORT");
+  expect("--log-level", "loud", "\"loud\"");
+}
+
+}  // namespace
+}  // namespace ese

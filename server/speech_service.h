@@ -1,0 +1,51 @@
+// ese.v1.SpeechInference: admits calls, and keeps those that are open so that a server can drain.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "absl/status/status.h"
+#include "ese/v1/speech.grpc.pb.h"
+#include "server/model_catalog.h"
+#include "server/stream_call.h"
+
+namespace ese {
+
+// Thread-safe. Its gRPC server must have been shut down before it is destroyed.
+class SpeechService final
+    : public v1::SpeechInference::WithRawCallbackMethod_StreamingInfer<
+          v1::SpeechInference::WithCallbackMethod_ListModels<v1::SpeechInference::Service>> {
+ public:
+  // More than `max_calls` StreamingInfer calls at once are refused with UNAVAILABLE, also those
+  // that have not sent their config and so are no streams of a scheduler yet.
+  SpeechService(const StreamEnvironment& environment, int max_calls);
+
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StreamingInfer(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
+                                       const v1::ListModelsRequest* request,
+                                       v1::ListModelsResponse* response) override;
+
+  // From now on new streams are refused with UNAVAILABLE.
+  void RefuseNewStreams();
+  // Waits until no call is open; false where `limit` passed first.
+  bool WaitUntilIdle(Duration limit);
+  // Ends every open call with this error.
+  void AbortAll(const absl::Status& status);
+
+ private:
+  absl::Status Admit(std::shared_ptr<StreamCall> call);
+  void Remove(StreamCall* call);
+
+  const StreamEnvironment environment_;
+  const int max_calls_;
+
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  bool refusing_ = false;
+  std::unordered_map<StreamCall*, std::shared_ptr<StreamCall>> calls_;
+};
+
+}  // namespace ese

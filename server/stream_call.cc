@@ -1,0 +1,203 @@
+#include "server/stream_call.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "grpcpp/impl/codegen/proto_utils.h"
+
+namespace ese {
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
+}
+
+StreamCall::StreamCall(grpc::CallbackServerContext* context, const StreamEnvironment& environment,
+                       std::function<void(StreamCall*)> on_done)
+    : context_(context), environment_(environment), on_done_(std::move(on_done)) {}
+
+template <typename Event>
+void StreamCall::Serialize(Event event) {
+  const auto self = shared_from_this();  // OnDone may come while the serializer still runs
+  serializer_.Run([this, event = std::move(event)]() mutable {
+    if (finished_) return;
+    event();
+    Advance();
+  });
+}
+
+void StreamCall::Start() {
+  Serialize([this] {
+    reading_ = true;
+    StartRead(&request_);
+  });
+}
+
+void StreamCall::Abort(const absl::Status& status) {
+  Serialize([this, status] { Fail(status); });
+}
+
+void StreamCall::OnReadDone(bool ok) {
+  if (!ok) {
+    Serialize([this] {
+      reading_ = false;
+      // A call that broke off ends its reads, too; OnCancel says so, perhaps later.
+      if (context_->IsCancelled()) {
+        Fail(WhyCancelled());
+      } else if (!flow_) {
+        Fail(absl::FailedPreconditionError(
+            "the call ended before its config; send a request with config first"));
+      } else {
+        flow_->EndInput();
+      }
+    });
+    return;
+  }
+  const absl::Status status = ReadRequest();
+  if (!status.ok()) Abort(status);
+}
+
+absl::Status StreamCall::ReadRequest() {
+  v1::StreamingInferRequest request;
+  const bool parsed =
+      grpc::SerializationTraits<v1::StreamingInferRequest>::Deserialize(&request_, &request).ok();
+  if (!parsed) {
+    return absl::InvalidArgumentError("a message is not an ese.v1.StreamingInferRequest");
+  }
+  switch (request.request_case()) {
+    case v1::StreamingInferRequest::kConfig:
+      return OpenStream(request.config());
+    case v1::StreamingInferRequest::kChunk:
+      return ReadChunk(request.chunk());
+    case v1::StreamingInferRequest::REQUEST_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError("a request has neither config nor chunk; set one");
+}
+
+absl::Status StreamCall::OpenStream(const v1::StreamingConfig& config) {
+  if (session_) {
+    return absl::FailedPreconditionError(
+        "a second config; a call is one stream, so begin another call");
+  }
+  ESE_ASSIGN_OR_RETURN(session_, StreamSession::Create(*environment_.catalog, config));
+  const ServedModel& served = session_->served();
+  ESE_ASSIGN_OR_RETURN(auto stream,
+                       served.scheduler->Open([this](const StreamResult& r) { OnResult(r); }));
+  v1::StreamingInferResponse greeting;
+  *greeting.mutable_model() = Describe(*served.model);
+  Serialize([this, stream = std::move(stream), greeting = std::move(greeting)]() mutable {
+    reading_ = false;
+    if (!error_.ok()) return;
+    stream_ = std::move(stream);
+    // The scheduler's bound on the frames of a stream that are not computed is the window's, too.
+    flow_.emplace(session_->served().model->input_dim(), stream_->room(), std::move(greeting));
+  });
+  return absl::OkStatus();
+}
+
+absl::Status StreamCall::ReadChunk(const std::string& chunk) {
+  if (!session_) {
+    return absl::FailedPreconditionError(
+        "a chunk came before the config; send a request with config first");
+  }
+  const TimePoint arrival = environment_.clock->Now();
+  std::vector<int8_t> frames;
+  ESE_RETURN_IF_ERROR(session_->ReadChunk(chunk, &frames));
+  Serialize([this, arrival, frames = std::move(frames)]() mutable {
+    reading_ = false;
+    if (error_.ok()) flow_->AddChunk(std::move(frames), arrival);
+  });
+  return absl::OkStatus();
+}
+
+void StreamCall::OnResult(const StreamResult& result) {
+  if (!result.status.ok()) {
+    Abort(result.status);
+    return;
+  }
+  Serialize([this, answer = session_->Answer(result)]() mutable {
+    if (error_.ok()) flow_->AddAnswer(std::move(answer));
+  });
+}
+
+void StreamCall::OnWriteDone(bool ok) {
+  Serialize([this, ok] {
+    writing_ = false;
+    if (flow_) flow_->Written();
+    if (!ok) Fail(absl::CancelledError("the client is gone"));
+  });
+}
+
+void StreamCall::OnCancel() { Abort(WhyCancelled()); }
+
+absl::Status StreamCall::WhyCancelled() const {
+  return std::chrono::system_clock::now() >= context_->deadline()
+             ? absl::DeadlineExceededError("the call's deadline has passed")
+             : absl::CancelledError("the call was cancelled");
+}
+
+void StreamCall::OnDone() { on_done_(this); }
+
+void StreamCall::Fail(const absl::Status& status) {
+  if (!error_.ok()) return;
+  error_ = status;
+  stream_.reset();  // its place is free at once, also where a write to a slow reader goes on
+}
+
+void StreamCall::Advance() {
+  if (error_.ok() && flow_) PushFrames();
+  if (!writing_) {
+    if (!error_.ok()) return FinishWith(error_, /*send_last_response=*/false);
+    auto response = flow_ ? flow_->TakeResponse() : std::nullopt;
+    if (response) Write(*std::move(response));
+  }
+  if (!finished_ && error_.ok() && !reading_ && flow_ && flow_->WantsChunk()) {
+    reading_ = true;
+    StartRead(&request_);
+  }
+}
+
+void StreamCall::PushFrames() {
+  const auto frames = flow_->NextFrames(stream_->room());
+  if (frames.empty()) return;
+  const absl::Status status = stream_->Push(frames);
+  if (!status.ok()) return Fail(status);
+  flow_->Pushed(frames);
+}
+
+void StreamCall::Write(OutgoingResponse response) {
+  response_.Clear();
+  bool own_buffer = false;
+  const grpc::Status serialized = grpc::SerializationTraits<v1::StreamingInferResponse>::Serialize(
+      response.message, &response_, &own_buffer);
+  if (!serialized.ok()) {
+    Fail(absl::InternalError(
+        absl::StrCat("a response cannot be serialised: ", serialized.error_message())));
+    return FinishWith(error_, /*send_last_response=*/false);
+  }
+  const TimePoint now = environment_.clock->Now();
+  for (const TimePoint arrival : response.chunk_arrivals) {
+    environment_.metrics->ChunkAnswered(now - arrival);
+  }
+  if (response.message.is_final()) {
+    return FinishWith(absl::OkStatus(), /*send_last_response=*/true);
+  }
+  writing_ = true;
+  StartWrite(&response_);
+}
+
+void StreamCall::FinishWith(const absl::Status& status, bool send_last_response) {
+  stream_.reset();  // before gRPC may let the call go: no result comes after this
+  finished_ = true;
+  environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
+  if (send_last_response) {
+    StartWriteAndFinish(&response_, grpc::WriteOptions(), ToGrpcStatus(status));
+  } else {
+    Finish(ToGrpcStatus(status));
+  }
+}
+
+}  // namespace ese

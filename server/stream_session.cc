@@ -1,0 +1,172 @@
+#include "server/stream_session.h"
+
+#include <bit>
+#include <cstring>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "model/log_softmax.h"
+
+namespace ese {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "chunks and posteriors are little-endian and are copied as they are");
+
+// FeatureInput.INT16: value = integer / 256.
+constexpr float kInt16Scale = 1.0f / 256;
+
+absl::Status CheckFeatures(const Model& model, const v1::FeatureInput& features) {
+  if (features.encoding() != v1::FeatureInput::FLOAT32 &&
+      features.encoding() != v1::FeatureInput::INT16) {
+    return absl::InvalidArgumentError(absl::StrCat("config.features.encoding is ",
+                                                   static_cast<int>(features.encoding()),
+                                                   "; set FLOAT32 or INT16"));
+  }
+  if (features.dim() != 0 && static_cast<int>(features.dim()) != model.input_dim()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("config.features.dim is ", features.dim(), ", but model \"", model.name,
+                     "\" takes frames of ", model.input_dim(),
+                     " values; send such frames, or choose another model"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAudio(const Model& model, const v1::AudioInput& audio) {
+  const auto rate = static_cast<uint32_t>(model.features.sample_rate_hz);
+  if (rate == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("config.audio is set, but model \"", model.name,
+                     "\" takes features only; send features, or choose another model"));
+  }
+  if (audio.sample_rate_hz() != 0 && audio.sample_rate_hz() != rate) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "config.audio.sample_rate_hz is ", audio.sample_rate_hz(), ", but model \"", model.name,
+        "\" takes ", rate, " Hz; resample the audio, or choose another model"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StreamSession>> StreamSession::Create(
+    const ModelCatalog& catalog, const v1::StreamingConfig& config) {
+  ESE_ASSIGN_OR_RETURN(const ServedModel* served, catalog.Find(config.model()));
+  const Model& model = *served->model;
+  Encoding encoding = Encoding::kAudio;
+  switch (config.input_case()) {
+    case v1::StreamingConfig::kAudio:
+      ESE_RETURN_IF_ERROR(CheckAudio(model, config.audio()));
+      break;
+    case v1::StreamingConfig::kFeatures:
+      ESE_RETURN_IF_ERROR(CheckFeatures(model, config.features()));
+      encoding = config.features().encoding() == v1::FeatureInput::FLOAT32 ? Encoding::kFloat32
+                                                                           : Encoding::kInt16;
+      break;
+    case v1::StreamingConfig::INPUT_NOT_SET:
+      return absl::InvalidArgumentError(
+          "config names no kind of input; set config.audio or config.features");
+  }
+  if (config.return_units() && model.blank < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("config.return_units is set, but model \"", model.name,
+                     "\" has no CTC blank; ask for posteriors, or choose another model"));
+  }
+  return std::unique_ptr<StreamSession>(new StreamSession(*served, config, encoding));
+}
+
+StreamSession::StreamSession(const ServedModel& served, const v1::StreamingConfig& config,
+                             Encoding encoding)
+    : served_(&served), encoding_(encoding), return_posteriors_(config.return_posteriors()) {
+  if (encoding == Encoding::kAudio) fbank_.emplace(served.fbank);
+  if (config.return_units()) decoder_.emplace(served.model->num_units(), served.model->blank);
+}
+
+absl::Status StreamSession::ReadChunk(absl::string_view chunk, std::vector<int8_t>* frames) {
+  if (chunk.empty()) {
+    return absl::InvalidArgumentError(
+        "chunk is empty; send whole frames or samples, and half-close the call to end the stream");
+  }
+  ESE_ASSIGN_OR_RETURN(const std::vector<float> features,
+                       encoding_ == Encoding::kAudio ? DecodeAudio(chunk) : DecodeFeatures(chunk));
+  const Model& model = *served_->model;
+  const size_t dim = model.input_dim();
+  const size_t begin = frames->size();
+  frames->resize(begin + features.size());
+  for (size_t at = 0; at < features.size(); at += dim, ++frames_read_) {
+    const int bad = model.QuantizeFrame(features.data() + at, frames->data() + begin + at);
+    if (bad >= 0) {
+      return absl::InvalidArgumentError(absl::StrCat("frame ", frames_read_, ", value ", bad,
+                                                     " is ", features[at + bad],
+                                                     "; features must be finite numbers"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<float>> StreamSession::DecodeFeatures(absl::string_view chunk) const {
+  const bool is_float = encoding_ == Encoding::kFloat32;
+  const size_t dim = served_->model->input_dim();
+  const size_t frame_bytes = dim * (is_float ? sizeof(float) : sizeof(int16_t));
+  if (chunk.size() % frame_bytes != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "chunk of ", chunk.size(), " bytes is not a whole number of frames; a frame is ", dim,
+        is_float ? " FLOAT32" : " INT16", " values, ", frame_bytes, " bytes"));
+  }
+  std::vector<float> features(chunk.size() / frame_bytes * dim);
+  if (is_float) {
+    std::memcpy(features.data(), chunk.data(), chunk.size());
+    return features;
+  }
+  std::vector<int16_t> integers(features.size());
+  std::memcpy(integers.data(), chunk.data(), chunk.size());
+  for (size_t i = 0; i < features.size(); ++i) features[i] = integers[i] * kInt16Scale;
+  return features;
+}
+
+absl::StatusOr<std::vector<float>> StreamSession::DecodeAudio(absl::string_view chunk) {
+  if (chunk.size() % sizeof(int16_t) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("chunk of ", chunk.size(),
+                     " bytes is not a whole number of samples; a sample is 2 bytes (LINEAR16)"));
+  }
+  std::vector<int16_t> samples(chunk.size() / sizeof(int16_t));
+  std::memcpy(samples.data(), chunk.data(), chunk.size());
+  std::vector<float> features;
+  fbank_->Accept(samples, &features);
+  return features;
+}
+
+v1::StreamingInferResponse StreamSession::Answer(const StreamResult& result) {
+  const Model& model = *served_->model;
+  const size_t units = model.num_units();
+  v1::StreamingInferResponse answer;
+  answer.set_first_frame(result.first_frame);
+  answer.set_num_frames(result.num_frames);
+  answer.set_queue_seconds(ToSeconds(result.queue_time));
+  answer.set_compute_seconds(ToSeconds(result.compute_time));
+  if (return_posteriors_) {
+    posteriors_.resize(result.logits.size());
+    for (size_t at = 0; at < posteriors_.size(); at += units) {
+      LogSoftmax(result.logits.subspan(at, units), absl::MakeSpan(posteriors_).subspan(at, units));
+    }
+    answer.set_log_posteriors(posteriors_.data(), posteriors_.size() * sizeof(float));
+  }
+  if (decoder_) {
+    units_.clear();
+    decoder_->Accept(result.logits, &units_);
+    for (const DecodedUnit& unit : units_) {
+      v1::RecognizedUnit* out = answer.add_units();
+      out->set_symbol(model.units[unit.index]);
+      out->set_index(unit.index);
+      out->set_frame(unit.frame);
+      if (served_->fbank) {
+        out->set_start_seconds(FrameStartMs(ToFbankOptions(model), unit.frame) / 1000);
+      }
+    }
+  }
+  return answer;
+}
+
+}  // namespace ese

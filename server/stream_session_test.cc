@@ -1,0 +1,239 @@
+#include "server/stream_session.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "model/log_softmax.h"
+#include "model/testing.h"
+
+namespace ese {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int kDim = 6;
+
+std::shared_ptr<const Model> Load(const ModelDraft& draft) {
+  return *Model::FromBytes(*SerializeModel(draft));
+}
+
+// "plain" takes features only and has no blank; "audio" takes both and has one.
+ModelDraft PlainDraft() {
+  ModelDraft draft = RandomModelDraft({.inputs = kDim});
+  draft.name = "plain";
+  draft.blank = -1;
+  return draft;
+}
+
+ModelDraft AudioDraft() {
+  ModelDraft draft = RandomModelDraft({.inputs = kDim});
+  draft.name = "audio";
+  draft.features.sample_rate_hz = 8000;
+  draft.features.num_mel_bins = 3;
+  draft.features.stack = 2;
+  return draft;
+}
+
+template <typename T>
+std::string Bytes(const std::vector<T>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
+class StreamSessionTest : public testing::Test {
+ protected:
+  StreamSessionTest() {
+    EXPECT_TRUE(catalog_.Add(Load(PlainDraft()), nullptr).ok());
+    EXPECT_TRUE(catalog_.Add(Load(AudioDraft()), nullptr).ok());
+  }
+
+  static v1::StreamingConfig Features(v1::FeatureInput::Encoding encoding) {
+    v1::StreamingConfig config;
+    config.set_model("plain");
+    config.mutable_features()->set_encoding(encoding);
+    return config;
+  }
+  static v1::StreamingConfig Audio() {
+    v1::StreamingConfig config;
+    config.set_model("audio");
+    config.mutable_audio();
+    return config;
+  }
+
+  std::unique_ptr<StreamSession> Open(const v1::StreamingConfig& config) {
+    auto session = StreamSession::Create(catalog_, config);
+    EXPECT_TRUE(session.ok()) << session.status();
+    return *std::move(session);
+  }
+  void ExpectRefused(const v1::StreamingConfig& config, absl::StatusCode code,
+                     const std::string& message) {
+    const absl::Status status = StreamSession::Create(catalog_, config).status();
+    EXPECT_EQ(status.code(), code);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+  }
+  void ExpectChunkRefused(const v1::StreamingConfig& config, const std::string& chunk,
+                          const std::string& message) {
+    std::vector<int8_t> frames;
+    const absl::Status status = Open(config)->ReadChunk(chunk, &frames);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+  }
+
+  ModelCatalog catalog_;
+};
+
+TEST_F(StreamSessionTest, AnUnknownModelIsNotFoundAndTheKnownOnesAreListed) {
+  auto config = Features(v1::FeatureInput::FLOAT32);
+  config.set_model("other");
+  ExpectRefused(config, absl::StatusCode::kNotFound, "\"other\"; this server has: plain, audio");
+}
+
+TEST_F(StreamSessionTest, NoModelNameNeedsAServerOfOneModel) {
+  auto config = Features(v1::FeatureInput::FLOAT32);
+  config.clear_model();
+  ExpectRefused(config, absl::StatusCode::kInvalidArgument, "set one of: plain, audio");
+  ModelCatalog one;
+  ASSERT_TRUE(one.Add(Load(PlainDraft()), nullptr).ok());
+  EXPECT_TRUE(StreamSession::Create(one, config).ok());
+}
+
+TEST_F(StreamSessionTest, ConfigsThatDoNotFitTheModelAreRefused) {
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  v1::StreamingConfig config;
+  config.set_model("plain");
+  ExpectRefused(config, kInvalid, "set config.audio or config.features");
+  config.mutable_features();
+  ExpectRefused(config, kInvalid, "set FLOAT32 or INT16");
+  config.mutable_features()->set_encoding(static_cast<v1::FeatureInput::Encoding>(9));
+  ExpectRefused(config, kInvalid, "encoding is 9");
+  config = Features(v1::FeatureInput::INT16);
+  config.mutable_features()->set_dim(kDim + 1);
+  ExpectRefused(config, kInvalid, "dim is 7, but model \"plain\" takes frames of 6 values");
+  config = Features(v1::FeatureInput::INT16);
+  config.set_return_units(true);
+  ExpectRefused(config, kInvalid, "has no CTC blank");
+  config = Audio();
+  config.set_model("plain");
+  ExpectRefused(config, kInvalid, "takes features only");
+  config = Audio();
+  config.mutable_audio()->set_sample_rate_hz(16000);
+  ExpectRefused(config, kInvalid, "16000, but model \"audio\" takes 8000 Hz");
+}
+
+TEST_F(StreamSessionTest, TheModelsOwnShapeMayBeNamed) {
+  auto config = Features(v1::FeatureInput::FLOAT32);
+  config.mutable_features()->set_dim(kDim);
+  EXPECT_TRUE(StreamSession::Create(catalog_, config).ok());
+  config = Audio();
+  config.mutable_audio()->set_sample_rate_hz(8000);
+  EXPECT_TRUE(StreamSession::Create(catalog_, config).ok());
+}
+
+TEST_F(StreamSessionTest, BadChunksAreRefusedWithTheRemedy) {
+  const auto floats = Features(v1::FeatureInput::FLOAT32);
+  ExpectChunkRefused(floats, "", "chunk is empty");
+  ExpectChunkRefused(Audio(), "", "half-close the call to end");
+  ExpectChunkRefused(floats, std::string(12, '\0'), "a frame is 6 FLOAT32 values, 24 bytes");
+  ExpectChunkRefused(floats, std::string(25, '\0'), "chunk of 25 bytes");
+  ExpectChunkRefused(Features(v1::FeatureInput::INT16), std::string(6, '\0'),
+                     "a frame is 6 INT16 values, 12 bytes");
+  ExpectChunkRefused(Audio(), "abc", "chunk of 3 bytes is not a whole number of samples");
+}
+
+TEST_F(StreamSessionTest, AValueThatIsNotFiniteIsNamedByItsPlaceInTheStream) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+        -std::numeric_limits<float>::infinity()}) {
+    const auto session = Open(Features(v1::FeatureInput::FLOAT32));
+    std::vector<int8_t> frames;
+    std::vector<float> values(3 * kDim, 0.5f);
+    ASSERT_TRUE(session->ReadChunk(Bytes(values), &frames).ok());
+    values[2 * kDim + 4] = bad;
+    const absl::Status status = session->ReadChunk(Bytes(values), &frames);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("frame 5, value 4 is"));
+  }
+}
+
+TEST_F(StreamSessionTest, FloatsAndIntegersGiveTheModelsQuantizedFrames) {
+  const Model& model = *(*catalog_.Find("plain"))->model;
+  const std::vector<int16_t> integers = {0, 256, -256, 32767, -32768, 1};
+  std::vector<float> floats;
+  for (const int16_t value : integers) floats.push_back(static_cast<float>(value) / 256);
+  std::vector<int8_t> expected(kDim);
+  ASSERT_EQ(model.QuantizeFrame(floats.data(), expected.data()), -1);
+  std::vector<int8_t> from_floats, from_integers;
+  ASSERT_TRUE(
+      Open(Features(v1::FeatureInput::FLOAT32))->ReadChunk(Bytes(floats), &from_floats).ok());
+  ASSERT_TRUE(
+      Open(Features(v1::FeatureInput::INT16))->ReadChunk(Bytes(integers), &from_integers).ok());
+  EXPECT_EQ(from_floats, expected);
+  EXPECT_EQ(from_integers, expected);
+}
+
+TEST_F(StreamSessionTest, AudioGivesTheSameFramesHoweverItIsCut) {
+  std::mt19937 random(3);
+  std::vector<int16_t> samples(4000);
+  for (int16_t& sample : samples) sample = static_cast<int16_t>(random());
+  std::vector<int8_t> whole;
+  ASSERT_TRUE(Open(Audio())->ReadChunk(Bytes(samples), &whole).ok());
+  // 48 windows of 200 samples every 80, two in a frame.
+  EXPECT_EQ(whole.size(), 24u * kDim);
+  const auto session = Open(Audio());
+  std::vector<int8_t> parts;
+  for (size_t at = 0; at < samples.size();) {
+    const size_t n = std::min<size_t>(1 + random() % 300, samples.size() - at);
+    const auto chunk = Bytes(std::vector<int16_t>(&samples[at], &samples[at] + n));
+    ASSERT_TRUE(session->ReadChunk(chunk, &parts).ok());
+    at += n;
+  }
+  EXPECT_EQ(parts, whole);
+}
+
+TEST_F(StreamSessionTest, AnswersCarryWhatTheConfigAsksFor) {
+  const Model& model = *(*catalog_.Find("audio"))->model;
+  const int units = model.num_units();
+  std::vector<int32_t> logits(2 * units, -1000);
+  logits[3] = 1 << 19;          // unit 3 in frame 10
+  logits[units + 2] = 1 << 19;  // unit 2 in frame 11
+  StreamResult result;
+  result.num_frames = 2;
+  result.logits = logits;
+  result.queue_time = std::chrono::milliseconds(2);
+  result.compute_time = std::chrono::milliseconds(3);
+
+  const auto silent = Open(Audio())->Answer(result);
+  EXPECT_EQ(silent.num_frames(), 2);
+  EXPECT_EQ(silent.queue_seconds(), 0.002);
+  EXPECT_EQ(silent.compute_seconds(), 0.003);
+  EXPECT_EQ(silent.log_posteriors(), "");
+  EXPECT_EQ(silent.units_size(), 0);
+
+  auto config = Audio();
+  config.set_return_posteriors(true);
+  config.set_return_units(true);
+  const auto full = Open(config)->Answer(result);
+  std::vector<float> expected(2 * units);
+  LogSoftmax(absl::MakeSpan(logits).first(units), absl::MakeSpan(expected).first(units));
+  LogSoftmax(absl::MakeSpan(logits).last(units), absl::MakeSpan(expected).last(units));
+  EXPECT_EQ(full.log_posteriors(), Bytes(expected));
+  ASSERT_EQ(full.units_size(), 2);
+  EXPECT_EQ(full.units(0).symbol(), "U3");
+  EXPECT_EQ(full.units(0).index(), 3);
+  EXPECT_EQ(full.units(1).frame(), 1);
+  EXPECT_DOUBLE_EQ(full.units(1).start_seconds(), 0.02);
+}
+
+TEST(ModelCatalogTest, TwoModelsOfOneNameAreRefused) {
+  ModelCatalog catalog;
+  ASSERT_TRUE(catalog.Add(Load(PlainDraft()), nullptr).ok());
+  const absl::Status status = catalog.Add(Load(PlainDraft()), nullptr);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("two models are named \"plain\""));
+}
+
+}  // namespace
+}  // namespace ese

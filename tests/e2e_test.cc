@@ -1,0 +1,298 @@
+// The whole path: streams over gRPC through scheduler and CPU channels return, bit for bit, what
+// the normative reference gives for each stream alone.
+#include <atomic>
+#include <random>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "gtest/gtest.h"
+#include "model/testing.h"
+#include "tests/stream_client.h"
+#include "tests/test_server.h"
+
+namespace ese {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr ContentKind kKinds[] = {ContentKind::kFloat32, ContentKind::kInt16, ContentKind::kAudio};
+
+TEST(EndToEndTest, OneStream) {
+  const auto model = MakeAudioModel("m", 1);
+  TestServer server({model});
+  const StreamContent content = MakeContent(*model, ContentKind::kFloat32, 20, 1);
+  const auto stub = server.NewStub();
+  const StreamOutcome outcome = RunStream(stub.get(), content.config, content.Chunks(1));
+  ExpectAnswersOf(content, outcome);
+  EXPECT_EQ(outcome.chunks_done, static_cast<int64_t>(content.Chunks(1).size()));
+}
+
+// Invariant 3: company, chunking, encoding and channels do not matter.
+TEST(EndToEndTest, SixtyFourStreamsAtOnceEachGetTheirOwnBits) {
+  constexpr int kStreams = 64;
+  const std::vector<std::shared_ptr<const Model>> models = {MakeAudioModel("a", 1),
+                                                            MakeAudioModel("b", 2)};
+  ServingOptions options;
+  options.scheduler.max_queued_frames = 32;  // so that long chunks go in parts
+  TestServer server(models, 2, options);
+  std::vector<StreamContent> contents;
+  std::mt19937 random(5);
+  for (uint32_t i = 0; i < kStreams; ++i) {
+    const int frames = i == 0 ? 0 : static_cast<int>(1 + random() % 200);
+    contents.push_back(MakeContent(*models[i % 2], kKinds[i % 3], frames, i));
+  }
+  std::vector<StreamOutcome> outcomes(kStreams);
+  {
+    // Some connections carry several streams.
+    std::vector<std::unique_ptr<v1::SpeechInference::Stub>> stubs;
+    for (int i = 0; i < 8; ++i) stubs.push_back(server.NewStub());
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < kStreams; ++i) {
+      threads.emplace_back([&, i] {
+        outcomes[i] =
+            RunStream(stubs[i % stubs.size()].get(), contents[i].config, contents[i].Chunks(i));
+      });
+    }
+  }
+  for (int i = 0; i < kStreams; ++i) {
+    SCOPED_TRACE(absl::StrCat("stream ", i));
+    ExpectAnswersOf(contents[i], outcomes[i]);
+    EXPECT_EQ(outcomes[i].chunks_done, static_cast<int64_t>(contents[i].Chunks(i).size()));
+  }
+  EXPECT_TRUE(Eventually([&] { return server.open_streams() == 0; }));
+  const std::string metrics = server.metrics().Render();
+  EXPECT_THAT(metrics, HasSubstr("ese_rpc_streams_total{code=\"OK\"} 64"));
+  size_t chunks = 0;
+  for (int i = 0; i < kStreams; ++i) chunks += contents[i].Chunks(i).size();
+  EXPECT_THAT(metrics, HasSubstr(absl::StrCat("ese_chunk_seconds_count ", chunks)));
+}
+
+TEST(EndToEndTest, ChunksOfOneSampleAreAllAnsweredThoughMostCompleteNoFrame) {
+  const auto model = MakeAudioModel("m", 1);
+  TestServer server({model});
+  const StreamContent content = MakeContent(*model, ContentKind::kAudio, 4, 1);
+  std::vector<std::string> chunks;
+  for (size_t at = 0; at < content.bytes.size(); at += 2) {
+    chunks.push_back(content.bytes.substr(at, 2));
+  }
+  const auto stub = server.NewStub();
+  const StreamOutcome outcome = RunStream(stub.get(), content.config, chunks);
+  ExpectAnswersOf(content, outcome);
+  EXPECT_EQ(outcome.chunks_done, static_cast<int64_t>(chunks.size()));
+}
+
+TEST(EndToEndTest, AnAnswerComesBeforeTheNextChunkIsSent) {
+  const auto model = MakeAudioModel("m", 1);
+  TestServer server({model});
+  const StreamContent content = MakeContent(*model, ContentKind::kAudio, 10, 1);
+  const auto stub = server.NewStub();
+  TestStream stream(stub.get());
+  ASSERT_TRUE(stream.SendConfig(content.config));
+  int64_t sent = 0;
+  for (const std::string& chunk : content.Chunks(2)) {
+    ASSERT_TRUE(stream.SendChunk(chunk));
+    ASSERT_TRUE(stream.ReadUntilChunksDone(++sent));
+  }
+  stream.HalfClose();
+  ExpectAnswersOf(content, stream.Finish());
+}
+
+TEST(EndToEndTest, OnlyWhatWasAskedForIsSent) {
+  const auto model = MakeAudioModel("m", 1);
+  TestServer server({model});
+  StreamContent content = MakeContent(*model, ContentKind::kInt16, 30, 1);
+  content.config.set_return_posteriors(false);
+  const auto stub = server.NewStub();
+  const StreamOutcome units = RunStream(stub.get(), content.config, content.Chunks(1));
+  EXPECT_TRUE(units.status.ok());
+  EXPECT_EQ(units.frames, 30);
+  EXPECT_TRUE(units.log_posteriors.empty());
+  EXPECT_EQ(units.units, content.units);
+  content.config.set_return_posteriors(true);
+  content.config.set_return_units(false);
+  const StreamOutcome posteriors = RunStream(stub.get(), content.config, content.Chunks(1));
+  EXPECT_EQ(posteriors.log_posteriors, content.log_posteriors);
+  EXPECT_TRUE(posteriors.units.empty());
+}
+
+TEST(EndToEndTest, ModelsAreListed) {
+  const auto audio = MakeAudioModel("with audio", 1);
+  const auto plain = RandomModel({});
+  TestServer server({audio, plain});
+  grpc::ClientContext context;
+  v1::ListModelsResponse response;
+  ASSERT_TRUE(server.NewStub()->ListModels(&context, {}, &response).ok());
+  ASSERT_EQ(response.models_size(), 2);
+  const v1::Model& first = response.models(0);
+  EXPECT_EQ(first.name(), "with audio");
+  EXPECT_EQ(first.fingerprint(), audio->fingerprint());
+  EXPECT_EQ(first.input_dim(), 12u);
+  EXPECT_EQ(first.units_size(), 9);
+  EXPECT_EQ(first.blank(), 0);
+  EXPECT_EQ(first.features().sample_rate_hz(), 8000u);
+  EXPECT_EQ(first.features().num_mel_bins(), 6u);
+  EXPECT_EQ(first.features().stack(), 2u);
+  EXPECT_FALSE(response.models(1).has_features());
+}
+
+// The bytes of the answer to a unary call by its full name.
+std::string CallByName(const TestServer& server, const std::string& method,
+                       const std::string& request) {
+  grpc::GenericStub stub(server.Connect());
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  void* tag = nullptr;
+  bool ok = false;
+  const grpc::Slice slice(request);
+  const auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer answer;
+  grpc::Status status;
+  call->Finish(&answer, &status, nullptr);
+  EXPECT_TRUE(queue.Next(&tag, &ok) && ok);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  grpc::Slice bytes;
+  EXPECT_TRUE(answer.DumpToSingleSlice(&bytes).ok());
+  return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
+}
+
+TEST(EndToEndTest, HealthTellsOfServingAndOfDraining) {
+  TestServer server({RandomModel({})}, 1);
+  const std::string name = "ese.v1.SpeechInference";
+  // grpc.health.v1: HealthCheckRequest.service = 1; HealthCheckResponse.status = 1.
+  const std::string of_service = std::string{0x0A, static_cast<char>(name.size())} + name;
+  const std::string kServing = {0x08, 1};
+  const std::string kNotServing = {0x08, 2};
+  EXPECT_EQ(CallByName(server, "/grpc.health.v1.Health/Check", ""), kServing);
+  EXPECT_EQ(CallByName(server, "/grpc.health.v1.Health/Check", of_service), kServing);
+  server.server().StartDrain();
+  EXPECT_EQ(CallByName(server, "/grpc.health.v1.Health/Check", ""), kNotServing);
+  EXPECT_EQ(CallByName(server, "/grpc.health.v1.Health/Check", of_service), kNotServing);
+}
+
+TEST(EndToEndTest, ReflectionListsTheService) {
+  TestServer server({RandomModel({})}, 1);
+  grpc::GenericStub stub(server.Connect());
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  void* tag = nullptr;
+  bool ok = false;
+  const auto next = [&] { return queue.Next(&tag, &ok) && ok; };
+  const auto call = stub.PrepareCall(
+      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+  call->StartCall(nullptr);
+  ASSERT_TRUE(next());
+  // ServerReflectionRequest.list_services = 7
+  const grpc::Slice list(std::string{0x3A, 0});
+  call->Write(grpc::ByteBuffer(&list, 1), nullptr);
+  ASSERT_TRUE(next());
+  grpc::ByteBuffer answer;
+  call->Read(&answer, nullptr);
+  ASSERT_TRUE(next());
+  grpc::Slice bytes;
+  ASSERT_TRUE(answer.DumpToSingleSlice(&bytes).ok());
+  EXPECT_THAT(std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size()),
+              HasSubstr("ese.v1.SpeechInference"));
+  call->WritesDone(nullptr);
+  ASSERT_TRUE(next());
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  ASSERT_TRUE(next());
+  EXPECT_TRUE(status.ok());
+}
+
+// Invariant 4: neither a fast writer nor a slow reader makes the server hold more than its bound.
+TEST(EndToEndTest, AClientThatDoesNotReadIsHeldBackAndGetsAllItsAnswersLater) {
+  const auto model = RandomModel({.inputs = 400, .units = 1000});
+  ServingOptions options;
+  options.scheduler.max_queued_frames = 16;
+  TestServer server({model}, 1, options);
+  // 13 MB of features and 32 MB of posteriors, more than all buffers on the way.
+  constexpr int kFrames = 8000;
+  const StreamContent content = MakeContent(*model, ContentKind::kFloat32, kFrames, 1);
+  const auto stub = server.NewStub();
+  TestStream stream(stub.get());
+  ASSERT_TRUE(stream.SendConfig(content.config));
+  std::atomic<int> sent = 0;
+  const std::jthread writer([&] {
+    for (; sent < kFrames; ++sent) {
+      const size_t size = content.sample_bytes;
+      if (!stream.SendChunk(content.bytes.substr(sent * size, size))) break;
+    }
+    stream.HalfClose();
+  });
+  // Until the writer stands still.
+  int before = -1, same = 0;
+  EXPECT_TRUE(Eventually([&] {
+    same = sent == before ? same + 1 : 0;
+    before = sent;
+    return same > 100;
+  }));
+  EXPECT_LT(sent, kFrames);
+  ExpectAnswersOf(content, stream.Finish());
+}
+
+TEST(EndToEndTest, StreamsOverTheLimitAreRefusedUntilOneEnds) {
+  const auto model = MakeAudioModel("m", 1);
+  ServingOptions options;
+  options.scheduler.max_streams = 1;
+  TestServer server({model}, 1, options);
+  const StreamContent content = MakeContent(*model, ContentKind::kFloat32, 5, 1);
+  const auto stub = server.NewStub();
+  TestStream first(stub.get());
+  ASSERT_TRUE(first.SendConfig(content.config));
+  ASSERT_TRUE(first.SendChunk(content.bytes));
+  ASSERT_TRUE(first.ReadUntilChunksDone(1));
+  const StreamOutcome refused = RunStream(stub.get(), content.config, content.Chunks(1));
+  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(refused.status.error_message(), HasSubstr("in use"));
+  first.HalfClose();
+  ExpectAnswersOf(content, first.Finish());
+  EXPECT_TRUE(Eventually(
+      [&] { return RunStream(stub.get(), content.config, content.Chunks(1)).status.ok(); }));
+}
+
+TEST(EndToEndTest, ADrainingServerRefusesNewStreamsAndFinishesOldOnes) {
+  const auto model = MakeAudioModel("m", 1);
+  TestServer server({model});
+  const StreamContent content = MakeContent(*model, ContentKind::kAudio, 20, 1);
+  const auto stub = server.NewStub();
+  TestStream old(stub.get());
+  ASSERT_TRUE(old.SendConfig(content.config));
+  ASSERT_TRUE(old.SendChunk(content.bytes.substr(0, 1000)));
+  ASSERT_TRUE(old.ReadUntilChunksDone(1));
+  server.server().StartDrain();
+  EXPECT_FALSE(server.server().WaitUntilIdle(Duration(0)));
+  const StreamOutcome refused = RunStream(stub.get(), content.config, content.Chunks(1));
+  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(refused.status.error_message(), HasSubstr("try another replica"));
+  ASSERT_TRUE(old.SendChunk(content.bytes.substr(1000)));
+  old.HalfClose();
+  ExpectAnswersOf(content, old.Finish());
+  EXPECT_TRUE(server.server().WaitUntilIdle(std::chrono::seconds(30)));
+}
+
+TEST(EndToEndTest, StopEndsOpenStreamsAlsoOfClientsThatDoNotRead) {
+  const auto model = RandomModel({.units = 2000});
+  TestServer server({model}, 1);
+  const StreamContent content = MakeContent(*model, ContentKind::kInt16, 1500, 1);
+  const auto stub = server.NewStub();
+  TestStream idle(stub.get());
+  ASSERT_TRUE(idle.SendConfig(content.config));
+  TestStream slow(stub.get());
+  ASSERT_TRUE(slow.SendConfig(content.config));
+  ASSERT_TRUE(slow.SendChunk(content.bytes));
+  const TestStream silent(stub.get());
+  EXPECT_TRUE(Eventually([&] { return server.open_streams() == 2; }));
+  server.server().Stop();
+  const grpc::Status status = idle.Finish().status;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("shutting down"));
+  EXPECT_FALSE(slow.Finish().status.ok());
+  EXPECT_EQ(server.open_streams(), 0);
+}
+
+}  // namespace
+}  // namespace ese

@@ -1,0 +1,213 @@
+#include "tests/stream_client.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "model/log_softmax.h"
+#include "model/reference.h"
+#include "model/testing.h"
+#include "server/model_catalog.h"
+
+namespace ese {
+namespace {
+
+template <typename T>
+std::string BytesOf(const std::vector<T>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
+// Posteriors and units of features [n][input_dim].
+void ComputeOffline(const Model& model, const std::vector<float>& features,
+                    StreamContent* content) {
+  const size_t dim = model.input_dim();
+  const size_t units = model.num_units();
+  StreamState state(model);
+  CtcDecoder decoder(model.num_units(), model.blank);
+  std::vector<int8_t> x(dim);
+  std::vector<int32_t> logits(units);
+  for (size_t at = 0; at < features.size(); at += dim) {
+    ASSERT_EQ(model.QuantizeFrame(features.data() + at, x.data()), -1);
+    ReferenceStep(model, x.data(), &state, logits.data());
+    content->log_posteriors.resize(content->log_posteriors.size() + units);
+    LogSoftmax(logits, absl::MakeSpan(content->log_posteriors).last(units));
+    decoder.Accept(logits, &content->units);
+  }
+}
+
+// Speech-like in its range: a few tones and noise.
+std::vector<int16_t> RandomAudio(int samples, int rate, std::mt19937& random) {
+  std::vector<int16_t> audio(samples);
+  const double step = 2 * M_PI * (100 + random() % 1000) / rate;
+  for (int i = 0; i < samples; ++i) {
+    const double tone = 8000 * std::sin(step * i) * std::sin(0.001 * i);
+    audio[i] = static_cast<int16_t>(tone + static_cast<int>(random() % 2000) - 1000);
+  }
+  return audio;
+}
+
+}  // namespace
+
+std::vector<std::string> StreamContent::Chunks(uint32_t seed) const {
+  std::mt19937 random(seed);
+  // Most chunks are small, some are a large part of the stream.
+  const size_t total = bytes.size() / sample_bytes;
+  std::vector<std::string> chunks;
+  for (size_t at = 0; at < total;) {
+    const size_t limit = random() % 8 == 0 ? total : std::max<size_t>(1, total / 32);
+    const size_t n = std::min(1 + random() % limit, total - at);
+    chunks.push_back(bytes.substr(at * sample_bytes, n * sample_bytes));
+    at += n;
+  }
+  return chunks;
+}
+
+StreamContent MakeContent(const Model& model, ContentKind kind, int frames, uint32_t seed) {
+  std::mt19937 random(seed);
+  StreamContent content;
+  content.config.set_model(model.name);
+  content.config.set_return_posteriors(true);
+  content.config.set_return_units(model.blank >= 0);
+  std::vector<float> features;
+  if (kind == ContentKind::kAudio) {
+    const FbankOptions options = ToFbankOptions(model);
+    const int samples = static_cast<int>(FrameStartSample(options, frames));
+    const auto audio = RandomAudio(samples, options.sample_rate_hz, random);
+    content.config.mutable_audio()->set_sample_rate_hz(options.sample_rate_hz);
+    content.bytes = BytesOf(audio);
+    content.sample_bytes = sizeof(int16_t);
+    FbankStream::Create(options)->Accept(audio, &features);
+  } else {
+    std::vector<int16_t> integers(frames * model.input_dim());
+    for (int16_t& value : integers) {
+      value = static_cast<int16_t>(static_cast<int>(random() % 2048) - 1024);
+      features.push_back(static_cast<float>(value) / 256);
+    }
+    const bool is_float = kind == ContentKind::kFloat32;
+    content.config.mutable_features()->set_encoding(is_float ? v1::FeatureInput::FLOAT32
+                                                             : v1::FeatureInput::INT16);
+    content.bytes = is_float ? BytesOf(features) : BytesOf(integers);
+    content.sample_bytes = model.input_dim() * (is_float ? sizeof(float) : sizeof(int16_t));
+  }
+  ComputeOffline(model, features, &content);
+  return content;
+}
+
+std::shared_ptr<const Model> MakeAudioModel(const std::string& name, uint32_t seed) {
+  ModelDraft draft = RandomModelDraft(
+      {.inputs = 12,
+       .layers = {{.cells = 24, .projection = 16, .peepholes = true}, {.cells = 20}},
+       .units = 9,
+       .seed = seed});
+  draft.name = name;
+  draft.features.sample_rate_hz = 8000;
+  draft.features.num_mel_bins = 6;
+  draft.features.stack = 2;
+  // Log energies are around 15: bring them into the range of the quantized input.
+  for (float& mean : draft.input_mean) mean += 10;
+  return *Model::FromBytes(*SerializeModel(draft));
+}
+
+std::string ToBytes(absl::Span<const float> values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+}
+
+std::vector<float> ToFloats(const std::string& bytes) {
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  return values;
+}
+
+TestStream::TestStream(v1::SpeechInference::Stub* stub) {
+  context_.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(1));
+  call_ = stub->StreamingInfer(&context_);
+}
+
+bool TestStream::SendConfig(const v1::StreamingConfig& config) {
+  v1::StreamingInferRequest request;
+  *request.mutable_config() = config;
+  return call_->Write(request);
+}
+
+bool TestStream::SendChunk(const std::string& chunk) {
+  v1::StreamingInferRequest request;
+  request.set_chunk(chunk);
+  return call_->Write(request);
+}
+
+bool TestStream::ReadOne() {
+  v1::StreamingInferResponse response;
+  if (!call_->Read(&response)) return false;
+  const auto expect = [this](bool ok, const std::string& what) {
+    if (!ok && outcome_.defect.empty()) outcome_.defect = what;
+  };
+  expect(response.has_model() == (outcome_.responses == 0), "the model comes first, and once");
+  expect(!outcome_.is_final, "a response after the final one");
+  expect(response.first_frame() == outcome_.frames,
+         absl::StrCat("frame ", response.first_frame(), " where ", outcome_.frames, " is next"));
+  expect(response.chunks_done() >= outcome_.chunks_done, "chunks_done went back");
+  ++outcome_.responses;
+  if (response.has_model()) outcome_.model = response.model();
+  outcome_.frames += response.num_frames();
+  outcome_.chunks_done = response.chunks_done();
+  outcome_.is_final = response.is_final();
+  const auto posteriors = ToFloats(response.log_posteriors());
+  outcome_.log_posteriors.insert(outcome_.log_posteriors.end(), posteriors.begin(),
+                                 posteriors.end());
+  for (const v1::RecognizedUnit& unit : response.units()) {
+    const bool known = unit.index() >= 0 && unit.index() < outcome_.model.units_size();
+    expect(known && unit.symbol() == outcome_.model.units(unit.index()), "a unit's symbol");
+    outcome_.units.push_back({unit.index(), unit.frame()});
+  }
+  return true;
+}
+
+bool TestStream::ReadUntilChunksDone(int64_t chunks) {
+  while (outcome_.chunks_done < chunks) {
+    if (!ReadOne()) return false;
+  }
+  return true;
+}
+
+StreamOutcome TestStream::Finish() {
+  while (ReadOne()) {
+  }
+  outcome_.status = call_->Finish();
+  return outcome_;
+}
+
+StreamOutcome RunStream(v1::SpeechInference::Stub* stub, const v1::StreamingConfig& config,
+                        const std::vector<std::string>& chunks) {
+  TestStream stream(stub);
+  const std::jthread writer([&] {
+    bool ok = stream.SendConfig(config);
+    for (size_t i = 0; ok && i < chunks.size(); ++i) ok = stream.SendChunk(chunks[i]);
+    stream.HalfClose();
+  });
+  return stream.Finish();
+}
+
+void ExpectAnswersOf(const StreamContent& content, const StreamOutcome& outcome) {
+  EXPECT_TRUE(outcome.status.ok())
+      << outcome.status.error_code() << " " << outcome.status.error_message();
+  EXPECT_EQ(outcome.defect, "");
+  EXPECT_TRUE(outcome.is_final);
+  EXPECT_EQ(outcome.model.name(), content.config.model());
+  EXPECT_EQ(outcome.frames * outcome.model.units_size(),
+            static_cast<int64_t>(content.log_posteriors.size()));
+  // Vectors of thousands of floats would drown the log: tell only the first that differs.
+  ASSERT_EQ(outcome.log_posteriors.size(), content.log_posteriors.size());
+  const auto differ = std::mismatch(content.log_posteriors.begin(), content.log_posteriors.end(),
+                                    outcome.log_posteriors.begin());
+  EXPECT_TRUE(differ.first == content.log_posteriors.end())
+      << "posterior " << differ.first - content.log_posteriors.begin();
+  EXPECT_EQ(outcome.units, content.units);
+}
+
+}  // namespace ese

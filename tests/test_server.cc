@@ -1,0 +1,73 @@
+#include "tests/test_server.h"
+
+#include <chrono>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "accel/cpu/cpu_channel.h"
+#include "base/status.h"
+#include "gtest/gtest.h"
+
+namespace ese {
+namespace {
+
+absl::StatusOr<std::vector<std::unique_ptr<Channel>>> MakeChannels(
+    const std::shared_ptr<const Model>& model, int count) {
+  ESE_ASSIGN_OR_RETURN(const auto packed, PackedModel::Create(model));
+  std::vector<std::unique_ptr<Channel>> channels;
+  for (int i = 0; i < count; ++i) {
+    CpuChannelOptions options;
+    options.name = absl::StrCat("cpu", i);
+    ESE_ASSIGN_OR_RETURN(auto channel, CreateCpuChannel(packed, options));
+    channels.push_back(std::move(channel));
+  }
+  return channels;
+}
+
+}  // namespace
+
+TestServer::TestServer(const std::vector<std::shared_ptr<const Model>>& models, int channels,
+                       ServingOptions options) {
+  options.listen = "127.0.0.1:0";
+  auto server = Server::Start(
+      options, models,
+      [channels](const std::shared_ptr<const Model>& model) {
+        return MakeChannels(model, channels);
+      },
+      &metrics_);
+  if (!server.ok()) {
+    ADD_FAILURE() << server.status();
+    std::abort();  // no test can go on
+  }
+  server_ = *std::move(server);
+}
+
+std::shared_ptr<grpc::Channel> TestServer::Connect() const {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+std::unique_ptr<v1::SpeechInference::Stub> TestServer::NewStub() const {
+  return v1::SpeechInference::NewStub(Connect());
+}
+
+int TestServer::open_streams() const {
+  int open = 0;
+  for (const ServedModel& served : server_->catalog().models()) {
+    open += served.scheduler->open_streams();
+  }
+  return open;
+}
+
+bool Eventually(const std::function<bool()>& condition) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+}  // namespace ese
