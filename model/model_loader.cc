@@ -269,7 +269,7 @@ class ModelLoader {
     return CheckMatrix("output", model_->output, [](int) { return int64_t{0}; });
   }
 
-  // Columns within bounds, and the proof that no row sum leaves 32 bits (docs/arithmetic.md, 9).
+  // Columns within bounds, and the proof that no row sum leaves 32 bits (docs/arithmetic.md, 17).
   template <typename Bound>
   absl::Status CheckMatrix(const std::string& name, const Matrix& matrix, Bound&& extra_bound) {
     for (int r = 0; r < matrix.rows; ++r) {

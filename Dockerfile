@@ -1,0 +1,19 @@
+# Two stages: the build has compilers and headers, the image only programs, libraries and a model.
+FROM debian:12-slim AS build
+WORKDIR /src
+COPY . .
+RUN ./run build release && DESTDIR=/image cmake --install build/release --prefix /usr/local --strip
+
+FROM debian:12-slim
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends \
+       libgrpc++1.51 libprotobuf32 libabsl20220623 libspdlog1.10 libprometheus-cpp-pull1.0 \
+       libkissfft-float131 libsndfile1 libsamplerate0 libssl3 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --no-create-home --uid 10001 ese
+COPY --from=build /image/usr/local /usr/local
+COPY models/en-phones.ese /usr/local/share/ese/models/
+USER ese
+EXPOSE 7700 9700
+ENTRYPOINT ["ese-server"]
+CMD ["--listen", "0.0.0.0:7700", "--metrics", "0.0.0.0:9700", "--model", "/usr/local/share/ese/models/en-phones.ese"]

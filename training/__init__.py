@@ -1,0 +1,1 @@
+"""Trains, prunes and exports the phone recogniser that ships with ESE."""

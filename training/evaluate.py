@@ -1,0 +1,69 @@
+"""Phone error rates: Levenshtein distance of the CTC best path to the reference phones."""
+
+import torch
+
+from training import features
+
+TEST_SETS = ("asterisk", "others", "synth", "synth_unheard")
+
+
+def best_path(log_probabilities):
+    """Units of the best path: repeats merged, blanks dropped."""
+    path = torch.unique_consecutive(log_probabilities.argmax(-1))
+    return path[path != 0].tolist()
+
+
+def distance(found, wanted):
+    """Levenshtein distance of two lists."""
+    row = list(range(len(wanted) + 1))
+    for i, unit in enumerate(found, 1):
+        previous, row[0] = row[0], i
+        for j, other in enumerate(wanted, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (unit != other))
+    return row[-1]
+
+
+def normalised(utterance, mean, inv_stddev):
+    """Network input of a test utterance."""
+    return features.normalise(features.stack(utterance["versions"][0].float()), mean, inv_stddev)
+
+
+def error_rates(model, utterances, mean, inv_stddev):
+    """{set: {per, errors, phones, utterances}} in percent."""
+    was_training = model.training
+    model.eval()
+    result = {}
+    with torch.no_grad():
+        for name in TEST_SETS:
+            members = [u for u in utterances if u["set"] == name]
+            members.sort(key=lambda u: len(u["versions"][0]))
+            errors = phones = 0
+            for start in range(0, len(members), 32):
+                group = members[start:start + 32]
+                inputs = [normalised(u, mean, inv_stddev) for u in group]
+                outputs = model(torch.nn.utils.rnn.pad_sequence(inputs))
+                for index, utterance in enumerate(group):
+                    found = best_path(outputs[:len(inputs[index]), index])
+                    errors += distance(found, utterance["units"].tolist())
+                    phones += len(utterance["units"])
+            if members:
+                result[name] = {"per": round(100 * errors / phones, 2), "errors": errors,
+                                "phones": phones, "utterances": len(members)}
+    model.train(was_training)
+    return result
+
+
+def ranges(model, utterances, mean, inv_stddev):
+    """Largest |c| and |y|, for the engine's 16-bit cells (below 32) and 8-bit outputs (below 4)."""
+    lstm, largest_c, largest_y, total, outside = model.lstm, 0.0, 0.0, 0, 0
+    with torch.no_grad():
+        for utterance in utterances:
+            state = None
+            for frame in normalised(utterance, mean, inv_stddev):
+                y, state = lstm(frame[None, None], state)
+                largest_c = max(largest_c, state[1].abs().max().item())
+                largest_y = max(largest_y, y.abs().max().item())
+                outside += int((y.abs() > 4).sum())
+                total += y.numel()
+    return {"cell": round(largest_c, 2), "projection": round(largest_y, 2),
+            "projection_outside_4": outside / max(total, 1)}

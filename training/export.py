@@ -1,0 +1,122 @@
+"""Stage 6: the model, its topology and calibration features as the compiler reads them."""
+
+import json
+import struct
+
+import torch
+
+from training import evaluate, features, text
+from training.model import GATES, PROJECTION, Recogniser
+
+KINDS = {torch.float32: "F32", torch.int64: "I64"}
+CALIBRATION_UTTERANCES = 30
+
+
+def write_safetensors(path, tensors):
+    """The safetensors format: 8-byte header length, JSON header, raw little-endian data."""
+    header, offset = {}, 0
+    for name, tensor in tensors.items():
+        size = tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": KINDS[tensor.dtype], "shape": list(tensor.shape),
+                        "data_offsets": [offset, offset + size]}
+        offset += size
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    part = path.with_suffix(".part")
+    with open(part, "wb") as file:
+        file.write(struct.pack("<Q", len(encoded)) + encoded)
+        for tensor in tensors.values():
+            file.write(tensor.detach().contiguous().numpy().tobytes())
+    part.rename(path)
+
+
+def check_balance(tensors, settings):
+    """Raises unless every row keeps at most the agreed number of entries."""
+    gates = torch.cat([tensors[name] for name in GATES], 1)
+    for matrix, count in ((gates, settings.gate_entries),
+                          (tensors[PROJECTION], settings.projection_entries)):
+        if int((matrix != 0).sum(1).max()) > count:
+            raise RuntimeError(f"a row keeps more than {count} entries")
+
+
+def calibration(folder):
+    """About thirty training utterances of every source, un-normalised, one after the other."""
+    utterances = [u for u in torch.load(folder / "features.pt") if u["set"] == "train"]
+    chosen = []
+    sources = sorted({u["source"] for u in utterances})
+    for source in sources:
+        members = [u for u in utterances if u["source"] == source and
+                   200 < len(u["versions"][0]) < 600]
+        wanted = CALIBRATION_UTTERANCES // len(sources) + 1
+        chosen += members[:: max(len(members) // wanted, 1)][:wanted]
+    # Versions are sorted by speed for recordings: the middle one is as recorded.
+    stacks = [features.stack(u["versions"][len(u["versions"]) // 2].float()) for u in chosen]
+    return {"features": torch.cat(stacks),
+            "lengths": torch.tensor([len(stack) for stack in stacks], dtype=torch.int64)}
+
+
+def held_out(folder, model, mean, inv_stddev):
+    """All test utterances with references and the float model's answers, to compare engines with.
+
+    Un-normalised `features` and `log_probabilities` of utterance after utterance (`lengths` frames
+    each), `units` (`unit_lengths` each), and `set`, an index into evaluate.TEST_SETS.
+    """
+    members = [u for u in torch.load(folder / "features.pt") if u["set"] in evaluate.TEST_SETS]
+    members.sort(key=lambda u: evaluate.TEST_SETS.index(u["set"]))
+    model.eval()
+    stacks, answers = [], []
+    with torch.no_grad():
+        for utterance in members:
+            stacks.append(features.stack(utterance["versions"][0].float()))
+            answers.append(model(features.normalise(stacks[-1], mean, inv_stddev)[:, None])[:, 0])
+    return {"features": torch.cat(stacks), "log_probabilities": torch.cat(answers),
+            "lengths": torch.tensor([len(stack) for stack in stacks]),
+            "units": torch.cat([u["units"] for u in members]),
+            "unit_lengths": torch.tensor([len(u["units"]) for u in members]),
+            "set": torch.tensor([evaluate.TEST_SETS.index(u["set"]) for u in members])}
+
+
+def topology(settings, state, steps):
+    """What the compiler must know beside the weights."""
+    per = state["per"]
+    return {
+        "name": "en-phones",
+        "features": {"sample_rate_hz": 16000, "frame_length_ms": 25, "frame_shift_ms": 10,
+                     "num_mel_bins": features.BINS, "low_freq_hz": 20, "high_freq_hz": 0,
+                     "preemphasis": 0.97, "stack": features.STACK},
+        "layers": [{"prefix": "lstm.", "suffix": "_l0", "input": settings.input_dim,
+                    "cells": settings.cells, "projection": settings.projection,
+                    "peepholes": False, "g": "tanh"}],
+        "output": {"weight": "output.weight", "bias": "output.bias", "units": text.UNITS,
+                   "blank": 0},
+        "input": {"mean": "input.mean", "inv_stddev": "input.inv_stddev"},
+        "training": {"data": "Asterisk core sounds en (CC-BY-SA-3.0), flite voices slt rms awb "
+                             "reading sentences of the fortunes package",
+                     "steps": steps,
+                     "per": {name: value["per"] for name, value in per.items()} if per else {}},
+    }
+
+
+def run(folder):
+    """Writes export/ in the work folder; every file appears complete or not at all."""
+    target = folder / "export"
+    target.mkdir(exist_ok=True)
+    saved = torch.load(folder / "state.pt")
+    settings, state = saved["settings"], saved["state"]
+    model = Recogniser(settings, len(text.UNITS))
+    model.load_state_dict(saved["model"])
+    tensors = dict(model.state_dict())
+    check_balance(tensors, settings)
+    tensors["input.mean"], tensors["input.inv_stddev"] = saved["mean"], saved["inv"]
+    last = state["per"].get("pruned", {})
+    description = topology(settings, {"per": last}, state["total_steps"])
+    write_safetensors(target / "calibration.safetensors", calibration(folder))
+    write_safetensors(target / "heldout.safetensors",
+                      held_out(folder, model, saved["mean"], saved["inv"]))
+    write_safetensors(target / "model.safetensors", tensors)
+    for name, content in (("topology.json", json.dumps(description) + "\n"),
+                          ("STATUS", f"trained for {state['total_steps']} steps; pruned; PER "
+                                     f"{json.dumps(description['training']['per'])}\n")):
+        (target / (name + ".part")).write_text(content)
+        (target / (name + ".part")).rename(target / name)
+    print(f"exported to {target}")
