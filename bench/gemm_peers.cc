@@ -1,7 +1,6 @@
 #include "bench/gemm_peers.h"
 
 #include <cblas.h>
-#include <omp.h>
 
 #include <memory>
 #include <random>
@@ -103,10 +102,6 @@ std::function<void()> OpenBlasGemm(const std::vector<GemmShape>& shapes, int bat
   };
 }
 
-std::string UseOneThread() {
-  omp_set_num_threads(1);
-  openblas_set_num_threads(1);
-  return openblas_get_corename();
-}
+std::string OpenBlasCore() { return openblas_get_corename(); }
 
 }  // namespace ese

@@ -25,8 +25,7 @@ std::function<void()> OneDnnGemm(const std::vector<GemmShape>& shapes, int batch
 std::function<void()> OpenBlasGemm(const std::vector<GemmShape>& shapes, int batch,
                                    bool batch_major);
 
-// Keeps both libraries to one thread; returns the processor type that OpenBLAS took the machine
-// for.
-std::string UseOneThread();
+// The processor type that OpenBLAS took this machine for.
+std::string OpenBlasCore();
 
 }  // namespace ese

@@ -141,7 +141,7 @@ int Main() {
   const std::vector<GemmShape> shapes = {{layer.gates.rows, layer.gates.columns},
                                          {layer.projection.rows, layer.projection.columns}};
   std::fprintf(stderr, "kernel %s; %.2f MB of packed model; OpenBLAS takes this for %s\n",
-               kernel.c_str(), (*packed)->bytes() / 1e6, UseOneThread().c_str());
+               kernel.c_str(), (*packed)->bytes() / 1e6, OpenBlasCore().c_str());
 
   const std::vector<int> sizes = {64, 32, 16, 8, 4, 2, 1};
   Race race;
@@ -172,20 +172,22 @@ int Main() {
 }  // namespace
 }  // namespace ese
 
-// A processor type or cache size that the environment forces on OpenBLAS would make it slower than
-// it is (it reads them before main).
-void StartAgainWithoutOpenBlasSettings(char** argv) {
-  bool set = false;
-  for (const char* name : {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"}) {
-    set = set || std::getenv(name) != nullptr;
+// The peers read these variables before main: one thread each, and no processor type or cache size
+// that the environment may force on OpenBLAS and that would make it slower than it is.
+void StartAgainWithFairSettings(char** argv) {
+  const char* const threads = std::getenv("OMP_NUM_THREADS");
+  bool fair = threads != nullptr && std::string(threads) == "1";
+  setenv("OMP_NUM_THREADS", "1", 1);
+  for (const char* name : {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS"}) {
+    fair = fair && std::getenv(name) == nullptr;
     unsetenv(name);
   }
-  if (set) execv("/proc/self/exe", argv);
+  if (!fair) execv("/proc/self/exe", argv);
 }
 
 // oneDNN reports errors by exceptions.
 int main(int, char** argv) {
-  StartAgainWithoutOpenBlasSettings(argv);
+  StartAgainWithFairSettings(argv);
   try {
     return ese::Main();
   } catch (const std::exception& e) {

@@ -2,8 +2,7 @@
 //
 //   ReadAudioFile("x.flac") -> Audio (mono, its own rate) -> Resampler -> samples at the model's
 //   rate
-#ifndef ESE_CLIENT_AUDIO_H_
-#define ESE_CLIENT_AUDIO_H_
+#pragma once
 
 #include <cstdint>
 #include <memory>
@@ -65,5 +64,3 @@ class Resampler {
 };
 
 }  // namespace ese
-
-#endif  // ESE_CLIENT_AUDIO_H_

@@ -61,6 +61,7 @@ LoadStream::LoadStream(int number, const LoadSource* source, LoadTally* tally, c
     : number_(number), source_(*source), tally_(*tally), clock_(*clock) {}
 
 void LoadStream::Open(v1::SpeechInference::Stub& stub) {
+  Lock lock(mutex_);
   stub.async()->StreamingInfer(&context_, this);
   // The pacer starts writes, until the reading side ends.
   AddHold();

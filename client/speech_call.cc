@@ -8,6 +8,7 @@
 namespace ese {
 
 void SpeechStream::Call::Start(const v1::StreamingConfig& config) {
+  Lock lock(mutex_);
   stub_->async()->StreamingInfer(&context_, this);
   // Operations are started from the user's threads, until the reading side ends.
   AddHold();

@@ -17,8 +17,7 @@
 // FLT_EPSILON before the logarithm, so digital silence gives ln(2^-23) = -15.942385. The same
 // samples gave the same bits with gcc and clang, and with glibc's FMA paths on and off.
 // tests/golden/fbank holds the comparison with torchaudio.compliance.kaldi.
-#ifndef ESE_FEATURES_FBANK_H_
-#define ESE_FEATURES_FBANK_H_
+#pragma once
 
 #include <cstdint>
 #include <memory>
@@ -93,5 +92,3 @@ class FbankStream {
 };
 
 }  // namespace ese
-
-#endif  // ESE_FEATURES_FBANK_H_

@@ -1,7 +1,6 @@
 // What is computed once for all streams with the same FbankOptions, and the computation of one
 // analysis window with it. Private to features/.
-#ifndef ESE_FEATURES_FBANK_TABLES_H_
-#define ESE_FEATURES_FBANK_TABLES_H_
+#pragma once
 
 #include <cstdint>
 #include <vector>
@@ -42,5 +41,3 @@ float PortableLog(float x);
 void ComputeLogMel(const FbankTables& tables, const int16_t* samples, float* energies);
 
 }  // namespace ese
-
-#endif  // ESE_FEATURES_FBANK_TABLES_H_

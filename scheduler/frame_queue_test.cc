@@ -45,7 +45,7 @@ TEST(FrameQueueTest, GrowsWhileWrapped) {
   queue.Append({{1, 2, 3, 4}}, At(1));
   queue.DropFront(2);
   queue.Append({{5, 6}}, At(2));  // full, and wrapped
-  queue.Append({{7}}, At(3));
+  queue.Append({7}, At(3));
   EXPECT_EQ(Front(queue, 5, 1), (std::vector<int8_t>{3, 4, 5, 6, 7}));
   queue.DropFront(2);
   EXPECT_EQ(queue.front_time(), At(2));

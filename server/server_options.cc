@@ -31,7 +31,8 @@ void Declare(CLI::App& app, Flags& flags) {
       ->type_name("FILE");
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_option("--model", options.models, "A compiled model to serve; may be repeated")
-      ->type_name("FILE.ese");
+      ->type_name("FILE.ese")
+      ->default_str("");
   app.add_option("--listen", options.serving.listen,
                  "Address of the service; port 0 takes a free one")
       ->type_name("HOST:PORT");

@@ -29,10 +29,7 @@ void StreamCall::Serialize(Event event) {
 }
 
 void StreamCall::Start() {
-  Serialize([this] {
-    reading_ = true;
-    StartRead(&request_);
-  });
+  Serialize([this] { Read(); });
 }
 
 void StreamCall::Abort(const absl::Status& status) {
@@ -40,6 +37,7 @@ void StreamCall::Abort(const absl::Status& status) {
 }
 
 void StreamCall::OnReadDone(bool ok) {
+  reads_started_.load(std::memory_order_acquire);
   if (!ok) {
     Serialize([this] {
       reading_ = false;
@@ -155,9 +153,14 @@ void StreamCall::Advance() {
     if (response) Write(*std::move(response));
   }
   if (!finished_ && error_.ok() && !reading_ && flow_ && flow_->WantsChunk()) {
-    reading_ = true;
-    StartRead(&request_);
+    Read();
   }
+}
+
+void StreamCall::Read() {
+  reading_ = true;
+  reads_started_.fetch_add(1, std::memory_order_release);
+  StartRead(&request_);
 }
 
 void StreamCall::PushFrames() {

@@ -7,6 +7,7 @@
 // scheduler is called.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -68,6 +69,7 @@ class StreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void Fail(const absl::Status& status);
   // Does everything that can be done now.
   void Advance();
+  void Read();
   void PushFrames();
   void Write(OutgoingResponse response);
   // The last use of gRPC.
@@ -77,7 +79,10 @@ class StreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   const StreamEnvironment environment_;
   const std::function<void(StreamCall*)> on_done_;
 
-  // Of the reader; the session is also used by OnResult, which comes only after a chunk.
+  // Of the reader; the session is also used by OnResult, which comes only after a chunk. gRPC
+  // orders a read's reaction after its start; the counter says so where gRPC's own means cannot be
+  // seen.
+  std::atomic<int64_t> reads_started_ = 0;
   grpc::ByteBuffer request_;
   std::unique_ptr<StreamSession> session_;
 

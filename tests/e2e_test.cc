@@ -205,12 +205,12 @@ TEST(EndToEndTest, ReflectionListsTheService) {
 
 // Invariant 4: neither a fast writer nor a slow reader makes the server hold more than its bound.
 TEST(EndToEndTest, AClientThatDoesNotReadIsHeldBackAndGetsAllItsAnswersLater) {
-  const auto model = RandomModel({.inputs = 400, .units = 1000});
+  const auto model = RandomModel({.inputs = 800, .units = 1000});
   ServingOptions options;
   options.scheduler.max_queued_frames = 16;
   TestServer server({model}, 1, options);
-  // 13 MB of features and 32 MB of posteriors, more than all buffers on the way.
-  constexpr int kFrames = 8000;
+  // 13 MB of features and 16 MB of posteriors, more than all buffers on the way.
+  constexpr int kFrames = 4000;
   const StreamContent content = MakeContent(*model, ContentKind::kFloat32, kFrames, 1);
   const auto stub = server.NewStub();
   TestStream stream(stub.get());

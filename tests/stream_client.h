@@ -55,7 +55,7 @@ struct StreamOutcome {
   std::string defect;
 };
 
-// One call with a deadline of a minute. One thread may write and another read.
+// One call, with a deadline of three minutes. One thread may write and another read.
 class TestStream {
  public:
   explicit TestStream(v1::SpeechInference::Stub* stub);

@@ -31,13 +31,14 @@ def main():
     parser.add_argument("--restart", action="store_true", help="forget the trained model first")
     parser.add_argument("--dense-minutes", type=float, help="dense training (default 44)")
     parser.add_argument("--prune-minutes", type=float, help="gradual pruning (default 18)")
-    parser.add_argument("--retrain-minutes", type=float, help="retraining (default 26)")
+    parser.add_argument("--retrain-minutes", type=float, help="retraining (default 31)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
     arguments = parser.parse_args()
     check_requirements()
 
-    import torch  # pylint: disable=import-outside-toplevel
-    from training import data, export, features, settings, train  # pylint: disable=import-outside-toplevel
+    # Only now, so that a missing module is named above.
+    import torch
+    from training import data, export, features, settings, train
 
     torch.set_num_threads(arguments.threads)
     sizes, folder = settings.full(), settings.work_dir()

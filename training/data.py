@@ -2,7 +2,7 @@
 
 Recordings: the Asterisk prompts (English, one speaker, CC-BY-SA-3.0) and the test data of
 pocketsphinx (several speakers, BSD-2, never trained on). Synthesised: sentences of the `fortunes`
-package read by flite. The voice kal16 is never trained on. No text of a test set occurs in training.
+package read by flite. The voice kal16 is never trained on, nor any text of a test set.
 """
 
 import gzip

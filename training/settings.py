@@ -35,7 +35,7 @@ class Settings:
     # Schedule, in minutes of wall-clock time on one thread
     dense_minutes: float = 44.0
     prune_minutes: float = 18.0
-    retrain_minutes: float = 26.0
+    retrain_minutes: float = 31.0
     batch_frames: int = 4000
     peak_rate: float = 1.5e-3
     prune_rate: float = 6e-4

@@ -1,4 +1,4 @@
-"""Quick tests of the recipe's own arithmetic: /usr/bin/python3 -m unittest training.test_training"""
+"""Quick tests of the recipe: /usr/bin/python3 -m unittest training.test_training"""
 
 import json
 import pathlib

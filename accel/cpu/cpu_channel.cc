@@ -3,12 +3,13 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <condition_variable>
 #include <cstring>
+#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "accel/cpu/batch_runner.h"
 #include "accel/cpu/kernel_registry.h"
 #include "base/status.h"
@@ -29,9 +30,10 @@ class CpuChannel final : public Channel {
 
   ~CpuChannel() override {
     {
-      absl::MutexLock lock(&mutex_);
+      const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
+    has_work_.notify_one();
     worker_.join();
   }
 
@@ -49,7 +51,7 @@ class CpuChannel final : public Channel {
 
   absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override {
     ESE_RETURN_IF_ERROR(ValidateBatch(model_->model(), **batch, kMaxLanes));
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     if (busy_ || stopping_) {
       return absl::UnavailableError(
           absl::StrCat("channel ", name_, stopping_ ? " is stopping" : " is busy"));
@@ -57,6 +59,7 @@ class CpuChannel final : public Channel {
     busy_ = true;
     batch_ = std::move(*batch);
     done_ = std::move(done);
+    has_work_.notify_one();
     return absl::OkStatus();
   }
 
@@ -65,14 +68,13 @@ class CpuChannel final : public Channel {
   const std::string& kernel() const override { return kernel_; }
 
  private:
-  bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return batch_ != nullptr || stopping_; }
-
   void Work() {
     while (true) {
       std::unique_ptr<Batch> batch;
       Completion done;
       {
-        absl::MutexLock lock(&mutex_, absl::Condition(this, &CpuChannel::HasWork));
+        std::unique_lock lock(mutex_);
+        has_work_.wait(lock, [this] { return batch_ != nullptr || stopping_; });
         if (batch_ == nullptr) return;
         batch = std::move(batch_);
         done = std::move(done_);
@@ -81,7 +83,7 @@ class CpuChannel final : public Channel {
       runner_.Run(batch.get());
       batch->compute_time = Clock::Real()->Now() - start;
       {
-        absl::MutexLock lock(&mutex_);
+        const std::lock_guard lock(mutex_);
         busy_ = false;
       }
       done(std::move(batch), absl::OkStatus());
@@ -93,12 +95,15 @@ class CpuChannel final : public Channel {
   const std::string kernel_;
   BatchRunner runner_;  // the worker's own
 
-  absl::Mutex mutex_;
+  // Of the standard library, not Abseil's: ThreadSanitizer does not see into that.
+  std::mutex mutex_;
+  std::condition_variable has_work_;
+  // Guarded by mutex_.
   // From Submit until the batch is finished, not only until the worker takes it.
-  bool busy_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::unique_ptr<Batch> batch_ ABSL_GUARDED_BY(mutex_);  // accepted, not yet taken
-  Completion done_ ABSL_GUARDED_BY(mutex_);
+  bool busy_ = false;
+  bool stopping_ = false;
+  std::unique_ptr<Batch> batch_;  // accepted, not yet taken
+  Completion done_;
 
   std::thread worker_;  // last: it uses all of the above
 };

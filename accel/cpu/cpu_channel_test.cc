@@ -1,12 +1,12 @@
 #include "accel/cpu/cpu_channel.h"
 
 #include <cstdlib>
+#include <latch>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "accel/cpu/kernel_registry.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -65,7 +65,7 @@ class CpuChannelTest : public ::testing::Test {
 
   // What a completion was called with.
   struct Answer {
-    absl::Notification called;
+    std::latch called{1};
     std::unique_ptr<Batch> batch;
     absl::Status status;
 
@@ -73,7 +73,7 @@ class CpuChannelTest : public ::testing::Test {
       return [this](std::unique_ptr<Batch> b, absl::Status s) {
         batch = std::move(b);
         status = std::move(s);
-        called.Notify();
+        called.count_down();
       };
     }
   };
@@ -90,7 +90,7 @@ TEST_F(CpuChannelTest, ExecutesABatchAndGivesItBack) {
   Answer answer;
   ASSERT_TRUE(channel_->Submit(&batch, answer.Completion()).ok());
   EXPECT_EQ(batch, nullptr);
-  answer.called.WaitForNotification();
+  answer.called.wait();
   EXPECT_TRUE(answer.status.ok()) << answer.status;
   EXPECT_EQ(answer.batch.get(), address);
   EXPECT_EQ(answer.batch->lanes[0].tag, 42u);
@@ -148,16 +148,16 @@ TEST_F(CpuChannelTest, RefusesMoreLanesThanItHas) {
 // While a completion holds the worker up, one batch more is accepted and the next is not.
 TEST_F(CpuChannelTest, ABusyChannelRefusesAndLeavesTheBatchAlone) {
   Work first(*model_, 1), second(*model_, 2), third(*model_, 1);
-  absl::Notification in_completion, go_on;
+  std::latch in_completion{1}, go_on{1};
   auto batch = first.MakeBatch();
   ASSERT_TRUE(channel_
                   ->Submit(&batch,
                            [&](std::unique_ptr<Batch>, absl::Status) {
-                             in_completion.Notify();
-                             go_on.WaitForNotification();
+                             in_completion.count_down();
+                             go_on.wait();
                            })
                   .ok());
-  in_completion.WaitForNotification();
+  in_completion.wait();
 
   Answer answer;
   batch = second.MakeBatch();
@@ -169,27 +169,27 @@ TEST_F(CpuChannelTest, ABusyChannelRefusesAndLeavesTheBatchAlone) {
   EXPECT_THAT(status.message(), HasSubstr("cpu0 is busy"));
   EXPECT_NE(batch, nullptr);
 
-  go_on.Notify();
-  answer.called.WaitForNotification();
+  go_on.count_down();
+  answer.called.wait();
   second.ExpectDone();
 }
 
 TEST_F(CpuChannelTest, ACompletionMaySubmitTheNextBatch) {
   constexpr int kBatches = 100;
   Work work(*model_, 1);
-  absl::Notification finished;
+  std::latch finished{1};
   int completed = 0;
   Channel::Completion again = [&](std::unique_ptr<Batch> batch, absl::Status status) {
     EXPECT_TRUE(status.ok()) << status;
     if (++completed == kBatches) {
-      finished.Notify();
+      finished.count_down();
       return;
     }
     EXPECT_TRUE(channel_->Submit(&batch, again).ok());
   };
   auto batch = work.MakeBatch();
   ASSERT_TRUE(channel_->Submit(&batch, again).ok());
-  finished.WaitForNotification();
+  finished.wait();
   EXPECT_EQ(completed, kBatches);
   work.ExpectDone();
 }
@@ -221,8 +221,8 @@ TEST_F(CpuChannelTest, ChannelsShareOneModel) {
   ASSERT_TRUE(channel_->Submit(&batch, first.Completion()).ok());
   batch = two.MakeBatch();
   ASSERT_TRUE(other->Submit(&batch, second.Completion()).ok());
-  first.called.WaitForNotification();
-  second.called.WaitForNotification();
+  first.called.wait();
+  second.called.wait();
   one.ExpectDone();
   two.ExpectDone();
 }
