@@ -25,7 +25,7 @@ FigureFile::FigureFile(std::string path, std::ofstream file)
 void FigureFile::Append(const std::string& name, double value, absl::string_view unit) {
   nlohmann::ordered_json line;
   line["name"] = name;
-  line["value"] = value;
+  line["value"] = nlohmann::json::parse(absl::StrCat(value));  // six digits
   line["unit"] = std::string(unit);
   file_ << line.dump() << '\n';
 }

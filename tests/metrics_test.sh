@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# metrics_test.sh BIN PROMTOOL: streams the shipped speech to a server with the shipped model, then
+# checks that /metrics passes promtool and has counted.
+set -euo pipefail
+bin=$1 promtool=$2
+work=$(mktemp -d)
+"$bin/ese-server" --model models/en-phones.ese --listen 127.0.0.1:0 --metrics 127.0.0.1:0 \
+  --ready-file "$work/ready" 2>"$work/log" &
+server=$!
+trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$work"' EXIT
+for _ in $(seq 300); do
+  [ -s "$work/ready" ] && break
+  kill -0 "$server" || { cat "$work/log"; exit 1; }
+  sleep 0.1
+done
+grpc=$(sed -n 's/^grpc=//p' "$work/ready")
+metrics=$(sed -n 's/^metrics=//p' "$work/ready")
+
+"$bin/ese-client" transcribe --server "$grpc" tests/data/speech/*.flac >"$work/units"
+curl -sS --fail --max-time 10 "http://$metrics/metrics" >"$work/metrics"
+"$promtool" check metrics <"$work/metrics"
+
+# value NAME: the sum of a metric's samples.
+value() { awk -v name="$1" '$1 ~ "^" name "({|$)" { sum += $2 } END { print sum + 0 }' "$work/metrics"; }
+files=$(ls tests/data/speech/*.flac | wc -l)
+[ "$(value ese_streams_opened_total)" -eq "$files" ] || { echo "streams were not counted"; exit 1; }
+[ "$(value ese_streams)" -eq 0 ] || { echo "streams are still open"; exit 1; }
+frames=$(value ese_frames_total)
+[ "$frames" -gt 1000 ] || { echo "only $frames frames were counted"; exit 1; }
+for histogram in ese_batch_lanes ese_batch_frames ese_queue_wait_seconds ese_step_seconds; do
+  [ "$(value ${histogram}_count)" -gt 0 ] || { echo "$histogram is empty"; exit 1; }
+done
+[ "$(value ese_batch_frames_sum)" -eq "$frames" ] || { echo "frames and batches disagree"; exit 1; }
+echo "$frames frames of $files streams"
