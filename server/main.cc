@@ -80,12 +80,8 @@ absl::StatusOr<std::vector<std::shared_ptr<const Model>>> LoadModels(
     const std::vector<std::string>& paths) {
   std::vector<std::shared_ptr<const Model>> models;
   for (const std::string& path : paths) {
-    auto model = Model::FromFile(path);
-    if (!model.ok()) {
-      return absl::Status(model.status().code(),
-                          absl::StrCat("model ", path, ": ", model.status().message()));
-    }
-    models.push_back(*std::move(model));
+    ESE_ASSIGN_OR_RETURN(auto model, Model::FromFile(path));
+    models.push_back(std::move(model));
   }
   return models;
 }

@@ -166,7 +166,7 @@ TEST_F(ProgramTest, AModelThatIsTruncated) {
        {size_t{0}, size_t{10}, model_bytes_.size() / 2, model_bytes_.size() - 1}) {
     SCOPED_TRACE(size);
     const std::string path = Write("cut.ese", model_bytes_.substr(0, size));
-    ExpectFails({"--model", path}, 1, "model " + path + ": ");
+    ExpectFails({"--model", path}, 1, path + ": ");
   }
 }
 
@@ -178,7 +178,7 @@ TEST_F(ProgramTest, AModelWithABitFlipped) {
     std::string bytes = model_bytes_;
     bytes[at] = static_cast<char>(bytes[at] ^ 0x10);
     const std::string path = Write("flipped.ese", bytes);
-    ExpectFails({"--model", path}, 1, "model " + path + ": ");
+    ExpectFails({"--model", path}, 1, path + ": ");
   }
 }
 
