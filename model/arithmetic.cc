@@ -1,7 +1,6 @@
 #include "model/arithmetic.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 
 namespace ese {
@@ -36,11 +35,6 @@ Gate Sigmoid(PreActivation z) {
   const int half = TanhMagnitude(Magnitude(z.raw)) >> 1;
   constexpr int kOneHalf = 1 << 14;
   return {static_cast<int16_t>(z.raw < 0 ? kOneHalf - half : kOneHalf + half)};
-}
-
-int8_t QuantizeInput(float value, int fraction_bits) {
-  const float scaled = std::floor(value * static_cast<float>(1 << fraction_bits) + 0.5f);
-  return static_cast<int8_t>(std::clamp(scaled, -128.0f, 127.0f));
 }
 
 }  // namespace ese

@@ -161,6 +161,14 @@ TEST(QuantizeInputTest, RoundsHalfUpAndSaturates) {
   EXPECT_EQ(QuantizeInput(-1e30f, 5), -128);
 }
 
+TEST(QuantizeInputTest, RoundsLikeFloorEverywhere) {
+  for (int k = -150 * 64; k <= 150 * 64; ++k) {
+    const float value = static_cast<float>(k) / (64 * 32);
+    const float exact = std::floor(value * 32 + 0.5f);
+    ASSERT_EQ(QuantizeInput(value, 5), std::clamp(exact, -128.0f, 127.0f)) << value;
+  }
+}
+
 std::vector<float> LogSoftmaxOf(const std::vector<int32_t>& logits) {
   std::vector<float> out(logits.size());
   LogSoftmax(logits, absl::MakeSpan(out));
