@@ -24,7 +24,7 @@ TEST(FiguresTest, AppendsLinesInTheOrderNameValueUnit) {
   const std::string text{std::istreambuf_iterator<char>(written), {}};
   EXPECT_EQ(text,
             "{\"name\":\"demo.per\",\"value\":0.125,\"unit\":\"share\"}\n"
-            "{\"name\":\"demo.per\",\"value\":2.0,\"unit\":\"share\"}\n");
+            "{\"name\":\"demo.per\",\"value\":2,\"unit\":\"share\"}\n");
 }
 
 TEST(FiguresTest, UnwritablePathIsRefusedAtOpening) {
@@ -35,7 +35,6 @@ TEST(FiguresTest, UnwritablePathIsRefusedAtOpening) {
 }
 
 TEST(FiguresTest, FullDiskIsReportedAtClosing) {
-  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full on this system";
   auto file = FigureFile::Open("/dev/full");
   ASSERT_TRUE(file.ok()) << file.status();
   file->Append("demo.per", 1, "share");
