@@ -1,33 +1,14 @@
 """Stage 6: the model, its topology and calibration features as the compiler reads them."""
 
 import json
-import struct
 
 import torch
 
 from training import evaluate, features, text
+from training.ese_prune.export import write_safetensors
 from training.model import GATES, PROJECTION, Recogniser
 
-KINDS = {torch.float32: "F32", torch.int64: "I64"}
 CALIBRATION_UTTERANCES = 30
-
-
-def write_safetensors(path, tensors):
-    """The safetensors format: 8-byte header length, JSON header, raw little-endian data."""
-    header, offset = {}, 0
-    for name, tensor in tensors.items():
-        size = tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": KINDS[tensor.dtype], "shape": list(tensor.shape),
-                        "data_offsets": [offset, offset + size]}
-        offset += size
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    part = path.with_suffix(".part")
-    with open(part, "wb") as file:
-        file.write(struct.pack("<Q", len(encoded)) + encoded)
-        for tensor in tensors.values():
-            file.write(tensor.detach().contiguous().numpy().tobytes())
-    part.rename(path)
 
 
 def check_balance(tensors, settings):

@@ -8,6 +8,8 @@ those fast; it is several times faster than the general code.
 import torch
 from torch.nn import functional
 
+from training.ese_prune.masks import lstm_matrices, row_balanced_mask
+
 CELL_FREE, CELL_PENALTY = 20.0, 0.01  # the engine's cells saturate at 32
 GATES = ("lstm.weight_ih_l0", "lstm.weight_hh_l0")
 PROJECTION = "lstm.weight_hr_l0"
@@ -134,27 +136,21 @@ class Recogniser(torch.nn.Module):
         return functional.log_softmax(self.output(self.lstm(x)[0]), -1)
 
 
-def keep_largest(weights, count):
-    """Mask of the `count` largest magnitudes of each row; of equals, the lower column stays."""
-    order = torch.sort(weights.abs(), dim=1, descending=True, stable=True)[1][:, :count]
-    return torch.zeros_like(weights).scatter_(1, order, 1.0)
-
-
 class Masks:
     """Row-balanced masks of the three LSTM matrices."""
 
     def __init__(self, model):
         self._parameters = dict(model.named_parameters())
+        self._matrices = lstm_matrices(model.lstm, "lstm.")
         self.masks = {}
 
     def shrink(self, gate_entries, projection_entries):
         """Keeps this many entries of each row from now on."""
-        with torch.no_grad():
-            inputs, recurrent = (self._parameters[name] for name in GATES)
-            mask = keep_largest(torch.cat([inputs, recurrent], 1), gate_entries)
-            self.masks[GATES[0]] = mask[:, :inputs.shape[1]].contiguous()
-            self.masks[GATES[1]] = mask[:, inputs.shape[1]:].contiguous()
-            self.masks[PROJECTION] = keep_largest(self._parameters[PROJECTION], projection_entries)
+        for matrix in self._matrices:
+            entries = gate_entries if matrix.kind == "gates" else projection_entries
+            mask = row_balanced_mask(matrix.joined(), entries=entries, name=matrix.label)
+            for name, part in zip(matrix.names, matrix.split(mask)):
+                self.masks[name] = part.contiguous()
         self.apply()
 
     def apply(self):
@@ -167,8 +163,3 @@ class Masks:
         """Keeps the optimiser away from pruned weights."""
         for name, mask in self.masks.items():
             self._parameters[name].grad.mul_(mask)
-
-
-def cubic_count(full, target, fraction):
-    """Entries to keep after `fraction` of a gradual pruning: fast at first, then gently."""
-    return max(target, round(target + (full - target) * (1 - fraction) ** 3))

@@ -1,15 +1,11 @@
 """Quick tests of the recipe: /usr/bin/python3 -m unittest training.test_training"""
 
-import json
-import pathlib
-import struct
-import tempfile
 import unittest
 
 import torch
 
-from training import evaluate, export, features, settings, text
-from training.model import GATES, PROJECTION, Masks, Recogniser, cubic_count, keep_largest
+from training import evaluate, features, settings, text
+from training.model import GATES, PROJECTION, Masks, Recogniser
 
 
 class ModelTest(unittest.TestCase):
@@ -41,15 +37,6 @@ class ModelTest(unittest.TestCase):
         gates = torch.cat([parameters[name] for name in GATES], 1)
         self.assertEqual((gates != 0).sum(1).unique().tolist(), [21])
         self.assertEqual((parameters[PROJECTION] != 0).sum(1).unique().tolist(), [7])
-
-    def test_ties_keep_the_lower_column(self):
-        mask = keep_largest(torch.tensor([[1.0, -2.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]), 2)
-        self.assertEqual(mask.tolist(), [[1, 1, 0, 0], [1, 1, 0, 0]])
-
-    def test_cubic_schedule_ends_at_the_target(self):
-        counts = [cubic_count(665, 74, step / 10) for step in range(11)]
-        self.assertEqual((counts[0], counts[-1]), (665, 74))
-        self.assertEqual(counts, sorted(counts, reverse=True))
 
 
 class TextTest(unittest.TestCase):
@@ -84,7 +71,7 @@ class EvaluationTest(unittest.TestCase):
 
 
 class FeatureTest(unittest.TestCase):
-    """Shapes of features, and the exported file."""
+    """Shapes of features."""
 
     def test_stacks_drop_the_remainder(self):
         frames = features.filter_banks(1000 * torch.randn(16000))
@@ -92,18 +79,6 @@ class FeatureTest(unittest.TestCase):
         stacks = features.stack(frames)
         self.assertEqual(tuple(stacks.shape), (32, 153))
         self.assertTrue(torch.equal(stacks[1, 51:102], frames[4]))
-
-    def test_safetensors(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "x.safetensors"
-            export.write_safetensors(path, {"a": torch.tensor([[1.0, 2.0]]),
-                                            "b": torch.tensor([7], dtype=torch.int64)})
-            data = path.read_bytes()
-        size = struct.unpack("<Q", data[:8])[0]
-        header = json.loads(data[8:8 + size])
-        begin, end = header["b"]["data_offsets"]
-        self.assertEqual(header["a"], {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]})
-        self.assertEqual(struct.unpack("<q", data[8 + size:][begin:end])[0], 7)
 
 
 if __name__ == "__main__":

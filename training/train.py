@@ -8,7 +8,8 @@ import time
 import torch
 
 from training import evaluate, features, text
-from training.model import (GATES, PROJECTION, Masks, Recogniser, cubic_count, fast_bfloat16)
+from training.ese_prune.schedule import cubic_entries
+from training.model import GATES, PROJECTION, Masks, Recogniser, fast_bfloat16
 
 PHASES = ("dense", "prune", "retrain")
 DROPOUT = 0.15
@@ -73,8 +74,8 @@ class Trainer:
     def _shrink(self, fraction):
         """Tightens the masks for this point of the gradual pruning; returns the entries kept."""
         s = self._settings
-        gates = cubic_count(s.input_dim + s.projection, s.gate_entries, fraction)
-        self._masks.shrink(gates, cubic_count(s.cells, s.projection_entries, fraction))
+        gates = cubic_entries(s.input_dim + s.projection, s.gate_entries, fraction)
+        self._masks.shrink(gates, cubic_entries(s.cells, s.projection_entries, fraction))
         return gates
 
     def _step(self, batch, lengths, units, counts, rate):

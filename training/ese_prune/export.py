@@ -1,0 +1,205 @@
+"""Writes a network as ese-compile reads it (compiler/README.md)."""
+
+import json
+import pathlib
+import struct
+import warnings
+
+import torch
+
+from .fbank import with_defaults
+from .masks import check_floats, check_matrix, lstm_matrices
+
+DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+PRUNED_BELOW = 0.95  # compiler/prune.h: a matrix with fewer non-zero weights was pruned in training
+
+# Modules between and behind LSTM and Linear that do nothing at inference, or what the server does.
+TRANSPARENT = (torch.nn.Dropout, torch.nn.Identity, torch.nn.LogSoftmax, torch.nn.Softmax,
+               torch.nn.modules.loss._Loss)
+
+
+def write_safetensors(path, tensors):
+    """The safetensors format: eight bytes of header length, a JSON header, the data end to end."""
+    header, parts, offset = {}, [], 0
+    for name, tensor in tensors.items():
+        array = tensor.detach().cpu().contiguous().numpy()
+        parts.append(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape),
+                        "data_offsets": [offset, offset + len(parts[-1])]}
+        offset += len(parts[-1])
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    _write(path, struct.pack("<Q", len(text)) + text + b"".join(parts))
+
+
+def _write(path, data):
+    """Complete or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def _parts_of_module(module):
+    """The one LSTM and the one Linear of a module, with their names' prefixes."""
+    found = {torch.nn.LSTM: [], torch.nn.Linear: []}
+    owned = set()
+    for name, child in module.named_modules():
+        kind = next((kind for kind in found if isinstance(child, kind)), None)
+        if kind:
+            found[kind].append((f"{name}." if name else "", child))
+            owned.update(f"{name}." * bool(name) + key for key, _ in child.named_parameters())
+        elif (type(child).__module__.startswith("torch.nn.") and
+              not isinstance(child, TRANSPARENT) and not list(child.children())):
+            raise ValueError(f"{name} is a {type(child).__name__}, which ESE does not compute; "
+                             "train without it, or give the parts (lstm, linear) if the answer "
+                             "does not need it")
+    other = [name for name, _ in module.named_parameters() if name not in owned]
+    if other:
+        raise ValueError(f"{other[0]}: belongs to no LSTM or Linear, and ESE computes nothing "
+                         "else; train without it, or give the parts (lstm, linear) if the answer "
+                         "does not need it")
+    for kind, parts in found.items():
+        if len(parts) != 1:
+            raise ValueError(f"{type(module).__name__} holds {len(parts)} of torch.nn."
+                             f"{kind.__name__}; give the parts in their order, as (lstm, linear) "
+                             "or ([lstm, lstm], linear)")
+    return found[torch.nn.LSTM], found[torch.nn.Linear][0]
+
+
+def _parts(model):
+    """[(prefix, LSTM)...] from the input up, and (prefix, Linear)."""
+    if isinstance(model, torch.nn.Module):
+        return _parts_of_module(model)
+    lstms, output = model
+    lstms = [lstms] if isinstance(lstms, torch.nn.Module) else list(lstms)
+    prefixes = ["lstm."] if len(lstms) == 1 else [f"lstm{k}." for k in range(len(lstms))]
+    if not isinstance(output, torch.nn.Linear):
+        raise TypeError(f"the output is a {type(output).__name__}; give a torch.nn.Linear")
+    return list(zip(prefixes, lstms)), ("output.", output)
+
+
+def _layers(lstms, tensors):
+    """The topology's layers; puts their weights into `tensors`."""
+    layers = []
+    for prefix, lstm in lstms:
+        lstm_matrices(lstm, prefix)  # for its checks
+        outputs = lstm.proj_size or lstm.hidden_size
+        if layers and lstm.input_size != (layers[-1]["projection"] or layers[-1]["cells"]):
+            raise ValueError(f"{prefix[:-1]}: reads {lstm.input_size} values, but the LSTM before "
+                             "it gives another number; give the LSTMs from the input up")
+        for name, parameter in lstm.named_parameters():
+            tensors[prefix + name] = parameter
+        for layer in range(lstm.num_layers):
+            layers.append({"prefix": prefix, "suffix": f"_l{layer}",
+                           "input": outputs if layer else lstm.input_size,
+                           "cells": lstm.hidden_size, "projection": lstm.proj_size})
+            if not lstm.bias:
+                for bias in ("bias_ih", "bias_hh"):
+                    tensors[f"{prefix}{bias}_l{layer}"] = torch.zeros(4 * lstm.hidden_size)
+    return layers
+
+
+def _normalisation(mean, inv_stddev, inputs):
+    given = {"input.mean": mean, "input.inv_stddev": inv_stddev}
+    for name, value in given.items():
+        if value is None:
+            value = torch.full((inputs,), float(name == "input.inv_stddev"))
+        value = torch.as_tensor(value)
+        check_floats(value, name)
+        if list(value.shape) != [inputs]:
+            raise ValueError(f"{name}: has the shape {list(value.shape)}; the network reads "
+                             f"[{inputs}]")
+        given[name] = value
+    return given
+
+
+def _calibration(utterances, inputs):
+    for index, utterance in enumerate(utterances):
+        check_matrix(utterance, f"calibration[{index}]")
+        if utterance.shape[1] != inputs:
+            raise ValueError(f"calibration[{index}]: has the shape {list(utterance.shape)}; the "
+                             f"network reads [frames, {inputs}]")
+    if not utterances:
+        raise ValueError("calibration: holds no utterance; give some dozen of the training's, or "
+                         "None")
+    return {"features": torch.cat([utterance.detach().float() for utterance in utterances]),
+            "lengths": torch.tensor([len(utterance) for utterance in utterances])}
+
+
+def _balance(lstms):
+    """{matrix: (fewest, most non-zero weights of a row, columns)}; warns of unequal rows."""
+    balance = {}
+    for prefix, lstm in lstms:
+        for matrix in lstm_matrices(lstm, prefix):
+            weights = matrix.joined()
+            check_matrix(weights, matrix.label)
+            kept = (weights.float() != 0).sum(1)
+            least, most = int(kept.min()), int(kept.max())
+            balance[matrix.label] = (least, most, matrix.columns)
+            if least < most and int(kept.sum()) < PRUNED_BELOW * weights.numel():
+                warnings.warn(f"{matrix.label}: {matrix.row(int(kept.argmin()))} has {least} "
+                              f"non-zero weights, {matrix.row(int(kept.argmax()))} {most}; "
+                              "call Pruner.finish() before, or compile with --pad or --density",
+                              stacklevel=3)
+    return balance
+
+
+def export(model, folder, *, units, blank=None, name="model", features=None, mean=None,
+           inv_stddev=None, calibration=None, training=None):
+    """Writes model.safetensors, topology.json and calibration.safetensors into `folder`.
+
+    model: a module with one torch.nn.LSTM (of any number of layers) and one torch.nn.Linear on its
+    output, or these parts: (lstm, linear), or ([lstm, lstm], linear) from the input up.
+    units: the name of each output; blank: the index of CTC's blank, if there is one.
+    name: what clients ask the server for.
+    features: how the server makes features of audio (see FEATURES); None: it takes features only.
+    mean, inv_stddev: [inputs]; the network was trained on (feature - mean) * inv_stddev.
+    calibration: list of float tensors [frames, inputs], not normalised, a few dozen utterances of
+    the training; ese-compile chooses formats by them. None: no such file.
+    training: a dict of any facts, for people.
+
+    Returns {matrix: (fewest, most non-zero weights of a row, columns)}. Raises ValueError or
+    TypeError naming the tensor and the remedy; nothing is written then.
+    """
+    lstms, (output_prefix, output) = _parts(model)
+    tensors = {}
+    layers = _layers(lstms, tensors)
+    inputs, outputs = layers[0]["input"], layers[-1]["projection"] or layers[-1]["cells"]
+    weight, bias = output_prefix + "weight", output_prefix + "bias"
+    if output.in_features != outputs:
+        raise ValueError(f"{weight}: has the shape {list(output.weight.shape)}, but the LSTM has "
+                         f"{outputs} outputs; give the Linear on top of it")
+    units = list(units)
+    if len(units) != output.out_features or not all(isinstance(u, str) and u for u in units):
+        raise ValueError(f"units: {len(units)} names for the {output.out_features} rows of "
+                         f"{weight}; give one for each, none of them empty")
+    if blank is not None and not 0 <= blank < len(units):
+        raise ValueError(f"blank: is {blank}; give the index of one of the {len(units)} units")
+    tensors[weight] = output.weight
+    tensors[bias] = torch.zeros(len(units)) if output.bias is None else output.bias
+    tensors.update(_normalisation(mean, inv_stddev, inputs))
+    for key, tensor in tensors.items():
+        check_floats(tensor, key)
+    topology = {"name": name, "layers": layers,
+                "output": {"weight": weight, "bias": bias, "units": units,
+                           "blank": -1 if blank is None else int(blank)},
+                "input": {"mean": "input.mean", "inv_stddev": "input.inv_stddev"},
+                "training": training or {}}
+    if features is not None:
+        topology["features"] = features = with_defaults(features)
+        values = features["num_mel_bins"] * features["stack"]
+        if values != inputs:
+            raise ValueError(f"features: {features['num_mel_bins']} bins x {features['stack']} "
+                             f"= {values} values a frame, but {layers[0]['prefix']}weight_ih_l0 "
+                             f"reads {inputs}; correct num_mel_bins or stack")
+    samples = None if calibration is None else _calibration(list(calibration), inputs)
+    balance = _balance(lstms)
+
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_safetensors(folder / "model.safetensors",
+                      {key: tensor.detach().float() for key, tensor in tensors.items()})
+    if samples is not None:
+        write_safetensors(folder / "calibration.safetensors", samples)
+    _write(folder / "topology.json", (json.dumps(topology, indent=1) + "\n").encode())
+    return balance

@@ -1,0 +1,74 @@
+"""The server's features, to train on what it will compute: Kaldi's log-mel filter banks.
+
+The same numbers as features/fbank.h of the server and torchaudio.compliance.kaldi.fbank, without
+torchaudio.
+"""
+
+import math
+
+import torch
+
+# The keys of `features` in topology.json, and what is meant where one is left out.
+FEATURES = {"sample_rate_hz": 16000, "frame_length_ms": 25, "frame_shift_ms": 10,
+            "num_mel_bins": 51, "low_freq_hz": 20, "high_freq_hz": 0, "preemphasis": 0.97,
+            "stack": 1}
+
+
+def with_defaults(features):
+    """All of FEATURES, as given or by default."""
+    unknown = sorted(set(features) - set(FEATURES))
+    if unknown:
+        raise ValueError(f"features: {unknown[0]!r} is unknown; the keys are {', '.join(FEATURES)}")
+    missing = [key for key in ("sample_rate_hz", "num_mel_bins") if key not in features]
+    if missing:
+        raise ValueError(f"features: {missing[0]!r} is missing; give it, as {FEATURES[missing[0]]}")
+    return {**FEATURES, **features}
+
+
+def _mel(hz):
+    return 1127.0 * math.log(1.0 + hz / 700.0)
+
+
+def _triangles(o, fft):
+    """[fft / 2, bins]: triangles of equal width on the mel scale, without the bin at Nyquist."""
+    nyquist = o["sample_rate_hz"] / 2
+    high = o["high_freq_hz"] if o["high_freq_hz"] > 0 else nyquist + o["high_freq_hz"]
+    low, bins = _mel(o["low_freq_hz"]), o["num_mel_bins"]
+    width = (_mel(high) - low) / (bins + 1)
+    mels = torch.tensor([_mel(k * o["sample_rate_hz"] / fft) for k in range(fft // 2)],
+                        dtype=torch.float64)
+    rise = ((mels - low) / width)[:, None] - torch.arange(bins)
+    weights = torch.minimum(rise, 2 - rise).clamp(min=0)
+    if not (weights > 0).any(0).all():
+        raise ValueError(f"features: num_mel_bins is {bins}, so many that one covers no frequency "
+                         f"of the {fft}-point transform; set fewer")
+    return weights
+
+
+def filter_banks(samples, features):
+    """Frames of the model from the samples of one recording.
+
+    samples: [n], in the scale of 16-bit integers (-32768 to 32767), at sample_rate_hz.
+    features: the topology's `features`, see FEATURES. Returns float32 [frames, num_mel_bins *
+    stack], not normalised; samples at the end that fill no frame are left out.
+    """
+    o = with_defaults(features)
+    samples = torch.as_tensor(samples).double()
+    if samples.dim() != 1:
+        raise ValueError(f"samples have the shape {list(samples.shape)}; give one channel, [n]")
+    length, shift = (int(o["sample_rate_hz"] * 0.001 * o[key])
+                     for key in ("frame_length_ms", "frame_shift_ms"))
+    fft = 1 << (length - 1).bit_length()
+    triangles = _triangles(o, fft)
+    if len(samples) < length:
+        return torch.empty(0, o["num_mel_bins"] * o["stack"])
+    windows = samples.unfold(0, length, shift)
+    windows = windows - windows.mean(1, keepdim=True)
+    # The first sample's predecessor is itself, as in Kaldi.
+    before = torch.cat([windows[:, :1], windows[:, :-1]], 1)
+    povey = torch.hann_window(length, periodic=False, dtype=torch.float64).pow(0.85)
+    windows = (windows - o["preemphasis"] * before) * povey
+    power = torch.fft.rfft(windows, fft)[:, :-1].abs().square()
+    energies = (power @ triangles).clamp(min=torch.finfo(torch.float32).eps).log().float()
+    frames = len(energies) // o["stack"]
+    return energies[:frames * o["stack"]].reshape(frames, -1)

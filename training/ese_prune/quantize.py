@@ -1,0 +1,196 @@
+"""The engine's 8 bits in training: rounding forward, and gradients as if there were none.
+
+docs/arithmetic.md has the formats: weights of 7 bits with one power-of-two scale a row, and
+activations of 8 bits at a power of two. The engine's 16-bit gates and cells cost far less and are
+left in floats here; only the cell's limit of +-32 is kept.
+"""
+
+import torch
+from torch.nn import functional
+
+from .masks import check_matrix, lstm_matrices
+
+WEIGHT_MIN, WEIGHT_MAX = -64, 63
+SUM_FRACTION_BITS = 19  # of a row's sum, Q12.19
+MAX_ROW_SHIFT = 16
+FINER_SCALES = 2  # tried beyond the largest scale at which nothing is clipped
+HIDDEN_FRACTION_BITS = 7  # of m = o tanh(c)
+CELL_LIMIT = 32.0
+
+_POWERS = torch.tensor([2.0 ** k for k in range(-64, 65)], dtype=torch.float64)
+
+
+def _power(exponents):
+    """2^exponents [rows, 1], exactly."""
+    return _POWERS.to(exponents.device)[exponents + 64][:, None]
+
+
+def _scaled(weight, exponents):
+    """weight * 2^exponents, halves up."""
+    return torch.floor(weight * _power(exponents) + 0.5)
+
+
+def _row_exponents(weight, finest, name):
+    """For each row the exponent of least squared error, as compiler/quantize.cc finds it."""
+    ends = torch.stack([weight.amin(1), weight.amax(1)], 1)
+
+    def fits(exponents):
+        scaled = _scaled(ends, exponents)
+        return (scaled[:, 0] >= WEIGHT_MIN) & (scaled[:, 1] <= WEIGHT_MAX)
+
+    best = torch.full((len(weight),), finest, dtype=torch.long, device=weight.device)
+    for _ in range(MAX_ROW_SHIFT):
+        best = torch.where(fits(best), best, best - 1)
+    if not fits(best).all():
+        row = int((~fits(best)).nonzero()[0])
+        raise ValueError(f"{name}, row {row}: its largest weight is beyond "
+                         f"{WEIGHT_MAX * 2.0 ** (MAX_ROW_SHIFT - finest):g} and cannot be "
+                         "represented; clip the weights in training")
+
+    def error(exponents):
+        clipped = _scaled(weight, exponents).clamp(WEIGHT_MIN, WEIGHT_MAX)
+        return (weight - clipped / _power(exponents)).square().sum(1)
+
+    coarsest, least = best, error(best)
+    for finer in range(1, FINER_SCALES + 1):
+        exponents = (coarsest + finer).clamp(max=finest)
+        now = error(exponents)
+        better = now < least
+        best, least = torch.where(better, exponents, best), torch.where(better, now, least)
+    return best
+
+
+def _integers(weight, fraction_bits, name):
+    check_matrix(weight, name)
+    columns = weight.shape[1]
+    bits = torch.as_tensor(fraction_bits, device=weight.device).expand(columns)
+    if int(bits.min()) < 0 or int(bits.max()) > 7:
+        raise ValueError(f"{name}: columns with {int(bits.min())} to {int(bits.max())} fraction "
+                         "bits; an 8-bit vector has from 0 to 7")
+    # Columns with fewer fraction bits than the finest count for more of its units.
+    units = _power(bits.max() - bits)[:, 0]
+    acting = weight.detach().double() * units
+    exponents = _row_exponents(acting, SUM_FRACTION_BITS - int(bits.max()), name)
+    integers = _scaled(acting, exponents).clamp(WEIGHT_MIN, WEIGHT_MAX)
+    return integers, exponents, units
+
+
+def quantize_weight(weight, fraction_bits=5, name="weight"):
+    """The engine's integers of a weight [rows, columns].
+
+    fraction_bits: of the 8-bit vector that the weight multiplies, one number or one a column.
+    Returns (integers [rows, columns] in -64..63, shift [rows]), as a .ese file stores them; zeros
+    stay zeros.
+    """
+    integers, exponents, _ = _integers(weight, fraction_bits, name)
+    finest = SUM_FRACTION_BITS - int(torch.as_tensor(fraction_bits).max())
+    return integers.to(torch.int8), finest - exponents
+
+
+def fake_quantize_weight(weight, fraction_bits=5, name="weight"):
+    """The weight that the engine multiplies with; the gradient goes straight through.
+
+    Arguments as of quantize_weight.
+    """
+    integers, exponents, units = _integers(weight, fraction_bits, name)
+    rounded = (integers / _power(exponents) / units).to(weight.dtype)
+    return weight + (rounded - weight).detach()
+
+
+def fake_quantize(values, fraction_bits=5):
+    """Rounds values to 8 bits, halves up; the gradient goes straight through what fits them.
+
+    5 fraction bits hold -4 to 3.97: normalised features, and usually projected outputs.
+    """
+    unit = 2.0 ** -fraction_bits
+    within = values.clamp(-128 * unit, 127 * unit)
+    rounded = torch.floor(within / unit + 0.5) * unit
+    return within + (rounded - within).detach()
+
+
+class QuantizedLinear(torch.nn.Module):
+    """A torch.nn.Linear whose weight is that of the engine; shares its parameters."""
+
+    def __init__(self, linear, input_fraction_bits=5):
+        super().__init__()
+        self.linear, self.input_fraction_bits = linear, input_fraction_bits
+
+    def forward(self, values):
+        """As the Linear's."""
+        weight = fake_quantize_weight(self.linear.weight, self.input_fraction_bits, "linear.weight")
+        return functional.linear(values, weight, self.linear.bias)
+
+
+class QuantizedLSTM(torch.nn.Module):
+    """A torch.nn.LSTM with the engine's rounding; shares its parameters, for fine-tuning.
+
+    Its forward is the LSTM's, from zero state, on a batch (of three dimensions). It goes frame by
+    frame, so it is several times slower than the LSTM; a small part of training is enough.
+    input_fraction_bits: format of the normalised features. output_fraction_bits: of each layer's
+    projected output, one number or a list; without projection it is the engine's 7.
+    """
+
+    def __init__(self, lstm, input_fraction_bits=5, output_fraction_bits=5):
+        super().__init__()
+        lstm_matrices(lstm)  # for its checks
+        self.lstm, self.input_fraction_bits = lstm, input_fraction_bits
+        if not lstm.proj_size:
+            output_fraction_bits = HIDDEN_FRACTION_BITS
+        if isinstance(output_fraction_bits, int):
+            output_fraction_bits = [output_fraction_bits] * lstm.num_layers
+        if len(output_fraction_bits) != lstm.num_layers:
+            raise ValueError(f"output_fraction_bits has {len(output_fraction_bits)} numbers for "
+                             f"{lstm.num_layers} layers; give one for each")
+        self.output_fraction_bits = list(output_fraction_bits)
+
+    def _layer(self, x, layer, input_bits):
+        lstm, output_bits = self.lstm, self.output_fraction_bits[layer]
+        part = {name: getattr(lstm, f"{name}_l{layer}", None)
+                for name in ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh")}
+        inputs, outputs = part["weight_ih"].shape[1], part["weight_hh"].shape[1]
+        gates = fake_quantize_weight(
+            torch.cat([part["weight_ih"], part["weight_hh"]], 1),
+            torch.tensor([input_bits] * inputs + [output_bits] * outputs),
+            f"weight_ih_l{layer} | weight_hh_l{layer}")
+        bias = part["bias_ih"] + part["bias_hh"] if lstm.bias else None
+        projection = part["weight_hr"] if lstm.proj_size else None
+        if projection is not None:
+            projection = fake_quantize_weight(projection, HIDDEN_FRACTION_BITS,
+                                              f"weight_hr_l{layer}")
+        of_inputs = functional.linear(x, gates[:, :inputs], bias)
+        recurrent = gates[:, inputs:]
+        y = x.new_zeros(x.shape[1], outputs)
+        c = x.new_zeros(x.shape[1], lstm.hidden_size)
+        answers = []
+        for frame in of_inputs:
+            i, f, g, o = (frame + functional.linear(y, recurrent)).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            c = c.clamp(-CELL_LIMIT, CELL_LIMIT)
+            y = fake_quantize(torch.sigmoid(o) * torch.tanh(c), HIDDEN_FRACTION_BITS)
+            if projection is not None:
+                y = fake_quantize(functional.linear(y, projection), output_bits)
+            answers.append(y)
+        return torch.stack(answers), y, c
+
+    def forward(self, x):
+        """x [frames, batch, inputs], or [batch, frames, inputs] if batch_first."""
+        lstm = self.lstm
+        if x.dim() != 3 or x.shape[-1] != lstm.input_size or not x.shape[int(lstm.batch_first)]:
+            raise ValueError(f"QuantizedLSTM: the input has the shape {list(x.shape)}; give "
+                             f"[frames, batch, {lstm.input_size}] (or [batch, frames, "
+                             f"{lstm.input_size}] with batch_first), at least one frame")
+        if lstm.batch_first:
+            x = x.transpose(0, 1)
+        bits = self.input_fraction_bits
+        x = fake_quantize(x, bits)
+        last_y, last_c = [], []
+        for layer in range(lstm.num_layers):
+            if layer:
+                x = functional.dropout(x, lstm.dropout, self.training)
+            x, y, c = self._layer(x, layer, bits)
+            bits = self.output_fraction_bits[layer]
+            last_y.append(y)
+            last_c.append(c)
+        if lstm.batch_first:
+            x = x.transpose(0, 1)
+        return x, (torch.stack(last_y), torch.stack(last_c))

@@ -1,0 +1,56 @@
+"""/usr/bin/python3 -m unittest training.ese_prune.test_fbank"""
+
+import struct
+import unittest
+
+import torch
+
+from .fbank import FEATURES, filter_banks
+from .testing import REPOSITORY
+
+TELEPHONE = {"sample_rate_hz": 8000, "num_mel_bins": 23}
+HEADER = "<8siffifffii"
+
+
+class FilterBankTest(unittest.TestCase):
+    """The golden files of features/fbank_test.cc, which torchaudio made."""
+
+    def test_agrees_with_torchaudio(self):
+        files = sorted((REPOSITORY / "tests/golden/fbank").glob("*.fbank"))
+        self.assertEqual(len(files), 9)
+        for path in files:
+            data = path.read_bytes()
+            _, rate, length, shift, bins, low, high, emphasis, samples, windows = (
+                struct.unpack_from(HEADER, data))
+            at = struct.calcsize(HEADER)
+            signal = torch.tensor(struct.unpack_from(f"<{samples}h", data, at))
+            wanted = torch.tensor(struct.unpack_from(f"<{windows * bins}f", data, at + 2 * samples))
+            found = filter_banks(signal, {
+                "sample_rate_hz": rate, "frame_length_ms": length, "frame_shift_ms": shift,
+                "num_mel_bins": bins, "low_freq_hz": low, "high_freq_hz": high,
+                "preemphasis": emphasis})
+            self.assertEqual(list(found.shape), [windows, bins], path.name)
+            self.assertLess((found - wanted.view_as(found)).abs().max(), 2e-3, path.name)
+
+    def test_windows_side_by_side_and_an_incomplete_frame_is_dropped(self):
+        signal = torch.arange(2000) % 97
+        windows = filter_banks(signal, TELEPHONE)
+        stacks = filter_banks(signal, {**TELEPHONE, "stack": 3})
+        self.assertEqual((list(windows.shape), list(stacks.shape)), ([23, 23], [7, 69]))
+        self.assertTrue(torch.equal(stacks[1], windows[3:6].reshape(-1)))
+
+    def test_shorter_than_a_window(self):
+        self.assertEqual(list(filter_banks(torch.zeros(199), TELEPHONE).shape), [0, 23])
+
+    def test_wrong_settings_are_named(self):
+        for features, text in (({"rate": 1, **TELEPHONE}, "'rate' is unknown; the keys are"),
+                               ({"num_mel_bins": 23}, "'sample_rate_hz' is missing"),
+                               ({**TELEPHONE, "num_mel_bins": 200}, "set fewer")):
+            with self.assertRaisesRegex(ValueError, text):
+                filter_banks(torch.zeros(999), features)
+        with self.assertRaisesRegex(ValueError, r"shape \[2, 5\]; give one channel"):
+            filter_banks(torch.zeros(2, 5), FEATURES)
+
+
+if __name__ == "__main__":
+    unittest.main()
