@@ -14,6 +14,8 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(SNDFILE REQUIRED IMPORTED_TARGET sndfile)
 pkg_check_modules(SAMPLERATE REQUIRED IMPORTED_TARGET samplerate)
 find_package(kissfft CONFIG REQUIRED COMPONENTS SHARED)
+# The messages of ONNX files; only the .proto is used, no library.
+find_path(ONNX_PROTO_DIR onnx/onnx.proto REQUIRED)
 # Peers of the benchmarks only.
 # (oneDNN's own CMake package asks for OpenCL, which the library does not need.)
 find_path(DNNL_INCLUDE_DIR dnnl.h REQUIRED)

@@ -64,7 +64,7 @@ Compiled CompileWithProjectionGain(float gain, float feature_gain = 1) {
   for (float& w : made.tensors["lstm.weight_hh_l0"].values) w = w > 0 ? 1e-4f : -1e-4f;
   Calibration calibration = MakeTestCalibration(6, {40, 40});
   for (float& f : calibration.features) f *= feature_gain;
-  auto compiled = Compile(made.Parsed(), made.Weights(), &calibration, {});
+  auto compiled = Compile(*made.Import(), &calibration, {});
   EXPECT_TRUE(compiled.ok()) << compiled.status();
   return compiled.ok() ? *std::move(compiled) : Compiled();
 }

@@ -11,9 +11,9 @@
 #include "compiler/calibrate.h"
 #include "compiler/compile.h"
 #include "compiler/files.h"
+#include "compiler/import.h"
 #include "compiler/report.h"
 #include "compiler/safetensors.h"
-#include "compiler/topology.h"
 
 namespace ese {
 namespace {
@@ -30,20 +30,17 @@ struct Flags {
 
 // The training's side of a model, read from files.
 struct Sources {
-  Topology topology;
-  Safetensors weights;
+  ImportedNetwork imported;
   std::optional<Calibration> calibration;
 };
 
 absl::StatusOr<Sources> ReadSources(const Flags& flags) {
   Sources sources;
-  ESE_ASSIGN_OR_RETURN(const std::string json, ReadFile(flags.topology));
-  ESE_ASSIGN_OR_RETURN(sources.topology, ParseTopology(json, flags.topology));
-  ESE_ASSIGN_OR_RETURN(sources.weights, Safetensors::FromFile(flags.weights));
+  ESE_ASSIGN_OR_RETURN(sources.imported, ImportFile(flags.weights, flags.topology));
   if (!flags.calibration.empty()) {
     ESE_ASSIGN_OR_RETURN(const Safetensors file, Safetensors::FromFile(flags.calibration));
     ESE_ASSIGN_OR_RETURN(sources.calibration,
-                         ReadCalibration(file, sources.topology.layers.front().inputs));
+                         ReadCalibration(file, sources.imported.topology.layers.front().inputs));
   }
   return sources;
 }
@@ -61,8 +58,8 @@ absl::Status Build(const Flags& flags, std::ostream& out) {
   CompileOptions options = flags.options;
   if (!options.gates_density) options.gates_density = flags.density;
   if (!options.projection_density) options.projection_density = flags.density;
-  ESE_ASSIGN_OR_RETURN(const Compiled compiled, Compile(sources.topology, sources.weights,
-                                                        PointerTo(sources.calibration), options));
+  ESE_ASSIGN_OR_RETURN(const Compiled compiled,
+                       Compile(sources.imported, PointerTo(sources.calibration), options));
   ESE_RETURN_IF_ERROR(WriteFileAtomically(flags.model, compiled.bytes));
   Print(compiled.report, /*everything=*/false, flags.json, out);
   return absl::OkStatus();
@@ -79,17 +76,21 @@ absl::Status Inspect(const Flags& flags, std::ostream& out) {
   }
   if (!flags.weights.empty()) {
     ESE_ASSIGN_OR_RETURN(const Sources sources, ReadSources(flags));
-    ESE_RETURN_IF_ERROR(CompareWithWeights(sources.topology, sources.weights,
-                                           PointerTo(sources.calibration), &report));
+    ESE_RETURN_IF_ERROR(
+        CompareWithNetwork(sources.imported, PointerTo(sources.calibration), &report));
   }
   Print(report, /*everything=*/true, flags.json, out);
   return absl::OkStatus();
 }
 
 void AddBuildOptions(CLI::App* build, Flags* flags) {
-  build->add_option("--weights", flags->weights, "safetensors file with the tensors")->required();
-  build->add_option("--topology", flags->topology, "JSON file that says what they mean")
+  build
+      ->add_option("--weights", flags->weights,
+                   "trained network: safetensors, ONNX, or Kaldi nnet1")
       ->required();
+  build->add_option("--topology", flags->topology,
+                    "JSON file beside the weights: needed for safetensors, "
+                    "optional for ONNX and Kaldi");
   build->add_option("-o,--output", flags->model, "the .ese file to write")->required();
   build->add_option("--calibration", flags->calibration,
                     "safetensors file with sample features: chooses formats, measures accuracy");
@@ -113,10 +114,8 @@ void AddBuildOptions(CLI::App* build, Flags* flags) {
 void AddInspectOptions(CLI::App* inspect, Flags* flags) {
   inspect->add_option("model", flags->model, "the .ese file")->required();
   CLI::Option* weights = inspect->add_option("--weights", flags->weights,
-                                             "tensors to compare the model with, as for build");
-  CLI::Option* topology = inspect->add_option("--topology", flags->topology, "as for build");
-  weights->needs(topology);
-  topology->needs(weights);
+                                             "network to compare the model with, as for build");
+  inspect->add_option("--topology", flags->topology, "as for build")->needs(weights);
   inspect->add_option("--calibration", flags->calibration, "as for build")->needs(weights);
   inspect->add_flag("--json", flags->json, "print JSON");
 }

@@ -96,6 +96,29 @@ TEST_F(CliTest, InspectComparesWithWeights) {
   EXPECT_GT(json["matrices"][0]["weight_snr_db"], 20);
 }
 
+TEST_F(CliTest, BuildsOnnxAndKaldiWithoutATopology) {
+  const std::string golden = std::string(ESE_SOURCE_DIR) + "/tests/golden/compiler/";
+  for (const char* network : {"onnx/peepholes", "kaldi/projected"}) {
+    const std::string extension = network[0] == 'o' ? ".onnx" : ".txt";
+    const std::string calibration = golden + network + "_calibration.safetensors";
+    ASSERT_EQ(Run({"build", "--weights", golden + network + extension, "--calibration", calibration,
+                   "-o", model_, "--density", "1"}),
+              0)
+        << err_;
+    EXPECT_THAT(out_, HasSubstr("SNR of layer 1 y"));
+    ASSERT_EQ(Run({"inspect", model_, "--weights", golden + network + extension, "--calibration",
+                   calibration, "--json"}),
+              0)
+        << err_;
+    EXPECT_GT(nlohmann::json::parse(out_)["fidelity"]["logits_snr_db"], 25);
+  }
+}
+
+TEST_F(CliTest, SafetensorsWithoutATopologyAreStatusOne) {
+  EXPECT_EQ(Run({"build", "--weights", weights_, "-o", model_}), 1);
+  EXPECT_THAT(err_, HasSubstr("give --topology"));
+}
+
 TEST_F(CliTest, BuildPrintsJson) {
   ASSERT_EQ(Build({"--json", "--input-fraction-bits", "4"}), 0) << err_;
   const auto json = nlohmann::json::parse(out_);
@@ -113,8 +136,8 @@ TEST_F(CliTest, WrongUsageIsStatusTwo) {
   EXPECT_THAT(err_, HasSubstr("--densty"));
   EXPECT_EQ(Build({"--density", "much"}), 2);
   EXPECT_EQ(Build({"--input-fraction-bits", "8"}), 2);
-  EXPECT_EQ(Run({"inspect", model_, "--weights", weights_}), 2);
-  EXPECT_THAT(err_, HasSubstr("--topology"));
+  EXPECT_EQ(Run({"inspect", model_, "--topology", topology_}), 2);
+  EXPECT_THAT(err_, HasSubstr("--weights"));
   EXPECT_EQ(Run({"inspect", model_, "--calibration", calibration_}), 2);
   EXPECT_FALSE(std::filesystem::exists(model_));
 }

@@ -1,4 +1,4 @@
-// From tensors to a compiled model: import, prune, choose formats, quantize, measure.
+// From a trained network to a compiled model: prune, choose formats, quantize, measure.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,6 @@
 #include "compiler/calibrate.h"
 #include "compiler/network.h"
 #include "compiler/prune.h"
-#include "compiler/topology.h"
 #include "model/model.h"
 
 namespace ese {
@@ -34,7 +33,12 @@ struct Report {
   std::vector<double> weight_snr_db;  // empty where there are no weights to compare with
   std::optional<Fidelity> fidelity;   // nothing where there is no calibration
   std::vector<std::string> notices;   // for the user's attention
+  std::vector<std::string> warnings;  // outputs that lose more than kWarnAboveError
 };
+
+// A layer's outputs, or the logits, whose error energy is above this share of their energy get a
+// warning. It is an SNR of 20 dB.
+inline constexpr double kWarnAboveError = 0.01;
 
 struct Compiled {
   std::string bytes;  // of the .ese file
@@ -46,12 +50,12 @@ std::vector<std::string> MatrixNames(const Model& model);
 
 // `calibration` may be null: then every projected y has kDefaultFractionBits fraction bits and
 // nothing is measured but the weights. Errors name tensor or option, and the remedy.
-absl::StatusOr<Compiled> Compile(const Topology& topology, const Safetensors& weights,
-                                 const Calibration* calibration, const CompileOptions& options);
+absl::StatusOr<Compiled> Compile(const ImportedNetwork& imported, const Calibration* calibration,
+                                 const CompileOptions& options);
 
-// Adds to *report what a comparison of its model with these weights, none of them pruned further,
+// Adds to *report what a comparison of its model with this network, no weight of it pruned further,
 // tells. `calibration` may be null. INVALID_ARGUMENT where the shapes are not the model's.
-absl::Status CompareWithWeights(const Topology& topology, const Safetensors& weights,
-                                const Calibration* calibration, Report* report);
+absl::Status CompareWithNetwork(const ImportedNetwork& imported, const Calibration* calibration,
+                                Report* report);
 
 }  // namespace ese

@@ -7,31 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "compiler/calibrate.h"
 #include "compiler/files.h"
-#include "compiler/prune.h"
 #include "compiler/testing.h"
 
 namespace ese {
 namespace {
-
-Network AllWeights(const Topology& topology, const Safetensors& weights) {
-  std::vector<std::string> unused;
-  const auto dense = ImportNetwork(topology, weights, &unused);
-  EXPECT_TRUE(dense.ok()) << dense.status();
-  Network network;
-  network.input_mean = dense->input_mean;
-  network.input_inv_stddev = dense->input_inv_stddev;
-  const auto all = [](const DenseMatrix& matrix) {
-    return matrix.rows == 0 ? SparseMatrix() : Prune(matrix, {.density = 1})->matrix;
-  };
-  for (const auto& layer : dense->layers) {
-    network.layers.push_back(
-        {layer.topology, all(layer.gates), all(layer.projection), layer.peepholes});
-  }
-  network.output = all(dense->output);
-  return network;
-}
 
 // Networks that PyTorch ran, see tests/golden/compiler/README.md.
 class FloatLstmGoldenTest : public testing::TestWithParam<std::string> {};
@@ -42,25 +22,9 @@ TEST_P(FloatLstmGoldenTest, LogitsAreThoseOfPyTorch) {
   ASSERT_TRUE(topology.ok()) << topology.status();
   const auto weights = Safetensors::FromFile(path + ".safetensors");
   ASSERT_TRUE(weights.ok()) << weights.status();
-  const auto file = Safetensors::FromFile(path + "_calibration.safetensors");
-  ASSERT_TRUE(file.ok()) << file.status();
-  const auto calibration = ReadCalibration(*file, topology->layers[0].inputs);
-  ASSERT_TRUE(calibration.ok()) << calibration.status();
-  const auto expected = file->Floats("logits", *file->Shape("logits"));
-  ASSERT_TRUE(expected.ok()) << expected.status();
-
-  const Network network = AllWeights(*topology, *weights);
-  FloatLstm lstm(&network);
-  const float* frame = calibration->features.data();
-  size_t k = 0;
-  for (const int64_t length : calibration->lengths) {
-    lstm.Reset();
-    for (int64_t t = 0; t < length; ++t, frame += calibration->dim) {
-      lstm.Step(frame);
-      for (const double logit : lstm.logits()) EXPECT_NEAR(logit, expected->at(k++), 2e-5);
-    }
-  }
-  EXPECT_EQ(k, expected->size());
+  const auto imported = ImportSafetensors(*topology, *weights);
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  ExpectGoldenLogits(*imported, path + "_calibration.safetensors", 2e-5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, FloatLstmGoldenTest, testing::Values("projected", "stacked"),
@@ -81,7 +45,7 @@ TEST(FloatLstmTest, PeepholesAndSigmoidG) {
   made.tensors["lstm.weight_co_l0"].values = {3};
   made.tensors["output.weight"].values = {1};
   made.tensors["output.bias"].values = {0};
-  const Network network = AllWeights(made.Parsed(), made.Weights());
+  const Network network = Unpruned(made.Import()->network);
   FloatLstm lstm(&network);
   double c = 0;
   double y = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
 
 namespace ese {
@@ -45,22 +46,10 @@ absl::StatusOr<DenseMatrix> ReadGates(const LayerTopology& layer, TensorReader* 
                        reader->Read(layer.Tensor("bias_ih"), {rows}));
   ESE_ASSIGN_OR_RETURN(const std::vector<float> bias_hh,
                        reader->Read(layer.Tensor("bias_hh"), {rows}));
-  DenseMatrix gates;
-  gates.name = {absl::StrCat(ih, " | ", hh), "--density-gates", layer.cells};
-  gates.rows = static_cast<int>(rows);
-  gates.columns = layer.inputs + layer.outputs();
-  gates.weights.reserve(size_t(gates.rows) * gates.columns);
-  for (int row = 0; row < gates.rows; ++row) {
-    const size_t from = size_t(row % 4) * layer.cells + row / 4;
-    const auto append = [&](const std::vector<float>& tensor, size_t columns) {
-      const auto first = tensor.begin() + from * columns;
-      gates.weights.insert(gates.weights.end(), first, first + columns);
-    };
-    append(weight_ih, layer.inputs);
-    append(weight_hh, layer.outputs());
-    gates.bias.push_back(double{bias_ih[from]} + double{bias_hh[from]});
-  }
-  return gates;
+  std::vector<double> bias(bias_ih.begin(), bias_ih.end());
+  for (size_t row = 0; row < bias.size(); ++row) bias[row] += double{bias_hh[row]};
+  return JoinGates({absl::StrCat(ih, " | ", hh), "--density-gates", layer.cells}, weight_ih,
+                   weight_hh, bias);
 }
 
 absl::StatusOr<BasicNetworkLayer<DenseMatrix>> ReadLayer(const LayerTopology& topology,
@@ -96,14 +85,38 @@ absl::StatusOr<BasicNetworkLayer<DenseMatrix>> ReadLayer(const LayerTopology& to
 std::string MatrixName::Row(int row) const {
   if (cells == 0) return absl::StrCat("row ", row);
   const char gate = "ifgo"[row % 4];
-  return absl::StrCat("row ", row % 4 * cells + row / 4, " (gate ", std::string(1, gate),
+  return absl::StrCat("row ", blocks[row % 4] * cells + row / 4, " (gate ", std::string(1, gate),
                       " of cell ", row / 4, ")");
 }
 
-absl::StatusOr<DenseNetwork> ImportNetwork(const Topology& topology, const Safetensors& tensors,
-                                           std::vector<std::string>* unused) {
+DenseMatrix JoinGates(MatrixName name, const std::vector<float>& input,
+                      const std::vector<float>& recurrent, const std::vector<double>& bias) {
+  DenseMatrix gates;
+  gates.rows = 4 * name.cells;
+  const size_t input_columns = input.size() / gates.rows;
+  const size_t recurrent_columns = recurrent.size() / gates.rows;
+  gates.columns = static_cast<int>(input_columns + recurrent_columns);
+  gates.weights.reserve(size_t(gates.rows) * gates.columns);
+  for (int row = 0; row < gates.rows; ++row) {
+    const size_t from = size_t(name.blocks[row % 4]) * name.cells + row / 4;
+    const auto append = [&](const std::vector<float>& tensor, size_t columns) {
+      const auto first = tensor.begin() + from * columns;
+      gates.weights.insert(gates.weights.end(), first, first + columns);
+    };
+    append(input, input_columns);
+    append(recurrent, recurrent_columns);
+    gates.bias.push_back(bias[from]);
+  }
+  gates.name = std::move(name);
+  return gates;
+}
+
+absl::StatusOr<ImportedNetwork> ImportSafetensors(const Topology& topology,
+                                                  const Safetensors& tensors) {
   TensorReader reader(tensors);
-  DenseNetwork network;
+  ImportedNetwork imported;
+  imported.topology = topology;
+  DenseNetwork& network = imported.network;
   const int inputs = topology.layers.front().inputs;
   network.input_mean.assign(inputs, 0.0f);
   network.input_inv_stddev.assign(inputs, 1.0f);
@@ -125,8 +138,12 @@ absl::StatusOr<DenseNetwork> ImportNetwork(const Topology& topology, const Safet
   ESE_ASSIGN_OR_RETURN(const std::vector<float> bias,
                        reader.Read(topology.output_bias, {output.rows}));
   output.bias.assign(bias.begin(), bias.end());
-  *unused = reader.Unused();
-  return network;
+  const std::vector<std::string> unused = reader.Unused();
+  if (!unused.empty()) {
+    imported.notices.push_back(
+        absl::StrCat("the topology does not use the tensors ", absl::StrJoin(unused, ", ")));
+  }
+  return imported;
 }
 
 }  // namespace ese

@@ -1,6 +1,7 @@
 // A trained network in real numbers, on its way from tensors to a compiled model.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,11 +12,18 @@
 
 namespace ese {
 
+// Which of a file's four blocks of `cells` rows each of our gates i, f, g, o is.
+using GateBlocks = std::array<int, 4>;
+inline constexpr GateBlocks kTorchGates = {0, 1, 2, 3};
+inline constexpr GateBlocks kOnnxGates = {0, 2, 3, 1};   // blocks i, o, f, c
+inline constexpr GateBlocks kKaldiGates = {1, 2, 0, 3};  // blocks g, i, f, o
+
 // What errors call a matrix and its rows: by the tensors it came from.
 struct MatrixName {
   std::string tensors;       // "lstm.weight_ih_l0 | lstm.weight_hh_l0"
   std::string density_flag;  // the option that prunes it, "--density-gates"
-  int cells = 0;             // not 0 for gates: row 4 * cell + gate was gate * cells + cell
+  int cells = 0;             // not 0 for gates: row 4 * cell + gate was blocks[gate] * cells + cell
+  GateBlocks blocks = kTorchGates;
 
   // "row 1029 (gate f of cell 5)", counted as in the tensors.
   std::string Row(int row) const;
@@ -60,10 +68,22 @@ struct BasicNetwork {
 using DenseNetwork = BasicNetwork<DenseMatrix>;
 using Network = BasicNetwork<SparseMatrix>;
 
+// What each importer makes of its file, for all that follows.
+struct ImportedNetwork {
+  Topology topology;
+  DenseNetwork network;
+  std::vector<std::string> notices;  // for the user's attention
+};
+
+// [input | recurrent] with the rows of a cell side by side. The weights are row-major, four blocks
+// of name.cells rows in the order that name.blocks says; `bias` is [4 * name.cells], in that order.
+DenseMatrix JoinGates(MatrixName name, const std::vector<float>& input,
+                      const std::vector<float>& recurrent, const std::vector<double>& bias);
+
 // The tensors that the topology names, in PyTorch's layout (gates as four blocks of `cells` rows in
-// the order i, f, g, o; b_ih + b_hh is the bias). Appends the names of all others to *unused.
+// the order i, f, g, o; b_ih + b_hh is the bias). A notice names all others.
 // INVALID_ARGUMENT or NOT_FOUND naming the tensor and the remedy.
-absl::StatusOr<DenseNetwork> ImportNetwork(const Topology& topology, const Safetensors& tensors,
-                                           std::vector<std::string>* unused);
+absl::StatusOr<ImportedNetwork> ImportSafetensors(const Topology& topology,
+                                                  const Safetensors& tensors);
 
 }  // namespace ese

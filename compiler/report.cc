@@ -282,6 +282,9 @@ std::string TextReport(const Report& report, bool everything) {
       absl::StrAppendFormat(&text, "  %-*s  %s\n", static_cast<int>(width), key, value);
     }
   }
+  for (const std::string& warning : report.warnings) {
+    absl::StrAppend(&text, "\nwarning: ", warning, "\n");
+  }
   for (const std::string& notice : report.notices) {
     absl::StrAppend(&text, "\nnotice: ", notice, "\n");
   }
@@ -303,7 +306,8 @@ std::string JsonReport(const Report& report) {
                {"dense_fp32_bytes", DenseBytes(model)},
                {"fidelity", FidelityJson(report)},
                {"facts", model.facts},
-               {"notices", report.notices}};
+               {"notices", report.notices},
+               {"warnings", report.warnings}};
   for (const auto& [name, bytes] : Sections(model)) json["section_bytes"][name] = bytes;
   // Names of a model need not be UTF-8; JSON has to be.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

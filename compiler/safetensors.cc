@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "compiler/files.h"
+#include "compiler/small_floats.h"
 #include "nlohmann/json.hpp"
 
 namespace ese {
@@ -39,27 +40,12 @@ T Load(const char* from) {
   return value;
 }
 
-float FromBits(uint32_t bits) { return Load<float>(reinterpret_cast<const char*>(&bits)); }
-
-// IEEE 754 binary16.
-float FromHalf(uint16_t half) {
-  const int exponent = (half >> 10) & 31;
-  const int fraction = half & 1023;
-  const float sign = half & 0x8000 ? -1.0f : 1.0f;
-  if (exponent == 31) {
-    return fraction ? std::numeric_limits<float>::quiet_NaN()
-                    : sign * std::numeric_limits<float>::infinity();
-  }
-  if (exponent == 0) return sign * std::ldexp(static_cast<float>(fraction), -24);
-  return sign * std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
-}
-
 // Element i of floating-point data; nothing for another type.
 std::optional<float> FloatAt(const std::string& dtype, const char* data, uint64_t i) {
   if (dtype == "F32") return Load<float>(data + 4 * i);
   if (dtype == "F64") return static_cast<float>(Load<double>(data + 8 * i));
   if (dtype == "F16") return FromHalf(Load<uint16_t>(data + 2 * i));
-  if (dtype == "BF16") return FromBits(uint32_t{Load<uint16_t>(data + 2 * i)} << 16);
+  if (dtype == "BF16") return FromBfloat16(Load<uint16_t>(data + 2 * i));
   return std::nullopt;
 }
 

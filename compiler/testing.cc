@@ -9,6 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "compiler/float_lstm.h"
+#include "compiler/prune.h"
 #include "nlohmann/json.hpp"
 
 namespace ese {
@@ -48,6 +50,10 @@ Safetensors TestNetwork::Weights() const {
 }
 
 Topology TestNetwork::Parsed() const { return ValueOrDie(ParseTopology(topology, "topology")); }
+
+absl::StatusOr<ImportedNetwork> TestNetwork::Import() const {
+  return ImportSafetensors(Parsed(), Weights());
+}
 
 TestNetwork MakeTestNetwork(const TestNetworkOptions& options) {
   TestNetwork network;
@@ -95,6 +101,45 @@ TestNetwork MakeTestNetwork(const TestNetworkOptions& options) {
   }
   network.topology = topology.dump();
   return network;
+}
+
+Network Unpruned(const DenseNetwork& dense) {
+  Network network;
+  network.input_mean = dense.input_mean;
+  network.input_inv_stddev = dense.input_inv_stddev;
+  const auto all = [](const DenseMatrix& matrix) {
+    return matrix.rows == 0 ? SparseMatrix() : ValueOrDie(Prune(matrix, {.density = 1})).matrix;
+  };
+  for (const auto& layer : dense.layers) {
+    network.layers.push_back(
+        {layer.topology, all(layer.gates), all(layer.projection), layer.peepholes});
+  }
+  network.output = all(dense.output);
+  return network;
+}
+
+void ExpectGoldenLogits(const ImportedNetwork& imported, const std::string& path,
+                        double tolerance) {
+  const Safetensors file = ValueOrDie(Safetensors::FromFile(path));
+  const Calibration calibration =
+      ValueOrDie(ReadCalibration(file, imported.topology.layers.front().inputs));
+  const int units = imported.network.output.rows;
+  const auto frames = static_cast<int64_t>(calibration.features.size()) / calibration.dim;
+  const std::vector<float> expected = ValueOrDie(file.Floats("logits", {frames, units}));
+  const Network network = Unpruned(imported.network);
+  FloatLstm lstm(&network);
+  int64_t frame = 0;
+  for (const int64_t length : calibration.lengths) {
+    lstm.Reset();
+    for (int64_t t = 0; t < length; ++t, ++frame) {
+      lstm.Step(&calibration.features[frame * calibration.dim]);
+      for (int u = 0; u < units; ++u) {
+        EXPECT_NEAR(lstm.logits()[u], expected[frame * units + u], tolerance)
+            << "frame " << frame << ", unit " << u;
+      }
+    }
+  }
+  EXPECT_EQ(frame, frames);
 }
 
 void MaskRows(int kept, TestNetwork::Tensor* tensor) {

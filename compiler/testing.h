@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "compiler/calibrate.h"
+#include "compiler/network.h"
 #include "compiler/safetensors.h"
 #include "compiler/topology.h"
 
@@ -39,9 +40,17 @@ struct TestNetwork {
   // The same, parsed; the test fails where they are wrong.
   Safetensors Weights() const;
   Topology Parsed() const;
+  absl::StatusOr<ImportedNetwork> Import() const;
 };
 
 TestNetwork MakeTestNetwork(const TestNetworkOptions& options);
+
+// The network with every weight as an entry.
+Network Unpruned(const DenseNetwork& dense);
+
+// The network in real numbers gives the `logits` [frames, units] that the golden calibration file
+// at `path` holds beside `features` and `lengths`.
+void ExpectGoldenLogits(const ImportedNetwork& imported, const std::string& path, double tolerance);
 
 // Keeps the first `kept` weights of each row of a tensor, beginning at the row's own number.
 void MaskRows(int kept, TestNetwork::Tensor* tensor);

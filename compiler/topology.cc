@@ -134,6 +134,15 @@ class ObjectReader {
   std::set<std::string> asked_;
 };
 
+absl::StatusOr<Json> ParseJson(absl::string_view text, const std::string& source) {
+  Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source, ": not valid JSON; check it with python3 -m json.tool"));
+  }
+  return json;
+}
+
 absl::StatusOr<FeatureSettings> ReadFeatures(const Json& json, const std::string& source) {
   ObjectReader in(json, source, "features");
   FeatureSettings settings;
@@ -179,17 +188,23 @@ absl::StatusOr<LayerTopology> ReadLayer(const Json& json, const std::string& sou
   return layer;
 }
 
+std::vector<std::string> ReadUnits(ObjectReader* in) {
+  std::vector<std::string> units;
+  for (const Json& unit : in->List("units", kMaxSize)) {
+    if (!unit.is_string() || unit.get_ref<const std::string&>().empty()) {
+      in->Fail("units", "has to be a list of names, none of them empty");
+      break;
+    }
+    units.push_back(unit.get<std::string>());
+  }
+  return units;
+}
+
 absl::Status ReadOutput(const Json& json, const std::string& source, Topology* topology) {
   ObjectReader in(json, source, "output");
   topology->output_weight = in.String("weight");
   topology->output_bias = in.String("bias");
-  for (const Json& unit : in.List("units", kMaxSize)) {
-    if (!unit.is_string() || unit.get_ref<const std::string&>().empty()) {
-      in.Fail("units", "has to be a list of names, none of them empty");
-      break;
-    }
-    topology->units.push_back(unit.get<std::string>());
-  }
+  topology->units = ReadUnits(&in);
   const int last = static_cast<int>(topology->units.size()) - 1;
   topology->blank = in.IntegerOr("blank", -1, last, -1);
   return in.Finish();
@@ -211,6 +226,27 @@ void Flatten(const Json& json, const std::string& path, std::map<std::string, st
   } else {
     (*facts)[path] = json.is_string() ? json.get<std::string>() : json.dump();
   }
+}
+
+std::map<std::string, std::string> ReadFacts(ObjectReader* in) {
+  std::map<std::string, std::string> facts;
+  if (!in->Has("training")) return facts;
+  const Json& training = in->Member("training");
+  if (!training.is_object()) in->Fail("training", "has to be an object");
+  Flatten(training, "", &facts);
+  return facts;
+}
+
+std::vector<float> ReadNumbers(const std::string& key, ObjectReader* in) {
+  std::vector<float> numbers;
+  for (const Json& number : in->List(key, kMaxSize)) {
+    if (!number.is_number() || !std::isfinite(number.get<float>())) {
+      in->Fail(key, "has to be a list of numbers");
+      break;
+    }
+    numbers.push_back(number.get<float>());
+  }
+  return numbers;
 }
 
 // Sizes that have to agree.
@@ -240,11 +276,7 @@ std::string LayerTopology::Tensor(absl::string_view base) const {
 }
 
 absl::StatusOr<Topology> ParseTopology(absl::string_view text, const std::string& source) {
-  const Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(source, ": not valid JSON; check it with python3 -m json.tool"));
-  }
+  ESE_ASSIGN_OR_RETURN(const Json json, ParseJson(text, source));
   ObjectReader in(json, source, "");
   Topology topology;
   topology.name = in.String("name");
@@ -262,14 +294,71 @@ absl::StatusOr<Topology> ParseTopology(absl::string_view text, const std::string
   const Json& output = in.Member("output");
   if (in.Has("output")) in.Adopt(ReadOutput(output, source, &topology));
   if (in.Has("input")) in.Adopt(ReadInput(in.Member("input"), source, &topology));
-  if (in.Has("training")) {
-    const Json& training = in.Member("training");
-    if (!training.is_object()) in.Fail("training", "has to be an object");
-    Flatten(training, "", &topology.facts);
-  }
+  topology.facts = ReadFacts(&in);
   ESE_RETURN_IF_ERROR(in.Finish());
   ESE_RETURN_IF_ERROR(CheckSizes(topology, source));
   return topology;
+}
+
+absl::StatusOr<Annotations> ParseAnnotations(absl::string_view text, const std::string& source) {
+  ESE_ASSIGN_OR_RETURN(const Json json, ParseJson(text, source));
+  ObjectReader in(json, source, "");
+  Annotations annotations;
+  if (in.Has("name")) annotations.name = in.String("name");
+  if (in.Has("features")) {
+    auto features = ReadFeatures(in.Member("features"), source);
+    in.Adopt(features.status());
+    if (features.ok()) annotations.features = *features;
+  }
+  if (in.Has("output")) {
+    ObjectReader output(in.Member("output"), source, "output");
+    if (output.Has("units")) annotations.units = ReadUnits(&output);
+    annotations.blank = output.IntegerOr("blank", -1, kMaxSize, -1);
+    in.Adopt(output.Finish());
+  }
+  if (in.Has("input")) {
+    ObjectReader input(in.Member("input"), source, "input");
+    annotations.input_mean = ReadNumbers("mean", &input);
+    annotations.input_inv_stddev = ReadNumbers("inv_stddev", &input);
+    if (annotations.input_mean.size() != annotations.input_inv_stddev.size()) {
+      input.Fail("inv_stddev", "has to be as long as 'mean'");
+    }
+    in.Adopt(input.Finish());
+  }
+  annotations.facts = ReadFacts(&in);
+  ESE_RETURN_IF_ERROR(in.Finish());
+  return annotations;
+}
+
+absl::Status Annotate(const Annotations& annotations, int units, const std::string& source,
+                      Topology* topology) {
+  const auto mismatch = [&](absl::string_view key, size_t given, absl::string_view what, int has) {
+    return absl::InvalidArgumentError(absl::StrCat(source, ": '", key, "' has ", given,
+                                                   " values but the ", what, " has ", has,
+                                                   "; correct it"));
+  };
+  if (!annotations.name.empty()) topology->name = annotations.name;
+  topology->features = annotations.features;
+  topology->facts = annotations.facts;
+  topology->units = annotations.units;
+  if (topology->units.empty()) {
+    for (int u = 0; u < units; ++u) topology->units.push_back(absl::StrCat("U", u));
+  }
+  if (static_cast<int>(topology->units.size()) != units) {
+    return mismatch("output.units", topology->units.size(), "output layer", units);
+  }
+  if (annotations.blank >= units) {
+    return absl::InvalidArgumentError(absl::StrCat(source, ": 'output.blank' is ",
+                                                   annotations.blank, " but the last unit is ",
+                                                   units - 1, "; correct it"));
+  }
+  topology->blank = annotations.blank;
+  const int inputs = topology->layers.front().inputs;
+  if (!annotations.input_mean.empty() &&
+      static_cast<int>(annotations.input_mean.size()) != inputs) {
+    return mismatch("input.mean", annotations.input_mean.size(), "first layer's input", inputs);
+  }
+  return CheckSizes(*topology, source);
 }
 
 }  // namespace ese

@@ -1,4 +1,4 @@
-// The JSON file beside the weights: what the tensors of a safetensors file mean.
+// The JSON file beside the weights: what they mean.
 // compiler/README.md has an example and says what each key is.
 #pragma once
 
@@ -44,5 +44,25 @@ struct Topology {
 // that is unknown, missing or of the wrong type, sizes that do not fit together, feature settings
 // that features/fbank.h cannot compute.
 absl::StatusOr<Topology> ParseTopology(absl::string_view json, const std::string& source);
+
+// The optional JSON file beside weights that say themselves what their layers are (ONNX, Kaldi).
+struct Annotations {
+  std::string name;                // empty: not given
+  FeatureSettings features;        // sample_rate_hz is 0 where the file has none
+  std::vector<std::string> units;  // empty: not given
+  int blank = -1;
+  std::vector<float> input_mean;             // empty: not given
+  std::vector<float> input_inv_stddev;       // as long as input_mean
+  std::map<std::string, std::string> facts;  // as in Topology
+};
+
+// Errors as of ParseTopology.
+absl::StatusOr<Annotations> ParseAnnotations(absl::string_view json, const std::string& source);
+
+// Puts the annotations into a topology that has layers and `units` rows of the output layer: the
+// units become U0, U1, ... where they are not given. INVALID_ARGUMENT naming `source` and the key
+// where they do not fit.
+absl::Status Annotate(const Annotations& annotations, int units, const std::string& source,
+                      Topology* topology);
 
 }  // namespace ese

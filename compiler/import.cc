@@ -1,0 +1,95 @@
+#include "compiler/import.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "base/status.h"
+#include "compiler/files.h"
+#include "compiler/kaldi.h"
+#include "compiler/onnx.h"
+#include "compiler/safetensors.h"
+#include "compiler/topology.h"
+
+namespace ese {
+namespace {
+
+enum class FileKind { kSafetensors, kOnnx, kKaldi, kUnknown };
+
+// A Kaldi file begins with a token, a safetensors file has "{" after eight bytes of length, and an
+// ONNX file begins with its IR version, field 1.
+FileKind KindOf(absl::string_view bytes, const std::string& path) {
+  const bool binary_kaldi = absl::StartsWith(bytes, absl::string_view("\0B", 2));
+  const absl::string_view text = absl::StripLeadingAsciiWhitespace(bytes.substr(0, 64));
+  if (binary_kaldi || absl::StartsWith(text, "<")) return FileKind::kKaldi;
+  const std::string extension = std::filesystem::path(path).extension().string();
+  if (extension == ".safetensors" || (bytes.size() > 8 && bytes[8] == '{')) {
+    return FileKind::kSafetensors;
+  }
+  if (extension == ".onnx" || absl::StartsWith(bytes, "\x08")) return FileKind::kOnnx;
+  return FileKind::kUnknown;
+}
+
+bool NormalisesItsInput(const DenseNetwork& network) {
+  return std::any_of(network.input_mean.begin(), network.input_mean.end(),
+                     [](float mean) { return mean != 0; }) ||
+         std::any_of(network.input_inv_stddev.begin(), network.input_inv_stddev.end(),
+                     [](float inv_stddev) { return inv_stddev != 1; });
+}
+
+}  // namespace
+
+absl::StatusOr<ImportedNetwork> ImportFile(const std::string& weights,
+                                           const std::string& topology) {
+  std::string json;
+  if (!topology.empty()) {
+    ESE_ASSIGN_OR_RETURN(json, ReadFile(topology));
+  }
+  ESE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(weights));
+  const FileKind kind = KindOf(bytes, weights);
+  if (kind == FileKind::kUnknown) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(weights,
+                     ": by its first bytes neither safetensors nor ONNX nor Kaldi nnet1; "
+                     "export the network to one of them"));
+  }
+  if (kind == FileKind::kSafetensors) {
+    if (topology.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          weights, " is a safetensors file: give --topology, the JSON that names its tensors"));
+    }
+    ESE_ASSIGN_OR_RETURN(const Topology parsed, ParseTopology(json, topology));
+    ESE_ASSIGN_OR_RETURN(const Safetensors tensors,
+                         Safetensors::FromBytes(std::move(bytes), weights));
+    return ImportSafetensors(parsed, tensors);
+  }
+  Annotations annotations;
+  if (!topology.empty()) {
+    ESE_ASSIGN_OR_RETURN(annotations, ParseAnnotations(json, topology));
+  }
+  absl::StatusOr<ImportedNetwork> imported =
+      kind == FileKind::kOnnx ? ImportOnnx(bytes, weights) : ImportKaldi(bytes, weights);
+  if (!imported.ok()) return imported;
+  DenseNetwork& network = imported->network;
+  ESE_RETURN_IF_ERROR(Annotate(annotations, network.output.rows,
+                               topology.empty() ? weights : topology, &imported->topology));
+  if (imported->topology.name.empty()) {
+    imported->topology.name = std::filesystem::path(weights).stem().string();
+  }
+  if (!annotations.input_mean.empty()) {
+    if (NormalisesItsInput(network)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(topology, ": 'input' is given, but ", weights,
+                       " normalises its input itself; take 'input' out"));
+    }
+    network.input_mean = annotations.input_mean;
+    network.input_inv_stddev = annotations.input_inv_stddev;
+  }
+  return imported;
+}
+
+}  // namespace ese

@@ -1,0 +1,381 @@
+#include "compiler/onnx.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "compiler/compile.h"
+#include "compiler/files.h"
+#include "compiler/float_lstm.h"
+#include "compiler/testing.h"
+#include "onnx/onnx.pb.h"
+
+namespace ese {
+namespace {
+
+using onnx::ModelProto;
+using onnx::NodeProto;
+using onnx::TensorProto;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::string Folder() { return absl::StrCat(ESE_SOURCE_DIR, "/tests/golden/compiler/onnx/"); }
+
+template <typename Message>
+Message ReadMessage(const std::string& path) {
+  Message message;
+  EXPECT_TRUE(message.ParseFromString(*ReadFile(Folder() + path))) << path;
+  return message;
+}
+
+absl::StatusOr<ImportedNetwork> Import(const ModelProto& model) {
+  return ImportOnnx(model.SerializeAsString(), "model.onnx");
+}
+
+// Why peepholes.onnx is refused after a change.
+std::string Refusal(const std::function<void(ModelProto&)>& change) {
+  auto model = ReadMessage<ModelProto>("peepholes.onnx");
+  change(model);
+  const auto imported = Import(model);
+  EXPECT_EQ(imported.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(imported.status().message());
+}
+
+NodeProto& Node(ModelProto& model, const std::string& name) {
+  for (NodeProto& node : *model.mutable_graph()->mutable_node()) {
+    if (node.name() == name) return node;
+  }
+  ADD_FAILURE() << "no node " << name;
+  return *model.mutable_graph()->mutable_node(0);
+}
+
+TensorProto& Tensor(ModelProto& model, const std::string& name) {
+  for (TensorProto& tensor : *model.mutable_graph()->mutable_initializer()) {
+    if (tensor.name() == name) return tensor;
+  }
+  ADD_FAILURE() << "no tensor " << name;
+  return *model.mutable_graph()->mutable_initializer(0);
+}
+
+std::vector<float> Floats(const TensorProto& tensor) {
+  if (!tensor.has_raw_data()) return {tensor.float_data().begin(), tensor.float_data().end()};
+  std::vector<float> values(tensor.raw_data().size() / sizeof(float));
+  std::memcpy(values.data(), tensor.raw_data().data(), tensor.raw_data().size());
+  return values;
+}
+
+void AddTensor(ModelProto& model, const std::string& name, const std::vector<int64_t>& shape,
+               const std::vector<float>& values) {
+  TensorProto& tensor = *model.mutable_graph()->add_initializer();
+  tensor.set_name(name);
+  tensor.set_data_type(TensorProto::FLOAT);
+  for (const int64_t size : shape) tensor.add_dims(size);
+  for (const float value : values) tensor.add_float_data(value);
+}
+
+void SetInteger(NodeProto& node, const std::string& name, int64_t value) {
+  onnx::AttributeProto& attribute = *node.add_attribute();
+  attribute.set_name(name);
+  attribute.set_i(value);
+}
+
+void SetFloat(NodeProto& node, const std::string& name, float value) {
+  onnx::AttributeProto& attribute = *node.add_attribute();
+  attribute.set_name(name);
+  attribute.set_f(value);
+}
+
+void SetText(NodeProto& node, const std::string& name, const std::string& value) {
+  onnx::AttributeProto& attribute = *node.add_attribute();
+  attribute.set_name(name);
+  attribute.set_s(value);
+}
+
+NodeProto& AddNode(ModelProto& model, const std::string& type,
+                   const std::vector<std::string>& inputs, const std::string& output) {
+  NodeProto& node = *model.mutable_graph()->add_node();
+  node.set_op_type(type);
+  node.set_name("added");
+  for (const std::string& input : inputs) node.add_input(input);
+  node.add_output(output);
+  return node;
+}
+
+// The operator's conformance cases: one step from zero. Their inputs become initializers, and an
+// output layer that passes the cells on makes a network of the lone node.
+class OnnxConformanceTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(OnnxConformanceTest, OneStepIsAsExpected) {
+  const std::string folder = absl::StrCat("test_lstm_", GetParam(), "/");
+  auto model = ReadMessage<ModelProto>(folder + "model.onnx");
+  auto& graph = *model.mutable_graph();
+  const auto features = ReadMessage<TensorProto>(folder + "input_0.pb");
+  for (int k = 1; k < graph.input_size(); ++k) {
+    *graph.add_initializer() = ReadMessage<TensorProto>(absl::StrCat(folder, "input_", k, ".pb"));
+  }
+  auto* inputs = graph.mutable_input();
+  inputs->DeleteSubrange(1, inputs->size() - 1);
+  const auto expected = ReadMessage<TensorProto>(folder + "output_0.pb");
+  const auto cells = expected.dims(expected.dims_size() - 1);
+  graph.mutable_node(0)->set_output(0, std::string("Y"));
+  std::vector<float> identity(cells * cells);
+  for (int64_t k = 0; k < cells; ++k) identity[k * (cells + 1)] = 1;
+  AddTensor(model, "identity", {cells, cells}, identity);
+  AddNode(model, "MatMul", {"Y", "identity"}, "logits");
+  graph.mutable_output(0)->set_name("logits");
+
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  const Network network = Unpruned(imported->network);
+  FloatLstm lstm(&network);
+  const std::vector<float> x = Floats(features);
+  const std::vector<float> y = Floats(expected);
+  const int64_t dim = features.dims(2);
+  ASSERT_EQ(x.size() / dim, y.size() / cells);
+  for (size_t b = 0; b < x.size() / dim; ++b) {
+    lstm.Reset();
+    lstm.Step(&x[b * dim]);
+    for (int64_t k = 0; k < cells; ++k) EXPECT_NEAR(lstm.logits()[k], y[b * cells + k], 1e-5);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, OnnxConformanceTest,
+                         testing::Values("defaults", "with_initial_bias", "with_peepholes",
+                                         "batchwise"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(OnnxTest, ExportOfPyTorch) {
+  const auto imported = Import(ReadMessage<ModelProto>("torch.onnx"));
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  ASSERT_EQ(imported->topology.layers.size(), 2u);
+  EXPECT_EQ(imported->topology.layers[1].cells, 6);
+  EXPECT_FALSE(imported->topology.layers[0].peepholes);
+  EXPECT_EQ(imported->topology.name, "torch_jit");
+  EXPECT_THAT(imported->notices, IsEmpty());
+  ExpectGoldenLogits(*imported, Folder() + "torch_calibration.safetensors", 1e-5);
+}
+
+TEST(OnnxTest, Peepholes) {
+  const auto imported = Import(ReadMessage<ModelProto>("peepholes.onnx"));
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_TRUE(imported->topology.layers[0].peepholes);
+  EXPECT_FALSE(imported->topology.layers[1].peepholes);
+  ExpectGoldenLogits(*imported, Folder() + "peepholes_calibration.safetensors", 1e-5);
+}
+
+TEST(OnnxTest, OtherWaysToWriteTheSameNetwork) {
+  auto model = ReadMessage<ModelProto>("peepholes.onnx");
+  // MatMul and Add instead of Gemm, with the weight transposed by a node, then a softmax.
+  NodeProto& output = Node(model, "output");
+  output.set_op_type("MatMul");
+  output.clear_attribute();
+  output.mutable_input()->RemoveLast();
+  output.set_input(1, "transposed");
+  output.set_output(0, "product");
+  AddNode(model, "Transpose", {"weight"}, "transposed");
+  AddNode(model, "Add", {"product", "bias"}, "sum");
+  AddNode(model, "Softmax", {"sum"}, "logits");
+  // Values in the list of the type instead of raw bytes, and as wide numbers.
+  for (const char* name : {"W0", "R1"}) {
+    TensorProto& tensor = Tensor(model, name);
+    const std::vector<float> values = Floats(tensor);
+    tensor.clear_raw_data();
+    tensor.set_data_type(TensorProto::DOUBLE);
+    for (const float value : values) tensor.add_double_data(value);
+  }
+  // A state that the caller keeps between calls.
+  model.mutable_graph()->add_input()->set_name("h");
+  NodeProto& lstm = Node(model, "lstm1");
+  lstm.add_input("");
+  lstm.add_input("h");
+  SetFloat(lstm, "clip", 16);
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_THAT(imported->notices, ElementsAre(HasSubstr("zeros for the input 'h'")));
+  ExpectGoldenLogits(*imported, Folder() + "peepholes_calibration.safetensors", 1e-5);
+}
+
+TEST(OnnxTest, HalfPrecisionWeights) {
+  auto model = ReadMessage<ModelProto>("peepholes.onnx");
+  TensorProto& bias = Tensor(model, "bias");
+  bias.clear_raw_data();
+  bias.set_data_type(TensorProto::FLOAT16);
+  for (const int bits : {0x3c00, 0xb800, 0, 0x4000}) bias.add_int32_data(bits);
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_THAT(imported->network.output.bias, ElementsAre(1, -0.5, 0, 2));
+}
+
+TEST(OnnxTest, ErrorsCountGateRowsAsTheFileDoes) {
+  auto model = ReadMessage<ModelProto>("peepholes.onnx");
+  TensorProto& bias = Tensor(model, "B1");
+  std::vector<float> values = Floats(bias);
+  values[2 * 7 + 3] = -5000;  // i, o, f, c
+  bias.clear_raw_data();
+  for (const float value : values) bias.add_float_data(value);
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  ImportedNetwork annotated = *imported;
+  annotated.topology.units = {"a", "b", "c", "d"};
+  EXPECT_THAT(Compile(annotated, nullptr, {}).status().message(),
+              HasSubstr("W1 | R1, row 17 (gate f of cell 3)"));
+}
+
+TEST(OnnxTest, LstmsThatCannotStreamAreRefused) {
+  for (const char* direction : {"bidirectional", "reverse"}) {
+    EXPECT_THAT(Refusal([&](ModelProto& m) { SetText(Node(m, "lstm1"), "direction", direction); }),
+                AllOf(HasSubstr("model.onnx: node 'lstm1' (LSTM): its direction is"),
+                      HasSubstr(direction), HasSubstr("train a forward LSTM")));
+  }
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                NodeProto& lstm = Node(m, "lstm1");
+                lstm.set_output(0, "unused");
+                lstm.add_output("Y1");
+              }),
+              HasSubstr("node 'lstm1' (LSTM): its output Y_h or Y_c"));
+}
+
+TEST(OnnxTest, LstmsOfOtherArithmeticAreRefused) {
+  EXPECT_THAT(Refusal([](ModelProto& m) { SetInteger(Node(m, "lstm0"), "input_forget", 1); }),
+              HasSubstr("node 'lstm0' (LSTM): couples its input and forget gates"));
+  EXPECT_THAT(Refusal([](ModelProto& m) { SetFloat(Node(m, "lstm0"), "clip", 15.9f); }),
+              HasSubstr("node 'lstm0' (LSTM): has a clip of 15.9"));
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                auto& attribute = *Node(m, "lstm0").add_attribute();
+                attribute.set_name("activations");
+                for (const char* name : {"HardSigmoid", "Tanh", "Tanh"})
+                  attribute.add_strings(name);
+              }),
+              HasSubstr("has the activations HardSigmoid, Tanh, Tanh"));
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddTensor(m, "h0", {1, 1, 7}, {0, 0, 0, 0.5f, 0, 0, 0});
+                NodeProto& lstm = Node(m, "lstm1");
+                lstm.add_input("");
+                lstm.add_input("h0");
+              }),
+              HasSubstr("node 'lstm1' (LSTM): starts at 'h0', which is not zero"));
+}
+
+TEST(OnnxTest, OtherNodesAreRefusedByNameAndType) {
+  EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "squeeze0").set_op_type("Relu"); }),
+              HasSubstr("node 'squeeze0' (Relu): is not supported"));
+  EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "output").set_op_type("Conv"); }),
+              HasSubstr("node 'output' (Conv): is not supported in the output layer"));
+  EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "lstm0").set_domain("com.example"); }),
+              HasSubstr("node 'lstm0' (com.example.LSTM): is not supported"));
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                Node(m, "squeeze1").clear_name();
+                Node(m, "").set_op_type("Neg");
+              }),
+              HasSubstr("node 3 (Neg): is not supported"));
+  EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "output").set_input(0, "x0"); }),
+              HasSubstr("has no LSTM"));
+}
+
+TEST(OnnxTest, AxesThatAreMixedUpAreRefused) {
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                Node(m, "lstm1").set_input(0, "swapped");
+                auto& perm = *AddNode(m, "Transpose", {"x1"}, "swapped").add_attribute();
+                perm.set_name("perm");
+                for (const int axis : {1, 0, 2}) perm.add_ints(axis);
+              }),
+              HasSubstr("node 'lstm1' (LSTM): does not read time and batch as node 'lstm0'"));
+  EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "lstm1").set_input(0, "Y0"); }),
+              HasSubstr("node 'lstm1' (LSTM): does not read time and batch"));
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                Node(m, "output").set_input(0, "transposed");
+                AddNode(m, "Transpose", {"x2"}, "transposed");
+              }),
+              HasSubstr("node 'lstm1' (LSTM): its cells are not the last axis"));
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                Tensor(m, "axes0").clear_raw_data();
+                Tensor(m, "axes0").add_int64_data(-1);
+              }),
+              HasSubstr("node 'squeeze0' (Squeeze): removes the axis of time or channels"));
+}
+
+TEST(OnnxTest, ReshapesKeepChannelsApart) {
+  const auto reshape = [](std::vector<int64_t> shape) {
+    return [shape](ModelProto& m) {
+      NodeProto& node = Node(m, "squeeze1");
+      node.set_op_type("Reshape");
+      TensorProto& tensor = Tensor(m, "axes1");
+      tensor.clear_raw_data();
+      tensor.set_dims(0, static_cast<int64_t>(shape.size()));
+      for (const int64_t size : shape) tensor.add_int64_data(size);
+    };
+  };
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{-1, 7}, {0, 0, 0, -1}, {0, -1, 7}, {20, 1, 7}}) {
+    auto model = ReadMessage<ModelProto>("peepholes.onnx");
+    reshape(shape)(model);
+    const auto imported = Import(model);
+    EXPECT_TRUE(imported.ok()) << imported.status();
+  }
+  EXPECT_THAT(Refusal(reshape({7, -1})), HasSubstr("node 'squeeze1' (Reshape): the shape [7, -1]"));
+  EXPECT_THAT(Refusal(reshape({-1, 14})), HasSubstr("does not keep 7 channels apart"));
+  EXPECT_THAT(Refusal(reshape({-1})), HasSubstr("does not keep 7 channels apart"));
+}
+
+TEST(OnnxTest, BadTensorsAreRefusedByNodeAndName) {
+  for (const char* name : {"W0", "R0", "B0", "P0", "weight", "bias"}) {
+    const char* node = name[1] == '0' ? "node 'lstm0' (LSTM)" : "node 'output' (Gemm)";
+    EXPECT_THAT(Refusal([&](ModelProto& m) { Tensor(m, name).set_name("other"); }),
+                AllOf(HasSubstr(node), HasSubstr(absl::StrCat("no initializer '", name, "'"))));
+    EXPECT_THAT(
+        Refusal([&](ModelProto& m) {
+          const float nan = std::numeric_limits<float>::quiet_NaN();
+          std::memcpy(Tensor(m, name).mutable_raw_data()->data() + 4, &nan, sizeof(nan));
+        }),
+        AllOf(HasSubstr(node), HasSubstr(absl::StrCat("'", name, "' has nan as its value 1"))));
+    EXPECT_THAT(Refusal([&](ModelProto& m) { Tensor(m, name).set_data_type(TensorProto::INT8); }),
+                AllOf(HasSubstr(node), HasSubstr("not of floating-point numbers")));
+    EXPECT_THAT(
+        Refusal([&](ModelProto& m) { Tensor(m, name).set_data_location(TensorProto::EXTERNAL); }),
+        AllOf(HasSubstr(node), HasSubstr("is in another file")));
+    EXPECT_THAT(Refusal([&](ModelProto& m) { Tensor(m, name).mutable_raw_data()->resize(8); }),
+                AllOf(HasSubstr(node), HasSubstr("but 2 values")));
+  }
+}
+
+TEST(OnnxTest, WrongShapesAreRefused) {
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                Tensor(m, "W0").set_dims(1, 5);
+                Tensor(m, "W0").set_dims(2, 24);
+              }),
+              HasSubstr("node 'lstm0' (LSTM): 'W0' has the shape [1, 5, 24] but has to have"));
+  EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "lstm0").set_input(2, "R1"); }),
+              HasSubstr("'R1' has the shape [1, 28, 7] but has to have [1, 24, 6]"));
+  EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "lstm1").set_input(0, "x2"); }),
+              HasSubstr("node 'lstm1' (LSTM): has 7 outputs but what reads them has 6 inputs"));
+}
+
+TEST(OnnxTest, FilesThatAreNotModelsAreRefused) {
+  const std::string bytes = *ReadFile(Folder() + "peepholes.onnx");
+  for (const size_t size : {size_t{0}, size_t{1}, bytes.size() / 2, bytes.size() - 1}) {
+    EXPECT_THAT(ImportOnnx(bytes.substr(0, size), "cut.onnx").status().message(),
+                HasSubstr("cut.onnx: "));
+  }
+}
+
+// A graph may not have cycles, but a file can.
+TEST(OnnxTest, CyclesEnd) {
+  Refusal([](ModelProto& m) { Node(m, "lstm0").set_input(0, "x1"); });
+  Refusal([](ModelProto& m) {
+    AddNode(m, "Identity", {"W0"}, "W0");
+    Tensor(m, "W0").set_name("");
+  });
+  Refusal([](ModelProto& m) { Node(m, "output").set_input(0, "logits"); });
+}
+
+}  // namespace
+}  // namespace ese
