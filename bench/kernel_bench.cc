@@ -4,80 +4,32 @@
 //
 // A step is all of it: features in, gates, cells, projection, output layer, and the streams' state
 // in and out of a batch of 8 frames. The peers do their two products and nothing else.
+//
+// ese-bench-kernel --answer: the time of a step for each number of lanes read from standard input.
 #include <unistd.h>
 
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "accel/cpu/batch_runner.h"
 #include "accel/cpu/kernel_registry.h"
 #include "accel/cpu/packed_model.h"
+#include "bench/figures.h"
 #include "bench/gemm_peers.h"
 #include "bench/interleaved.h"
+#include "bench/kernel_figures.h"
+#include "bench/kernel_load.h"
 #include "model/testing.h"
-#include "nlohmann/json.hpp"
 
 namespace ese {
 namespace {
 
 constexpr int kRounds = 41;
 constexpr int kFrames = 8;
-
-// Streams that are stepped in one batch over and over.
-class Load {
- public:
-  Load(std::shared_ptr<const PackedModel> model, const StepKernel* kernel, int lanes)
-      : runner_(model, kernel), frames_(size_t(kFrames) * model->model().input_dim() * lanes) {
-    std::mt19937 random(3);
-    for (int8_t& x : frames_) x = static_cast<int8_t>(random());
-    const size_t frame_bytes = frames_.size() / lanes;
-    const size_t logits = size_t(kFrames) * model->model().num_units();
-    logits_.resize(logits * lanes);
-    states_.assign(2 * lanes, StreamState(model->model()));
-    for (int i = 0; i < lanes; ++i) {
-      batch_.lanes.push_back(
-          {.frames = absl::MakeSpan(frames_).subspan(i * frame_bytes, frame_bytes),
-           .state_in = &states_[2 * i],
-           .state_out = &states_[2 * i + 1],
-           .logits = absl::MakeSpan(logits_).subspan(i * logits, logits)});
-    }
-  }
-
-  void Run() { runner_.Run(&batch_); }
-
- private:
-  BatchRunner runner_;
-  std::vector<int8_t> frames_;
-  std::vector<int32_t> logits_;
-  std::vector<StreamState> states_;
-  Batch batch_;
-};
-
-// Rivals of one round, found by name.
-class Race {
- public:
-  void Add(const std::string& name, int units, std::function<void()> run) {
-    contenders_.push_back({.name = name, .run = std::move(run), .units = units});
-  }
-  void Run(int rounds) { RunInterleaved(rounds, &contenders_); }
-
-  const Contender& Find(const std::string& name) const {
-    for (const Contender& contender : contenders_) {
-      if (contender.name == name) return contender;
-    }
-    std::abort();  // a misspelt name in this file
-  }
-  const std::vector<Contender>& contenders() const { return contenders_; }
-
- private:
-  std::vector<Contender> contenders_;
-};
 
 std::string Our(const std::string& kernel, int lanes) {
   return "ese-" + kernel + " x" + std::to_string(lanes);
@@ -86,7 +38,7 @@ std::string Peer(const std::string& peer, int lanes) { return peer + " x" + std:
 
 void AddOurs(const std::shared_ptr<const PackedModel>& model, const StepKernel* kernel, int lanes,
              Race* race) {
-  auto load = std::make_shared<Load>(model, kernel, lanes);
+  auto load = std::make_shared<KernelLoad>(model, kernel, lanes, kFrames);
   race->Add(Our(kernel->name(), lanes), kFrames, [load] { load->Run(); });
 }
 
@@ -104,28 +56,22 @@ const Contender& OpenBlas(const Race& race, int lanes) {
   return Quantile(columns.microseconds, 0.5) < Quantile(rows.microseconds, 0.5) ? columns : rows;
 }
 
-double Rounded(double value) { return std::round(value * 100) / 100; }
-
-void Print(const std::string& name, const Contender& ours, const std::string& peer_name,
-           const Contender& peer) {
-  const nlohmann::ordered_json line = {{"name", name},
-                                       {"value", Rounded(Quantile(ours.microseconds, 0.5))},
-                                       {"unit", "us"},
-                                       {"peer", peer_name},
-                                       {"ratio", Rounded(MedianRatio(peer, ours))}};
-  std::printf("%s\n", line.dump().c_str());
-}
-
-void Summarise(const Race& race) {
-  std::fprintf(stderr, "%-28s %10s %10s %10s   us a step\n", "", "median", "10 %", "90 %");
-  for (const Contender& c : race.contenders()) {
-    std::fprintf(stderr, "%-28s %10.1f %10.1f %10.1f\n", c.name.c_str(),
-                 Quantile(c.microseconds, 0.5), Quantile(c.microseconds, 0.1),
-                 Quantile(c.microseconds, 0.9));
+// For every number of lanes in standard input, the processor time of a batch, in us a step: how
+// bench/peers takes turns with this program.
+void Answer(const SharedModel& model, const StepKernel* kernel) {
+  std::map<int, Race> races;
+  for (int lanes; std::scanf("%d", &lanes) == 1 && lanes >= 1 && lanes <= kMaxLanes;) {
+    Race& race = races[lanes];
+    if (race.contenders().empty()) AddOurs(model, kernel, lanes, &race);
+    race.Run(5);
+    std::vector<double> all = race.contenders()[0].microseconds;
+    all.erase(all.begin(), all.end() - 5);
+    std::printf("%.3f\n", Quantile(all, 0.5));
+    std::fflush(stdout);
   }
 }
 
-int Main() {
+int Main(bool answer) {
   const absl::StatusOr<const StepKernel*> chosen = ChooseKernel();
   if (!chosen.ok()) {
     std::fprintf(stderr, "ese-bench-kernel: %s\n", std::string(chosen.status().message()).c_str());
@@ -137,9 +83,11 @@ int Main() {
     std::fprintf(stderr, "ese-bench-kernel: %s\n", std::string(packed.status().message()).c_str());
     return 1;
   }
-  const Layer& layer = (*packed)->model().layers[0];
-  const std::vector<GemmShape> shapes = {{layer.gates.rows, layer.gates.columns},
-                                         {layer.projection.rows, layer.projection.columns}};
+  if (answer) {
+    Answer(*packed, *chosen);
+    return 0;
+  }
+  const std::vector<GemmShape> shapes = DenseShapes((*packed)->model());
   std::fprintf(stderr, "kernel %s; %.2f MB of packed model; OpenBLAS takes this for %s\n",
                kernel.c_str(), (*packed)->bytes() / 1e6, OpenBlasCore().c_str());
 
@@ -158,14 +106,19 @@ int Main() {
   for (const int lanes : sizes) {
     const std::string name = "kernel.step" + std::to_string(lanes) + ".1t";
     const Contender& ours = race.Find(Our(kernel, lanes));
-    Print(name, ours, "onednn-fp32-gemm", race.Find(Peer("onednn-fp32-gemm", lanes)));
-    Print(name, ours, "onednn-u8s8-gemm", race.Find(Peer("onednn-u8s8-gemm", lanes)));
-    Print(name, ours, "openblas-sgemm", OpenBlas(race, lanes));
+    PrintAgainst(name, ours, "onednn-fp32-gemm", race.Find(Peer("onednn-fp32-gemm", lanes)));
+    PrintAgainst(name, ours, "onednn-u8s8-gemm", race.Find(Peer("onednn-u8s8-gemm", lanes)));
+    PrintAgainst(name, ours, "openblas-sgemm", OpenBlas(race, lanes));
   }
   for (const StepKernel* other : SupportedKernels()) {
-    Print("kernel.isa." + std::string(other->name()), race.Find(Our(other->name(), 64)),
-          "onednn-fp32-gemm", race.Find(Peer("onednn-fp32-gemm", 64)));
+    PrintAgainst("kernel.isa." + std::string(other->name()), race.Find(Our(other->name(), 64)),
+                 "onednn-fp32-gemm", race.Find(Peer("onednn-fp32-gemm", 64)));
   }
+  PrintBoundFraction(*packed, *chosen);
+  PrintConvertShare(*packed, *chosen);
+  PrintTwoThreads(*packed, *chosen);
+  PrintPackTime();
+  PrintShapes(*chosen);
   return 0;
 }
 
@@ -186,10 +139,10 @@ void StartAgainWithFairSettings(char** argv) {
 }
 
 // oneDNN reports errors by exceptions.
-int main(int, char** argv) {
+int main(int argc, char** argv) {
   StartAgainWithFairSettings(argv);
   try {
-    return ese::Main();
+    return ese::Main(argc > 1 && std::string(argv[1]) == "--answer");
   } catch (const std::exception& e) {
     std::fprintf(stderr, "ese-bench-kernel: %s\n", e.what());
     return 1;

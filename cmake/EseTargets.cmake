@@ -3,6 +3,7 @@
 #   ese_library(NAME model SRCS a.cc b.cc DEPS ese_base absl::status)   -> target ese_model
 #   ese_test(NAME a_test SRCS a_test.cc DEPS ese_model)                 -> target and ctest a_test
 #   ese_program(NAME ese-server SRCS main.cc DEPS ese_server)           -> installed program
+#   ese_program(... INTERNAL)                                           -> a program of the build only
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
@@ -31,11 +32,13 @@ function(ese_library)
 endfunction()
 
 function(ese_program)
-  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "INTERNAL" "NAME" "SRCS;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE ese_flags ${ARG_DEPS})
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
-  install(TARGETS ${ARG_NAME} RUNTIME DESTINATION bin)
+  if(NOT ARG_INTERNAL)
+    install(TARGETS ${ARG_NAME} RUNTIME DESTINATION bin)
+  endif()
 endfunction()
 
 function(ese_test)

@@ -12,9 +12,11 @@ namespace {
 #define ESE_INLINE inline __attribute__((always_inline))
 
 // sum += u8 x s8 products of each dword. The intrinsic makes gcc 12 copy the sum at every use.
-ESE_INLINE void Dot(__m512i& sum, __m512i u8, __m512i s8) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u8), "v"(s8));
-}
+struct VnniDot {
+  static ESE_INLINE void Add(__m512i& sum, __m512i u8, __m512i s8) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u8), "v"(s8));
+  }
+};
 
 // The scalar functions of model/arithmetic.h on 32 lanes. A rounded Q0.15 product is one vpmulhrsw,
 // a table of 32 coefficients one register and its look-up one vpermw.

@@ -15,9 +15,6 @@ void CopyFlipped(const From* from, int n, To* to) {
   for (int i = 0; i < n; ++i) to[i] = static_cast<To>(from[i] ^ 0x80);
 }
 
-// Lanes that a kernel takes at once, of which the last may be idle.
-int KernelLanes(int active) { return active <= 2 ? active : active <= 4 ? 4 : 8; }
-
 }  // namespace
 
 FewLanesSteps::FewLanesSteps(std::shared_ptr<const PackedModel> model, const FewLanesKernel* kernel)
@@ -55,7 +52,7 @@ void FewLanesSteps::RunGroup(const Segment& segment) {
       CopyFlipped(segment.lanes[lane]->frames.data() + size_t(step) * input_dim, input_dim,
                   Input(0, lane));
     }
-    Step(KernelLanes(active));
+    Step(active);
     for (int lane = 0; lane < active; ++lane) {
       std::copy_n(logits_.data() + lane * logits_stride_, units,
                   segment.lanes[lane]->logits.data() + size_t(step) * units);

@@ -13,9 +13,9 @@ namespace ese {
 
 inline constexpr int kMaxLanes = 64;
 // Up to here look-up (below) beats columns of lanes. A step of the paper's LSTM, full, in us on one
-// thread (Zen 5, 3.8 GHz): look-up 1: 11, 2: 13, 4: 16, 8: 29, 16: 58, 24: 86, 28: 102 lanes;
-// columns 90 for up to 16 lanes, 103 for 32, 137 for 64.
-inline constexpr int kFewLanes = 24;
+// thread (Zen 5, 3.8 GHz): look-up 1: 11, 2: 11, 3: 15, 4: 18, 5: 19, 6: 22, 7: 24, 8: 27, 9: 34,
+// 16: 52, 24: 78, 32: 105, 40: 131 lanes; columns 90 for up to 16, 104 for 32, 137 for 64 lanes.
+inline constexpr int kFewLanes = 40;
 inline constexpr int kBlockRows = 4;     // the gates i, f, g, o of a cell; any four rows elsewhere
 inline constexpr int kBlockEntries = 4;  // what one vpdpbusd sums
 inline constexpr int kColumnUnit = 8;    // the largest factor of an x86 address
@@ -50,8 +50,11 @@ struct TanhTable {
 };
 
 // For few lanes the roles are exchanged: one lane's activations lie in registers, 128 columns (a
-// tile) in two, and one vpermi2b looks up what 16 rows (a strip) ask for, four entries each.
+// tile) in two, and one vpermi2b looks up what 16 rows (a strip) ask for, four entries each. Tiles
+// overlap by half: tile t begins at column 64 t, so a row's entry may be in either of two tiles,
+// which evens out the rows of a strip.
 inline constexpr int kTileColumns = 128;
+inline constexpr int kTileStride = 64;
 inline constexpr int kStripRows = 16;
 
 // Four entries of each row of a strip, all within one tile. 128 bytes: two registers.
@@ -60,8 +63,9 @@ struct LookupStep {
   int8_t weight[kStripRows][kBlockEntries];
 };
 
-// A matrix in strips. A row has any number of entries in a tile; a strip takes as many steps as its
-// fullest row needs, and the others are padded with weights of 0.
+// A matrix in strips. A strip takes as many steps of a tile as the row needs that has most entries
+// which the next tile does not have; the other rows go ahead with those that it has too, and are
+// padded with weights of 0 at last. On the paper's LSTM that pads 19 % (tiles side by side: 55 %).
 struct LookupMatrix {
   int strips = 0;
   int tiles = 0;
@@ -96,7 +100,7 @@ struct LaneArrays {
   size_t stride;
 };
 
-// Steps of 1, 2, 4 or 8 lanes. Activations are unsigned (value + 128). c, m and logits are aligned
+// Steps of 1 to 8 lanes. Activations are unsigned (value + 128). c, m and logits are aligned
 // to 64 bytes, their strides too. What is read or written may reach past the end of a lane's
 // values: up to a whole tile of what is multiplied and a whole strip of what is written. Stateless
 // and thread-safe.
@@ -143,6 +147,8 @@ class StepKernel {
 // One per file; null where the target's architecture has no such instructions.
 const StepKernel* PortableKernel();
 const StepKernel* Avx2Kernel();
+const StepKernel* AvxVnniKernel();
+const StepKernel* Avx512BwKernel();
 const StepKernel* Avx512VnniKernel();
 const StepKernel* Avx512VbmiKernel();
 

@@ -138,10 +138,11 @@ TEST_P(KernelTest, EqualsReferenceAtEverySize) {
   }
 }
 
-// Columns around the tiles of 128 that few lanes' activations are looked up in.
+// Columns around the tiles of 128 that few lanes' activations are looked up in, and their stride of
+// 64.
 TEST_P(KernelTest, EqualsReferenceAroundATile) {
   uint32_t seed = 50;
-  for (const int columns : {127, 128, 129, 256, 257}) {
+  for (const int columns : {63, 64, 65, 127, 128, 129, 192, 193, 256, 257}) {
     for (const int cells : {127, 128, 129}) {
       SCOPED_TRACE(::testing::Message() << columns << " columns, " << cells << " cells");
       Check({.inputs = columns - 17,
@@ -197,7 +198,8 @@ TEST_P(KernelTest, EqualsReferenceForEveryNumberOfRaggedLanes) {
   }
 }
 
-// 64 lanes narrow to 32, then to 16 and to 3; then the same streams go on in another company.
+// 64 lanes narrow to 32 (or to fewer by look-up), then to 16 and to 3; then the same streams go on
+// in another company.
 TEST_P(KernelTest, NarrowsAsLanesEnd) {
   std::vector<int> lengths;
   for (int i = 0; i < 64; ++i) lengths.push_back(i % 25 == 0 ? 7 : i % 4 == 0 ? 5 : 1 + i % 4);
@@ -283,11 +285,47 @@ class CountingKernel final : public StepKernel {
     kernel_->Logits(matrix, width, y, logits);
   }
 
+  const FewLanesKernel* few_lanes() const override {
+    return kernel_->few_lanes() == nullptr ? nullptr : &few_;
+  }
+
   mutable std::vector<int> widths;  // of the calls of Cells
+  const std::vector<int>& few() const { return few_.lanes; }
 
  private:
+  class Few final : public FewLanesKernel {
+   public:
+    explicit Few(const FewLanesKernel* kernel) : kernel_(kernel) {}
+    void Cells(const PackedLayer& layer, int n, LaneArrays<const uint8_t> v, LaneArrays<int16_t> c,
+               LaneArrays<uint8_t> m) const override {
+      lanes.push_back(n);
+      kernel_->Cells(layer, n, v, c, m);
+    }
+    void Project(const LookupMatrix& matrix, int shift, int n, LaneArrays<const uint8_t> m,
+                 LaneArrays<uint8_t> y) const override {
+      kernel_->Project(matrix, shift, n, m, y);
+    }
+    void Logits(const LookupMatrix& matrix, int n, LaneArrays<const uint8_t> y,
+                LaneArrays<int32_t> logits) const override {
+      kernel_->Logits(matrix, n, y, logits);
+    }
+
+    mutable std::vector<int> lanes;  // of the calls of Cells
+
+   private:
+    const FewLanesKernel* const kernel_;
+  };
+
   const StepKernel* const kernel_;
+  const Few few_{kernel_->few_lanes()};
 };
+
+TEST_P(KernelTest, IsWhatTheRunnerCalls) {
+  const CountingKernel kernel(GetParam());
+  Comparison(RandomModel({}), &kernel, 1).Run({std::vector<int>(64, 2)});
+  EXPECT_EQ(kernel.widths, (std::vector<int>{64, 64}));
+  EXPECT_TRUE(kernel.few().empty());
+}
 
 // The kernel that a runner is given is the one that runs, at the narrowest width for the lanes
 // left.
@@ -300,6 +338,23 @@ TEST(BatchRunnerTest, RunsTheGivenKernelAtTheNarrowestWidth) {
   std::fill_n(lengths.begin(), 1, 5);
   Comparison(RandomModel({}), &kernel, 1).Run({lengths});
   EXPECT_EQ(kernel.widths, (std::vector<int>{64, 32, 32, 16, 16}));
+}
+
+// Of 41 lanes 40 go on, in groups of eight, and at last nine.
+TEST(BatchRunnerTest, TakesFewLanesByLookUp) {
+  static_assert(kFewLanes == 40);
+  const std::vector<const StepKernel*> kernels = SupportedKernels();
+  const auto found = std::find_if(kernels.begin(), kernels.end(), [](const auto* kernel) {
+    return kernel->few_lanes() != nullptr;
+  });
+  if (found == kernels.end()) GTEST_SKIP() << "no kernel of this processor has such a part";
+  const CountingKernel kernel(*found);
+  std::vector<int> lengths(41, 1);
+  std::fill_n(lengths.begin(), 40, 2);
+  std::fill_n(lengths.begin(), 9, 3);
+  Comparison(RandomModel({}), &kernel, 1).Run({lengths});
+  EXPECT_EQ(kernel.widths, (std::vector<int>{64}));
+  EXPECT_EQ(kernel.few(), (std::vector<int>{8, 8, 8, 1, 8, 8, 8}));
 }
 
 class ChooseKernelTest : public ::testing::Test {

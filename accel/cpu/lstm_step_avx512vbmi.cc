@@ -1,7 +1,8 @@
-// The kernel for AVX-512 with VNNI and VBMI (Ice Lake, Zen 4 and later): lstm_step_avx512vnni.cc,
-// and for few lanes the products by look-up:
+// The kernel for AVX-512 with VNNI and VBMI (Ice Lake, Zen 4 and later): lstm_step_avx512.h by
+// VNNI, and for few lanes the products by look-up:
 //
-//     low, high   128 activations of one lane (a tile)      2 registers a lane
+//     low, high   128 activations of one lane (a tile);     2 registers a lane
+//                 the next tile's low is this one's high
 //     column      16 rows x 4 entries: where in the tile    1, shared by all lanes
 //     weight      16 rows x 4 entries                       1, shared by all lanes
 //     sum         16 rows                                   1 a lane
@@ -31,20 +32,23 @@ class StripSums {
   ESE_INLINE void Next(__m512i (&out)[kLanes]) {
     __m512i sum[kLanes], low[kLanes], high[kLanes];
 #pragma GCC unroll 8
-    for (int lane = 0; lane < kLanes; ++lane) sum[lane] = _mm512_setzero_si512();
+    for (int lane = 0; lane < kLanes; ++lane) {
+      sum[lane] = _mm512_setzero_si512();
+      high[lane] = _mm512_loadu_si512(v_.data + lane * v_.stride);
+    }
     for (int tile = 0; tile < matrix_.tiles; ++tile) {
-      const uint8_t* at = v_.data + size_t(tile) * kTileColumns;
+      const uint8_t* next = v_.data + size_t(tile + 1) * kTileStride;
 #pragma GCC unroll 8
       for (int lane = 0; lane < kLanes; ++lane) {
-        low[lane] = _mm512_loadu_si512(at + lane * v_.stride);
-        high[lane] = _mm512_loadu_si512(at + lane * v_.stride + 64);
+        low[lane] = high[lane];
+        high[lane] = _mm512_loadu_si512(next + lane * v_.stride);
       }
       for (const LookupStep* const end = step_ + *count_; step_ != end; ++step_) {
         const __m512i column = _mm512_load_si512(step_->column);
         const __m512i weight = _mm512_load_si512(step_->weight);
 #pragma GCC unroll 8
         for (int lane = 0; lane < kLanes; ++lane) {
-          Dot(sum[lane], _mm512_permutex2var_epi8(low[lane], column, high[lane]), weight);
+          VnniDot::Add(sum[lane], _mm512_permutex2var_epi8(low[lane], column, high[lane]), weight);
         }
       }
       ++count_;
@@ -158,28 +162,28 @@ void LogitsImpl(const LookupMatrix& matrix, LaneArrays<const uint8_t> y,
   }
 }
 
+// The functions for each number of lanes, from 1.
+template <int... kLess1>
+struct Table {
+  static constexpr decltype(&CellsImpl<1>) kCells[] = {CellsImpl<kLess1 + 1>...};
+  static constexpr decltype(&ProjectImpl<1>) kProject[] = {ProjectImpl<kLess1 + 1>...};
+  static constexpr decltype(&LogitsImpl<1>) kLogits[] = {LogitsImpl<kLess1 + 1>...};
+};
+using ByLanes = Table<0, 1, 2, 3, 4, 5, 6, 7>;
+
 class ByLookup final : public FewLanesKernel {
  public:
   void Cells(const PackedLayer& layer, int lanes, LaneArrays<const uint8_t> v,
              LaneArrays<int16_t> c, LaneArrays<uint8_t> m) const override {
-    (lanes == 8   ? CellsImpl<8>
-     : lanes == 4 ? CellsImpl<4>
-     : lanes == 2 ? CellsImpl<2>
-                  : CellsImpl<1>)(layer, v, c, m);
+    ByLanes::kCells[lanes - 1](layer, v, c, m);
   }
   void Project(const LookupMatrix& matrix, int shift, int lanes, LaneArrays<const uint8_t> m,
                LaneArrays<uint8_t> y) const override {
-    (lanes == 8   ? ProjectImpl<8>
-     : lanes == 4 ? ProjectImpl<4>
-     : lanes == 2 ? ProjectImpl<2>
-                  : ProjectImpl<1>)(matrix, shift, m, y);
+    ByLanes::kProject[lanes - 1](matrix, shift, m, y);
   }
   void Logits(const LookupMatrix& matrix, int lanes, LaneArrays<const uint8_t> y,
               LaneArrays<int32_t> logits) const override {
-    (lanes == 8   ? LogitsImpl<8>
-     : lanes == 4 ? LogitsImpl<4>
-     : lanes == 2 ? LogitsImpl<2>
-                  : LogitsImpl<1>)(matrix, y, logits);
+    ByLanes::kLogits[lanes - 1](matrix, y, logits);
   }
 };
 

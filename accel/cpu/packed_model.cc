@@ -46,37 +46,53 @@ int32_t Addend(const Matrix& matrix, int r, int32_t sum_of_weights, int32_t roun
                               static_cast<uint32_t>(rounding) + correction);
 }
 
-// One row's entries, tile by tile.
-struct TiledRow {
-  TiledRow(const Matrix& matrix, int r, int tiles) : entries(tiles) {
+// One row's entries in the order of their columns; those before `next` are in a step already.
+struct PendingRow {
+  PendingRow(const Matrix& matrix, int r) {
     if (r < 0) return;
+    columns.reserve(matrix.entries_per_row);
+    weights.reserve(matrix.entries_per_row);
     int column = -1;
     for (int k = 0; k < matrix.entries_per_row; ++k) {
       const uint16_t entry = matrix.entries[size_t(r) * matrix.entries_per_row + k];
       column += EntryGap(entry) + 1;
-      entries[column / kTileColumns].push_back({column % kTileColumns, EntryWeight(entry)});
+      columns.push_back(column);
+      weights.push_back(static_cast<int8_t>(EntryWeight(entry)));
       sum += EntryWeight(entry);
     }
   }
+  size_t PendingBefore(int column) const {
+    const auto from = columns.begin() + static_cast<std::ptrdiff_t>(next);
+    return static_cast<size_t>(std::lower_bound(from, columns.end(), column) - from);
+  }
 
-  std::vector<std::vector<std::pair<int, int>>> entries;  // [tile]: column within it, weight
+  std::vector<int> columns;
+  std::vector<int8_t> weights;
+  size_t next = 0;
   int32_t sum = 0;
 };
 
-// The steps that one tile of a strip takes.
-std::vector<LookupStep> TileSteps(const std::vector<TiledRow>& rows, int tile) {
-  size_t most = 0;
-  for (const TiledRow& row : rows) most = std::max(most, row.entries[tile].size());
-  std::vector<LookupStep> steps((most + kBlockEntries - 1) / kBlockEntries, LookupStep{});
-  for (size_t r = 0; r < rows.size(); ++r) {
-    const auto& entries = rows[r].entries[tile];
-    for (size_t k = 0; k < entries.size(); ++k) {
-      LookupStep& step = steps[k / kBlockEntries];
-      step.column[r][k % kBlockEntries] = static_cast<uint8_t>(entries[k].first);
-      step.weight[r][k % kBlockEntries] = static_cast<int8_t>(entries[k].second);
+// Appends the steps that one tile of a strip takes; returns how many.
+size_t AppendTileSteps(int tile, bool last, std::vector<PendingRow>* rows,
+                       std::vector<LookupStep>* steps) {
+  const int first = tile * kTileStride;
+  size_t most = 0;  // that cannot wait for the next tile
+  for (const PendingRow& row : *rows) {
+    most = std::max(most, row.PendingBefore(first + (last ? kTileColumns : kTileStride)));
+  }
+  const size_t count = (most + kBlockEntries - 1) / kBlockEntries;
+  const size_t begin = steps->size();
+  steps->resize(begin + count, LookupStep{});
+  for (size_t r = 0; r < rows->size(); ++r) {
+    PendingRow& row = (*rows)[r];
+    const size_t n = std::min(row.PendingBefore(first + kTileColumns), count * kBlockEntries);
+    for (size_t k = 0; k < n; ++k, ++row.next) {
+      LookupStep& step = (*steps)[begin + k / kBlockEntries];
+      step.column[r][k % kBlockEntries] = static_cast<uint8_t>(row.columns[row.next] - first);
+      step.weight[r][k % kBlockEntries] = row.weights[row.next];
     }
   }
-  return steps;
+  return count;
 }
 
 }  // namespace
@@ -169,24 +185,24 @@ LookupMatrix PackedModel::PackStrips(const Matrix& matrix, int strips, int32_t r
                                      RowOf row_of) {
   LookupMatrix packed;
   packed.strips = strips;
-  packed.tiles = (matrix.columns + kTileColumns - 1) / kTileColumns;
+  packed.tiles = std::max(1, (matrix.columns - 1) / kTileStride);
   AlignedBuffer<uint8_t> counts(size_t(strips) * packed.tiles);
   AlignedBuffer<int32_t> constants(size_t(2) * strips * kStripRows);  // shifts, then addends
   std::vector<LookupStep> steps;
   for (int strip = 0; strip < strips; ++strip) {
-    std::vector<TiledRow> rows;
+    std::vector<PendingRow> rows;
     for (int i = 0; i < kStripRows; ++i) {
       const int r = row_of(strip, i);
-      rows.emplace_back(matrix, r, packed.tiles);
+      rows.emplace_back(matrix, r);
       if (r < 0) continue;
       const int at = strip * kStripRows + i;
       constants[at] = matrix.shift[r];
       constants[strips * kStripRows + at] = Addend(matrix, r, rows.back().sum, rounding);
     }
     for (int tile = 0; tile < packed.tiles; ++tile) {
-      const std::vector<LookupStep> more = TileSteps(rows, tile);
-      counts[strip * packed.tiles + tile] = static_cast<uint8_t>(more.size());
-      steps.insert(steps.end(), more.begin(), more.end());
+      const bool last = tile + 1 == packed.tiles;
+      counts[strip * packed.tiles + tile] =
+          static_cast<uint8_t>(AppendTileSteps(tile, last, &rows, &steps));
     }
   }
   steps_.emplace_back(steps.size());

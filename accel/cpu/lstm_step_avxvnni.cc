@@ -1,0 +1,47 @@
+// The kernel for AVX2 with AVX-VNNI (Alder Lake and later, without AVX-512): one vpdpbusd is the
+// dot product.
+#include "accel/cpu/kernel.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+#include "accel/cpu/lstm_step_avx2.h"
+
+namespace ese {
+namespace {
+
+struct VnniDot {
+  static ESE_INLINE void Add(__m256i& sum, __m256i u8, __m256i s8) {
+    sum = _mm256_dpbusd_avx_epi32(sum, u8, s8);
+  }
+};
+
+// CPUID 7.1 EAX[4]; clang 14 does not know its name. AVX2 vouches for the registers.
+bool HasAvxVnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 &&
+         (a >> 4 & 1) != 0;
+}
+
+class AvxVnni final : public Avx2Columns<VnniDot> {
+ public:
+  const char* name() const override { return "avxvnni"; }
+  bool Supported() const override { return HasAvxVnni(); }
+};
+
+}  // namespace
+
+const StepKernel* AvxVnniKernel() {
+  static const AvxVnni kernel;
+  return &kernel;
+}
+
+}  // namespace ese
+
+#else
+
+namespace ese {
+const StepKernel* AvxVnniKernel() { return nullptr; }
+}  // namespace ese
+
+#endif

@@ -1,0 +1,85 @@
+#include "bench/calibration.h"
+
+#if defined(__x86_64__)
+#include <cstdint>
+
+namespace ese {
+namespace {
+
+// In assembly, so that no compiler takes out what is not used. Four entries of columns zmm0 to
+// zmm3, as in lstm_step_avx512.h.
+#define ESE_FOUR_ENTRIES(s0, s1, s2, s3) \
+  "vpunpcklbw %%zmm1, %%zmm0, %%zmm4\n"  \
+  "vpunpckhbw %%zmm1, %%zmm0, %%zmm5\n"  \
+  "vpunpcklbw %%zmm3, %%zmm2, %%zmm6\n"  \
+  "vpunpckhbw %%zmm3, %%zmm2, %%zmm7\n"  \
+  "vpunpcklwd %%zmm6, %%zmm4, %%zmm8\n"  \
+  "vpunpckhwd %%zmm6, %%zmm4, %%zmm9\n"  \
+  "vpunpcklwd %%zmm7, %%zmm5, %%zmm10\n" \
+  "vpunpckhwd %%zmm7, %%zmm5, %%zmm11\n" \
+  "vpdpbusd %%zmm3, %%zmm8, %%" s0       \
+  "\n"                                   \
+  "vpdpbusd %%zmm3, %%zmm9, %%" s1       \
+  "\n"                                   \
+  "vpdpbusd %%zmm3, %%zmm10, %%" s2      \
+  "\n"                                   \
+  "vpdpbusd %%zmm3, %%zmm11, %%" s3 "\n"
+#define ESE_FOUR_DOTS(s0, s1, s2, s3) \
+  "vpdpbusd %%zmm3, %%zmm0, %%" s0    \
+  "\n"                                \
+  "vpdpbusd %%zmm3, %%zmm1, %%" s1    \
+  "\n"                                \
+  "vpdpbusd %%zmm3, %%zmm2, %%" s2    \
+  "\n"                                \
+  "vpdpbusd %%zmm3, %%zmm0, %%" s3 "\n"
+#define ESE_SIXTEEN(FOUR)                  \
+  FOUR("zmm16", "zmm17", "zmm18", "zmm19") \
+  FOUR("zmm20", "zmm21", "zmm22", "zmm23") \
+  FOUR("zmm24", "zmm25", "zmm26", "zmm27") FOUR("zmm28", "zmm29", "zmm30", "zmm31")
+#define ESE_CLOBBERED                                                                           \
+  "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", "zmm7", "zmm8", "zmm9", "zmm10",      \
+      "zmm11", "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23", "zmm24", \
+      "zmm25", "zmm26", "zmm27", "zmm28", "zmm29", "zmm30", "zmm31"
+
+__attribute__((target("avx512f"))) void Products() {
+  for (int i = 0; i < kCalibrationRepeats; ++i) {
+    asm volatile(ESE_SIXTEEN(ESE_FOUR_ENTRIES)::: ESE_CLOBBERED);
+  }
+}
+
+__attribute__((target("avx512f"))) void Dots() {
+  for (int i = 0; i < kCalibrationRepeats; ++i) {
+    asm volatile(ESE_SIXTEEN(ESE_FOUR_DOTS)::: ESE_CLOBBERED);
+  }
+}
+
+__attribute__((target("avx512f"))) void Loads() {
+  alignas(64) static const uint8_t data[16 * 64] = {};
+  for (int i = 0; i < kCalibrationRepeats; ++i) {
+    asm volatile(
+        ".set line, 0\n"
+        ".rept 16\n"
+        "vmovdqa64 line(%0), %%zmm0\n"
+        ".set line, line + 64\n"
+        ".endr\n" ::"r"(data)
+        : "zmm0", "memory");
+  }
+}
+
+}  // namespace
+
+bool GetCalibrationLoops(CalibrationLoops* loops) {
+  if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vnni")) return false;
+  *loops = {.products = Products, .loads = Loads, .dots = Dots};
+  return true;
+}
+
+}  // namespace ese
+
+#else
+
+namespace ese {
+bool GetCalibrationLoops(CalibrationLoops*) { return false; }
+}  // namespace ese
+
+#endif

@@ -1,0 +1,25 @@
+// What the processor can do at most, measured in the same run as the kernels.
+#pragma once
+
+#include <functional>
+
+namespace ese {
+
+// Each function does so many of its operations in one call.
+inline constexpr int kCalibrationRepeats = 20000;
+
+// Loops that read and write registers only, or the first-level cache, without waiting for results.
+struct CalibrationLoops {
+  // The vector instructions for 16 entries of 64 lanes, which is four times eight unpacks and four
+  // vpdpbusd.
+  std::function<void()> products;
+  // Sixteen loads of 64 bytes.
+  std::function<void()> loads;
+  // Sixteen vpdpbusd.
+  std::function<void()> dots;
+};
+
+// False where the processor or the compiler's target has no AVX-512 VNNI.
+bool GetCalibrationLoops(CalibrationLoops* loops);
+
+}  // namespace ese

@@ -1,0 +1,208 @@
+#include "bench/kernel_figures.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <thread>
+
+#include "accel/cpu/transpose.h"
+#include "base/aligned_buffer.h"
+#include "bench/calibration.h"
+#include "bench/figures.h"
+#include "bench/kernel_load.h"
+#include "model/testing.h"
+
+namespace ese {
+namespace {
+
+constexpr int kLanes = 64;
+constexpr int kFrames = 8;
+constexpr int kRounds = 41;
+
+double Entries(const PackedMatrix& matrix) {
+  return double(matrix.groups) * matrix.blocks_per_group * kBlockRows * kBlockEntries;
+}
+
+double Entries(const PackedModel& model) {
+  double entries = Entries(model.output());
+  for (const PackedLayer& layer : model.layers()) {
+    entries += Entries(layer.gates) + Entries(layer.projection);
+  }
+  return entries;
+}
+
+// What a batch of 64 lanes moves beside its steps: each lane's features, cells and outputs.
+class Conversion {
+ public:
+  explicit Conversion(const Model& model) : features_(model.input_dim(), kConvertFrames) {
+    for (const Layer& layer : model.layers) {
+      cells_.emplace_back(layer.cells, 1);
+      outputs_.emplace_back(layer.outputs, 1);
+    }
+  }
+
+  static constexpr int kConvertFrames = 10;
+
+  void Run() {
+    for (int frame = 0; frame < kConvertFrames; ++frame) features_.In(frame);
+    for (auto& cells : cells_) cells.In(0), cells.Out();
+    for (auto& outputs : outputs_) outputs.In(0), outputs.Out();
+  }
+
+ private:
+  // One kind of values: each lane's in memory of its own, as the streams' are.
+  template <typename T>
+  struct Side {
+    Side(int n, int frames)
+        : n(n),
+          columns(size_t(n) * kLanes),
+          before(kLanes, std::vector<T>(size_t(n) * frames)),
+          after(before) {
+      for (std::vector<T>& lane : after) out.push_back(lane.data());
+    }
+    void In(int frame) {
+      in.clear();
+      for (const std::vector<T>& lane : before) in.push_back(lane.data() + size_t(frame) * n);
+      LanesToColumns<T>(in, n, kLanes, 0, columns.data());
+    }
+    void Out() { ColumnsToLanes<T>(columns.data(), n, kLanes, 0, 0, absl::MakeSpan(out)); }
+
+    int n;
+    AlignedBuffer<T> columns;
+    std::vector<std::vector<T>> before, after;
+    std::vector<const T*> in;
+    std::vector<T*> out;
+  };
+
+  Side<int8_t> features_;
+  std::vector<Side<int16_t>> cells_;
+  std::vector<Side<int8_t>> outputs_;
+};
+
+// Batches per second of so many threads, each with a load of its own.
+double BatchesPerSecond(std::vector<KernelLoad>* loads, size_t threads) {
+  constexpr int kBatches = 40;
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<std::thread> workers;
+  for (size_t i = 0; i < threads; ++i) {
+    workers.emplace_back([load = &(*loads)[i]] {
+      for (int n = 0; n < kBatches; ++n) load->Run();
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return double(kBatches) * threads / seconds.count();
+}
+
+void PrintShape(const std::string& name, const RandomModelOptions& options,
+                const StepKernel* kernel) {
+  const auto packed = PackedModel::Create(RandomModel(options));
+  if (!packed.ok()) return;  // all of them fit
+  auto load = std::make_shared<KernelLoad>(*packed, kernel, kLanes, kFrames);
+  Race race;
+  race.Add("ours", kFrames, [load] { load->Run(); });
+  std::vector<GemmShape> dense = DenseShapes((*packed)->model());
+  const Matrix& output = (*packed)->model().output;
+  dense.push_back({output.rows, output.columns});
+  race.Add("dense", 1, OneDnnGemm(dense, kLanes, false));
+  race.Run(kRounds / 4);
+  PrintAgainst(name, race.Find("ours"), "onednn-fp32-gemm", race.Find("dense"));
+}
+
+}  // namespace
+
+std::vector<GemmShape> DenseShapes(const Model& model) {
+  std::vector<GemmShape> shapes;
+  for (const Layer& layer : model.layers) {
+    shapes.push_back({layer.gates.rows, layer.gates.columns});
+    if (layer.has_projection) shapes.push_back({layer.projection.rows, layer.projection.columns});
+  }
+  return shapes;
+}
+
+void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel) {
+  CalibrationLoops loops;
+  if (!GetCalibrationLoops(&loops)) return;
+  auto load = std::make_shared<KernelLoad>(model, kernel, kLanes, kFrames);
+  Race race;
+  race.Add("step", kFrames, [load] { load->Run(); });
+  RandomModelOptions options = PaperModelOptions();
+  options.density = 0;
+  const auto empty = PackedModel::Create(RandomModel(options));
+  if (!empty.ok()) return;  // it fits
+  auto rest = std::make_shared<KernelLoad>(*empty, kernel, kLanes, kFrames);
+  race.Add("rest", kFrames, [rest] { rest->Run(); });
+  race.Add("products", kCalibrationRepeats * 4, loops.products);  // of four entries
+  race.Add("loads", kCalibrationRepeats * 16, loops.loads);
+  race.Add("dots", kCalibrationRepeats * 16, loops.dots);
+  race.Run(kRounds);
+  const auto median = [&](const char* name) { return Quantile(race.Find(name).microseconds, 0.5); };
+  constexpr int kLoadsForFour = 6;
+  const double four = std::max(median("products"), kLoadsForFour * median("loads"));
+  const double bound = Entries(*model) / 4 * four;
+  PrintFigure("kernel.peak.vpdpbusd", 1e-3 / median("dots"), "10^9/s");
+  PrintFigure("kernel.peak.loads64", 1e-3 / median("loads"), "10^9/s");
+  PrintFigure("kernel.peak.four_entries", median("products") * 1e3, "ns");
+  PrintFigure("kernel.bound64", bound, "us");
+  PrintFigure("kernel.rest64", median("rest"), "us");
+  PrintFigure("kernel.bound_fraction", bound / median("step"), "1");
+}
+
+void PrintPackTime() {
+  RandomModelOptions options = PaperModelOptions();
+  options.layers.assign(4, options.layers[0]);
+  const ModelDraft draft = RandomModelDraft(options);
+  const absl::StatusOr<std::string> bytes = SerializeModel(draft);
+  const auto model = RandomModel(options);
+  if (!bytes.ok()) return;  // a random model of this size is valid
+  Race race;
+  race.Add("pack", 1, [model] { (void)PackedModel::Create(model); });
+  race.Run(kRounds / 4);
+  const double milliseconds = Quantile(race.Find("pack").microseconds, 0.5) / 1e3;
+  PrintFigure("kernel.pack_ms_per_10mb", milliseconds * 1e7 / double(bytes->size()), "ms");
+}
+
+void PrintConvertShare(const SharedModel& model, const StepKernel* kernel) {
+  auto load = std::make_shared<KernelLoad>(model, kernel, kLanes, Conversion::kConvertFrames);
+  auto conversion = std::make_shared<Conversion>(model->model());
+  Race race;
+  race.Add("batch", 1, [load] { load->Run(); });
+  race.Add("conversion", 1, [conversion] { conversion->Run(); });
+  race.Run(kRounds);
+  PrintFigure("kernel.convert_share", MedianRatio(race.Find("conversion"), race.Find("batch")),
+              "1");
+}
+
+void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel) {
+  std::vector<KernelLoad> loads;
+  loads.reserve(2);
+  for (int i = 0; i < 2; ++i) loads.emplace_back(model, kernel, kLanes, kFrames);
+  std::vector<double> ratios;
+  for (int round = 0; round < kRounds / 2; ++round) {
+    const double one = BatchesPerSecond(&loads, 1);
+    ratios.push_back(BatchesPerSecond(&loads, 2) / one);
+  }
+  PrintFigure("kernel.step64.2t", Quantile(ratios, 0.5), "frames/s to one thread's");
+}
+
+void PrintShapes(const StepKernel* kernel) {
+  const RandomModelOptions paper = PaperModelOptions();
+  RandomModelOptions options = paper;
+  options.layers.assign(3, RandomLayer{.cells = 512});
+  PrintShape("kernel.shape.3x512", options, kernel);
+  options.layers.assign(5, RandomLayer{.cells = 320});
+  PrintShape("kernel.shape.5x320", options, kernel);
+  options = paper;
+  options.units = 5000;
+  PrintShape("kernel.shape.5000units", options, kernel);
+  options = paper;
+  for (const double percent : {5.0, 11.2, 20.0, 50.0, 100.0}) {
+    options.density = percent / 100;
+    const std::string number = percent == 11.2 ? "11.2" : std::to_string(int(percent));
+    PrintShape("kernel.density." + number, options, kernel);
+  }
+}
+
+}  // namespace ese

@@ -1,0 +1,33 @@
+// Streams that are stepped in one batch over and over.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "accel/backend.h"
+#include "accel/cpu/batch_runner.h"
+#include "accel/cpu/kernel.h"
+#include "accel/cpu/packed_model.h"
+
+namespace ese {
+
+// Not thread-safe: one for each thread.
+class KernelLoad {
+ public:
+  // `kernel` must outlive the load.
+  KernelLoad(std::shared_ptr<const PackedModel> model, const StepKernel* kernel, int lanes,
+             int frames);
+
+  // One batch: `frames` steps of all lanes, with features and states in and out.
+  void Run() { runner_.Run(&batch_); }
+
+ private:
+  BatchRunner runner_;
+  std::vector<int8_t> frames_;
+  std::vector<int32_t> logits_;
+  std::vector<StreamState> states_;
+  Batch batch_;
+};
+
+}  // namespace ese
