@@ -69,6 +69,8 @@ absl::Status StreamCall::ReadRequest() {
       return OpenStream(request.config());
     case v1::StreamingInferRequest::kChunk:
       return ReadChunk(request.chunk());
+    case v1::StreamingInferRequest::kCheckpoint:
+      return absl::UnimplementedError("this server makes no checkpoints; ask for none");
     case v1::StreamingInferRequest::REQUEST_NOT_SET:
       break;
   }
