@@ -6,6 +6,7 @@
 #include "base/aligned_buffer.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
+#include "base/retry_after.h"
 #include "base/status.h"
 
 namespace ese {
@@ -32,6 +33,17 @@ TEST(AlignedBufferTest, IsAlignedZeroedAndCopiesDeeply) {
   a = std::move(b);
   EXPECT_EQ(a[1], 7);
   EXPECT_EQ(AlignedBuffer<int16_t>().size(), 0u);
+}
+
+TEST(RetryAfterTest, TravelsWithTheErrorInWholeMillisecondsRoundedUp) {
+  absl::Status status = absl::UnavailableError("full");
+  EXPECT_EQ(RetryAfter(status), std::nullopt);
+  SetRetryAfter(std::chrono::microseconds(1500), &status);
+  EXPECT_EQ(RetryAfter(status), std::chrono::milliseconds(2));
+  SetRetryAfter(std::chrono::seconds(3), &status);
+  EXPECT_EQ(RetryAfter(status), std::chrono::seconds(3)) << "the latest";
+  EXPECT_EQ(RetryAfter(absl::OkStatus()), std::nullopt);
+  EXPECT_EQ(status.message(), "full");
 }
 
 TEST(FakeClockTest, MovesOnlyWhenTold) {

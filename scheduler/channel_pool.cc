@@ -50,10 +50,10 @@ void ChannelPool::Release(int i, const absl::Status& outcome, TimePoint now) {
   last_error_ = outcome;
 }
 
-bool ChannelPool::AllStopped(TimePoint now) const {
-  return std::all_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
-    return !slot.busy && slot.failures >= kFailuresToStop && now < slot.rests_until;
-  });
+int ChannelPool::working(TimePoint now) const {
+  return static_cast<int>(std::count_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+    return slot.busy || slot.failures < kFailuresToStop || now >= slot.rests_until;
+  }));
 }
 
 Duration ChannelPool::Rest(int i) const {

@@ -35,9 +35,8 @@ class ChannelPool {
   int Acquire(TimePoint now);
   // REQUIRES: i is acquired. An error counts as a failure of the channel.
   void Release(int i, const absl::Status& outcome, TimePoint now);
-  // Every channel is resting after kFailuresToStop or more failures: nothing would ever be
-  // computed.
-  bool AllStopped(TimePoint now) const;
+  // Channels that have not stopped: a stopped one rests after kFailuresToStop or more failures.
+  int working(TimePoint now) const;
   // How long channel i rests from its last failure on.
   Duration Rest(int i) const;
   // The latest error that any channel was released with.

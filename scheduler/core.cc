@@ -6,15 +6,40 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/retry_after.h"
+#include "base/status.h"
 #include "spdlog/spdlog.h"
 
 namespace ese {
 namespace {
 
+// Streams last for minutes, so places come free every few seconds on a full server.
+constexpr Duration kRetryWhenFull = std::chrono::seconds(2);
+// Long enough for an operator's restart, or a card's reset, to begin to help.
+constexpr Duration kRetryWhenStopped = std::chrono::seconds(5);
+
 int MaxLanes(const std::vector<std::unique_ptr<Channel>>& channels) {
   int lanes = 0;
   for (const auto& channel : channels) lanes = std::max(lanes, channel->max_lanes());
   return lanes;
+}
+
+absl::Status ValidateOptions(const Model& model, const StreamOptions& options) {
+  if (options.first_frame < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("a stream begins with frame ",
+                                                   options.first_frame, "; begin with 0 or later"));
+  }
+  if (!options.initial_state) return absl::OkStatus();
+  const size_t cells = options.initial_state->c.size();
+  const size_t outputs = options.initial_state->y.size();
+  if (cells == static_cast<size_t>(model.total_cells()) &&
+      outputs == static_cast<size_t>(model.total_outputs())) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("an initial state of ", cells, " cells and ", outputs,
+                   " outputs, where model \"", model.name, "\" has ", model.total_cells(), " and ",
+                   model.total_outputs(), "; resume a stream with the model that it began with"));
 }
 
 }  // namespace
@@ -47,7 +72,8 @@ SchedulerCore::~SchedulerCore() {
 }
 
 absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
-    Scheduler::ResultCallback on_result) {
+    StreamOptions options, Scheduler::ResultCallback on_result) {
+  ESE_RETURN_IF_ERROR(ValidateOptions(*model_, options));
   absl::Status refusal;
   {
     std::lock_guard lock(mutex_);
@@ -55,7 +81,8 @@ absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
       refusal = absl::UnavailableError(
           absl::StrCat("all ", options_.max_streams, " streams of model \"", model_->name,
                        "\" are in use; try again later, or another server"));
-    } else if (channels_.AllStopped(clock_->Now())) {
+      SetRetryAfter(kRetryWhenFull, &refusal);
+    } else if (channels_.working(clock_->Now()) == 0) {
       refusal = AllStoppedError();
     } else {
       ++open_streams_;
@@ -69,7 +96,8 @@ absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
     metrics_->streams_opened->Increment();
     metrics_->streams->Increment();
   }
-  return std::make_shared<StreamRecord>(*model_, options_, std::move(on_result));
+  return std::make_shared<StreamRecord>(*model_, options_, std::move(options),
+                                        std::move(on_result));
 }
 
 absl::Status SchedulerCore::Push(StreamRecord* stream, absl::Span<const int8_t> frames) {
@@ -95,6 +123,11 @@ void SchedulerCore::Close(StreamRecord* stream) {
 int SchedulerCore::open_streams() const {
   std::lock_guard lock(mutex_);
   return open_streams_;
+}
+
+int SchedulerCore::working_channels() const {
+  std::lock_guard lock(mutex_);
+  return channels_.working(clock_->Now());
 }
 
 void SchedulerCore::Enqueue(StreamRecord* stream) {
@@ -125,7 +158,7 @@ std::shared_ptr<Flight> SchedulerCore::NextFlight(StreamList* hopeless) {
   const TimePoint now = clock_->Now();
   const int channel = channels_.Acquire(now);
   if (channel == ChannelPool::kNone) {
-    if (!channels_.AllStopped(now)) return nullptr;
+    if (channels_.working(now) > 0) return nullptr;
     while (!ready_.empty()) hopeless->push_back(pop());
     return nullptr;
   }
@@ -250,10 +283,12 @@ void SchedulerCore::FlightIsOver() {
 }
 
 absl::Status SchedulerCore::AllStoppedError() const {
-  return absl::UnavailableError(
+  absl::Status error = absl::UnavailableError(
       absl::StrCat("all ", channels_.size(), " channels of model \"", model_->name,
                    "\" have failed, the last with: ", channels_.last_error().ToString(),
                    "; try another server"));
+  SetRetryAfter(kRetryWhenStopped, &error);
+  return error;
 }
 
 void SchedulerCore::DeliverElsewhere(StreamList streams) {

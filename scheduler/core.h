@@ -41,12 +41,14 @@ class SchedulerCore {
   ~SchedulerCore();
 
   // See Scheduler and Scheduler::Stream. REQUIRES: Close exactly once for each Open.
-  absl::StatusOr<std::shared_ptr<StreamRecord>> Open(Scheduler::ResultCallback on_result);
+  absl::StatusOr<std::shared_ptr<StreamRecord>> Open(StreamOptions options,
+                                                     Scheduler::ResultCallback on_result);
   absl::Status Push(StreamRecord* stream, absl::Span<const int8_t> frames);
   void Close(StreamRecord* stream);
 
   const Model& model() const { return *model_; }
   int open_streams() const;
+  int working_channels() const;
 
  private:
   using StreamList = std::vector<std::shared_ptr<StreamRecord>>;

@@ -15,14 +15,18 @@ Scheduler::Scheduler(std::shared_ptr<const Model> model,
 
 Scheduler::~Scheduler() = default;
 
-absl::StatusOr<std::unique_ptr<Scheduler::Stream>> Scheduler::Open(ResultCallback on_result) {
-  ESE_ASSIGN_OR_RETURN(std::shared_ptr<StreamRecord> record, core_->Open(std::move(on_result)));
+absl::StatusOr<std::unique_ptr<Scheduler::Stream>> Scheduler::Open(StreamOptions options,
+                                                                   ResultCallback on_result) {
+  ESE_ASSIGN_OR_RETURN(std::shared_ptr<StreamRecord> record,
+                       core_->Open(std::move(options), std::move(on_result)));
   return std::unique_ptr<Stream>(new Stream(core_.get(), std::move(record)));
 }
 
 const Model& Scheduler::model() const { return core_->model(); }
 
 int Scheduler::open_streams() const { return core_->open_streams(); }
+
+int Scheduler::working_channels() const { return core_->working_channels(); }
 
 Scheduler::Stream::Stream(SchedulerCore* core, std::shared_ptr<StreamRecord> record)
     : core_(core), record_(std::move(record)) {}

@@ -18,6 +18,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -42,14 +44,25 @@ struct SchedulerOptions {
   int max_attempts = 3;  // batches that a frame may fail in before its stream ends
 };
 
+struct StreamOptions {
+  std::string tenant = "";  // whose stream it is; empty: the default tenant
+  int priority = 0;         // higher goes first where there is not enough for all
+  // Where the stream goes on from; none: zeros, the start of a stream.
+  std::optional<StreamState> initial_state = std::nullopt;
+  int64_t first_frame = 0;  // the number of the first frame that will be pushed; at least 0
+};
+
 // What a batch did for one stream.
 struct StreamResult {
-  int64_t first_frame = 0;           // number of the first frame, from 0
+  int64_t first_frame = 0;           // number of the first frame
   int num_frames = 0;                // at least 1; 0 if status is an error
   absl::Span<const int32_t> logits;  // [num_frames][num_units]; valid during the call only
   Duration queue_time{0};            // the longest wait of these frames, from push to batch
   Duration compute_time{0};          // of the batch
-  absl::Status status;               // an error ends the stream: no more results follow
+  // The stream's after the last of these frames; valid during the call only; null if status is an
+  // error.
+  const StreamState* state = nullptr;
+  absl::Status status;  // an error ends the stream: no more results follow
 };
 
 // Thread-safe.
@@ -69,12 +82,16 @@ class Scheduler {
   // Waits for the batches in flight. REQUIRES: every stream has been destroyed.
   ~Scheduler();
 
-  // A new stream with zero state. UNAVAILABLE when max_streams are open, or when every channel has
-  // failed.
-  absl::StatusOr<std::unique_ptr<Stream>> Open(ResultCallback on_result);
+  // A new stream. INVALID_ARGUMENT: an initial state not of the model's shape, or a negative
+  // first_frame. UNAVAILABLE, with a hint when to try again (base/retry_after.h): max_streams are
+  // open, or every channel has failed.
+  absl::StatusOr<std::unique_ptr<Stream>> Open(StreamOptions options, ResultCallback on_result);
 
   const Model& model() const;
   int open_streams() const;
+  // Channels that have not stopped for failing. While there is none, Open refuses and open streams
+  // end with UNAVAILABLE; it works again once one has rested.
+  int working_channels() const;
 
  private:
   std::unique_ptr<SchedulerCore> core_;

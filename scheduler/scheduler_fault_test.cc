@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "scheduler/channel_pool.h"
@@ -133,8 +134,10 @@ TEST(SchedulerFaultTest, StreamsEndWithUnavailableWhenNoChannelWorks) {
   for (PuppetChannel* puppet : rig.puppets) {
     EXPECT_EQ(puppet->refused(), ChannelPool::kFailuresToStop) << "no spinning";
   }
-  const absl::Status refused = rig.scheduler->Open([](const StreamResult&) {}).status();
+  const absl::Status refused = rig.scheduler->Open({}, [](const StreamResult&) {}).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_GT(RetryAfter(refused).value_or(Duration(0)), Duration(0));
+  EXPECT_EQ(rig.scheduler->working_channels(), 0);
 }
 
 TEST(SchedulerFaultTest, StoppedChannelsAreTriedAgainAfterTheirRest) {
@@ -148,11 +151,12 @@ TEST(SchedulerFaultTest, StoppedChannelsAreTriedAgainAfterTheirRest) {
   done.wait();
   rig.puppet().Refuse(absl::OkStatus());
   rig.clock.Advance(ChannelPool::kLongestRest);
+  EXPECT_EQ(rig.scheduler->working_channels(), 1);
   ASSERT_EQ(b.Push(1), absl::OkStatus());
   ASSERT_TRUE(rig.puppet().busy());
   rig.puppet().Finish();
   EXPECT_EQ(b.frames_done(), 1);
-  EXPECT_EQ(rig.scheduler->Open([](const StreamResult&) {}).status(), absl::OkStatus());
+  EXPECT_EQ(rig.scheduler->Open({}, [](const StreamResult&) {}).status(), absl::OkStatus());
 }
 
 // Streams that wait while the last channel fails for the last time are told, not forgotten.

@@ -92,7 +92,7 @@ TEST(SchedulerLifetimeTest, DestroyedByTheCallbackOfAnotherBeforeItsOwn) {
 TEST(SchedulerLifetimeTest, CallbackIsDestroyedWithItsStream) {
   TestRig rig;
   auto held = std::make_shared<int>(0);
-  auto stream = rig.scheduler->Open([held](const StreamResult&) {});
+  auto stream = rig.scheduler->Open({}, [held](const StreamResult&) {});
   ASSERT_EQ(stream.status(), absl::OkStatus());
   ASSERT_EQ((*stream)->Push({{1, 2, 3}}), absl::OkStatus());
   EXPECT_EQ(held.use_count(), 2);
@@ -105,7 +105,7 @@ TEST(SchedulerLifetimeTest, CallbackThatDestroysItsStreamIsDestroyedWhenItReturn
   TestRig rig;
   auto held = std::make_shared<int>(0);
   std::unique_ptr<Scheduler::Stream> handle;
-  handle = *rig.scheduler->Open([held, &handle](const StreamResult&) {
+  handle = *rig.scheduler->Open({}, [held, &handle](const StreamResult&) {
     handle.reset();
     EXPECT_GT(held.use_count(), 1) << "still running";
   });

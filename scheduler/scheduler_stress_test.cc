@@ -112,7 +112,7 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
   };
 
   void Listen(Listener* listener) {
-    auto stream = scheduler_->Open([listener](const StreamResult& result) {
+    auto stream = scheduler_->Open({}, [listener](const StreamResult& result) {
       EXPECT_FALSE(listener->running.exchange(true));
       EXPECT_EQ(result.status, absl::OkStatus());
       EXPECT_EQ(result.first_frame, listener->done);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "scheduler/test_rig.h"
@@ -228,11 +229,49 @@ TEST(SchedulerTest, StreamsBeyondTheLimitAreUnavailable) {
   auto a = std::make_unique<TestStream>(&rig, 1);
   TestStream b(&rig, 2);
   EXPECT_EQ(rig.scheduler->open_streams(), 2);
-  const absl::Status status = rig.scheduler->Open([](const StreamResult&) {}).status();
+  const absl::Status status = rig.scheduler->Open({}, [](const StreamResult&) {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(status.message(), HasSubstr("all 2 streams"));
+  EXPECT_GT(RetryAfter(status).value_or(Duration(0)), Duration(0));
   a.reset();
-  EXPECT_EQ(rig.scheduler->Open([](const StreamResult&) {}).status(), absl::OkStatus());
+  EXPECT_EQ(rig.scheduler->Open({}, [](const StreamResult&) {}).status(), absl::OkStatus());
+}
+
+// The checkpoint of any result begins a stream that goes on with the same bits.
+TEST(SchedulerTest, AStreamGoesOnFromTheStateOfAResult) {
+  TestRig rig(1, 4, {.max_frames_per_lane = 2});
+  TestStream a(&rig, 1);
+  std::vector<StreamState> states;
+  a.hook = [&](const StreamResult& result) { states.push_back(*result.state); };
+  ASSERT_EQ(a.Push(4), absl::OkStatus());
+  while (rig.puppet().busy()) rig.puppet().Finish();
+  ASSERT_THAT(states, SizeIs(2));
+  EXPECT_FALSE(SameState(states[0], states[1]));
+  for (int i : {0, 1}) {
+    TestStream resumed(&rig, 1, {.initial_state = states[i], .first_frame = 2 * i + 2});
+    ASSERT_EQ(resumed.Push(3), absl::OkStatus());
+    while (rig.puppet().busy()) rig.puppet().Finish();
+    EXPECT_EQ(resumed.frames_done(), 2 * i + 5);
+    EXPECT_EQ(resumed.results[0].first_frame, 2 * i + 2);
+  }
+}
+
+TEST(SchedulerTest, AStateOfAnotherShapeOrANegativeFrameIsInvalid) {
+  TestRig rig;
+  const auto open = [&](StreamOptions options) {
+    return rig.scheduler->Open(std::move(options), [](const StreamResult&) {}).status();
+  };
+  StreamState short_of_a_cell(*rig.model);
+  short_of_a_cell.c = AlignedBuffer<int16_t>(rig.model->total_cells() - 1);
+  StreamState with_an_output_more(*rig.model);
+  with_an_output_more.y = AlignedBuffer<int8_t>(rig.model->total_outputs() + 1);
+  for (const StreamState& state : {short_of_a_cell, with_an_output_more}) {
+    const absl::Status status = open({.initial_state = state});
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(status.message(), HasSubstr("has 4 and 3"));
+  }
+  EXPECT_EQ(open({.first_frame = -1}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(rig.scheduler->open_streams(), 0);
 }
 
 TEST(SchedulerTest, SubmitMovesTheBatchIfAndOnlyIfOk) {
@@ -253,7 +292,7 @@ TEST(SchedulerTest, MetricsCountWhatHappened) {
   TestStream a(&rig, 1), b(&rig, 2);
   {
     TestStream c(&rig, 3);
-    EXPECT_FALSE(rig.scheduler->Open([](const StreamResult&) {}).ok());
+    EXPECT_FALSE(rig.scheduler->Open({}, [](const StreamResult&) {}).ok());
   }
   ASSERT_EQ(a.Push(3), absl::OkStatus());
   ASSERT_EQ(b.Push(1), absl::OkStatus());

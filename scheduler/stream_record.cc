@@ -9,13 +9,16 @@
 namespace ese {
 
 StreamRecord::StreamRecord(const Model& model, const SchedulerOptions& options,
-                           Scheduler::ResultCallback on_result)
+                           StreamOptions stream_options, Scheduler::ResultCallback on_result)
     : input_dim_(model.input_dim()),
       max_queued_frames_(options.max_queued_frames),
       max_attempts_(options.max_attempts),
       target_latency_(options.target_latency),
-      states_{StreamState(model), StreamState(model)},
+      states_{stream_options.initial_state ? *std::move(stream_options.initial_state)
+                                           : StreamState(model),
+              StreamState(model)},
       queue_(input_dim_),
+      next_frame_(stream_options.first_frame),
       on_result_(std::move(on_result)) {}
 
 absl::Status StreamRecord::Push(absl::Span<const int8_t> frames, TimePoint now, bool* ready) {
@@ -78,6 +81,7 @@ bool StreamRecord::Succeed(StreamResult result, std::shared_ptr<const void> keep
   current_ = 1 - current_;
   attempts_ = 0;
   result.first_frame = next_frame_;
+  result.state = &states_[current_];
   next_frame_ += in_flight_;
   queue_.DropFront(in_flight_);
   if (!closed_) deliveries_.push_back({std::move(result), std::move(keep)});

@@ -43,7 +43,8 @@ struct TakenFrames {
 // Thread-safe.
 class StreamRecord : public ReadyItem, public std::enable_shared_from_this<StreamRecord> {
  public:
-  StreamRecord(const Model& model, const SchedulerOptions& options,
+  // REQUIRES: the initial state, if there is one, is of the model's shape.
+  StreamRecord(const Model& model, const SchedulerOptions& options, StreamOptions stream_options,
                Scheduler::ResultCallback on_result);
 
   // See Scheduler::Stream. Sets *ready if the stream has become ready.
@@ -62,7 +63,7 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
   // The batch is over. REQUIRES: exactly one of these is called for each Take. They return true if
   // the stream has become ready.
   // It was computed: state_out is the state now. `keep` keeps result.logits valid; the result's
-  // first_frame is filled in here.
+  // first_frame and state are filled in here.
   bool Succeed(StreamResult result, std::shared_ptr<const void> keep);
   // It failed. An error result ends the stream if this was the last attempt.
   bool Fail(const absl::Status& error);
@@ -94,7 +95,8 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
 
   // Written where the stream becomes ready, read by whoever is told.
   TimePoint deadline_{};
-  // In flight, the channel reads states_[current_] and writes the other.
+  // In flight, the channel reads states_[current_] and writes the other. Two are enough for results
+  // to show theirs: the batch after the next, which would write over it, waits for the callback.
   StreamState states_[2];
 
   mutable std::mutex mutex_;
@@ -103,7 +105,7 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
   FrameQueue queue_;                             // waiting, and at its front those in flight
   int in_flight_ = 0;                            // frames
   int held_ = 0;                                 // frames pushed whose callbacks have not begun
-  int64_t next_frame_ = 0;                       // number of the first frame in queue_
+  int64_t next_frame_;                           // number of the first frame in queue_
   int current_ = 0;                              // index of the stream's state
   int attempts_ = 0;                             // of the frames at the front that failed
   absl::Status error_;                           // what the stream has ended with

@@ -1,6 +1,7 @@
 // A scheduler on puppet channels and a fake clock, and streams that check what they get.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -54,11 +55,22 @@ struct TestRig {
   std::unique_ptr<Scheduler> scheduler;
 };
 
+inline bool SameState(const StreamState& a, const StreamState& b) {
+  return std::equal(a.c.begin(), a.c.end(), b.c.begin(), b.c.end()) &&
+         std::equal(a.y.begin(), a.y.end(), b.y.begin(), b.y.end());
+}
+
 // Pushes frames [id, number, id ^ number] and expects, in every result, what ReferenceStep says.
 class TestStream {
  public:
-  TestStream(TestRig* rig, int id) : rig_(rig), id_(id), expected_state_(*rig->model) {
-    auto stream = rig->scheduler->Open([this](const StreamResult& result) { OnResult(result); });
+  TestStream(TestRig* rig, int id, StreamOptions options = {})
+      : rig_(rig),
+        id_(id),
+        expected_state_(options.initial_state.value_or(StreamState(*rig->model))),
+        pushed_(static_cast<int>(options.first_frame)),
+        frames_done_(pushed_) {
+    auto stream = rig->scheduler->Open(std::move(options),
+                                       [this](const StreamResult& result) { OnResult(result); });
     EXPECT_EQ(stream.status(), absl::OkStatus());
     handle = *std::move(stream);
   }
@@ -74,7 +86,7 @@ class TestStream {
   int frames_done() const { return frames_done_; }
 
   std::unique_ptr<Scheduler::Stream> handle;
-  std::vector<StreamResult> results;              // without logits
+  std::vector<StreamResult> results;              // without logits and state
   std::function<void(const StreamResult&)> hook;  // called at the end of every callback
 
  private:
@@ -94,16 +106,21 @@ class TestStream {
       EXPECT_EQ(logits, std::vector<int32_t>(result.logits.begin() + i * units,
                                              result.logits.begin() + (i + 1) * units));
     }
+    EXPECT_EQ(result.state != nullptr, result.status.ok());
+    if (result.state != nullptr) {
+      EXPECT_TRUE(SameState(*result.state, expected_state_)) << "after frame " << frames_done_;
+    }
     results.push_back(result);
     results.back().logits = {};
+    results.back().state = nullptr;
     if (hook) hook(result);
   }
 
   TestRig* const rig_;
   const int id_;
   StreamState expected_state_;
-  int pushed_ = 0;
-  int frames_done_ = 0;
+  int pushed_;
+  int frames_done_;
 };
 
 }  // namespace ese

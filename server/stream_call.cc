@@ -85,7 +85,7 @@ absl::Status StreamCall::OpenStream(const v1::StreamingConfig& config) {
   ESE_ASSIGN_OR_RETURN(session_, StreamSession::Create(*environment_.catalog, config));
   const ServedModel& served = session_->served();
   ESE_ASSIGN_OR_RETURN(auto stream,
-                       served.scheduler->Open([this](const StreamResult& r) { OnResult(r); }));
+                       served.scheduler->Open({}, [this](const StreamResult& r) { OnResult(r); }));
   v1::StreamingInferResponse greeting;
   *greeting.mutable_model() = Describe(*served.model);
   Serialize([this, stream = std::move(stream), greeting = std::move(greeting)]() mutable {
