@@ -1,12 +1,15 @@
-"""Runs the stages in order: data, features, train, export. Finished stages are skipped."""
+"""Runs the stages in order: data, features, the runs of the experiment, export. What is finished is
+skipped, and training goes on from its last checkpoints."""
 
 import argparse
+import multiprocessing
 import shutil
 import sys
 import time
 
 NEEDED = {"torch": "python3-torch", "torchaudio": "python3-torchaudio", "numpy": "python3-numpy"}
 PROGRAMS = {"flite": "flite", "ffmpeg": "ffmpeg", "dpkg-deb": "dpkg"}
+SHIPPED = "main.s1.20x"
 
 
 def check_requirements():
@@ -24,43 +27,74 @@ def check_requirements():
                  "belong to /usr/bin/python3; set ESE_PYTHON for another interpreter.")
 
 
+def parse():
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="./run train", description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="every stage, tiny, about two minutes")
+    parser.add_argument("--only", default="", metavar="PREFIX",
+                        help="of the experiment, only the runs whose names begin so, as main.s1")
+    parser.add_argument("--list", action="store_true", help="list the runs and what is finished")
+    parser.add_argument("--hours", type=float, help="begin no further run after so long")
+    parser.add_argument("--jobs", type=int, default=1,
+                        help="runs at a time, each on one thread and in 3 GB (default 1)")
+    return parser.parse_args()
+
+
+def train(folder, results, sizes, chosen, jobs, deadline):
+    """All chosen runs in `jobs` processes; this one is the first."""
+    from training import worker
+
+    arguments = (folder, results, sizes, chosen, deadline)
+    others = [multiprocessing.Process(target=worker.work, args=arguments)
+              for _ in range(jobs - 1)]
+    for other in others:
+        other.start()
+    worker.work(*arguments)
+    for other in others:
+        other.join()
+        if other.exitcode:
+            sys.exit("a worker failed; its error stands above, and the same command goes on")
+
+
 def main():
     """Parses the command line and runs the stages."""
-    parser = argparse.ArgumentParser(prog="training/train.sh", description=__doc__)
-    parser.add_argument("--smoke", action="store_true", help="every stage, tiny, about a minute")
-    parser.add_argument("--restart", action="store_true", help="forget the trained model first")
-    parser.add_argument("--dense-minutes", type=float, help="dense training (default 44)")
-    parser.add_argument("--prune-minutes", type=float, help="gradual pruning (default 18)")
-    parser.add_argument("--retrain-minutes", type=float, help="retraining (default 31)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
-    arguments = parser.parse_args()
+    arguments = parse()
     check_requirements()
 
     # Only now, so that a missing module is named above.
     import torch
-    from training import data, export, features, settings, train
+    from training import data, export, features, runs, settings
+    from training.train import result_file
 
-    torch.set_num_threads(arguments.threads)
-    sizes, folder = settings.full(), settings.work_dir()
+    torch.set_num_threads(1)  # Debian's BLAS gets slower with more on matrices of this size
+    start = time.monotonic()
+    deadline = start + 3600 * arguments.hours if arguments.hours else None
+    sizes, folder, all_runs = settings.full(), settings.work_dir(), runs.full()
     results = settings.REPOSITORY / "training/results"
     if arguments.smoke:
-        sizes, folder = settings.smoke(), folder / "smoke"
+        sizes, folder, all_runs = settings.smoke(), folder / "smoke", runs.smoke()
         results = folder / "results"
-        shutil.rmtree(folder / "export", ignore_errors=True)
+        for name in ("runs", "results", "export"):
+            shutil.rmtree(folder / name, ignore_errors=True)
         folder.mkdir(exist_ok=True)
-    for name in ("dense_minutes", "prune_minutes", "retrain_minutes"):
-        if getattr(arguments, name) is not None:
-            setattr(sizes, name, getattr(arguments, name))
-    if arguments.restart or arguments.smoke:
-        (folder / "state.pt").unlink(missing_ok=True)
-    start = time.monotonic()
-    for title, stage in (("data", lambda: data.run(folder, sizes)),
-                         ("features", lambda: features.compute(folder, sizes)),
-                         ("train", lambda: train.run(folder, results, sizes)),
-                         ("export", lambda: export.run(folder))):
-        print(f"== {title}", flush=True)
-        stage()
+    chosen = [run for run in all_runs if run.name.startswith(arguments.only)]
+    if not chosen:
+        sys.exit(f"no run begins with '{arguments.only}'; --list shows them")
+    if arguments.list:
+        for run in chosen:
+            done = result_file(results, run.name).exists()
+            print(f"{run.name}\t{run.updates} updates\t{'finished' if done else ''}")
+        return
+    print("== data", flush=True)
+    data.run(folder, sizes)
+    print("== features", flush=True)
+    features.compute(folder, sizes)
+    print("== train", flush=True)
+    train(folder, results, sizes, chosen, arguments.jobs, deadline)
+    print("== export", flush=True)
+    export.run(folder, results, chosen[-1].name if arguments.smoke else SHIPPED)
     print(f"done in {(time.monotonic() - start) / 60:.1f} minutes")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -29,7 +29,10 @@ def normalised(utterance, mean, inv_stddev):
 
 
 def error_rates(model, utterances, mean, inv_stddev):
-    """{set: {per, errors, phones, utterances}} in percent."""
+    """{set: {per (percent), errors, phones, by_utterance: [[errors, phones], ...]}}.
+
+    Utterances in the order of their files' names, so that runs can be compared pairwise.
+    """
     was_training = model.training
     model.eval()
     result = {}
@@ -37,18 +40,20 @@ def error_rates(model, utterances, mean, inv_stddev):
         for name in TEST_SETS:
             members = [u for u in utterances if u["set"] == name]
             members.sort(key=lambda u: len(u["versions"][0]))
-            errors = phones = 0
+            counts = {}
             for start in range(0, len(members), 32):
                 group = members[start:start + 32]
                 inputs = [normalised(u, mean, inv_stddev) for u in group]
                 outputs = model(torch.nn.utils.rnn.pad_sequence(inputs))
                 for index, utterance in enumerate(group):
                     found = best_path(outputs[:len(inputs[index]), index])
-                    errors += distance(found, utterance["units"].tolist())
-                    phones += len(utterance["units"])
+                    counts[utterance["file"]] = [distance(found, utterance["units"].tolist()),
+                                                 len(utterance["units"])]
             if members:
+                errors, phones = map(sum, zip(*counts.values()))
                 result[name] = {"per": round(100 * errors / phones, 2), "errors": errors,
-                                "phones": phones, "utterances": len(members)}
+                                "phones": phones,
+                                "by_utterance": [counts[file] for file in sorted(counts)]}
     model.train(was_training)
     return result
 

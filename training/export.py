@@ -1,4 +1,4 @@
-"""Stage 6: the model, its topology and calibration features as the compiler reads them."""
+"""Stage 4: the model, its topology and calibration features as the compiler reads them."""
 
 import json
 
@@ -6,18 +6,9 @@ import torch
 
 from training import evaluate, features, text
 from training.ese_prune.export import write_safetensors
-from training.model import GATES, PROJECTION, Recogniser
+from training.train import load_finished, result_file
 
 CALIBRATION_UTTERANCES = 30
-
-
-def check_balance(tensors, settings):
-    """Raises unless every row keeps at most the agreed number of entries."""
-    gates = torch.cat([tensors[name] for name in GATES], 1)
-    for matrix, count in ((gates, settings.gate_entries),
-                          (tensors[PROJECTION], settings.projection_entries)):
-        if int((matrix != 0).sum(1).max()) > count:
-            raise RuntimeError(f"a row keeps more than {count} entries")
 
 
 def calibration(folder):
@@ -57,47 +48,42 @@ def held_out(folder, model, mean, inv_stddev):
             "set": torch.tensor([evaluate.TEST_SETS.index(u["set"]) for u in members])}
 
 
-def topology(settings, state, steps):
+def topology(lstm, run, per, frames):
     """What the compiler must know beside the weights."""
-    per = state["per"]
+    first = {"prefix": "lstm.", "cells": lstm.hidden_size, "projection": lstm.proj_size,
+             "peepholes": False, "g": "tanh"}
+    layers = [dict(first, suffix=f"_l{layer}",
+                   input=lstm.proj_size if layer else features.BINS * features.STACK)
+              for layer in range(lstm.num_layers)]
     return {
         "name": "en-phones",
         "features": {"sample_rate_hz": 16000, "frame_length_ms": 25, "frame_shift_ms": 10,
                      "num_mel_bins": features.BINS, "low_freq_hz": 20, "high_freq_hz": 0,
                      "preemphasis": 0.97, "stack": features.STACK},
-        "layers": [{"prefix": "lstm.", "suffix": "_l0", "input": settings.input_dim,
-                    "cells": settings.cells, "projection": settings.projection,
-                    "peepholes": False, "g": "tanh"}],
+        "layers": layers,
         "output": {"weight": "output.weight", "bias": "output.bias", "units": text.UNITS,
                    "blank": 0},
         "input": {"mean": "input.mean", "inv_stddev": "input.inv_stddev"},
         "training": {"data": "Asterisk core sounds en (CC-BY-SA-3.0), flite voices slt rms awb "
                              "reading sentences of the fortunes package",
-                     "steps": steps,
-                     "per": {name: value["per"] for name, value in per.items()} if per else {}},
+                     "steps": run["updates"], "frames": frames, "per": per},
     }
 
 
-def run(folder):
-    """Writes export/ in the work folder; every file appears complete or not at all."""
-    target = folder / "export"
-    target.mkdir(exist_ok=True)
-    saved = torch.load(folder / "state.pt")
-    settings, state = saved["settings"], saved["state"]
-    model = Recogniser(settings, len(text.UNITS))
-    model.load_state_dict(saved["model"])
+def run(folder, results, name):
+    """Writes export/NAME in the work folder; every file appears complete or not at all."""
+    target = folder / "export" / name
+    target.mkdir(parents=True, exist_ok=True)
+    model, saved = load_finished(folder, name, len(text.UNITS))
+    report = json.loads(result_file(results, name).read_text())
     tensors = dict(model.state_dict())
-    check_balance(tensors, settings)
     tensors["input.mean"], tensors["input.inv_stddev"] = saved["mean"], saved["inv"]
-    last = state["per"].get("pruned", {})
-    description = topology(settings, {"per": last}, state["total_steps"])
+    per = {group: value["per"] for group, value in report["per"].items()}
     write_safetensors(target / "calibration.safetensors", calibration(folder))
     write_safetensors(target / "heldout.safetensors",
                       held_out(folder, model, saved["mean"], saved["inv"]))
     write_safetensors(target / "model.safetensors", tensors)
-    for name, content in (("topology.json", json.dumps(description) + "\n"),
-                          ("STATUS", f"trained for {state['total_steps']} steps; pruned; PER "
-                                     f"{json.dumps(description['training']['per'])}\n")):
-        (target / (name + ".part")).write_text(content)
-        (target / (name + ".part")).rename(target / name)
+    (target / "topology.json.part").write_text(
+        json.dumps(topology(model.lstm, saved["run"], per, report["frames"])) + "\n")
+    (target / "topology.json.part").rename(target / "topology.json")
     print(f"exported to {target}")

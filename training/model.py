@@ -1,4 +1,4 @@
-"""The network: one LSTM with projection and a linear layer, and its row-balanced masks.
+"""The network: LSTM layers with projection, and a linear layer.
 
 `torch.nn.LSTM` defines the network and its parameters. Training runs the same equations through
 `Recurrence`, which keeps each time step's products large and in bfloat16 where the CPU multiplies
@@ -8,11 +8,7 @@ those fast; it is several times faster than the general code.
 import torch
 from torch.nn import functional
 
-from training.ese_prune.masks import lstm_matrices, row_balanced_mask
-
 CELL_FREE, CELL_PENALTY = 20.0, 0.01  # the engine's cells saturate at 32
-GATES = ("lstm.weight_ih_l0", "lstm.weight_hh_l0")
-PROJECTION = "lstm.weight_hr_l0"
 
 
 def fast_bfloat16():
@@ -41,7 +37,7 @@ class Recurrence(torch.autograd.Function):
         gates = gates.view(steps, batch, 4 * cells)
         wh_t = wh.t()
         wr_t = wr.t()
-        acts = torch.empty(steps, batch, 4 * cells, dtype=kind)
+        acts = torch.empty(steps, batch, 4 * cells)
         c_all = torch.empty(steps + 1, batch, cells)
         m_all = torch.empty(steps, batch, cells, dtype=kind)
         y_all = torch.empty(steps + 1, batch, units, dtype=kind)
@@ -49,11 +45,11 @@ class Recurrence(torch.autograd.Function):
         y_all[0].zero_()
         tanh_c = torch.empty(batch, cells)
         for t in range(steps):
-            g = torch.addmm(gates[t], y_all[t], wh_t).float()
+            g = acts[t]
+            g.copy_(torch.addmm(gates[t], y_all[t], wh_t))
             g[:, :2 * cells].sigmoid_()
             g[:, 2 * cells:3 * cells].tanh_()
             g[:, 3 * cells:].sigmoid_()
-            acts[t].copy_(g)
             i, f, n, o = g.chunk(4, 1)
             torch.mul(f, c_all[t], out=c_all[t + 1])
             c_all[t + 1].addcmul_(i, n)
@@ -61,12 +57,12 @@ class Recurrence(torch.autograd.Function):
             m_all[t].copy_(tanh_c.mul_(o))
             y_all[t + 1].copy_(torch.mm(m_all[t], wr_t))
         ctx.kind = kind
-        ctx.save_for_backward(x, wh, wr, acts, c_all, m_all, y_all)
+        ctx.save_for_backward(x, wi, wh, wr, acts, c_all, m_all, y_all)
         return y_all[1:].float()
 
     @staticmethod
     def backward(ctx, grad):
-        x, wh, wr, acts, c_all, m_all, y_all = ctx.saved_tensors
+        x, wi, wh, wr, acts, c_all, m_all, y_all = ctx.saved_tensors
         kind = ctx.kind
         steps, batch, units = grad.shape
         cells = wr.shape[1]
@@ -81,7 +77,7 @@ class Recurrence(torch.autograd.Function):
         for t in range(steps - 1, -1, -1):
             d_y[t].copy_(grad[t] + back)
             d_m = torch.mm(d_y[t], wr).float()
-            a = acts[t].float()
+            a = acts[t]
             i, f, n, o = a.chunk(4, 1)
             tanh_c = torch.tanh(c_all[t + 1])
             torch.mul(d_m, tanh_c, out=d_o)
@@ -105,61 +101,43 @@ class Recurrence(torch.autograd.Function):
         d_wi = torch.mm(flat.t(), x.reshape(steps * batch, -1)).float()
         d_wh = torch.mm(flat.t(), y_all[:-1].reshape(steps * batch, -1)).float()
         d_wr = torch.mm(d_y.view(steps * batch, -1).t(), m_all.view(steps * batch, -1)).float()
-        return None, d_wi, d_wh, flat.float().sum(0), d_wr, None
+        d_x = None
+        if ctx.needs_input_grad[0]:
+            d_x = torch.mm(flat, wi).float().view(steps, batch, -1)
+        return d_x, d_wi, d_wh, flat.float().sum(0), d_wr, None
 
 
 class Recogniser(torch.nn.Module):
-    """Normalised features in, log-probabilities of phones out."""
+    """Normalised features in, log-probabilities of units out."""
 
-    def __init__(self, settings, units):
+    def __init__(self, size, inputs, units):
         super().__init__()
-        self.lstm = torch.nn.LSTM(settings.input_dim, settings.cells,
-                                  proj_size=settings.projection)
-        self.output = torch.nn.Linear(settings.projection, units)
+        self.lstm = torch.nn.LSTM(inputs, size.cells, size.layers, proj_size=size.projection)
+        self.output = torch.nn.Linear(size.projection, units)
         with torch.no_grad():
-            self.lstm.bias_ih_l0.zero_()
-            self.lstm.bias_hh_l0.zero_()
-            self.lstm.bias_ih_l0[settings.cells:2 * settings.cells] = 1.0  # remember at first
-            for weight in (self.lstm.weight_ih_l0, self.lstm.weight_hh_l0, self.lstm.weight_hr_l0):
-                torch.nn.init.xavier_uniform_(weight)
+            for name, parameter in self.lstm.named_parameters():
+                if name.startswith("weight"):
+                    torch.nn.init.xavier_uniform_(parameter)
+                else:
+                    parameter.zero_()
+                if name.startswith("bias_ih"):
+                    parameter[size.cells:2 * size.cells] = 1.0  # remember at first
 
     def train_forward(self, x, kind, dropout=0.0):
-        """Fast equivalent of `forward`; returns (log-probabilities, y)."""
-        lstm = self.lstm
-        y = Recurrence.apply(x, lstm.weight_ih_l0, lstm.weight_hh_l0,
-                             lstm.bias_ih_l0 + lstm.bias_hh_l0, lstm.weight_hr_l0, kind)
-        out = self.output(functional.dropout(y, dropout, self.training))
-        return functional.log_softmax(out, -1), y
+        """Fast equivalent of `forward`; returns (log-probabilities, [y of each layer])."""
+        outputs = []
+        for layer in range(self.lstm.num_layers):
+            ih, hh, bias_ih, bias_hh, hr = self.lstm.all_weights[layer]
+            y = Recurrence.apply(x, ih, hh, bias_ih + bias_hh, hr, kind)
+            outputs.append(y)
+            x = functional.dropout(y, dropout, self.training)
+        return functional.log_softmax(self.output(x), -1), outputs
 
     def forward(self, x):
-        """x [T, B, 153] -> log-probabilities [T, B, units]."""
+        """x [T, B, inputs] -> log-probabilities [T, B, units]."""
         return functional.log_softmax(self.output(self.lstm(x)[0]), -1)
 
-
-class Masks:
-    """Row-balanced masks of the three LSTM matrices."""
-
-    def __init__(self, model):
-        self._parameters = dict(model.named_parameters())
-        self._matrices = lstm_matrices(model.lstm, "lstm.")
-        self.masks = {}
-
-    def shrink(self, gate_entries, projection_entries):
-        """Keeps this many entries of each row from now on."""
-        for matrix in self._matrices:
-            entries = gate_entries if matrix.kind == "gates" else projection_entries
-            mask = row_balanced_mask(matrix.joined(), entries=entries, name=matrix.label)
-            for name, part in zip(matrix.names, matrix.split(mask)):
-                self.masks[name] = part.contiguous()
-        self.apply()
-
-    def apply(self):
-        """Sets pruned weights to exactly zero."""
-        with torch.no_grad():
-            for name, mask in self.masks.items():
-                self._parameters[name].mul_(mask)
-
-    def mask_gradients(self):
-        """Keeps the optimiser away from pruned weights."""
-        for name, mask in self.masks.items():
-            self._parameters[name].grad.mul_(mask)
+    def matrices(self):
+        """The LSTM's weight matrices, {name: parameter}."""
+        return {name: parameter for name, parameter in self.named_parameters()
+                if name.startswith("lstm.weight")}

@@ -4,18 +4,20 @@ import time
 
 
 class Progress:
-    """Prints at most one line every few seconds."""
+    """Prints at most one line every few seconds. done: what earlier sessions did already."""
 
-    def __init__(self, what, total, interval=15.0):
+    def __init__(self, what, total, interval=15.0, done=0):
         self._what, self._total, self._interval = what, max(total, 1), interval
-        self._done, self._start = 0, time.monotonic()
+        self._done, self._before, self._start = done, done, time.monotonic()
         self._printed = self._start
 
-    def step(self, count=1):
-        """Counts work done."""
+    def step(self, count=1, note=""):
+        """Counts work done; `note` ends the line."""
         self._done += count
         now = time.monotonic()
         if now - self._printed >= self._interval:
             self._printed = now
-            left = (now - self._start) / self._done * (self._total - self._done)
-            print(f"{self._what}: {self._done}/{self._total}, {left:.0f} s left", flush=True)
+            pace = (now - self._start) / (self._done - self._before)
+            left = pace * (self._total - self._done)
+            print(f"{self._what}: {self._done}/{self._total}, {left:.0f} s left"
+                  + (f", {note}" if note else ""), flush=True)

@@ -4,39 +4,112 @@ import unittest
 
 import torch
 
-from training import evaluate, features, settings, text
-from training.model import GATES, PROJECTION, Masks, Recogniser
+from training import evaluate, features, runs, settings, text
+from training.ese_prune.masks import lstm_matrices
+from training.model import Recogniser
+from training.patterns import PATTERNS, Saliency
+from training.train import learning_rate, prune_updates
+
+INPUTS = features.BINS * features.STACK
 
 
 class ModelTest(unittest.TestCase):
-    """The fast recurrence and the masks."""
-
-    def setUp(self):
-        torch.manual_seed(1)
-        self.settings = settings.smoke()
-        self.model = Recogniser(self.settings, len(text.UNITS))
+    """The fast recurrence."""
 
     def test_recurrence_agrees_with_torch(self):
-        x = torch.randn(17, 3, 153)
+        torch.manual_seed(1)
+        model = Recogniser(runs.SIZES["smoke"], INPUTS, len(text.UNITS))
+        x = torch.randn(17, 3, INPUTS)
         weights = torch.randn(17, 3, len(text.UNITS))
-        expected = self.model(x)
+        expected = model(x)
         (expected * weights).sum().backward()
-        gradients = {name: p.grad.clone() for name, p in self.model.named_parameters()}
-        self.model.zero_grad()
-        actual, _ = self.model.train_forward(x, torch.float32)
+        gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+        model.zero_grad()
+        actual, layers = model.train_forward(x, torch.float32)
         (actual * weights).sum().backward()
+        self.assertEqual(len(layers), 2)
         self.assertTrue(torch.allclose(actual, expected, atol=1e-5))
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in model.named_parameters():
             scale = gradients[name].abs().max()
             self.assertLess((parameter.grad - gradients[name]).abs().max(), 1e-5 * scale, name)
 
-    def test_every_row_keeps_the_same_number(self):
-        masks = Masks(self.model)
-        masks.shrink(21, 7)
-        parameters = dict(self.model.named_parameters())
-        gates = torch.cat([parameters[name] for name in GATES], 1)
-        self.assertEqual((gates != 0).sum(1).unique().tolist(), [21])
-        self.assertEqual((parameters[PROJECTION] != 0).sum(1).unique().tolist(), [7])
+
+class PatternTest(unittest.TestCase):
+    """Masks and saliencies to compare with."""
+
+    def test_counts_and_choice(self):
+        torch.manual_seed(2)
+        weight = torch.randn(96, 50)
+        for name, pattern in PATTERNS.items():
+            mask = pattern(weight, entries=5, name="w")
+            self.assertEqual(int(mask.sum()), 96 * 5, name)
+        pe = PATTERNS["pe"](weight, entries=5).view(3, 32, 50)
+        self.assertEqual(pe.sum((0, 2)).unique().tolist(), [15])
+        # The rows of one processing element compete: its kept ones are its largest.
+        share = weight.view(3, 32, 50).abs()[:, 7]
+        self.assertGreaterEqual(share[pe[:, 7]].min(), share[~pe[:, 7]].max())
+        kept = PATTERNS["unbalanced"](weight, entries=5)
+        self.assertGreaterEqual(weight.abs()[kept].min(), weight.abs()[~kept].max())
+
+    def test_pruned_stays_pruned_where_asked(self):
+        weight = torch.randn(64, 20)
+        for name, pattern in PATTERNS.items():
+            allowed = pattern(torch.randn(64, 20), entries=9)
+            mask = pattern(weight, entries=4, allowed=allowed)
+            self.assertFalse((mask & ~allowed).any(), name)
+
+    def test_saliency_orders_by_what_it_says(self):
+        lstm = torch.nn.LSTM(6, 4)
+        matrix = lstm_matrices(lstm)[0]
+        optimiser = torch.optim.Adam(lstm.parameters())
+        lstm(torch.randn(5, 2, 6))[0].square().sum().backward()
+        movement = Saliency("movement", optimiser)
+        movement.observe(dict(lstm.named_parameters()))
+        optimiser.step()
+        values = matrix.joined()
+        gradient = torch.cat([part.grad for part in matrix.parameters], 1)
+        expected = (values * gradient).abs()
+        taylor = Saliency("taylor", optimiser)(matrix, values)
+        self.assertTrue(torch.allclose(taylor, expected * (1 - 0.9), rtol=1e-4, atol=1e-9))
+        scores = movement(matrix, values)
+        self.assertTrue((scores > 0).all())
+        with self.assertRaises(ValueError):
+            Saliency("guess", optimiser)
+
+
+class RunsTest(unittest.TestCase):
+    """The experiment's plan."""
+
+    def test_names_are_distinct_and_parents_come_first(self):
+        seen = set()
+        for run in runs.full():
+            self.assertNotIn(run.name, seen)
+            self.assertLessEqual(set(run.needs), seen, run.name)
+            seen.add(run.name)
+
+    def test_main_rows_reach_their_factors(self):
+        for run in runs.full():
+            if run.name.startswith("main.s1.") and run.density < 1:
+                factor = int(run.name.split(".")[2][:-1])
+                size = runs.SIZES[run.size]
+                gates, rows = 4 * size.cells, INPUTS + size.projection
+                kept = (gates * round(run.density * rows)
+                        + size.projection * round(run.density_projection * size.cells))
+                weights = gates * rows + size.projection * size.cells
+                self.assertGreaterEqual(32 * weights / (16 * kept), factor, run.name)
+                self.assertLess(32 * weights / (16 * kept), 1.02 * factor, run.name)
+
+    def test_learning_rates(self):
+        sizes = settings.full()
+        trunk = runs.Run("t", "small", 1, 100)
+        branch = runs.Run("b", "small", 1, 100, "t", 0.1, cycles=3)
+        self.assertLess(learning_rate(sizes, trunk, 0), 0.1 * sizes.peak_rate)
+        self.assertEqual(prune_updates(branch), 35)
+        self.assertEqual(learning_rate(sizes, branch, 34), sizes.prune_rate)
+        rates = [learning_rate(sizes, branch, update) for update in range(35, 100)]
+        rises = sum(later > earlier for earlier, later in zip(rates, rates[1:]))
+        self.assertEqual(rises, 2)
+        self.assertLess(rates[-1], 0.1 * sizes.prune_rate)
 
 
 class TextTest(unittest.TestCase):

@@ -1,4 +1,4 @@
-"""Stages 3 to 5: dense training, gradual pruning, retraining under fixed masks, error rates."""
+"""Stage 3: one run of the experiment (runs.py), resumable from its last checkpoint."""
 
 import dataclasses
 import json
@@ -8,182 +8,196 @@ import time
 import torch
 
 from training import evaluate, features, text
-from training.ese_prune.schedule import cubic_entries
-from training.model import GATES, PROJECTION, Masks, Recogniser, fast_bfloat16
+from training.ese_prune.pruner import Pruner
+from training.ese_prune.schedule import CubicSchedule
+from training.model import Recogniser, fast_bfloat16
+from training.patterns import PATTERNS, Saliency
+from training.progress import Progress
+from training.runs import SIZES
 
-PHASES = ("dense", "prune", "retrain")
-DROPOUT = 0.15
-WARM_UP_STEPS = 200
-SAVE_SECONDS = 120.0
-TEST_SECONDS = 300.0
+SAVE_SECONDS = 180.0
+CURVE_POINTS = 40
+Y_FREE = 3.5  # y within the engine's 8 bits (+-4) costs nothing
 
 
-def learning_rate(settings, phase, fraction, step):
-    """Warm-up and slow decay; flat while pruning; cosine to nearly zero while retraining."""
-    if phase == "dense":
+def learning_rate(settings, run, update):
+    """Warm-up and slow decay in a trunk; in a branch flat while pruning, then cosines to zero."""
+    if run.is_trunk:
         decayed = settings.prune_rate + (settings.peak_rate - settings.prune_rate) * 0.5 * (
-            1 + math.cos(math.pi * fraction))
-        return decayed * min(1.0, (step + 1) / WARM_UP_STEPS)
-    if phase == "prune":
+            1 + math.cos(math.pi * update / run.updates))
+        return decayed * min(1.0, (update + 1) / settings.warm_up_updates)
+    pruned = prune_updates(run)
+    if update < pruned:
         return settings.prune_rate
+    fraction = (update - pruned) / max(run.updates - pruned, 1) * run.cycles
+    fraction -= min(math.floor(fraction), run.cycles - 1)
     return settings.final_rate + (settings.prune_rate - settings.final_rate) * 0.5 * (
-        1 + math.cos(math.pi * min(fraction, 1.0)))
+        1 + math.cos(math.pi * fraction))
+
+
+def prune_updates(run):
+    """Updates until a branch's masks are final."""
+    return math.floor(run.prune_share * run.updates)
+
+
+def checkpoint(folder, name):
+    """Where a run's state lies."""
+    return folder / "runs" / (name + ".pt")
+
+
+def result_file(results, name):
+    """Where a finished run's result lies, which is kept in the repository."""
+    return results / "runs" / (name + ".json")
+
+
+def load_finished(folder, name, units):
+    """The network of a finished run."""
+    saved = torch.load(checkpoint(folder, name))
+    model = Recogniser(SIZES[saved["run"]["size"]], saved["mean"].numel(), units)
+    model.load_state_dict(saved["model"])
+    return model.eval(), saved
 
 
 class Trainer:
-    """One training run with its checkpoint `state.pt` in the work folder."""
+    """Trains one run from wherever its checkpoint stands."""
 
-    def __init__(self, folder, results, settings):
-        self._folder, self._results, self._settings = folder, results, settings
-        torch.manual_seed(settings.seed)
-        self._utterances = torch.load(folder / "features.pt")
-        self._train = [u for u in self._utterances if u["set"] == "train"]
-        self._tests = [u for u in self._utterances if u["set"] != "train"]
-        self.model = Recogniser(settings, len(text.UNITS))
-        self._masks = Masks(self.model)
+    def __init__(self, folder, results, settings, run, utterances):
+        self._folder, self._results, self._settings, self._run = folder, results, settings, run
+        torch.manual_seed(run.seed)
+        self._train = [u for u in utterances if u["set"] == "train"]
+        self._tests = [u for u in utterances if u["set"] != "train"]
+        inputs = features.BINS * features.STACK
+        self.model = Recogniser(SIZES[run.size], inputs, len(text.UNITS))
         self._optimiser = torch.optim.Adam(self.model.parameters(), lr=1e-3, betas=(0.9, 0.98))
         self._kind = torch.bfloat16 if fast_bfloat16() else torch.float32
-        self.state = {"phase": 0, "step": 0, "spent": 0.0, "total_steps": 0, "frames": 0,
-                      "epoch": 0, "per": {}, "steps": {}, "settings": dataclasses.asdict(settings)}
-        if (folder / "state.pt").exists():
-            saved = torch.load(folder / "state.pt")
-            self.model.load_state_dict(saved["model"])
-            self._optimiser.load_state_dict(saved["optimiser"])
-            self._masks.masks = saved["masks"]
-            self.state, self.mean, self.inv_stddev = saved["state"], saved["mean"], saved["inv"]
+        self._saliency = Saliency(run.saliency, self._optimiser)
+        self._state = {"update": 0, "frames": 0, "epoch": 0, "seconds": 0.0, "curve": []}
+        self._pruner = self._teacher = None
+        own = checkpoint(folder, run.name)
+        if own.exists():
+            self._restore(torch.load(own), own=True)
+        elif run.parent:
+            self._restore(torch.load(checkpoint(folder, run.parent)), own=False)
         else:
-            self.mean, self.inv_stddev = features.statistics(self._train, settings)
+            self._mean, self._inv = features.statistics(self._train, settings)
+        if run.teacher:
+            self._teacher = load_finished(folder, run.teacher, len(text.UNITS))[0]
 
-    def save(self):
-        """Writes the checkpoint."""
-        path = self._folder / "state.pt"
+    def _restore(self, saved, own):
+        self.model.load_state_dict(saved["model"])
+        self._optimiser.load_state_dict(saved["optimiser"])
+        self._mean, self._inv = saved["mean"], saved["inv"]
+        if own:
+            self._state = saved["state"]
+            self._saliency.load_state_dict(saved["saliency"])
+        if self._run.density < 1:
+            self._pruner = self._make_pruner(saved["pruner"] if own else None)
+
+    def _make_pruner(self, saved):
+        run = self._run
+        schedule = CubicSchedule(0, prune_updates(run), every=10)
+        pruner = Pruner(self.model, run.density, schedule, regrow=run.regrow,
+                        density_projection=run.density_projection or None,
+                        saliency=None if run.saliency == "magnitude" else self._saliency,
+                        pattern=PATTERNS[run.pattern])
+        if saved:
+            pruner.load_state_dict(saved)
+        return pruner
+
+    def _save(self):
+        path = checkpoint(self._folder, self._run.name)
+        path.parent.mkdir(exist_ok=True)
         torch.save({"model": self.model.state_dict(), "optimiser": self._optimiser.state_dict(),
-                    "masks": self._masks.masks, "state": self.state, "mean": self.mean,
-                    "inv": self.inv_stddev, "settings": self._settings},
+                    "pruner": self._pruner and self._pruner.state_dict(),
+                    "saliency": self._saliency.state_dict(), "state": self._state,
+                    "mean": self._mean, "inv": self._inv, "run": dataclasses.asdict(self._run)},
                    path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
 
-    def _log(self, line):
-        path = self._results / "curve.tsv"
-        if not path.exists():
-            path.write_text("phase\tstep\tframes\tloss\trate\tgate_entries\tper_asterisk\t"
-                            "per_others\tper_synth\tper_synth_unheard\n")
-        with open(path, "a", encoding="ascii") as file:
-            file.write(line + "\n")
-
-    def _shrink(self, fraction):
-        """Tightens the masks for this point of the gradual pruning; returns the entries kept."""
-        s = self._settings
-        gates = cubic_entries(s.input_dim + s.projection, s.gate_entries, fraction)
-        self._masks.shrink(gates, cubic_entries(s.cells, s.projection_entries, fraction))
-        return gates
-
-    def _step(self, batch, lengths, units, counts, rate):
-        """One update; returns the loss for each phone."""
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        inputs = features.normalise(batch, self.mean, self.inv_stddev)
-        outputs, y = self.model.train_forward(inputs, self._kind, DROPOUT)
+    def _loss(self, batch, lengths, units, counts):
+        """(for each phone, what is minimised)."""
+        inputs = features.normalise(batch, self._mean, self._inv)
+        outputs, layers = self.model.train_forward(inputs, self._kind, self._settings.dropout)
         loss = torch.nn.functional.ctc_loss(outputs, units, lengths, counts, reduction="sum",
                                             zero_infinity=True) / counts.sum()
-        # Keeps y within the engine's 8 bits (+-4); nearly always zero.
-        penalty = (y.abs() - 3.5).clamp(min=0).square().sum() / lengths.sum()
+        total = loss
+        for y in layers:
+            total = total + (y.abs() - Y_FREE).clamp(min=0).square().sum() / lengths.sum()
+        if self._teacher is not None:
+            with torch.no_grad():
+                wanted = self._teacher.train_forward(inputs, self._kind)[0]
+            heard = (torch.arange(len(batch))[:, None] < lengths)[..., None]
+            divergence = (wanted.exp() * (wanted - outputs)).masked_fill(~heard, 0.0).sum()
+            total = total + divergence / counts.sum()
+        return loss, total
+
+    def _step(self, batch, lengths, units, counts):
+        """One update; returns the loss for each phone."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate(self._settings, self._run, self._state["update"])
+        loss, total = self._loss(batch, lengths, units, counts)
         self._optimiser.zero_grad()
-        (loss + penalty).backward()
-        self._masks.mask_gradients()
+        total.backward()
+        self._saliency.observe(self.model.matrices())
+        if self._pruner and (not self._run.regrow or self._pruner.finished):
+            self._pruner.mask_gradients()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self._optimiser.step()
-        self._masks.apply()
+        if self._pruner:
+            self._pruner.step()
+            if not self._pruner.finished and self._pruner.steps >= self._pruner.schedule.end_step:
+                self._pruner.finish()
         return loss.item()
 
-    def _run_phase(self, phase):
-        settings, state = self._settings, self.state
-        minutes = getattr(settings, phase + "_minutes")
-        gates = settings.input_dim + settings.projection
-        if phase == "retrain":
-            gates = self._shrink(1.0)
-        last = time.monotonic()
-        saved = tested = shown = last
-        losses, frames_before = [], state["frames"]
-        while state["spent"] < 60 * minutes:
-            batches = features.Batches(self._train, settings, 1000 + state["epoch"])
+    def _updates(self):
+        """Trains to the end, with progress, checkpoints and points of the loss curve."""
+        run, state = self._run, self._state
+        progress = Progress(run.name, run.updates, done=state["update"])
+        losses, last = [], time.monotonic()
+        saved = last
+        while state["update"] < run.updates:
+            batches = features.Batches(self._train, self._settings,
+                                       1000 * run.seed + state["epoch"] + 100 * (not run.is_trunk))
             state["epoch"] += 1
             for batch, lengths, units, counts in batches.epoch():
-                fraction = state["spent"] / (60 * minutes)
-                if fraction >= 1:
-                    break
-                if phase == "prune" and state["step"] % 10 == 0:
-                    gates = self._shrink(fraction / 0.95 if fraction < 0.95 else 1.0)
-                rate = learning_rate(settings, phase, fraction, state["step"])
-                losses.append(self._step(batch, lengths, units, counts, rate))
-                state["step"] += 1
-                state["total_steps"] += 1
+                losses.append(self._step(batch, lengths, units, counts))
+                state["update"] += 1
                 state["frames"] += int(lengths.sum())
                 now = time.monotonic()
-                state["spent"] += now - last
+                state["seconds"] += now - last
                 last = now
-                if now - shown > 20:
-                    loss = sum(losses) / len(losses)
-                    speed = (state["frames"] - frames_before) / (now - shown)
-                    print(f"{phase}: step {state['step']}, epoch {state['epoch']}, loss "
-                          f"{loss:.3f}, {speed:.0f} frames/s, "
-                          f"{60 * minutes - state['spent']:.0f} s left", flush=True)
-                    if now - tested > TEST_SECONDS:
-                        self._test(phase, loss, rate, gates)
-                        tested = time.monotonic()
-                    else:
-                        self._log(f"{phase}\t{state['total_steps']}\t{state['frames']}\t{loss:.4f}"
-                                  f"\t{rate:.2e}\t{gates}\t\t\t\t")
-                    losses, frames_before, shown = [], state["frames"], time.monotonic()
-                    last = shown
+                progress.step(note=f"loss {losses[-1]:.3f}, {state['frames'] / state['seconds']:.0f} "
+                                   "frames/s")
+                if state["update"] % max(run.updates // CURVE_POINTS, 1) == 0:
+                    state["curve"].append([state["update"], round(sum(losses) / len(losses), 4)])
+                    losses = []
+                if state["update"] >= run.updates:
+                    break
                 if now - saved > SAVE_SECONDS:
-                    self.save()
-                    saved = last = time.monotonic()
-        if phase == "prune":
-            self._shrink(1.0)
-        return sum(losses) / max(len(losses), 1), gates
-
-    def _test(self, phase, loss, rate, gates):
-        rates = evaluate.error_rates(self.model, self._tests, self.mean, self.inv_stddev)
-        columns = "\t".join(f"{rates[name]['per']:.2f}" if name in rates else ""
-                            for name in evaluate.TEST_SETS)
-        self._log(f"{phase}\t{self.state['total_steps']}\t{self.state['frames']}\t{loss:.4f}\t"
-                  f"{rate:.2e}\t{gates}\t{columns}")
-        print(f"{phase}: PER " + ", ".join(f"{k} {v['per']}" for k, v in rates.items()), flush=True)
-        return rates
+                    self._save()
+                    saved = time.monotonic()
 
     def run(self):
-        """Goes through all phases from wherever the checkpoint stands."""
-        while self.state["phase"] < len(PHASES):
-            phase = PHASES[self.state["phase"]]
-            loss, gates = self._run_phase(phase)
-            name = {"dense": "dense", "prune": "pruned_before_retraining", "retrain": "pruned"}
-            self.state["per"][name[phase]] = self._test(phase, loss, 0.0, gates)
-            self.state["steps"][phase] = self.state["step"]
-            self.state.update(phase=self.state["phase"] + 1, step=0, spent=0.0)
-            if phase == "dense":
-                torch.save(self.model.state_dict(), self._folder / "dense.pt")
-            self.save()
-        self._report()
-
-    def _report(self):
-        """Writes the results that are kept in the repository."""
-        settings, parameters = self._settings, dict(self.model.named_parameters())
-        kept = sum(int((parameters[name] != 0).sum()) for name in (*GATES, PROJECTION))
-        total = sum(parameters[name].numel() for name in (*GATES, PROJECTION))
-        train_ranges = evaluate.ranges(self.model, self._tests[:60], self.mean, self.inv_stddev)
-        report = {"per": self.state["per"], "steps": self.state["steps"],
-                  "frames": self.state["frames"], "epochs": self.state["epoch"],
-                  "gate_entries": settings.gate_entries,
-                  "projection_entries": settings.projection_entries,
-                  "density": round(kept / total, 5), "weights": total, "weights_kept": kept,
-                  "ranges": train_ranges, "arithmetic": str(self._kind).split(".")[1]}
-        (self._results / "results.json").write_text(json.dumps(report, indent=1) + "\n")
-
-
-def run(folder, results, settings):
-    """Trains unless a finished result is there; returns nothing."""
-    results.mkdir(parents=True, exist_ok=True)
-    if not (folder / "state.pt").exists() and (results / "curve.tsv").exists():
-        (results / "curve.tsv").unlink()
-    Trainer(folder, results, settings).run()
+        """Trains, tests, and writes the result."""
+        run, state = self._run, self._state
+        self.model.train()
+        self._updates()
+        self._save()
+        matrices = self.model.matrices().values()
+        weights = sum(p.numel() for p in matrices)
+        kept = sum(int((p != 0).sum()) for p in matrices)
+        rates = evaluate.error_rates(self.model, self._tests, self._mean, self._inv)
+        report = {"run": dataclasses.asdict(run), "weights": weights, "weights_kept": kept,
+                  "frames": state["frames"], "seconds": round(state["seconds"]),
+                  "arithmetic": str(self._kind).split(".")[1], "per": rates,
+                  "curve": state["curve"]}
+        if self._pruner:
+            report["entries"] = {name: list(pair) for name, pair in self._pruner.entries().items()}
+        if run.size == "main":
+            report["ranges"] = evaluate.ranges(self.model, self._tests[:40], self._mean, self._inv)
+        path = result_file(self._results, run.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".part").write_text(json.dumps(report) + "\n")
+        path.with_suffix(".part").rename(path)
+        print(f"{run.name}: PER " + ", ".join(f"{k} {v['per']}" for k, v in rates.items()),
+              flush=True)

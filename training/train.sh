@@ -1,12 +1,13 @@
 #!/bin/sh
 # Trains the shipped phone recogniser from Debian packages alone; see training/README.md.
-#   training/train.sh            about an hour and a half on one core
-#   training/train.sh --smoke    every stage at tiny size, about a minute
+#   training/train.sh --only main.s1.20x    the shipped model: data, its trunk, pruning, retraining
+#   training/train.sh --jobs 2              the whole experiment on two cores, hours
+#   training/train.sh --smoke               every stage at tiny size, about two minutes
 set -eu
 cd "$(dirname "$0")/.."
 
 python=${ESE_PYTHON:-/usr/bin/python3}
-packages="python3-torch python3-torchaudio python3-numpy flite ffmpeg fortunes pocketsphinx-en-us"
+packages="python3-torch python3-torchaudio python3-numpy libopenblas0 flite ffmpeg fortunes pocketsphinx-en-us"
 
 missing=
 for package in $packages; do

@@ -10,8 +10,9 @@ from .masks import entries_for, lstm_matrices, row_balanced_mask
 class _Target:
     """One matrix, its mask of the moment, and where it is going."""
 
-    def __init__(self, matrix, entries):
+    def __init__(self, matrix, entries, saliency, pattern):
         self.matrix, self.target = matrix, entries
+        self.saliency, self.pattern = saliency, pattern
         self.entries = matrix.columns
         self.mask = torch.ones_like(matrix.joined(), dtype=torch.bool)
         self.dense = None  # with regrow, until the masks are final: the weights as if not pruned
@@ -32,8 +33,8 @@ class _Target:
     def shrink(self, entries, allowed=None):
         """Keeps this many of each row's weights."""
         values = self.matrix.joined() if self.dense is None else self.dense
-        self.mask = row_balanced_mask(values, entries=entries, allowed=allowed,
-                                      name=self.matrix.label)
+        scores = values if self.saliency is None else self.saliency(self.matrix, values)
+        self.mask = self.pattern(scores, entries=entries, allowed=allowed, name=self.matrix.label)
         self.entries = entries
 
 
@@ -48,16 +49,21 @@ class Pruner:
     (dynamic pruning with feedback, Lin et al. 2020), and it comes back once it is larger than
     another of its row; costs a copy of the weights. Without, a pruned weight stays pruned.
 
+    saliency: what is kept, a function of (LstmMatrix, its values [rows, columns]) that returns a
+    score of each; the largest stay. Without, it is the magnitude. pattern: which masks there may
+    be, a function with the arguments of row_balanced_mask; the engine runs that one best.
+
     Raises ValueError or TypeError naming the tensor and the remedy: an LSTM that ESE cannot serve,
     a weight that is not finite, a density that cannot be reached since training began with fewer
     weights.
     """
 
     def __init__(self, module, density=None, schedule=None, *, density_gates=None,
-                 density_projection=None, regrow=False):
+                 density_projection=None, regrow=False, saliency=None,
+                 pattern=row_balanced_mask):
         if schedule is None:
             raise ValueError("Pruner: give schedule=CubicSchedule(start_step, end_step)")
-        self.schedule, self.regrow = schedule, regrow
+        self.schedule, self.regrow, self._pattern = schedule, regrow, pattern
         self.steps, self.finished = 0, False
         self._targets = []
         densities = {"gates": density if density_gates is None else density_gates,
@@ -70,7 +76,7 @@ class Pruner:
                                          f"density_{matrix.kind}, as 0.1")
                     entries = entries_for(densities[matrix.kind], matrix.columns, matrix.label)
                     self._check_reachable(matrix, entries)
-                    self._targets.append(_Target(matrix, entries))
+                    self._targets.append(_Target(matrix, entries, saliency, pattern))
         if not self._targets:
             raise ValueError(f"{type(module).__name__} holds no torch.nn.LSTM; give the module "
                              "that does")
@@ -80,7 +86,8 @@ class Pruner:
         row_balanced_mask(matrix.joined(), entries=matrix.columns, name=matrix.label)
         there = (matrix.joined() != 0).sum(1)
         row = int(there.argmin())
-        if not self.regrow and int(there[row]) < entries:
+        balanced = self._pattern is row_balanced_mask
+        if balanced and not self.regrow and int(there[row]) < entries:
             raise ValueError(
                 f"{matrix.label}: {matrix.row(row)} has {int(there[row])} non-zero weights of "
                 f"{matrix.columns}, so {entries} cannot stay; begin with weights that were not "

@@ -1,0 +1,86 @@
+"""Masks and saliencies to compare with: the arguments `pattern` and `saliency` of ese_prune.Pruner."""
+
+import torch
+
+from training.ese_prune.masks import row_balanced_mask
+
+PROCESSING_ELEMENTS = 32
+
+
+def _largest(scores, groups, count, allowed):
+    """The `count` largest magnitudes of each group of rows; groups: rows of a group side by side."""
+    scores = scores.detach().float().abs()
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -1.0)
+    rows, columns = scores.shape
+    grouped = scores.view(rows // groups, groups, columns).transpose(0, 1).reshape(groups, -1)
+    order = torch.sort(grouped, dim=1, descending=True, stable=True)[1][:, :count]
+    mask = torch.zeros_like(grouped, dtype=torch.bool).scatter_(1, order, True)
+    return mask.view(groups, rows // groups, columns).transpose(0, 1).reshape(rows, columns)
+
+
+def pe_balanced_mask(scores, *, entries, allowed=None, name="weight"):
+    """The paper's balance: the rows r with the same r mod 32 share one budget."""
+    rows = scores.shape[0]
+    if rows % PROCESSING_ELEMENTS:
+        raise ValueError(f"{name}: {rows} rows do not share out over {PROCESSING_ELEMENTS} "
+                         "processing elements")
+    count = entries * rows // PROCESSING_ELEMENTS
+    return _largest(scores, PROCESSING_ELEMENTS, count, allowed)
+
+
+def unbalanced_mask(scores, *, entries, allowed=None, name="weight"):
+    """The largest magnitudes of the whole matrix; `name` is for errors, of which there are none."""
+    del name
+    return _largest(scores, 1, entries * scores.shape[0], allowed)
+
+
+PATTERNS = {"row": row_balanced_mask, "pe": pe_balanced_mask, "unbalanced": unbalanced_mask}
+
+
+class Saliency:
+    """What a weight's loss would cost, from the optimiser's running averages over some 50 updates.
+
+    taylor: |w g|, first order in the loss. second_order: w^2 E[g^2], optimal brain damage with the
+    squared gradient for the curvature. movement: the sum of -w g since pruning began, what training
+    moves away from zero (Sanh et al. 2020).
+    """
+
+    KINDS = ("magnitude", "taylor", "second_order", "movement")
+
+    def __init__(self, kind, optimiser):
+        if kind not in self.KINDS:
+            raise ValueError(f"saliency {kind}: give one of {', '.join(self.KINDS)}")
+        self._kind, self._optimiser, self._moved = kind, optimiser, {}
+
+    def observe(self, parameters):
+        """To be called with {name: parameter} after backward, before the optimiser's step."""
+        if self._kind == "movement":
+            for name, parameter in parameters.items():
+                moved = self._moved.setdefault(name, torch.zeros_like(parameter))
+                moved.addcmul_(parameter.detach(), parameter.grad, value=-1)
+
+    def _scores(self, name, parameter, values):
+        if self._kind == "movement":
+            # Not a magnitude: what moves towards zero goes first.
+            moved = self._moved[name]
+            return moved - moved.min(1, keepdim=True)[0] + 1e-12
+        average = self._optimiser.state[parameter]
+        if self._kind == "taylor":
+            return (values * average["exp_avg"]).abs()
+        return values.square() * average["exp_avg_sq"]
+
+    def __call__(self, matrix, values):
+        """Scores [rows, columns], not negative, of an ese_prune LstmMatrix."""
+        if self._kind == "magnitude":
+            return values
+        parts = zip(matrix.names, matrix.parameters, matrix.split(values))
+        return torch.cat([self._scores(*part) for part in parts], 1)
+
+    def state_dict(self):
+        """What load_state_dict needs."""
+        return self._moved
+
+    def load_state_dict(self, state):
+        """Goes on from a state_dict()."""
+        self._moved = state

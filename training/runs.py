@@ -1,0 +1,124 @@
+"""The experiment: which networks are trained, pruned how, in which order.
+
+A trunk is trained from scratch, dense, at a high learning rate. Branches go on from it with a rate
+that falls to nearly zero: one stays dense, the others are pruned. So all branches of a trunk have
+seen the same number of updates, and their difference is the pruning's.
+"""
+
+import dataclasses
+
+from training.settings import Size
+
+SIZES = {"main": Size(1, 1024, 512),  # the paper's
+         "small": Size(2, 320, 160), "smoke": Size(2, 64, 32)}
+INPUTS = 153
+FACTORS = (20, 30, 40)  # how many times smaller than in fp32 the matrices become, at 16 bits an entry
+WIDE_DENSITIES = (0.30, 0.20, 0.15, 0.11, 0.08, 0.05, 0.03)
+TRIED_AT = (0.10, 0.05)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training run. Names are NAME.sSEED.WHAT; files carry them."""
+
+    name: str
+    size: str
+    seed: int
+    updates: int
+    parent: str = ""  # the trunk that it goes on from; "" from scratch
+    density: float = 1.0  # share of each row that stays
+    density_projection: float = 0.0  # of weight_hr; 0: as the others
+    pattern: str = "row"
+    saliency: str = "magnitude"
+    regrow: bool = False
+    prune_share: float = 0.35  # of the updates, while masks tighten
+    cycles: int = 1  # of the learning rate after pruning
+    teacher: str = ""  # a finished run whose posteriors are learned, too
+
+    @property
+    def is_trunk(self):
+        """Trained from scratch."""
+        return not self.parent
+
+    @property
+    def needs(self):
+        """Names of the runs that must be finished before."""
+        return [name for name in (self.parent, self.teacher) if name]
+
+
+TRICKS = {
+    "regrow": {"regrow": True},
+    "taylor": {"saliency": "taylor"},
+    "second_order": {"saliency": "second_order"},
+    "movement": {"saliency": "movement"},
+    "distilled": {},
+    "longer": {},
+    "cyclic": {"cycles": 3},
+    "slower_pruning": {"prune_share": 0.6},
+    "more_projection": {},
+}
+
+
+def _density(columns, factor):
+    """Of rows with as many entries as leave the matrix at least `factor` times smaller."""
+    return 2 * columns // factor / columns
+
+
+def _percent(density):
+    return f"d{100 * density:g}"
+
+
+def _tricks(size, seed, updates):
+    """At two densities, each trick alone."""
+    trunk, dense = f"{size}.s{seed}.trunk", f"{size}.s{seed}.dense"
+    for density in TRIED_AT:
+        base = Run(f"{size}.s{seed}.row.{_percent(density)}", size, seed, updates, trunk, density)
+        yield base
+        for trick, changes in TRICKS.items():
+            changes = dict(changes, name=f"{size}.s{seed}.{trick}.{_percent(density)}")
+            if trick == "distilled":
+                changes["teacher"] = dense
+            if trick == "longer":
+                changes["updates"] = 2 * updates
+            if trick == "more_projection":
+                # 2 x 320/160: 1.02 of 1.12 M weights lie in gate rows; the same budget in all.
+                changes.update(density=density * 0.92, density_projection=density * 1.75)
+            yield dataclasses.replace(base, **changes)
+
+
+def _wide(size, seed, updates):
+    """Every pattern at every density."""
+    for density in WIDE_DENSITIES:
+        for pattern in ("row", "pe", "unbalanced"):
+            yield Run(f"{size}.s{seed}.{pattern}.{_percent(density)}", size, seed, updates,
+                      f"{size}.s{seed}.trunk", density, pattern=pattern)
+
+
+def _small(size, seed, trunk_updates, updates):
+    trunk = f"{size}.s{seed}.trunk"
+    yield Run(trunk, size, seed, trunk_updates)
+    yield Run(f"{size}.s{seed}.dense", size, seed, updates, trunk)
+    yield from _tricks(size, seed, updates)
+    yield from _wide(size, seed, updates)
+
+
+def _main(trunk_updates, updates):
+    """One trunk for both seeds, which take other data, augmentation and dropout from there on."""
+    yield Run("main.trunk", "main", 1, trunk_updates)
+    for seed in (1, 2):
+        yield Run(f"main.s{seed}.dense", "main", seed, updates, "main.trunk")
+        for factor in FACTORS:
+            yield Run(f"main.s{seed}.{factor}x", "main", seed, updates, "main.trunk",
+                      _density(INPUTS + SIZES["main"].projection, factor),
+                      _density(SIZES["main"].cells, factor))
+
+
+def full():
+    """All runs, those first that tell most."""
+    return list(dict.fromkeys([*_main(2000, 500), *_small("small", 1, 800, 160),
+                               *_small("small", 2, 800, 160)]))
+
+
+def smoke():
+    """Every kind of run, a few updates each."""
+    return list(dict.fromkeys(_small("smoke", 1, 6, 4)))

@@ -1,0 +1,59 @@
+"""Works through the runs: any number of workers share them, in order, through locks on files."""
+
+import fcntl
+import time
+
+import torch
+
+from training.train import Trainer, checkpoint, result_file
+
+
+class _Lock:
+    """Held by one process; freed by the system should that die."""
+
+    def __init__(self, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(path, "w", encoding="ascii")
+
+    def take(self):
+        """True if it was free."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            self._file.close()
+            return False
+
+    def free(self):
+        """Gives it back."""
+        self._file.close()
+
+
+def _finished(folder, results, name):
+    return result_file(results, name).exists() and checkpoint(folder, name).exists()
+
+
+def work(folder, results, settings, runs, deadline=None):
+    """Trains every run that nobody has finished. Stops at `deadline` (time.monotonic) between runs.
+
+    A run whose parents are being trained elsewhere waits; the next one that can begin goes first.
+    """
+    utterances = torch.load(folder / "features.pt")
+    while True:
+        open_runs = [run for run in runs if not _finished(folder, results, run.name)]
+        if not open_runs or (deadline and time.monotonic() > deadline):
+            return
+        for run in open_runs:
+            if not all(_finished(folder, results, name) for name in run.needs):
+                continue
+            lock = _Lock(folder / "runs" / (run.name + ".lock"))
+            if not lock.take():
+                continue
+            try:
+                if not _finished(folder, results, run.name):
+                    Trainer(folder, results, settings, run, utterances).run()
+            finally:
+                lock.free()
+            break
+        else:
+            time.sleep(2)
