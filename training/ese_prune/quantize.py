@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from .masks import check_matrix, lstm_matrices
 
-WEIGHT_MIN, WEIGHT_MAX = -64, 63
+WEIGHT_BITS, ACTIVATION_BITS = 7, 8
 SUM_FRACTION_BITS = 19  # of a row's sum, Q12.19
 MAX_ROW_SHIFT = 16
 FINER_SCALES = 2  # tried beyond the largest scale at which nothing is clipped
@@ -30,13 +30,18 @@ def _scaled(weight, exponents):
     return torch.floor(weight * _power(exponents) + 0.5)
 
 
-def _row_exponents(weight, finest, name):
+def _signed_range(bits):
+    return -2 ** (bits - 1), 2 ** (bits - 1) - 1
+
+
+def _row_exponents(weight, finest, name, weight_bits):
     """For each row the exponent of least squared error, as compiler/quantize.cc finds it."""
+    low, high = _signed_range(weight_bits)
     ends = torch.stack([weight.amin(1), weight.amax(1)], 1)
 
     def fits(exponents):
         scaled = _scaled(ends, exponents)
-        return (scaled[:, 0] >= WEIGHT_MIN) & (scaled[:, 1] <= WEIGHT_MAX)
+        return (scaled[:, 0] >= low) & (scaled[:, 1] <= high)
 
     best = torch.full((len(weight),), finest, dtype=torch.long, device=weight.device)
     for _ in range(MAX_ROW_SHIFT):
@@ -44,11 +49,11 @@ def _row_exponents(weight, finest, name):
     if not fits(best).all():
         row = int((~fits(best)).nonzero()[0])
         raise ValueError(f"{name}, row {row}: its largest weight is beyond "
-                         f"{WEIGHT_MAX * 2.0 ** (MAX_ROW_SHIFT - finest):g} and cannot be "
+                         f"{high * 2.0 ** (MAX_ROW_SHIFT - finest):g} and cannot be "
                          "represented; clip the weights in training")
 
     def error(exponents):
-        clipped = _scaled(weight, exponents).clamp(WEIGHT_MIN, WEIGHT_MAX)
+        clipped = _scaled(weight, exponents).clamp(low, high)
         return (weight - clipped / _power(exponents)).square().sum(1)
 
     coarsest, least = best, error(best)
@@ -60,7 +65,7 @@ def _row_exponents(weight, finest, name):
     return best
 
 
-def _integers(weight, fraction_bits, name):
+def _integers(weight, fraction_bits, name, weight_bits):
     check_matrix(weight, name)
     columns = weight.shape[1]
     bits = torch.as_tensor(fraction_bits, device=weight.device).expand(columns)
@@ -70,8 +75,8 @@ def _integers(weight, fraction_bits, name):
     # Columns with fewer fraction bits than the finest count for more of its units.
     units = _power(bits.max() - bits)[:, 0]
     acting = weight.detach().double() * units
-    exponents = _row_exponents(acting, SUM_FRACTION_BITS - int(bits.max()), name)
-    integers = _scaled(acting, exponents).clamp(WEIGHT_MIN, WEIGHT_MAX)
+    exponents = _row_exponents(acting, SUM_FRACTION_BITS - int(bits.max()), name, weight_bits)
+    integers = _scaled(acting, exponents).clamp(*_signed_range(weight_bits))
     return integers, exponents, units
 
 
@@ -82,28 +87,30 @@ def quantize_weight(weight, fraction_bits=5, name="weight"):
     Returns (integers [rows, columns] in -64..63, shift [rows]), as a .ese file stores them; zeros
     stay zeros.
     """
-    integers, exponents, _ = _integers(weight, fraction_bits, name)
+    integers, exponents, _ = _integers(weight, fraction_bits, name, WEIGHT_BITS)
     finest = SUM_FRACTION_BITS - int(torch.as_tensor(fraction_bits).max())
     return integers.to(torch.int8), finest - exponents
 
 
-def fake_quantize_weight(weight, fraction_bits=5, name="weight"):
+def fake_quantize_weight(weight, fraction_bits=5, name="weight", weight_bits=WEIGHT_BITS):
     """The weight that the engine multiplies with; the gradient goes straight through.
 
-    Arguments as of quantize_weight.
+    Arguments as of quantize_weight; weight_bits: another width than the engine's, to compare with.
     """
-    integers, exponents, units = _integers(weight, fraction_bits, name)
+    integers, exponents, units = _integers(weight, fraction_bits, name, weight_bits)
     rounded = (integers / _power(exponents) / units).to(weight.dtype)
     return weight + (rounded - weight).detach()
 
 
-def fake_quantize(values, fraction_bits=5):
+def fake_quantize(values, fraction_bits=5, bits=ACTIVATION_BITS):
     """Rounds values to 8 bits, halves up; the gradient goes straight through what fits them.
 
-    5 fraction bits hold -4 to 3.97: normalised features, and usually projected outputs.
+    5 fraction bits hold -4 to 3.97: normalised features, and usually projected outputs. bits:
+    another width, to compare with; what it has more than 8, the fraction has more.
     """
-    unit = 2.0 ** -fraction_bits
-    within = values.clamp(-128 * unit, 127 * unit)
+    unit = 2.0 ** -(fraction_bits + bits - ACTIVATION_BITS)
+    low, high = _signed_range(bits)
+    within = values.clamp(low * unit, high * unit)
     rounded = torch.floor(within / unit + 0.5) * unit
     return within + (rounded - within).detach()
 
@@ -111,13 +118,15 @@ def fake_quantize(values, fraction_bits=5):
 class QuantizedLinear(torch.nn.Module):
     """A torch.nn.Linear whose weight is that of the engine; shares its parameters."""
 
-    def __init__(self, linear, input_fraction_bits=5):
+    def __init__(self, linear, input_fraction_bits=5, weight_bits=WEIGHT_BITS):
         super().__init__()
         self.linear, self.input_fraction_bits = linear, input_fraction_bits
+        self.weight_bits = weight_bits
 
     def forward(self, values):
         """As the Linear's."""
-        weight = fake_quantize_weight(self.linear.weight, self.input_fraction_bits, "linear.weight")
+        weight = fake_quantize_weight(self.linear.weight, self.input_fraction_bits, "linear.weight",
+                                      self.weight_bits)
         return functional.linear(values, weight, self.linear.bias)
 
 
@@ -128,10 +137,13 @@ class QuantizedLSTM(torch.nn.Module):
     frame, so it is several times slower than the LSTM; a small part of training is enough.
     input_fraction_bits: format of the normalised features. output_fraction_bits: of each layer's
     projected output, one number or a list; without projection it is the engine's 7.
+    weight_bits, activation_bits: other widths than the engine's 7 and 8, to compare with.
     """
 
-    def __init__(self, lstm, input_fraction_bits=5, output_fraction_bits=5):
+    def __init__(self, lstm, input_fraction_bits=5, output_fraction_bits=5,
+                 weight_bits=WEIGHT_BITS, activation_bits=ACTIVATION_BITS):
         super().__init__()
+        self.weight_bits, self.activation_bits = weight_bits, activation_bits
         lstm_matrices(lstm)  # for its checks
         self.lstm, self.input_fraction_bits = lstm, input_fraction_bits
         if not lstm.proj_size:
@@ -151,12 +163,12 @@ class QuantizedLSTM(torch.nn.Module):
         gates = fake_quantize_weight(
             torch.cat([part["weight_ih"], part["weight_hh"]], 1),
             torch.tensor([input_bits] * inputs + [output_bits] * outputs),
-            f"weight_ih_l{layer} | weight_hh_l{layer}")
+            f"weight_ih_l{layer} | weight_hh_l{layer}", self.weight_bits)
         bias = part["bias_ih"] + part["bias_hh"] if lstm.bias else None
         projection = part["weight_hr"] if lstm.proj_size else None
         if projection is not None:
             projection = fake_quantize_weight(projection, HIDDEN_FRACTION_BITS,
-                                              f"weight_hr_l{layer}")
+                                              f"weight_hr_l{layer}", self.weight_bits)
         of_inputs = functional.linear(x, gates[:, :inputs], bias)
         recurrent = gates[:, inputs:]
         y = x.new_zeros(x.shape[1], outputs)
@@ -166,9 +178,11 @@ class QuantizedLSTM(torch.nn.Module):
             i, f, g, o = (frame + functional.linear(y, recurrent)).chunk(4, 1)
             c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
             c = c.clamp(-CELL_LIMIT, CELL_LIMIT)
-            y = fake_quantize(torch.sigmoid(o) * torch.tanh(c), HIDDEN_FRACTION_BITS)
+            y = fake_quantize(torch.sigmoid(o) * torch.tanh(c), HIDDEN_FRACTION_BITS,
+                              self.activation_bits)
             if projection is not None:
-                y = fake_quantize(functional.linear(y, projection), output_bits)
+                y = fake_quantize(functional.linear(y, projection), output_bits,
+                                  self.activation_bits)
             answers.append(y)
         return torch.stack(answers), y, c
 
@@ -182,7 +196,7 @@ class QuantizedLSTM(torch.nn.Module):
         if lstm.batch_first:
             x = x.transpose(0, 1)
         bits = self.input_fraction_bits
-        x = fake_quantize(x, bits)
+        x = fake_quantize(x, bits, self.activation_bits)
         last_y, last_c = [], []
         for layer in range(lstm.num_layers):
             if layer:

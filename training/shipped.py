@@ -1,0 +1,104 @@
+"""Error rates as shipped: compiled, served over gRPC, recognised from audio.
+
+    /usr/bin/python3 -m training.shipped NAME [NAME ...]      finished runs of the experiment
+
+Exports each, compiles it, starts ese-server with it, and streams every held-out utterance through
+ese-client. Needs ./run build, and the work folder of ./run train. Writes results/shipped/NAME.json.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from training import data, evaluate, export
+from training.settings import REPOSITORY, work_dir
+
+BIN = REPOSITORY / "build/release/bin"
+START_SECONDS = 20
+
+
+def compile_model(folder, target):
+    """export/NAME to an .ese file; returns the compiler's report."""
+    command = [BIN / "ese-compile", "build", "--json", "-o", target, "--weights",
+               folder / "model.safetensors", "--topology", folder / "topology.json",
+               "--calibration", folder / "calibration.safetensors"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+class Server:
+    """ese-server with one model on a free loopback port, for the length of a `with`."""
+
+    def __init__(self, model):
+        self._folder = tempfile.TemporaryDirectory()
+        self._ready = pathlib.Path(self._folder.name) / "ready"
+        self._log = open(self._ready.with_name("log"), "w+", encoding="utf-8")
+        self._process = subprocess.Popen(
+            [BIN / "ese-server", "--model", model, "--listen", "127.0.0.1:0", "--metrics", "",
+             "--ready-file", self._ready], stderr=self._log)
+
+    def __enter__(self):
+        deadline = time.monotonic() + START_SECONDS
+        while not (self._ready.exists() and self._ready.read_text().endswith("\n")):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._log.seek(0)
+                sys.exit(f"the server did not start:\n{self._log.read()}")
+            time.sleep(0.05)
+        lines = dict(line.split("=", 1) for line in self._ready.read_text().splitlines())
+        return lines["grpc"]
+
+    def __exit__(self, *unused):
+        self._process.terminate()
+        self._process.wait()
+        self._log.close()
+        self._folder.cleanup()
+
+
+def recognised(address, files):
+    """{file: [phone, ...]} from ese-client."""
+    command = [BIN / "ese-client", "transcribe", "--server", address, *files]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = {}
+    for line in output.splitlines():
+        path, phones = line.rsplit(": ", 1) if ": " in line else (line.rstrip(":"), "")
+        found[path] = phones.split()
+    return found
+
+
+def measure(folder, results, name):
+    """Writes results/shipped/NAME.json: error rates as of evaluate.error_rates, and the report."""
+    path = results / "shipped" / (name + ".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    export.run(folder, results, name)
+    model = folder / "export" / name / "model.ese"
+    report = compile_model(folder / "export" / name, model)
+    rows = [row for row in data.read_manifest(folder) if row["set"] in evaluate.TEST_SETS]
+    rows.sort(key=lambda row: row["file"])
+    with Server(model) as address:
+        found = recognised(address, [str(folder / row["file"]) for row in rows])
+    rates = {}
+    for group in evaluate.TEST_SETS:
+        counts = []
+        for row in rows:
+            if row["set"] == group:
+                wanted = row["phones"].split()
+                counts.append([evaluate.distance(found[str(folder / row["file"])], wanted),
+                               len(wanted)])
+        errors, phones = map(sum, zip(*counts))
+        rates[group] = {"per": round(100 * errors / phones, 2), "errors": errors,
+                        "phones": phones, "by_utterance": counts}
+    fidelity = report["fidelity"]
+    path.write_text(json.dumps({
+        "per": rates, "file_bytes": report["file_bytes"],
+        "dense_fp32_bytes": report["dense_fp32_bytes"], "fingerprint": report["fingerprint"],
+        "logits_snr_db": fidelity["logits_snr_db"], "layer_snr_db": fidelity["layer_snr_db"],
+        "same_best_unit": fidelity["same_best_unit"]}) + "\n")
+    print(f"{name} as shipped: PER "
+          + ", ".join(f"{group} {value['per']}" for group, value in rates.items()), flush=True)
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        measure(work_dir(), REPOSITORY / "training/results", argument)
