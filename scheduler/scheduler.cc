@@ -39,4 +39,6 @@ absl::Status Scheduler::Stream::Push(absl::Span<const int8_t> frames) {
 
 int Scheduler::Stream::room() const { return record_->room(); }
 
+StreamSnapshot Scheduler::Stream::Snapshot() const { return record_->Snapshot(); }
+
 }  // namespace ese

@@ -65,6 +65,12 @@ struct StreamResult {
   absl::Status status;  // an error ends the stream: no more results follow
 };
 
+// A stream on its way: what Open takes to go on with it.
+struct StreamSnapshot {
+  int64_t frame = 0;  // the number of the next frame: all before it have been computed
+  StreamState state;
+};
+
 // Thread-safe.
 class Scheduler {
  public:
@@ -112,6 +118,9 @@ class Scheduler::Stream {
   // Frames that Push would take now. Grows as results are delivered (a frame holds its place until
   // the callback with its result begins).
   int room() const;
+  // A copy of the stream as far as it has been computed, which may be ahead of the results that
+  // have been delivered; also after it has ended with an error.
+  StreamSnapshot Snapshot() const;
 
  private:
   friend class Scheduler;

@@ -46,6 +46,11 @@ int StreamRecord::room() const {
   return error_.ok() ? max_queued_frames_ - held_ : 0;
 }
 
+StreamSnapshot StreamRecord::Snapshot() const {
+  std::lock_guard lock(mutex_);
+  return {.frame = next_frame_, .state = states_[current_]};  // a batch writes the other
+}
+
 void StreamRecord::Close() {
   // Destroyed after the lock is released: what a callback holds is not ours.
   absl::InlinedVector<Delivery, 2> dropped;

@@ -50,6 +50,7 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
   // See Scheduler::Stream. Sets *ready if the stream has become ready.
   absl::Status Push(absl::Span<const int8_t> frames, TimePoint now, bool* ready);
   int room() const;
+  StreamSnapshot Snapshot() const;
   // No callback runs afterwards, see ~Stream. The stream can still be in a batch.
   void Close();
 

@@ -23,17 +23,23 @@ struct DecodedUnit {
 class CtcDecoder {
  public:
   // REQUIRES: 0 <= blank < num_units.
-  CtcDecoder(int num_units, int blank);
+  CtcDecoder(int num_units, int blank) : CtcDecoder(num_units, blank, 0, blank) {}
+  // Goes on at `frame` after a decoder whose last_unit() is given. REQUIRES: 0 <= last_unit <
+  // num_units.
+  CtcDecoder(int num_units, int blank, int64_t frame, int last_unit);
 
   // Appends to *units those that begin in the next frames, `logits` [n][num_units]. Of equal logits
   // the lower index wins. A unit that goes on from the call before is not repeated.
   void Accept(absl::Span<const int32_t> logits, std::vector<DecodedUnit>* units);
 
+  // Of the best path as far as it goes; the blank at the start.
+  int last_unit() const { return last_unit_; }
+
  private:
   int num_units_;
   int blank_;
-  int previous_;  // best unit of the frame before; blank at the start
-  int64_t frame_ = 0;
+  int last_unit_;
+  int64_t frame_;
 };
 
 }  // namespace ese

@@ -165,6 +165,9 @@ absl::Status Run(const ServerOptions& options) {
   ESE_RETURN_IF_ERROR(
       ready.Write(absl::StrCat("grpc=", server->address(), "\nmetrics=", metrics_address, "\n")));
   LogStart(*server, options, kernel, metrics_address);
+  if (options.serving.checkpoint_keys.empty()) {
+    spdlog::info("no --checkpoint-key: checkpoints are good for this process only");
+  }
   ServeUntilSignalled(*server, options.drain_seconds);
   return absl::OkStatus();
 }

@@ -65,6 +65,17 @@ absl::StatusOr<const ServedModel*> ModelCatalog::Find(const std::string& name) c
       absl::StrCat("no model is named \"", name, "\"; this server has: ", Names()));
 }
 
+absl::StatusOr<const ServedModel*> ModelCatalog::FindVersion(const std::string& name,
+                                                             const std::string& fingerprint) const {
+  for (const ServedModel& served : models_) {
+    const Model& model = *served.model;
+    if (model.fingerprint() == fingerprint && (name.empty() || model.name == name)) return &served;
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("the stream was computed by model \"", name, "\" ", fingerprint.substr(0, 8),
+                   ", which is not here; resume where it is served, or begin a new stream"));
+}
+
 std::string ModelCatalog::Names() const {
   return absl::StrJoin(models_, ", ", [](std::string* out, const ServedModel& served) {
     absl::StrAppend(out, served.model->name);

@@ -33,6 +33,10 @@ class ModelCatalog {
   // An empty name means the only model. NOT_FOUND lists the names there are; INVALID_ARGUMENT: the
   // name is empty and there are several. The pointer is valid as long as the catalog.
   absl::StatusOr<const ServedModel*> Find(const std::string& name) const;
+  // The model with this fingerprint, for streams that go on; an empty name means any.
+  // FAILED_PRECONDITION where it is not here.
+  absl::StatusOr<const ServedModel*> FindVersion(const std::string& name,
+                                                 const std::string& fingerprint) const;
 
   const std::vector<ServedModel>& models() const { return models_; }
 

@@ -23,6 +23,14 @@ constexpr int kMinPingIntervalMs = 5'000;
 // What Shutdown waits for clients to take their last bytes and leave, before it cuts the
 // connections.
 constexpr std::chrono::seconds kShutdownLimit{1};
+// What Stop waits for streams to take their checkpoints.
+constexpr std::chrono::seconds kHandOverLimit{2};
+
+absl::Status ShuttingDown() {
+  return absl::UnavailableError(
+      "this server is shutting down; go on from the checkpoint, or open the stream again, on "
+      "another replica");
+}
 
 absl::Status Validate(const ServingOptions& options) {
   const SchedulerOptions& scheduler = options.scheduler;
@@ -46,20 +54,29 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ChannelFactory& make_channels, MetricsRegistry* metrics) {
   ESE_RETURN_IF_ERROR(Validate(options));
   if (models.empty()) return absl::InvalidArgumentError("there is no model to serve");
-  std::unique_ptr<Server> server(new Server(options, metrics));
+  CheckpointSigner signer = CheckpointSigner::Random();
+  if (!options.checkpoint_keys.empty()) {
+    ESE_ASSIGN_OR_RETURN(signer, CheckpointSigner::FromFiles(options.checkpoint_keys));
+  }
+  std::unique_ptr<Server> server(new Server(options, std::move(signer), metrics));
   for (const auto& model : models) {
     ESE_RETURN_IF_ERROR(server->AddModel(model, make_channels, metrics));
   }
   const int64_t max_calls = static_cast<int64_t>(models.size()) * options.scheduler.max_streams;
   server->service_ = std::make_unique<SpeechService>(
-      StreamEnvironment{&server->catalog_, &server->metrics_, Clock::Real()},
+      StreamEnvironment{.catalog = &server->catalog_,
+                        .metrics = &server->metrics_,
+                        .clock = Clock::Real(),
+                        .signer = &server->signer_,
+                        .checkpoint_max_age = options.checkpoint_max_age,
+                        .stream_ids = &server->stream_ids_},
       static_cast<int>(std::min<int64_t>(max_calls, std::numeric_limits<int>::max())));
   ESE_RETURN_IF_ERROR(server->Listen());
   return server;
 }
 
-Server::Server(const ServingOptions& options, MetricsRegistry* metrics)
-    : options_(options), metrics_(metrics) {}
+Server::Server(const ServingOptions& options, CheckpointSigner signer, MetricsRegistry* metrics)
+    : options_(options), metrics_(metrics), signer_(std::move(signer)) {}
 
 Server::~Server() { Stop(); }
 
@@ -106,6 +123,7 @@ absl::Status Server::Listen() {
 void Server::StartDrain() {
   grpc_->GetHealthCheckService()->SetServingStatus(false);
   service_->RefuseNewStreams();
+  service_->HandOverAll(ShuttingDown(), /*anyway=*/false);
 }
 
 bool Server::WaitUntilIdle(Duration limit) { return service_->WaitUntilIdle(limit); }
@@ -113,8 +131,9 @@ bool Server::WaitUntilIdle(Duration limit) { return service_->WaitUntilIdle(limi
 void Server::Stop() {
   if (!grpc_) return;
   StartDrain();
-  service_->AbortAll(absl::UnavailableError(
-      "this server is shutting down; open the stream again on another replica"));
+  service_->HandOverAll(ShuttingDown(), /*anyway=*/true);
+  WaitUntilIdle(kHandOverLimit);
+  service_->AbortAll(ShuttingDown());
   grpc_->GetHealthCheckService()->Shutdown();
   grpc_->Shutdown(std::chrono::system_clock::now() + kShutdownLimit);
   grpc_->Wait();

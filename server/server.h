@@ -13,9 +13,11 @@
 #include "metrics/registry.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/scheduler_metrics.h"
+#include "server/checkpoint.h"
 #include "server/model_catalog.h"
 #include "server/server_metrics.h"
 #include "server/speech_service.h"
+#include "server/stream_ids.h"
 
 namespace ese {
 
@@ -23,6 +25,9 @@ struct ServingOptions {
   std::string listen = "127.0.0.1:7700";  // HOST:PORT; port 0 takes a free one
   int max_message_bytes = 1 << 20;        // of a request; larger ones end their call
   SchedulerOptions scheduler;             // of each model
+  // Files, see CheckpointSigner; none: a random key, good for this process only.
+  std::vector<std::string> checkpoint_keys;
+  Duration checkpoint_max_age = std::chrono::hours(24);  // older ones are refused
 };
 
 // Makes the channels that a model is to run on; at least one.
@@ -32,8 +37,8 @@ using ChannelFactory = std::function<absl::StatusOr<std::vector<std::unique_ptr<
 class Server {
  public:
   // Serves from the return on. INVALID_ARGUMENT: no model, two of one name, bad options;
-  // UNAVAILABLE: the address cannot be listened at, with the reason; the factory's errors.
-  // `metrics` must outlive the server.
+  // UNAVAILABLE: the address cannot be listened at, with the reason; a key's and the factory's
+  // errors. `metrics` must outlive the server.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServingOptions& options, const std::vector<std::shared_ptr<const Model>>& models,
       const ChannelFactory& make_channels, MetricsRegistry* metrics);
@@ -45,16 +50,17 @@ class Server {
   const ModelCatalog& catalog() const { return catalog_; }
 
   // The three parts of an orderly end; StartDrain: health says NOT_SERVING, new streams are refused
-  // with UNAVAILABLE, open ones go on.
+  // with UNAVAILABLE. Streams whose clients know of checkpoints are handed theirs and end with
+  // UNAVAILABLE; others go on.
   void StartDrain();
   // Waits until no stream is open; false where `limit` passed first.
   bool WaitUntilIdle(Duration limit);
-  // Ends the streams that are still open with UNAVAILABLE, and serves no more. Returns within a few
+  // Hands over the streams that are still open, too, and serves no more. Returns within a few
   // seconds whatever the clients do.
   void Stop();
 
  private:
-  Server(const ServingOptions& options, MetricsRegistry* metrics);
+  Server(const ServingOptions& options, CheckpointSigner signer, MetricsRegistry* metrics);
 
   absl::Status AddModel(std::shared_ptr<const Model> model, const ChannelFactory& make_channels,
                         MetricsRegistry* metrics);
@@ -63,6 +69,8 @@ class Server {
   const ServingOptions options_;
   std::string address_;
   ServerMetrics metrics_;
+  CheckpointSigner signer_;
+  StreamIds stream_ids_;
   std::vector<std::unique_ptr<SchedulerMetrics>> scheduler_metrics_;
   ModelCatalog catalog_;
   std::unique_ptr<SpeechService> service_;

@@ -19,6 +19,7 @@ constexpr const char* kLogLevels[] = {"trace", "debug", "info", "warn", "error",
 struct Flags {
   ServerOptions options;
   double target_latency_ms = 30;
+  double checkpoint_max_age_seconds = 24 * 3600;
   bool version = false;
 };
 
@@ -59,6 +60,14 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--drain-seconds", options.drain_seconds,
                  "Grace of open streams after SIGTERM or SIGINT; a second signal ends it")
       ->type_name("S");
+  app.add_option("--checkpoint-key", options.serving.checkpoint_keys,
+                 "Key of at least 32 random bytes, shared by the replicas that may go on with each "
+                 "other's streams; may be repeated: the first signs, all are accepted")
+      ->type_name("FILE")
+      ->default_str("");
+  app.add_option("--checkpoint-max-age-seconds", flags.checkpoint_max_age_seconds,
+                 "Checkpoints that are older are refused")
+      ->type_name("S");
   app.add_option("--ready-file", options.ready_file,
                  "Written once serving: lines grpc=HOST:PORT and metrics=HOST:PORT")
       ->type_name("FILE");
@@ -79,6 +88,7 @@ absl::Status Validate(const Flags& flags) {
       {"max-queued-frames", scheduler.max_queued_frames},
       {"max-frames-per-lane", scheduler.max_frames_per_lane},
       {"target-latency-ms", flags.target_latency_ms},
+      {"checkpoint-max-age-seconds", flags.checkpoint_max_age_seconds},
       {"max-message-bytes", options.serving.max_message_bytes}};
   for (const auto& [name, value] : positive) {
     if (!std::isfinite(value) || value <= 0) {
@@ -158,6 +168,8 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
   if (!status.ok()) return {status, 1};
   flags.options.serving.scheduler.target_latency = std::chrono::round<Duration>(
       std::chrono::duration<double, std::milli>(flags.target_latency_ms));
+  flags.options.serving.checkpoint_max_age =
+      std::chrono::round<Duration>(std::chrono::duration<double>(flags.checkpoint_max_age_seconds));
   out->options = flags.options;
   return {absl::OkStatus(), 0};
 }

@@ -4,14 +4,21 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/retry_after.h"
 
 namespace ese {
 namespace {
 
+// Streams last for seconds to hours: a place becomes free within about this time.
+constexpr std::chrono::seconds kRetryAfter{1};
+
 // A call that is not admitted.
 class RefusedCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  explicit RefusedCall(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
+  RefusedCall(const absl::Status& status, grpc::CallbackServerContext* context) {
+    SendRetryHint(status, context);
+    Finish(ToGrpcStatus(status));
+  }
 
  private:
   void OnDone() override { delete this; }
@@ -29,7 +36,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SpeechService::Stre
   const absl::Status status = Admit(call);
   if (!status.ok()) {
     environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
-    return new RefusedCall(status);
+    return new RefusedCall(status, context);
   }
   call->Start();
   return call.get();
@@ -56,14 +63,20 @@ bool SpeechService::WaitUntilIdle(Duration limit) {
   return idle_.wait_for(lock, limit, [this] { return calls_.empty(); });
 }
 
+void SpeechService::HandOverAll(const absl::Status& status, bool anyway) {
+  for (const auto& call : OpenCalls()) call->HandOver(status, anyway);
+}
+
 void SpeechService::AbortAll(const absl::Status& status) {
+  for (const auto& call : OpenCalls()) call->Abort(status);
+}
+
+std::vector<std::shared_ptr<StreamCall>> SpeechService::OpenCalls() {
+  const std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<StreamCall>> open;
-  {
-    const std::lock_guard lock(mutex_);
-    open.reserve(calls_.size());
-    for (const auto& [raw, call] : calls_) open.push_back(call);
-  }
-  for (const auto& call : open) call->Abort(status);
+  open.reserve(calls_.size());
+  for (const auto& [raw, call] : calls_) open.push_back(call);
+  return open;
 }
 
 absl::Status SpeechService::Admit(std::shared_ptr<StreamCall> call) {
@@ -72,9 +85,12 @@ absl::Status SpeechService::Admit(std::shared_ptr<StreamCall> call) {
     return absl::UnavailableError("this server is shutting down; try another replica");
   }
   if (static_cast<int>(calls_.size()) >= max_calls_) {
-    return absl::UnavailableError(absl::StrCat("all ", max_calls_,
-                                               " streams of this server are in use; try again "
-                                               "later, or another replica (--max-streams)"));
+    absl::Status status = absl::UnavailableError(
+        absl::StrCat("all ", max_calls_,
+                     " streams of this server are in use; try again later, or another replica "
+                     "(--max-streams)"));
+    SetRetryAfter(kRetryAfter, &status);
+    return status;
   }
   StreamCall* const raw = call.get();
   calls_.emplace(raw, std::move(call));

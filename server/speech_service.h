@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "ese/v1/speech.grpc.pb.h"
@@ -32,12 +33,15 @@ class SpeechService final
   void RefuseNewStreams();
   // Waits until no call is open; false where `limit` passed first.
   bool WaitUntilIdle(Duration limit);
+  // StreamCall::HandOver of every open call.
+  void HandOverAll(const absl::Status& status, bool anyway);
   // Ends every open call with this error.
   void AbortAll(const absl::Status& status);
 
  private:
   absl::Status Admit(std::shared_ptr<StreamCall> call);
   void Remove(StreamCall* call);
+  std::vector<std::shared_ptr<StreamCall>> OpenCalls();
 
   const StreamEnvironment environment_;
   const int max_calls_;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/retry_after.h"
 #include "base/status.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 
@@ -12,6 +13,13 @@ namespace ese {
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
+}
+
+void SendRetryHint(const absl::Status& status, grpc::CallbackServerContext* context) {
+  const auto after = status.ok() ? std::nullopt : RetryAfter(status);
+  if (!after) return;
+  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(*after).count();
+  context->AddTrailingMetadata("retry-after-ms", absl::StrCat(ms));
 }
 
 StreamCall::StreamCall(grpc::CallbackServerContext* context, const StreamEnvironment& environment,
@@ -34,6 +42,15 @@ void StreamCall::Start() {
 
 void StreamCall::Abort(const absl::Status& status) {
   Serialize([this, status] { Fail(status); });
+}
+
+void StreamCall::HandOver(const absl::Status& status, bool anyway) {
+  Serialize([this, status, anyway] {
+    if (!flow_) return Fail(status);  // nothing is lost
+    if (!hand_over_.ok() || (!anyway && (!resumable_ || flow_->input_ended()))) return;
+    hand_over_ = status;
+    flow_->HandOver();
+  });
 }
 
 void StreamCall::OnReadDone(bool ok) {
@@ -70,11 +87,12 @@ absl::Status StreamCall::ReadRequest() {
     case v1::StreamingInferRequest::kChunk:
       return ReadChunk(request.chunk());
     case v1::StreamingInferRequest::kCheckpoint:
-      return absl::UnimplementedError("this server makes no checkpoints; ask for none");
+      return RequestCheckpoint();
     case v1::StreamingInferRequest::REQUEST_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError("a request has neither config nor chunk; set one");
+  return absl::InvalidArgumentError(
+      "a request has neither config nor chunk nor checkpoint; set one");
 }
 
 absl::Status StreamCall::OpenStream(const v1::StreamingConfig& config) {
@@ -82,18 +100,55 @@ absl::Status StreamCall::OpenStream(const v1::StreamingConfig& config) {
     return absl::FailedPreconditionError(
         "a second config; a call is one stream, so begin another call");
   }
-  ESE_ASSIGN_OR_RETURN(session_, StreamSession::Create(*environment_.catalog, config));
+  std::optional<StreamCheckpoint> resume;
+  if (!config.resume_token().empty()) {
+    ESE_ASSIGN_OR_RETURN(resume, environment_.signer->Open(config.resume_token(), UnixNow(),
+                                                           environment_.checkpoint_max_age));
+  }
+  ESE_ASSIGN_OR_RETURN(
+      session_, StreamSession::Create(*environment_.catalog, config, resume ? &*resume : nullptr));
+  auto claim = environment_.stream_ids->TryClaim(resume ? resume->stream_id : RandomStreamId());
+  if (!claim) {
+    return absl::AlreadyExistsError(
+        "the stream of resume_token is open here already; end that call first");
+  }
   const ServedModel& served = session_->served();
-  ESE_ASSIGN_OR_RETURN(auto stream,
-                       served.scheduler->Open({}, [this](const StreamResult& r) { OnResult(r); }));
+  StreamOptions options{.tenant = config.tenant(), .priority = config.priority()};
+  if (resume) {
+    options.first_frame = resume->frame;
+    options.initial_state = std::move(resume->state);
+  }
+  StreamFlow::Options flow{.frame_bytes = static_cast<size_t>(served.model->input_dim()),
+                           .first_frame = options.first_frame,
+                           .checkpoint_every = config.checkpoint_every_frames()};
+  ESE_ASSIGN_OR_RETURN(
+      auto stream,
+      served.scheduler->Open(std::move(options), [this](const StreamResult& r) { OnResult(r); }));
+  // The scheduler's bound on the frames of a stream that are not computed is the window's, too.
+  flow.window = stream->room();
   v1::StreamingInferResponse greeting;
   *greeting.mutable_model() = Describe(*served.model);
-  Serialize([this, stream = std::move(stream), greeting = std::move(greeting)]() mutable {
+  Serialize([this, resumable = resume || flow.checkpoint_every > 0, flow, claim = std::move(claim),
+             stream = std::move(stream), greeting = std::move(greeting)]() mutable {
     reading_ = false;
     if (!error_.ok()) return;
+    claim_.emplace(*std::move(claim));
     stream_ = std::move(stream);
-    // The scheduler's bound on the frames of a stream that are not computed is the window's, too.
-    flow_.emplace(session_->served().model->input_dim(), stream_->room(), std::move(greeting));
+    resumable_ = resumable;
+    flow_.emplace(flow, std::move(greeting));
+  });
+  return absl::OkStatus();
+}
+
+absl::Status StreamCall::RequestCheckpoint() {
+  if (!session_) {
+    return absl::FailedPreconditionError(
+        "a request for a checkpoint came before the config; send a request with config first");
+  }
+  Serialize([this] {
+    reading_ = false;
+    resumable_ = true;
+    if (error_.ok()) flow_->RequestCheckpoint();
   });
   return absl::OkStatus();
 }
@@ -115,7 +170,10 @@ absl::Status StreamCall::ReadChunk(const std::string& chunk) {
 
 void StreamCall::OnResult(const StreamResult& result) {
   if (!result.status.ok()) {
-    Abort(result.status);
+    Serialize([this, status = result.status] {
+      hand_over_ = status;
+      flow_->HandOverUnanswered();
+    });
     return;
   }
   Serialize([this, answer = session_->Answer(result)]() mutable {
@@ -144,15 +202,25 @@ void StreamCall::OnDone() { on_done_(this); }
 void StreamCall::Fail(const absl::Status& status) {
   if (!error_.ok()) return;
   error_ = status;
-  stream_.reset();  // its place is free at once, also where a write to a slow reader goes on
+  FreePlace();
+}
+
+void StreamCall::FreePlace() {
+  claim_.reset();
+  stream_.reset();
 }
 
 void StreamCall::Advance() {
   if (error_.ok() && flow_) PushFrames();
+  if (error_.ok() && flow_ && flow_->CheckpointDue()) {
+    AddCheckpoint();
+    PushFrames();  // those that it held back
+  }
   if (!writing_) {
     if (!error_.ok()) return FinishWith(error_, /*send_last_response=*/false);
     auto response = flow_ ? flow_->TakeResponse() : std::nullopt;
     if (response) Write(*std::move(response));
+    if (flow_ && flow_->HandedOver()) return FinishWith(hand_over_, /*send_last_response=*/false);
   }
   if (!finished_ && error_.ok() && !reading_ && flow_ && flow_->WantsChunk()) {
     Read();
@@ -165,12 +233,27 @@ void StreamCall::Read() {
   StartRead(&request_);
 }
 
+void StreamCall::AddCheckpoint() {
+  StreamSnapshot snapshot = stream_->Snapshot();
+  if (snapshot.frame != flow_->frames_answered()) {
+    return Fail(absl::InternalError(absl::StrCat("the scheduler is at frame ", snapshot.frame,
+                                                 ", but frame ", flow_->frames_answered(),
+                                                 " is to be saved")));
+  }
+  const StreamCheckpoint saved =
+      session_->CheckpointAt(snapshot.frame, claim_->id(), std::move(snapshot.state));
+  v1::Checkpoint checkpoint;
+  checkpoint.set_token(environment_.signer->Sign(saved, UnixNow()));
+  checkpoint.set_frames(saved.frame);
+  checkpoint.set_content_bytes(session_->ContentBytesBefore(saved.frame));
+  flow_->AddCheckpoint(std::move(checkpoint));
+}
+
 void StreamCall::PushFrames() {
   const auto frames = flow_->NextFrames(stream_->room());
   if (frames.empty()) return;
-  const absl::Status status = stream_->Push(frames);
-  if (!status.ok()) return Fail(status);
-  flow_->Pushed(frames);
+  // An error is that of a stream which has just ended; it comes as a result, after those before it.
+  if (stream_->Push(frames).ok()) flow_->Pushed(frames);
 }
 
 void StreamCall::Write(OutgoingResponse response) {
@@ -195,9 +278,10 @@ void StreamCall::Write(OutgoingResponse response) {
 }
 
 void StreamCall::FinishWith(const absl::Status& status, bool send_last_response) {
-  stream_.reset();  // before gRPC may let the call go: no result comes after this
+  FreePlace();  // before gRPC may let the call go: no result comes after this
   finished_ = true;
   environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
+  SendRetryHint(status, context_);
   if (send_last_response) {
     StartWriteAndFinish(&response_, grpc::WriteOptions(), ToGrpcStatus(status));
   } else {

@@ -16,22 +16,29 @@
 #include "ese/v1/speech.pb.h"
 #include "grpcpp/grpcpp.h"
 #include "scheduler/scheduler.h"
+#include "server/checkpoint.h"
 #include "server/model_catalog.h"
 #include "server/serializer.h"
 #include "server/server_metrics.h"
 #include "server/stream_flow.h"
+#include "server/stream_ids.h"
 #include "server/stream_session.h"
 
 namespace ese {
 
 // gRPC's status for a status of ours.
 grpc::Status ToGrpcStatus(const absl::Status& status);
+// Its hint when to try again, if it has one, as trailing metadata; before the call finishes.
+void SendRetryHint(const absl::Status& status, grpc::CallbackServerContext* context);
 
 // What the calls of a service share. All outlive the calls.
 struct StreamEnvironment {
   const ModelCatalog* catalog;
   ServerMetrics* metrics;
   Clock* clock;
+  const CheckpointSigner* signer;
+  Duration checkpoint_max_age;
+  StreamIds* stream_ids;
 };
 
 // Takes raw bytes, so that a message which does not parse is told apart from the end of the stream.
@@ -47,6 +54,10 @@ class StreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void Start();
   // Ends the call with this error, unless it has ended already. Thread-safe.
   void Abort(const absl::Status& status);
+  // Answers what is under way, sends a checkpoint and ends the call with this error. Unless
+  // `anyway`, streams are left alone that have shown no interest in checkpoints, or whose content
+  // has ended. Thread-safe.
+  void HandOver(const absl::Status& status, bool anyway);
 
  private:
   void OnReadDone(bool ok) override;
@@ -60,6 +71,7 @@ class StreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   absl::Status ReadRequest();
   absl::Status OpenStream(const v1::StreamingConfig& config);
   absl::Status ReadChunk(const std::string& chunk);
+  absl::Status RequestCheckpoint();
 
   // Runs `event`, then Advance, serialised.
   template <typename Event>
@@ -71,7 +83,10 @@ class StreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void Advance();
   void Read();
   void PushFrames();
+  void AddCheckpoint();
   void Write(OutgoingResponse response);
+  // Frees what others could have, also while a write to a slow reader goes on.
+  void FreePlace();
   // The last use of gRPC.
   void FinishWith(const absl::Status& status, bool send_last_response);
 
@@ -92,7 +107,10 @@ class StreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   bool reading_ = false;
   bool writing_ = false;
   std::optional<StreamFlow> flow_;             // from the config on
-  std::unique_ptr<Scheduler::Stream> stream_;  // from the config to the end
+  std::optional<StreamIds::Claim> claim_;      // from the config to the end, as is
+  std::unique_ptr<Scheduler::Stream> stream_;  // what follows
+  bool resumable_ = false;                     // its client knows of checkpoints
+  absl::Status hand_over_;                     // what the call ends with once it is handed over
   absl::Status error_;                         // why the call ends
   bool finished_ = false;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 #include <utility>
 
 namespace ese {
@@ -11,8 +12,11 @@ namespace {
 // each far below the 4 MiB that gRPC clients accept by default.
 constexpr size_t kMergeBytes = 64 << 10;
 
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
 bool MayGrow(const v1::StreamingInferResponse& message) {
-  return !message.has_model() && message.log_posteriors().size() < kMergeBytes;
+  return !message.has_model() && !message.has_checkpoint() &&
+         message.log_posteriors().size() < kMergeBytes;
 }
 
 void Merge(v1::StreamingInferResponse answer, v1::StreamingInferResponse* into) {
@@ -25,20 +29,29 @@ void Merge(v1::StreamingInferResponse answer, v1::StreamingInferResponse* into) 
 
 }  // namespace
 
-StreamFlow::StreamFlow(size_t frame_bytes, int window, v1::StreamingInferResponse greeting)
-    : frame_bytes_(frame_bytes), window_(window) {
-  assert(frame_bytes >= 1 && window >= 1);
+StreamFlow::StreamFlow(const Options& options, v1::StreamingInferResponse greeting)
+    : options_(options),
+      next_periodic_(options.checkpoint_every > 0 ? options.first_frame + options.checkpoint_every
+                                                  : kNever),
+      frames_received_(options.first_frame),
+      frames_pushed_(options.first_frame),
+      frames_answered_(options.first_frame),
+      frames_written_(options.first_frame) {
+  assert(options.frame_bytes >= 1 && options.window >= 1 && options.checkpoint_every >= 0);
+  greeting.set_first_frame(options.first_frame);
   AddUnsent(std::move(greeting));
 }
 
 bool StreamFlow::WantsChunk() const {
-  return !input_ended_ && undelivered_.empty() && chunks_received_ - chunks_written_ < window_;
+  return !input_ended_ && !handing_over_ && undelivered_.empty() && !request_open_ &&
+         chunks_received_ - chunks_written_ < options_.window;
 }
 
 void StreamFlow::AddChunk(std::vector<int8_t> frames, TimePoint arrival) {
-  assert(WantsChunk() && frames.size() % frame_bytes_ == 0);
+  if (handing_over_) return;
+  assert(WantsChunk() && frames.size() % options_.frame_bytes == 0);
   undelivered_ = std::move(frames);
-  frames_received_ += static_cast<int64_t>(undelivered_.size() / frame_bytes_);
+  frames_received_ += static_cast<int64_t>(undelivered_.size() / options_.frame_bytes);
   ++chunks_received_;
   marks_.push_back({frames_received_, arrival});
   SettleChunks();
@@ -46,14 +59,46 @@ void StreamFlow::AddChunk(std::vector<int8_t> frames, TimePoint arrival) {
 
 void StreamFlow::EndInput() { input_ended_ = true; }
 
+void StreamFlow::RequestCheckpoint() {
+  if (handing_over_) return;
+  assert(WantsChunk());
+  requested_ = frames_received_;
+  request_open_ = true;
+}
+
+void StreamFlow::HandOver() {
+  handing_over_ = true;
+  undelivered_ = {};
+  delivered_bytes_ = 0;
+  requested_ = frames_pushed_;
+}
+
+void StreamFlow::HandOverUnanswered() {
+  HandOver();
+  requested_ = frames_answered_;
+}
+
+int64_t StreamFlow::CheckpointFrame() const {
+  return std::min(requested_.value_or(kNever), next_periodic_);
+}
+
+void StreamFlow::AddCheckpoint(v1::Checkpoint checkpoint) {
+  assert(CheckpointDue());
+  *LastUnsent().message.mutable_checkpoint() = std::move(checkpoint);
+  if (requested_ == frames_answered_) requested_.reset();
+  if (options_.checkpoint_every > 0) next_periodic_ = frames_answered_ + options_.checkpoint_every;
+}
+
 absl::Span<const int8_t> StreamFlow::NextFrames(int room) const {
   const auto unwritten = frames_pushed_ - frames_written_;
-  const auto frames = std::max<int64_t>(0, std::min<int64_t>(room, window_ - unwritten));
-  return absl::MakeConstSpan(undelivered_).subspan(delivered_bytes_, frames * frame_bytes_);
+  const auto frames = std::min({static_cast<int64_t>(room), options_.window - unwritten,
+                                CheckpointFrame() - frames_pushed_});
+  return absl::MakeConstSpan(undelivered_)
+      .subspan(delivered_bytes_, std::max<int64_t>(0, frames) * options_.frame_bytes);
 }
 
 void StreamFlow::Pushed(absl::Span<const int8_t> frames) {
-  frames_pushed_ += static_cast<int64_t>(frames.size() / frame_bytes_);
+  frames_pushed_ += static_cast<int64_t>(frames.size() / options_.frame_bytes);
   delivered_bytes_ += frames.size();
   if (delivered_bytes_ < undelivered_.size()) return;
   undelivered_ = {};  // a stream that is idle should hold no memory of its last chunk
@@ -72,7 +117,7 @@ void StreamFlow::AddAnswer(v1::StreamingInferResponse answer) {
 }
 
 std::optional<OutgoingResponse> StreamFlow::TakeResponse() {
-  if (unsent_.empty() && input_ended_ && AllAnswered() && !final_taken_) {
+  if (unsent_.empty() && input_ended_ && !handing_over_ && AllAnswered() && !final_taken_) {
     v1::StreamingInferResponse last;
     last.set_first_frame(frames_answered_);
     last.set_is_final(true);
@@ -82,12 +127,16 @@ std::optional<OutgoingResponse> StreamFlow::TakeResponse() {
   if (unsent_.empty()) return std::nullopt;
   OutgoingResponse next = std::move(unsent_.front());
   unsent_.pop_front();
+  writing_ = true;
   frames_in_write_ = next.message.num_frames();
+  checkpoint_in_write_ = next.message.has_checkpoint();
   chunks_in_write_ = static_cast<int64_t>(next.chunk_arrivals.size());
   return next;
 }
 
 void StreamFlow::Written() {
+  writing_ = false;
+  if (std::exchange(checkpoint_in_write_, false) && !requested_) request_open_ = false;
   frames_written_ += std::exchange(frames_in_write_, 0);
   chunks_written_ += std::exchange(chunks_in_write_, 0);
 }
@@ -97,18 +146,23 @@ OutgoingResponse& StreamFlow::AddUnsent(v1::StreamingInferResponse message) {
   return unsent_.emplace_back(OutgoingResponse{std::move(message), {}});
 }
 
+OutgoingResponse& StreamFlow::LastUnsent() {
+  if (!unsent_.empty() && !unsent_.back().message.has_model()) return unsent_.back();
+  v1::StreamingInferResponse empty;  // what follows the greeting, or chunks without a frame
+  empty.set_first_frame(frames_answered_);
+  return AddUnsent(std::move(empty));
+}
+
 void StreamFlow::SettleChunks() {
   while (!marks_.empty() && marks_.front().end_frame <= frames_answered_) {
-    if (unsent_.empty() || unsent_.back().message.has_model()) {
-      v1::StreamingInferResponse empty;  // the answer to chunks that completed no frame
-      empty.set_first_frame(frames_answered_);
-      AddUnsent(std::move(empty));
-    }
-    unsent_.back().chunk_arrivals.push_back(marks_.front().arrival);
-    unsent_.back().message.set_chunks_done(++chunks_done_);
+    OutgoingResponse& last = LastUnsent();
+    last.chunk_arrivals.push_back(marks_.front().arrival);
+    last.message.set_chunks_done(++chunks_done_);
     marks_.pop_front();
   }
 }
+
+bool StreamFlow::AllWritten() const { return unsent_.empty() && !writing_; }
 
 bool StreamFlow::AllAnswered() const { return undelivered_.empty() && marks_.empty(); }
 

@@ -26,8 +26,12 @@ v1::StreamingInferResponse AnswerTo(int64_t first, int count, size_t bytes = 0) 
 }
 
 // A flow whose greeting has been written.
-StreamFlow Greeted(int window) {
-  StreamFlow flow(kDim, window, Greeting());
+StreamFlow Greeted(int window, int64_t checkpoint_every = 0, int64_t first_frame = 0) {
+  StreamFlow flow({.frame_bytes = kDim,
+                   .window = window,
+                   .first_frame = first_frame,
+                   .checkpoint_every = checkpoint_every},
+                  Greeting());
   flow.TakeResponse();
   flow.Written();
   return flow;
@@ -45,7 +49,7 @@ int PushAll(StreamFlow& flow, int room = 1000) {
 }
 
 TEST(StreamFlowTest, TheGreetingComesFirstAndStaysAlone) {
-  StreamFlow flow(kDim, 8, Greeting());
+  StreamFlow flow({.frame_bytes = kDim, .window = 8}, Greeting());
   AddFrames(flow, 1);
   PushAll(flow);
   flow.AddAnswer(AnswerTo(0, 1));
@@ -175,6 +179,117 @@ TEST(StreamFlowTest, AStreamWithoutContentEndsAfterTheGreeting) {
   StreamFlow flow = Greeted(8);
   flow.EndInput();
   EXPECT_TRUE(flow.TakeResponse()->message.is_final());
+}
+
+v1::Checkpoint CheckpointOf(int64_t frames) {
+  v1::Checkpoint checkpoint;
+  checkpoint.set_frames(frames);
+  return checkpoint;
+}
+
+TEST(StreamFlowTest, ARequestedCheckpointComesWithTheAnswerToTheChunksBeforeIt) {
+  StreamFlow flow = Greeted(8);
+  AddFrames(flow, 3);
+  PushAll(flow);
+  flow.RequestCheckpoint();
+  EXPECT_FALSE(flow.CheckpointDue());
+  EXPECT_FALSE(flow.WantsChunk()) << "requests do not pile up";
+  flow.AddAnswer(AnswerTo(0, 2));
+  EXPECT_FALSE(flow.CheckpointDue());
+  EXPECT_FALSE(flow.TakeResponse()->message.has_checkpoint());
+  flow.Written();
+  flow.AddAnswer(AnswerTo(2, 1));
+  ASSERT_TRUE(flow.CheckpointDue());
+  flow.AddCheckpoint(CheckpointOf(3));
+  EXPECT_FALSE(flow.CheckpointDue());
+  const auto response = flow.TakeResponse();
+  EXPECT_EQ(response->message.first_frame(), 2);
+  EXPECT_EQ(response->message.checkpoint().frames(), 3);
+  EXPECT_FALSE(flow.WantsChunk());
+  flow.Written();
+  EXPECT_TRUE(flow.WantsChunk());
+}
+
+TEST(StreamFlowTest, WhereAllIsAnsweredACheckpointComesAtOnce) {
+  StreamFlow flow = Greeted(8);
+  flow.RequestCheckpoint();
+  ASSERT_TRUE(flow.CheckpointDue());
+  flow.AddCheckpoint(CheckpointOf(0));
+  const auto response = flow.TakeResponse();
+  EXPECT_TRUE(response->message.has_checkpoint());
+  EXPECT_EQ(response->message.num_frames(), 0);
+}
+
+TEST(StreamFlowTest, ACheckpointIsNeverInTheGreeting) {
+  StreamFlow flow({.frame_bytes = kDim, .window = 8}, Greeting());
+  flow.RequestCheckpoint();
+  flow.AddCheckpoint(CheckpointOf(0));
+  EXPECT_FALSE(flow.TakeResponse()->message.has_checkpoint());
+  flow.Written();
+  EXPECT_TRUE(flow.TakeResponse()->message.has_checkpoint());
+}
+
+TEST(StreamFlowTest, NoAnswerIsMergedIntoOneWithACheckpoint) {
+  StreamFlow flow = Greeted(8, 1);
+  AddFrames(flow, 2);
+  PushAll(flow);
+  flow.AddAnswer(AnswerTo(0, 1));
+  flow.AddCheckpoint(CheckpointOf(1));
+  EXPECT_EQ(PushAll(flow), 1);
+  flow.AddAnswer(AnswerTo(1, 1));
+  EXPECT_EQ(flow.TakeResponse()->message.num_frames(), 1);
+}
+
+TEST(StreamFlowTest, FramesAfterAPeriodicCheckpointWaitForIt) {
+  StreamFlow flow = Greeted(16, 4, 10);
+  AddFrames(flow, 9);
+  EXPECT_EQ(PushAll(flow), 4);
+  EXPECT_EQ(PushAll(flow), 0);
+  flow.AddAnswer(AnswerTo(10, 4));
+  ASSERT_TRUE(flow.CheckpointDue());
+  flow.AddCheckpoint(CheckpointOf(14));
+  EXPECT_EQ(PushAll(flow), 4);
+  flow.AddAnswer(AnswerTo(14, 4));
+  ASSERT_TRUE(flow.CheckpointDue());
+  flow.AddCheckpoint(CheckpointOf(18));
+  EXPECT_EQ(PushAll(flow), 1);
+  flow.AddAnswer(AnswerTo(18, 1));
+  EXPECT_FALSE(flow.CheckpointDue());
+}
+
+TEST(StreamFlowTest, HandingOverAnswersWhatIsUnderWayAndDropsTheRest) {
+  StreamFlow flow = Greeted(8);
+  AddFrames(flow, 5);
+  EXPECT_EQ(PushAll(flow, 2), 2);
+  flow.HandOver();
+  EXPECT_FALSE(flow.WantsChunk());
+  EXPECT_EQ(PushAll(flow), 0);
+  flow.AddChunk({1, 2, 3}, kNow);  // was being read
+  EXPECT_EQ(PushAll(flow), 0);
+  flow.EndInput();
+  EXPECT_FALSE(flow.HandedOver());
+  flow.AddAnswer(AnswerTo(0, 2));
+  ASSERT_TRUE(flow.CheckpointDue());
+  flow.AddCheckpoint(CheckpointOf(2));
+  EXPECT_FALSE(flow.HandedOver()) << "not sent";
+  const auto response = flow.TakeResponse();
+  EXPECT_EQ(response->message.num_frames(), 2);
+  EXPECT_TRUE(response->message.has_checkpoint());
+  EXPECT_FALSE(response->message.is_final());
+  EXPECT_FALSE(flow.HandedOver()) << "not written";
+  flow.Written();
+  EXPECT_TRUE(flow.HandedOver());
+  EXPECT_FALSE(flow.TakeResponse());
+}
+
+TEST(StreamFlowTest, AStreamThatTheSchedulerEndedIsHandedOverAsFarAsItWasAnswered) {
+  StreamFlow flow = Greeted(8);
+  AddFrames(flow, 5);
+  PushAll(flow);
+  flow.AddAnswer(AnswerTo(0, 2));
+  flow.HandOverUnanswered();
+  ASSERT_TRUE(flow.CheckpointDue());
+  EXPECT_EQ(flow.frames_answered(), 2);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -48,21 +49,44 @@ absl::Status CheckAudio(const Model& model, const v1::AudioInput& audio) {
   return absl::OkStatus();
 }
 
+// That the checkpoint is of a stream with this config. What it holds is our own, as it is signed;
+// the checks of its sizes are for keys in other hands.
+absl::Status CheckResumes(const Model& model, const v1::StreamingConfig& config, InputKind input,
+                          const StreamCheckpoint& checkpoint) {
+  if (input != checkpoint.input || config.return_posteriors() != checkpoint.posteriors ||
+      config.return_units() != checkpoint.units) {
+    return absl::InvalidArgumentError(
+        "resume_token is of a stream with another input, return_posteriors or return_units; send "
+        "the config of the stream that it came from");
+  }
+  const bool fits = static_cast<int>(checkpoint.state.c.size()) == model.total_cells() &&
+                    static_cast<int>(checkpoint.state.y.size()) == model.total_outputs() &&
+                    checkpoint.last_unit >= 0 && checkpoint.last_unit < model.num_units();
+  if (!fits) {
+    return absl::InvalidArgumentError(
+        "resume_token does not fit its own model; begin a new stream");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StreamSession>> StreamSession::Create(
-    const ModelCatalog& catalog, const v1::StreamingConfig& config) {
-  ESE_ASSIGN_OR_RETURN(const ServedModel* served, catalog.Find(config.model()));
+    const ModelCatalog& catalog, const v1::StreamingConfig& config,
+    const StreamCheckpoint* resume) {
+  ESE_ASSIGN_OR_RETURN(const ServedModel* served,
+                       resume ? catalog.FindVersion(config.model(), resume->model_fingerprint)
+                              : catalog.Find(config.model()));
   const Model& model = *served->model;
-  Encoding encoding = Encoding::kAudio;
+  InputKind input = InputKind::kAudio;
   switch (config.input_case()) {
     case v1::StreamingConfig::kAudio:
       ESE_RETURN_IF_ERROR(CheckAudio(model, config.audio()));
       break;
     case v1::StreamingConfig::kFeatures:
       ESE_RETURN_IF_ERROR(CheckFeatures(model, config.features()));
-      encoding = config.features().encoding() == v1::FeatureInput::FLOAT32 ? Encoding::kFloat32
-                                                                           : Encoding::kInt16;
+      input = config.features().encoding() == v1::FeatureInput::FLOAT32 ? InputKind::kFloat32
+                                                                        : InputKind::kInt16;
       break;
     case v1::StreamingConfig::INPUT_NOT_SET:
       return absl::InvalidArgumentError(
@@ -73,14 +97,22 @@ absl::StatusOr<std::unique_ptr<StreamSession>> StreamSession::Create(
         absl::StrCat("config.return_units is set, but model \"", model.name,
                      "\" has no CTC blank; ask for posteriors, or choose another model"));
   }
-  return std::unique_ptr<StreamSession>(new StreamSession(*served, config, encoding));
+  if (resume) ESE_RETURN_IF_ERROR(CheckResumes(model, config, input, *resume));
+  return std::unique_ptr<StreamSession>(new StreamSession(*served, config, input, resume));
 }
 
 StreamSession::StreamSession(const ServedModel& served, const v1::StreamingConfig& config,
-                             Encoding encoding)
-    : served_(&served), encoding_(encoding), return_posteriors_(config.return_posteriors()) {
-  if (encoding == Encoding::kAudio) fbank_.emplace(served.fbank);
-  if (config.return_units()) decoder_.emplace(served.model->num_units(), served.model->blank);
+                             InputKind input, const StreamCheckpoint* resume)
+    : served_(&served),
+      input_(input),
+      return_posteriors_(config.return_posteriors()),
+      frames_read_(resume ? resume->frame : 0) {
+  const Model& model = *served.model;
+  if (input == InputKind::kAudio) fbank_.emplace(served.fbank);
+  if (config.return_units()) {
+    decoder_.emplace(model.num_units(), model.blank, frames_read_,
+                     resume ? resume->last_unit : model.blank);
+  }
 }
 
 absl::Status StreamSession::ReadChunk(absl::string_view chunk, std::vector<int8_t>* frames) {
@@ -89,7 +121,7 @@ absl::Status StreamSession::ReadChunk(absl::string_view chunk, std::vector<int8_
         "chunk is empty; send whole frames or samples, and half-close the call to end the stream");
   }
   ESE_ASSIGN_OR_RETURN(const std::vector<float> features,
-                       encoding_ == Encoding::kAudio ? DecodeAudio(chunk) : DecodeFeatures(chunk));
+                       input_ == InputKind::kAudio ? DecodeAudio(chunk) : DecodeFeatures(chunk));
   const Model& model = *served_->model;
   const size_t dim = model.input_dim();
   const size_t begin = frames->size();
@@ -106,7 +138,7 @@ absl::Status StreamSession::ReadChunk(absl::string_view chunk, std::vector<int8_
 }
 
 absl::StatusOr<std::vector<float>> StreamSession::DecodeFeatures(absl::string_view chunk) const {
-  const bool is_float = encoding_ == Encoding::kFloat32;
+  const bool is_float = input_ == InputKind::kFloat32;
   const size_t dim = served_->model->input_dim();
   const size_t frame_bytes = dim * (is_float ? sizeof(float) : sizeof(int16_t));
   if (chunk.size() % frame_bytes != 0) {
@@ -136,6 +168,32 @@ absl::StatusOr<std::vector<float>> StreamSession::DecodeAudio(absl::string_view 
   std::vector<float> features;
   fbank_->Accept(samples, &features);
   return features;
+}
+
+StreamCheckpoint StreamSession::CheckpointAt(int64_t frame, StreamId id, StreamState state) const {
+  StreamCheckpoint checkpoint;
+  checkpoint.model_fingerprint = served_->model->fingerprint();
+  checkpoint.stream_id = id;
+  checkpoint.frame = frame;
+  checkpoint.input = input_;
+  checkpoint.posteriors = return_posteriors_;
+  checkpoint.units = decoder_.has_value();
+  if (decoder_) checkpoint.last_unit = decoder_->last_unit();
+  checkpoint.state = std::move(state);
+  return checkpoint;
+}
+
+int64_t StreamSession::ContentBytesBefore(int64_t frame) const {
+  const Model& model = *served_->model;
+  switch (input_) {
+    case InputKind::kAudio:  // no window depends on samples before its own
+      return FrameStartSample(ToFbankOptions(model), frame) * sizeof(int16_t);
+    case InputKind::kFloat32:
+      return frame * model.input_dim() * sizeof(float);
+    case InputKind::kInt16:
+      return frame * model.input_dim() * sizeof(int16_t);
+  }
+  return 0;
 }
 
 v1::StreamingInferResponse StreamSession::Answer(const StreamResult& result) {

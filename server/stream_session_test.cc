@@ -64,13 +64,13 @@ class StreamSessionTest : public testing::Test {
   }
 
   std::unique_ptr<StreamSession> Open(const v1::StreamingConfig& config) {
-    auto session = StreamSession::Create(catalog_, config);
+    auto session = StreamSession::Create(catalog_, config, nullptr);
     EXPECT_TRUE(session.ok()) << session.status();
     return *std::move(session);
   }
   void ExpectRefused(const v1::StreamingConfig& config, absl::StatusCode code,
                      const std::string& message) {
-    const absl::Status status = StreamSession::Create(catalog_, config).status();
+    const absl::Status status = StreamSession::Create(catalog_, config, nullptr).status();
     EXPECT_EQ(status.code(), code);
     EXPECT_THAT(std::string(status.message()), HasSubstr(message));
   }
@@ -97,7 +97,7 @@ TEST_F(StreamSessionTest, NoModelNameNeedsAServerOfOneModel) {
   ExpectRefused(config, absl::StatusCode::kInvalidArgument, "set one of: plain, audio");
   ModelCatalog one;
   ASSERT_TRUE(one.Add(Load(PlainDraft()), nullptr).ok());
-  EXPECT_TRUE(StreamSession::Create(one, config).ok());
+  EXPECT_TRUE(StreamSession::Create(one, config, nullptr).ok());
 }
 
 TEST_F(StreamSessionTest, ConfigsThatDoNotFitTheModelAreRefused) {
@@ -126,10 +126,10 @@ TEST_F(StreamSessionTest, ConfigsThatDoNotFitTheModelAreRefused) {
 TEST_F(StreamSessionTest, TheModelsOwnShapeMayBeNamed) {
   auto config = Features(v1::FeatureInput::FLOAT32);
   config.mutable_features()->set_dim(kDim);
-  EXPECT_TRUE(StreamSession::Create(catalog_, config).ok());
+  EXPECT_TRUE(StreamSession::Create(catalog_, config, nullptr).ok());
   config = Audio();
   config.mutable_audio()->set_sample_rate_hz(8000);
-  EXPECT_TRUE(StreamSession::Create(catalog_, config).ok());
+  EXPECT_TRUE(StreamSession::Create(catalog_, config, nullptr).ok());
 }
 
 TEST_F(StreamSessionTest, BadChunksAreRefusedWithTheRemedy) {
@@ -225,6 +225,55 @@ TEST_F(StreamSessionTest, AnswersCarryWhatTheConfigAsksFor) {
   EXPECT_EQ(full.units(0).index(), 3);
   EXPECT_EQ(full.units(1).frame(), 1);
   EXPECT_DOUBLE_EQ(full.units(1).start_seconds(), 0.02);
+}
+
+TEST_F(StreamSessionTest, GoesOnFromACheckpointOfTheSameConfigOnly) {
+  auto config = Audio();
+  config.set_return_units(true);
+  const auto session = Open(config);
+  const Model& model = *session->served().model;
+  const StreamCheckpoint checkpoint = session->CheckpointAt(12, 5, StreamState(model));
+  EXPECT_EQ(checkpoint.frame, 12);
+  EXPECT_EQ(checkpoint.stream_id, 5);
+  EXPECT_EQ(checkpoint.last_unit, model.blank);
+  EXPECT_TRUE(StreamSession::Create(catalog_, config, &checkpoint).ok());
+  config.clear_model();
+  EXPECT_TRUE(StreamSession::Create(catalog_, config, &checkpoint).ok()) << "it tells the model";
+
+  const auto expect_refused = [&](const v1::StreamingConfig& other, absl::StatusCode code) {
+    EXPECT_EQ(StreamSession::Create(catalog_, other, &checkpoint).status().code(), code);
+  };
+  config.set_model("plain");
+  expect_refused(config, absl::StatusCode::kFailedPrecondition);
+  config = Audio();
+  expect_refused(config, absl::StatusCode::kInvalidArgument);
+  config.set_return_units(true);
+  config.set_return_posteriors(true);
+  expect_refused(config, absl::StatusCode::kInvalidArgument);
+  config.set_return_posteriors(false);
+  config.mutable_features()->set_encoding(v1::FeatureInput::INT16);
+  expect_refused(config, absl::StatusCode::kInvalidArgument);
+
+  StreamCheckpoint foreign = checkpoint;
+  foreign.model_fingerprint = "0";
+  config = Audio();
+  config.set_return_units(true);
+  EXPECT_EQ(StreamSession::Create(catalog_, config, &foreign).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  foreign = checkpoint;
+  foreign.state = StreamState();
+  EXPECT_EQ(StreamSession::Create(catalog_, config, &foreign).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  foreign = checkpoint;
+  foreign.last_unit = model.num_units();
+  EXPECT_EQ(StreamSession::Create(catalog_, config, &foreign).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(StreamSessionTest, ContentGoesOnWhereTheNextFrameBegins) {
+  EXPECT_EQ(Open(Audio())->ContentBytesBefore(3), 3 * 2 * 80 * 2);
+  EXPECT_EQ(Open(Features(v1::FeatureInput::FLOAT32))->ContentBytesBefore(3), 3 * kDim * 4);
+  EXPECT_EQ(Open(Features(v1::FeatureInput::INT16))->ContentBytesBefore(3), 3 * kDim * 2);
 }
 
 TEST(ModelCatalogTest, TwoModelsOfOneNameAreRefused) {

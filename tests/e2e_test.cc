@@ -248,6 +248,7 @@ TEST(EndToEndTest, StreamsOverTheLimitAreRefusedUntilOneEnds) {
   const StreamOutcome refused = RunStream(stub.get(), content.config, content.Chunks(1));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(refused.status.error_message(), HasSubstr("in use"));
+  EXPECT_EQ(refused.retry_after_ms, "1000");
   first.HalfClose();
   ExpectAnswersOf(content, first.Finish());
   EXPECT_TRUE(Eventually(

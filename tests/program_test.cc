@@ -157,6 +157,74 @@ TEST_F(ProgramTest, ASecondSignalEndsTheGrace) {
   EXPECT_EQ(program.Wait(), 0);
 }
 
+// Rolling restart: the stream moves to a replica with the same key, by SIGTERM at once...
+TEST_F(ProgramTest, ASignalMovesAStreamThatKnowsOfCheckpointsToAnotherProcess) {
+  const std::string key = Write("key", std::string(32, 'k'));
+  const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
+  const size_t half = 15 * content.sample_bytes;
+  JoinedOutcome joined;
+  StreamOutcome first;
+  {
+    Program program(kServer, Arguments({"--drain-seconds", "3600", "--checkpoint-key", key}));
+    const auto stub = Connect(WaitUntilReady());
+    TestStream stream(stub.get());
+    v1::StreamingConfig config = content.config;
+    config.set_checkpoint_every_frames(1000);
+    ASSERT_TRUE(stream.SendConfig(config));
+    ASSERT_TRUE(stream.SendChunk(content.bytes.substr(0, half)));
+    ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+    program.Signal(SIGTERM);
+    first = stream.Finish();
+    EXPECT_EQ(first.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+    ASSERT_EQ(first.checkpoints, 1);
+    EXPECT_EQ(program.Wait(), 0);
+  }
+  joined.Add(first, /*last=*/false);
+  Program program(kServer, Arguments({"--checkpoint-key", key}));
+  v1::StreamingConfig config = content.config;
+  config.set_resume_token(first.checkpoint.token());
+  joined.Add(RunStream(Connect(WaitUntilReady()).get(), config, {content.bytes.substr(half)}),
+             /*last=*/true);
+  joined.ExpectAnswersOf(content);
+}
+
+// ... and by SIGKILL from its last checkpoint, with what followed sent again.
+TEST_F(ProgramTest, AStreamOutlivesAKilledServer) {
+  const std::string key = Write("key", std::string(32, 'k'));
+  const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
+  JoinedOutcome joined;
+  StreamOutcome first;
+  {
+    Program program(kServer, Arguments({"--checkpoint-key", key}));
+    const auto stub = Connect(WaitUntilReady());
+    TestStream stream(stub.get());
+    v1::StreamingConfig config = content.config;
+    config.set_checkpoint_every_frames(8);
+    ASSERT_TRUE(stream.SendConfig(config));
+    ASSERT_TRUE(stream.SendChunk(content.bytes.substr(0, 20 * content.sample_bytes)));
+    ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+    program.Signal(SIGKILL);
+    first = stream.Finish();
+    EXPECT_EQ(first.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+    EXPECT_EQ(first.checkpoint.frames(), 16);
+    EXPECT_EQ(program.Wait(), 128 + SIGKILL);
+  }
+  joined.Add(first, /*last=*/false);
+  std::filesystem::remove(ready_path_);
+  Program program(kServer, Arguments({"--checkpoint-key", key}));
+  v1::StreamingConfig config = content.config;
+  config.set_resume_token(first.checkpoint.token());
+  joined.Add(RunStream(Connect(WaitUntilReady()).get(), config,
+                       {content.bytes.substr(first.checkpoint.content_bytes())}),
+             /*last=*/true);
+  joined.ExpectAnswersOf(content);
+}
+
+TEST_F(ProgramTest, ACheckpointKeyThatCannotBeUsed) {
+  ExpectFails(Arguments({"--checkpoint-key", Path("none")}), 1, Path("none"));
+  ExpectFails(Arguments({"--checkpoint-key", Write("short", "1234")}), 1, "has 4 bytes");
+}
+
 TEST_F(ProgramTest, AModelThatIsMissing) {
   ExpectFails({"--model", Path("none.ese")}, 1, Path("none.ese"));
 }

@@ -141,6 +141,12 @@ bool TestStream::SendChunk(const std::string& chunk) {
   return call_->Write(request);
 }
 
+bool TestStream::RequestCheckpoint() {
+  v1::StreamingInferRequest request;
+  request.mutable_checkpoint();
+  return call_->Write(request);
+}
+
 bool TestStream::ReadOne() {
   v1::StreamingInferResponse response;
   if (!call_->Read(&response)) return false;
@@ -149,6 +155,9 @@ bool TestStream::ReadOne() {
   };
   expect(response.has_model() == (outcome_.responses == 0), "the model comes first, and once");
   expect(!outcome_.is_final, "a response after the final one");
+  if (outcome_.responses == 0) {
+    outcome_.first_frame = outcome_.frames = response.first_frame();
+  }
   expect(response.first_frame() == outcome_.frames,
          absl::StrCat("frame ", response.first_frame(), " where ", outcome_.frames, " is next"));
   expect(response.chunks_done() >= outcome_.chunks_done, "chunks_done went back");
@@ -157,6 +166,11 @@ bool TestStream::ReadOne() {
   outcome_.frames += response.num_frames();
   outcome_.chunks_done = response.chunks_done();
   outcome_.is_final = response.is_final();
+  if (response.has_checkpoint()) {
+    outcome_.checkpoint = response.checkpoint();
+    ++outcome_.checkpoints;
+    expect(response.checkpoint().frames() == outcome_.frames, "a checkpoint of another frame");
+  }
   const auto posteriors = ToFloats(response.log_posteriors());
   outcome_.log_posteriors.insert(outcome_.log_posteriors.end(), posteriors.begin(),
                                  posteriors.end());
@@ -175,10 +189,21 @@ bool TestStream::ReadUntilChunksDone(int64_t chunks) {
   return true;
 }
 
+bool TestStream::ReadUntilCheckpoints(int checkpoints) {
+  while (outcome_.checkpoints < checkpoints) {
+    if (!ReadOne()) return false;
+  }
+  return true;
+}
+
 StreamOutcome TestStream::Finish() {
   while (ReadOne()) {
   }
   outcome_.status = call_->Finish();
+  const auto& trailing = context_.GetServerTrailingMetadata();
+  const auto hint = trailing.find("retry-after-ms");
+  if (hint != trailing.end())
+    outcome_.retry_after_ms.assign(hint->second.data(), hint->second.size());
   return outcome_;
 }
 
@@ -208,6 +233,24 @@ void ExpectAnswersOf(const StreamContent& content, const StreamOutcome& outcome)
   EXPECT_TRUE(differ.first == content.log_posteriors.end())
       << "posterior " << differ.first - content.log_posteriors.begin();
   EXPECT_EQ(outcome.units, content.units);
+}
+
+void JoinedOutcome::Add(const StreamOutcome& outcome, bool last) {
+  EXPECT_EQ(outcome.defect, "");
+  EXPECT_EQ(outcome.first_frame, frames_);
+  frames_ = last ? outcome.frames : outcome.checkpoint.frames();
+  const size_t values = (frames_ - outcome.first_frame) * outcome.model.units_size();
+  ASSERT_LE(values, outcome.log_posteriors.size());
+  log_posteriors_.insert(log_posteriors_.end(), outcome.log_posteriors.begin(),
+                         outcome.log_posteriors.begin() + static_cast<int64_t>(values));
+  for (const DecodedUnit& unit : outcome.units) {
+    if (unit.frame < frames_) units_.push_back(unit);
+  }
+}
+
+void JoinedOutcome::ExpectAnswersOf(const StreamContent& content) const {
+  EXPECT_TRUE(log_posteriors_ == content.log_posteriors);
+  EXPECT_EQ(units_, content.units);
 }
 
 }  // namespace ese

@@ -43,11 +43,15 @@ std::vector<float> ToFloats(const std::string& bytes);
 // What came back over a call.
 struct StreamOutcome {
   grpc::Status status;
+  std::string retry_after_ms;  // trailing metadata; empty: none
   int responses = 0;
   v1::Model model;
   int64_t frames = 0;
   int64_t chunks_done = 0;
   bool is_final = false;
+  int64_t first_frame = 0;    // where it went on
+  v1::Checkpoint checkpoint;  // the last one
+  int checkpoints = 0;
   std::vector<float> log_posteriors;
   std::vector<DecodedUnit> units;
   // What the protocol promises and did not come, such as a gap in the frame numbers; empty if
@@ -62,13 +66,17 @@ class TestStream {
 
   bool SendConfig(const v1::StreamingConfig& config);
   bool SendChunk(const std::string& chunk);
+  bool RequestCheckpoint();
   void HalfClose() { call_->WritesDone(); }
   void Cancel() { context_.TryCancel(); }
 
   // Reads on until `chunks` chunks are answered; false where the call ended first.
   bool ReadUntilChunksDone(int64_t chunks);
+  // Reads on until so many checkpoints have come; false where the call ended first.
+  bool ReadUntilCheckpoints(int checkpoints);
   // Reads to the end.
   StreamOutcome Finish();
+  const StreamOutcome& outcome() const { return outcome_; }
 
  private:
   bool ReadOne();
@@ -82,6 +90,20 @@ class TestStream {
 // The whole stream: config, chunks, half-close; reads meanwhile.
 StreamOutcome RunStream(v1::SpeechInference::Stub* stub, const v1::StreamingConfig& config,
                         const std::vector<std::string>& chunks);
+
+// The results of a stream that went on in several calls, each from a checkpoint of the one before.
+class JoinedOutcome {
+ public:
+  // Adds a call as far as its last checkpoint, or wholly if it is the last one.
+  void Add(const StreamOutcome& outcome, bool last);
+  // Expects the content's own results.
+  void ExpectAnswersOf(const StreamContent& content) const;
+
+ private:
+  int64_t frames_ = 0;
+  std::vector<float> log_posteriors_;
+  std::vector<DecodedUnit> units_;
+};
 
 // Expects OK and the content's own results.
 void ExpectAnswersOf(const StreamContent& content, const StreamOutcome& outcome);

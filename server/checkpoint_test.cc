@@ -1,0 +1,152 @@
+#include "server/checkpoint.h"
+
+#include <fstream>
+#include <random>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "model/testing.h"
+
+namespace ese {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr UnixSeconds kNow = 1'000'000;
+constexpr Duration kMaxAge = std::chrono::seconds(60);
+constexpr Duration kLong = std::chrono::hours(24);
+
+StreamCheckpoint MakeCheckpoint(uint32_t seed = 1) {
+  std::mt19937 random(seed);
+  StreamCheckpoint checkpoint;
+  checkpoint.model_fingerprint = "0123456789abcdef";
+  checkpoint.stream_id = RandomStreamId();
+  checkpoint.frame = 123456789012;
+  checkpoint.input = InputKind::kInt16;
+  checkpoint.posteriors = true;
+  checkpoint.units = true;
+  checkpoint.last_unit = 7;
+  checkpoint.state = StreamState(*RandomModel({}));
+  for (int16_t& c : checkpoint.state.c) c = static_cast<int16_t>(random());
+  for (int8_t& y : checkpoint.state.y) y = static_cast<int8_t>(random());
+  return checkpoint;
+}
+
+CheckpointSigner SignerOf(char key) { return CheckpointSigner({std::string(32, key)}); }
+
+void ExpectRefused(const CheckpointSigner& signer, const std::string& token, absl::StatusCode code,
+                   const std::string& message) {
+  const absl::Status status = signer.Open(token, kNow, kMaxAge).status();
+  EXPECT_EQ(status.code(), code) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+}
+
+TEST(CheckpointTest, OpensToWhatWasSignedAlsoElsewhereWithTheSameKey) {
+  for (const InputKind input : {InputKind::kAudio, InputKind::kFloat32, InputKind::kInt16}) {
+    StreamCheckpoint checkpoint = MakeCheckpoint();
+    checkpoint.input = input;
+    const std::string token = SignerOf('k').Sign(checkpoint, kNow);
+    const auto opened = SignerOf('k').Open(token, kNow, kMaxAge);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    EXPECT_EQ(opened->model_fingerprint, checkpoint.model_fingerprint);
+    EXPECT_EQ(opened->stream_id, checkpoint.stream_id);
+    EXPECT_EQ(opened->frame, checkpoint.frame);
+    EXPECT_EQ(opened->input, input);
+    EXPECT_EQ(opened->posteriors, true);
+    EXPECT_EQ(opened->units, true);
+    EXPECT_EQ(opened->last_unit, 7);
+    EXPECT_TRUE(std::equal(opened->state.c.begin(), opened->state.c.end(),
+                           checkpoint.state.c.begin(), checkpoint.state.c.end()));
+    EXPECT_TRUE(std::equal(opened->state.y.begin(), opened->state.y.end(),
+                           checkpoint.state.y.begin(), checkpoint.state.y.end()));
+  }
+}
+
+TEST(CheckpointTest, EveryBitFlippedIsRefused) {
+  const CheckpointSigner signer = SignerOf('k');
+  const std::string token = signer.Sign(MakeCheckpoint(), kNow);
+  for (size_t bit = 0; bit < token.size() * 8; ++bit) {
+    std::string altered = token;
+    altered[bit / 8] = static_cast<char>(altered[bit / 8] ^ (1 << (bit % 8)));
+    const absl::StatusCode code = signer.Open(altered, kNow, kMaxAge).status().code();
+    EXPECT_EQ(code, bit / 8 < 8 ? absl::StatusCode::kInvalidArgument
+                                : absl::StatusCode::kPermissionDenied)
+        << "bit " << bit;
+  }
+}
+
+TEST(CheckpointTest, EveryTruncationAndEveryExtensionIsRefused) {
+  const CheckpointSigner signer = SignerOf('k');
+  const std::string token = signer.Sign(MakeCheckpoint(), kNow);
+  for (size_t size = 0; size < token.size(); ++size) {
+    ExpectRefused(signer, token.substr(0, size), absl::StatusCode::kInvalidArgument,
+                  "Checkpoint.token as it was received");
+  }
+  ExpectRefused(signer, token + "x", absl::StatusCode::kInvalidArgument, "truncated or damaged");
+}
+
+TEST(CheckpointTest, RandomBytesAreRefused) {
+  std::mt19937 random(1);
+  for (int i = 0; i < 1000; ++i) {
+    std::string bytes(random() % 300, '\0');
+    for (char& byte : bytes) byte = static_cast<char>(random());
+    EXPECT_FALSE(SignerOf('k').Open(bytes, kNow, kMaxAge).ok());
+  }
+}
+
+TEST(CheckpointTest, AnotherVersionIsNamed) {
+  std::string token = SignerOf('k').Sign(MakeCheckpoint(), kNow);
+  token[3] = 2;
+  ExpectRefused(SignerOf('k'), token, absl::StatusCode::kInvalidArgument, "of version 2");
+}
+
+TEST(CheckpointTest, AnotherKeyIsRefused) {
+  const std::string token = SignerOf('k').Sign(MakeCheckpoint(), kNow);
+  ExpectRefused(SignerOf('l'), token, absl::StatusCode::kPermissionDenied, "--checkpoint-key");
+  ExpectRefused(CheckpointSigner::Random(), token, absl::StatusCode::kPermissionDenied, "altered");
+  EXPECT_FALSE(CheckpointSigner::Random()
+                   .Open(CheckpointSigner::Random().Sign(MakeCheckpoint(), kNow), kNow, kMaxAge)
+                   .ok());
+}
+
+TEST(CheckpointTest, AnOldKeyIsStillAcceptedBesideTheNew) {
+  const CheckpointSigner both({std::string(32, 'n'), std::string(32, 'o')});
+  EXPECT_TRUE(both.Open(SignerOf('o').Sign(MakeCheckpoint(), kNow), kNow, kMaxAge).ok());
+  EXPECT_TRUE(SignerOf('n').Open(both.Sign(MakeCheckpoint(), kNow), kNow, kMaxAge).ok());
+}
+
+TEST(CheckpointTest, AgeIsBoundedToTheSecond) {
+  const CheckpointSigner signer = SignerOf('k');
+  const std::string token = signer.Sign(MakeCheckpoint(), kNow - 60);
+  EXPECT_TRUE(signer.Open(token, kNow, kMaxAge).ok());
+  EXPECT_EQ(signer.Open(token, kNow + 1, kMaxAge).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(signer.Open(token, kNow + 1, kLong).ok());
+  // Clocks of replicas differ.
+  EXPECT_TRUE(signer.Open(signer.Sign(MakeCheckpoint(), kNow + 5), kNow, kMaxAge).ok());
+}
+
+TEST(CheckpointTest, ASignedTokenOfNoCheckpointIsRefused) {
+  StreamCheckpoint checkpoint = MakeCheckpoint();
+  checkpoint.frame = -1;
+  ExpectRefused(SignerOf('k'), SignerOf('k').Sign(checkpoint, kNow),
+                absl::StatusCode::kInvalidArgument, "holds no checkpoint");
+}
+
+TEST(CheckpointTest, KeysComeFromFiles) {
+  const std::string path = testing::TempDir() + "ese_checkpoint_key";
+  std::ofstream(path, std::ios::binary) << std::string(32, 'k');
+  const auto signer = CheckpointSigner::FromFiles({path});
+  ASSERT_TRUE(signer.ok()) << signer.status();
+  EXPECT_TRUE(signer->Open(SignerOf('k').Sign(MakeCheckpoint(), kNow), kNow, kMaxAge).ok());
+  std::ofstream(path, std::ios::binary) << std::string(31, 'k');
+  EXPECT_THAT(std::string(CheckpointSigner::FromFiles({path}).status().message()),
+              HasSubstr("has 31 bytes; it needs 32"));
+  EXPECT_EQ(CheckpointSigner::FromFiles({path + ".none"}).status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST(CheckpointTest, StreamIdsDiffer) { EXPECT_NE(RandomStreamId(), RandomStreamId()); }
+
+}  // namespace
+}  // namespace ese
