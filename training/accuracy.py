@@ -1,0 +1,361 @@
+#!/usr/bin/env python3
+"""What compression costs, from the files in training/results.
+
+    training/accuracy.py figures   a line of JSON for each figure (./run bench accuracy)
+    training/accuracy.py page      writes the tables of docs/accuracy.md between its markers, and its plots
+
+Needs nothing but Python. Differences are paired: the same utterances under two networks, over all
+seeds that both have; intervals of 95 % from 2,000 bootstrap samples of the utterances.
+"""
+
+import json
+import pathlib
+import random
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "training/results"
+PAGE = ROOT / "docs/accuracy.md"
+BEGIN, END = "<!-- tables: training/accuracy.py page -->", "<!-- end of tables -->"
+SETS = ("asterisk", "others", "synth", "synth_unheard")
+SAMPLES = 2000
+FACTORS = ("20x", "30x", "40x")
+PATTERNS = {"row": "every row the same (ours)", "pe": "every PE the same (the paper's)",
+            "unbalanced": "unbalanced"}
+
+sys.path.insert(0, str(ROOT / "bench"))
+import plot  # noqa: E402  pylint: disable=wrong-import-position
+
+
+def read(folder):
+    """{name: contents} of results/folder/NAME.json."""
+    return {path.stem: json.loads(path.read_text())
+            for path in sorted((RESULTS / folder).glob("*.json"))}
+
+
+class Group:
+    """One network of the experiment with each of its seeds: [error rates by set]."""
+
+    def __init__(self, by_seed):
+        self.by_seed = by_seed
+
+    def seeds(self):
+        """How many were trained."""
+        return len(self.by_seed)
+
+    def pers(self, test_set):
+        """Percent, by seed."""
+        return [100 * _rate(rates[test_set]["by_utterance"]) for rates in self.by_seed.values()]
+
+    def per(self, test_set):
+        """Percent, mean of the seeds."""
+        values = self.pers(test_set)
+        return sum(values) / len(values)
+
+    def spread(self, test_set):
+        """Points between the best and the worst seed."""
+        return max(self.pers(test_set)) - min(self.pers(test_set))
+
+
+def _rate(counts):
+    return sum(errors for errors, _ in counts) / sum(phones for _, phones in counts)
+
+
+def loss(group, base, sets):
+    """(points, low, high): PER of `group` less that of `base`, over seeds that both have."""
+    seeds = sorted(set(group.by_seed) & set(base.by_seed))
+    if not seeds:
+        return None
+    pairs = []
+    for index in range(len(sets)):
+        name = sets[index]
+        columns = [(group.by_seed[s][name]["by_utterance"], base.by_seed[s][name]["by_utterance"])
+                   for s in seeds]
+        for ours, theirs in columns:
+            if [n for _, n in ours] != [n for _, n in theirs]:
+                raise ValueError(f"results of other utterances in {name}: train both again")
+        for utterance in range(len(columns[0][0])):
+            pairs.append((sum(ours[utterance][0] - theirs[utterance][0]
+                              for ours, theirs in columns) / len(seeds),
+                          columns[0][0][utterance][1]))
+    dice = random.Random(1)
+    mean = 100 * _rate(pairs)
+    means = sorted(100 * _rate(dice.choices(pairs, k=len(pairs))) for _ in range(SAMPLES))
+    return mean, means[int(0.025 * SAMPLES)], means[int(0.975 * SAMPLES)]
+
+
+def groups(runs):
+    """{("main", "20x"): Group, ("small", "row.d11"): Group, ...} of the runs' error rates."""
+    found = {}
+    for name, run in runs.items():
+        match = re.fullmatch(r"(\w+)\.s(\d+)\.(.+)", name)
+        if match and match[3] != "trunk":
+            found.setdefault((match[1], match[3]), {})[int(match[2])] = run["per"]
+    return {key: Group(by_seed) for key, by_seed in found.items()}
+
+
+def of_pattern(found, size, pattern):
+    """[(density in percent, Group)] of a pattern, the dense network first."""
+    line = [(100.0, found[size, "dense"])] if (size, "dense") in found else []
+    for (of, what), group in found.items():
+        match = re.fullmatch(pattern + r"\.d([\d.]+)", what)
+        if of == size and match:
+            line.append((float(match[1]), group))
+    return sorted(line, key=lambda item: -item[0])
+
+
+# --- figures
+
+
+def figures():
+    """The lines of ./run bench accuracy."""
+    runs, shipped = read("runs"), read("shipped")
+    found, served = groups(runs), groups(shipped)
+    lines = [{"provenance": "training/results/runs/*.json, training/results/shipped/*.json: "
+              "./run train, then training/shipped.py; nothing is computed anew here but means and "
+              "intervals", "runs": len(runs), "served": len(shipped)}]
+
+    def per(test_set, pattern, density, group):
+        lines.append({"name": f"accuracy.per.{test_set}.{pattern}.{density}",
+                      "value": round(group.per(test_set) / 100, 5), "unit": "share",
+                      "seeds": group.seeds(), "spread": round(group.spread(test_set) / 100, 5)})
+
+    def points(name, difference):
+        if difference:
+            mean, low, high = difference
+            lines.append({"name": name, "value": round(mean, 3), "unit": "points",
+                          "p2.5": round(low, 3), "p97.5": round(high, 3)})
+
+    for test_set in SETS:
+        for what in ("dense", *FACTORS):
+            if ("main", what) in found:
+                per(test_set, "main", what, found["main", what])
+            if what != "dense" and ("main", what) in found:
+                points(f"accuracy.loss_points.{test_set}.{what}",
+                       loss(found["main", what], found["main", "dense"], [test_set]))
+        if ("main", "20x") in served:
+            points(f"accuracy.loss_points.{test_set}.quantize",
+                   loss(served["main", "20x"], found["main", "20x"], [test_set]))
+        for pattern in PATTERNS:
+            for density, group in of_pattern(found, "small", pattern):
+                per(test_set, pattern, f"{density:g}", group)
+    for name, report in shipped.items():
+        lines.append({"name": f"compression.factor.{name}", "unit": "times",
+                      "value": round(report["dense_fp32_bytes"] / report["file_bytes"], 2)})
+    for line in lines:
+        print(json.dumps(line))
+
+
+# --- the page
+
+
+def table(rows):
+    """Markdown, aligned."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+
+    def line(row):
+        return "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths)) + " |"
+
+    return [line(rows[0]), "|" + "|".join("-" * (w + 2) for w in widths) + "|",
+            *map(line, rows[1:]), ""]
+
+
+def difference_text(difference):
+    """+0.3 [-0.1, 0.7], in bold where the interval leaves zero out."""
+    if difference is None:
+        return ""
+    mean, low, high = difference
+    text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def per_text(group, test_set):
+    """19.1 (18.9, 19.3): the mean and the seeds."""
+    values = group.pers(test_set)
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    return f"{group.per(test_set):.1f} ({', '.join(f'{v:.1f}' for v in values)})"
+
+
+def main_rows(found, runs, shipped):
+    """The paper's size: error rates, losses, bytes."""
+    served = groups(shipped)
+    rows = [["network", "weights kept", *SETS]]
+    losses = [["against dense", *SETS]]
+    for what in ("dense", *FACTORS):
+        group = found.get(("main", what))
+        if not group:
+            continue
+        run = runs[f"main.s{min(group.by_seed)}.{what}"]
+        rows.append([what, f"{100 * run['weights_kept'] / run['weights']:.2f} %",
+                     *(per_text(group, test_set) for test_set in SETS)])
+        as_served = served.get(("main", what))
+        if as_served:
+            rows.append([f"{what}, as shipped", "", *(per_text(as_served, s) for s in SETS)])
+            losses.append([f"{what}: quantization alone",
+                           *(difference_text(loss(as_served, group, [s])) for s in SETS)])
+        if what != "dense":
+            losses.append([what, *(difference_text(loss(group, found["main", "dense"], [s]))
+                                   for s in SETS)])
+    sizes = [["model", "file", "dense fp32 / file", "fp32 / 16-bit entries, matrices alone",
+              "SNR of logits", "same best unit"]]
+    for name, report in shipped.items():
+        run = runs.get(name)
+        if run:
+            sizes.append([name, f"{report['file_bytes'] / 1000:.0f} KB",
+                          f"{report['dense_fp32_bytes'] / report['file_bytes']:.1f}x",
+                          f"{2 * run['weights'] / run['weights_kept']:.1f}x",
+                          f"{report['logits_snr_db']:.1f} dB",
+                          f"{100 * report['same_best_unit']:.2f} %"])
+    return table(rows), table(losses), table(sizes) if len(sizes) > 1 else []
+
+
+def wide_rows(found):
+    """Small LSTM: each pattern and density; and whether the patterns differ."""
+    dense = found.get(("small", "dense"))
+    if not dense:
+        return []
+    lines = []
+    for test_set in SETS:
+        rows = [[f"density, % ({test_set})", *PATTERNS.values()]]
+        by_pattern = {p: dict(of_pattern(found, "small", p)) for p in PATTERNS}
+        for density in sorted(by_pattern["row"], reverse=True):
+            rows.append([f"{density:g}", *(per_text(by_pattern[p][density], test_set)
+                                           if density in by_pattern[p] else ""
+                                           for p in PATTERNS)])
+        lines += table(rows)
+    rows = [["density, % (all sets)", "loss against dense", "ours less the paper's",
+             "ours less unbalanced", "seeds"]]
+    for density, group in of_pattern(found, "small", "row")[1:]:
+        others = [found.get(("small", f"{p}.d{density:g}")) for p in ("pe", "unbalanced")]
+        rows.append([f"{density:g}", difference_text(loss(group, dense, SETS)),
+                     *(difference_text(loss(group, other, SETS)) if other else ""
+                       for other in others), str(group.seeds())])
+    return lines + table(rows)
+
+
+def trick_rows(found):
+    """Small LSTM: what each trick changes against the plain pruning at the same density."""
+    names = sorted({what.split(".")[0] for size, what in found if size == "small"}
+                   - set(PATTERNS) - {"dense"})
+    rows = [["trick", "density, %", "recorded (asterisk, others)", "synthesised (both)", "all",
+             "seeds"]]
+    for name in names:
+        for density in (10, 5):
+            group = found.get(("small", f"{name}.d{density}"))
+            base = found.get(("small", f"row.d{density}"))
+            if group and base:
+                rows.append([name.replace("_", " "), str(density),
+                             difference_text(loss(group, base, SETS[:2])),
+                             difference_text(loss(group, base, SETS[2:])),
+                             difference_text(loss(group, base, SETS)), str(group.seeds())])
+    return table(rows)
+
+
+def split_rows(splits, found):
+    """Widths of weights and activations."""
+    rows = [["run", "weights/activations, bits", *SETS]]
+    for name, by_split in splits.items():
+        size, seed, what = name.split(".", 2)
+        rows.append([name, "float", *(f"{found[size, what].by_seed[int(seed[1:])][s]['per']:.2f}"
+                                      for s in SETS)])
+        for split, rates in by_split.items():
+            rows.append(["", split, *(f"{rates[s]['per']:.2f}" for s in SETS)])
+    return table(rows)
+
+
+def microseconds():
+    """{density in percent: us of a step of 64 lanes} of the newest kernel measurement, and its source."""
+    for path in sorted((ROOT / "bench/results").glob("kernel-*.jsonl"), reverse=True):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        found = {}
+        for line in lines:
+            match = re.fullmatch(r"kernel\.density\.([\d.]+)", line.get("name", ""))
+            if match:
+                found[float(match[1])] = line["value"]
+        if found:
+            return found, path.relative_to(ROOT)
+    return {}, None
+
+
+def interpolated(points, density):
+    """Between the two densities measured on either side."""
+    known = sorted(points)
+    for low, high in zip(known, known[1:]):
+        if low <= density <= high:
+            part = (density - low) / (high - low)
+            return points[low] + part * (points[high] - points[low])
+    return None
+
+
+def speed_rows(found, runs):
+    """Error rate against the time of a step, at the paper's size."""
+    points, source = microseconds()
+    rows = [["network", "density, %", "us a step of 64 lanes", *SETS]]
+    for what in ("dense", *FACTORS):
+        group = found.get(("main", what))
+        if not group or not points:
+            continue
+        run = runs[f"main.s{min(group.by_seed)}.{what}"]
+        density = 100 * run["weights_kept"] / run["weights"]
+        time = interpolated(points, density)
+        rows.append([what, f"{density:.2f}", f"{time:.0f}" if time else "not measured",
+                     *(f"{group.per(s):.1f}" for s in SETS)])
+    note = [f"Time: interpolated between the densities measured in `{source}`.", ""]
+    return note + table(rows) if points else []
+
+
+def plots(found):
+    """docs/accuracy_*.svg; returns the lines that show them."""
+    lines = []
+    for test_set in ("asterisk", "synth"):
+        series = {}
+        for pattern, title in PATTERNS.items():
+            points = [(d, g.per(test_set), min(g.pers(test_set)), max(g.pers(test_set)))
+                      for d, g in of_pattern(found, "small", pattern)]
+            if len(points) > 1:
+                series[title.split(" (")[0]] = points
+        main = []
+        for what in ("dense", *FACTORS):
+            if ("main", what) in found:
+                group = found["main", what]
+                density = 100.0 if what == "dense" else 200 / int(what[:-1])
+                main.append((density, group.per(test_set), min(group.pers(test_set)),
+                             max(group.pers(test_set))))
+        if main:
+            series["paper's size, rows"] = main
+        if series:
+            path = ROOT / f"docs/accuracy_{test_set}.svg"
+            plot.write(path, f"Phone error rate, {test_set}", "weights kept, %", "PER, %", series,
+                       log_x=True, from_zero=True)
+            lines.append(f"![PER against density on {test_set}]({path.name})")
+    return lines + [""]
+
+
+def page():
+    """Rewrites the part of docs/accuracy.md between the markers."""
+    runs, shipped, splits = read("runs"), read("shipped"), read("splits")
+    found = groups(runs)
+    rates, losses, sizes = main_rows(found, runs, shipped)
+    lines = ["## The paper's size: 153 inputs, 1024 cells, 512 projected", "",
+             "Phone error rates in percent, mean of the seeds (each seed).", "", *rates,
+             "Points of PER; in brackets the interval of 95 %, bold where it leaves out zero.", "",
+             *losses, *sizes, *speed_rows(found, runs), "## Patterns and densities: 2 x 320/160", "",
+             *wide_rows(found), *plots(found), "## Tricks, one at a time: 2 x 320/160", "",
+             "Change of PER in points against plain pruning at the same density: negative is better.",
+             "", *trick_rows(found), "## Bits: emulated, without fine-tuning", "",
+             *split_rows(splits, found)]
+    text = PAGE.read_text()
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    PAGE.write_text(head + BEGIN + "\n\n" + "\n".join(lines) + "\n" + END + tail)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["figures"]:
+        figures()
+    elif sys.argv[1:] == ["page"]:
+        page()
+    else:
+        sys.exit(__doc__)
