@@ -2,14 +2,18 @@
 
 Emulated in floats (ese_prune.quantize): products are rounded as the engine would, gates and cells
 stay floats. Without fine-tuning. The engine's own figure is measured on the engine (shipped.py).
+
+    /usr/bin/python3 -m training.splits NAME [NAME ...]      finished runs of the experiment
 """
 
 import json
+import sys
 
 import torch
 
 from training import evaluate, text
 from training.ese_prune.quantize import QuantizedLinear, QuantizedLSTM
+from training.settings import REPOSITORY, work_dir
 from training.train import load_finished
 
 SPLITS = ((12, 16), (8, 8), (7, 8), (6, 8), (5, 8))  # weights, activations; the paper's first
@@ -45,3 +49,8 @@ def measure(folder, results, name):
     path.write_text(json.dumps(table) + "\n")
     print(f"{name}: " + ", ".join(f"{split} {rates['asterisk']['per']} %"
                                   for split, rates in table.items()), flush=True)
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        measure(work_dir(), REPOSITORY / "training/results", argument)
