@@ -32,7 +32,7 @@ def parse():
     parser = argparse.ArgumentParser(prog="./run train", description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="every stage, tiny, about two minutes")
     parser.add_argument("--only", default="", metavar="PREFIX",
-                        help="of the experiment, only the runs whose names begin so, as main.s1")
+                        help="only the runs whose names begin so, as main.s1, and what they need")
     parser.add_argument("--list", action="store_true", help="list the runs and what is finished")
     parser.add_argument("--hours", type=float, help="begin no further run after so long")
     parser.add_argument("--jobs", type=int, default=1,
@@ -77,7 +77,7 @@ def main():
         for name in ("runs", "results", "export"):
             shutil.rmtree(folder / name, ignore_errors=True)
         folder.mkdir(exist_ok=True)
-    chosen = [run for run in all_runs if run.name.startswith(arguments.only)]
+    chosen = runs.select(all_runs, arguments.only)
     if not chosen:
         sys.exit(f"no run begins with '{arguments.only}'; --list shows them")
     if arguments.list:

@@ -117,6 +117,15 @@ def full():
     return list(dict.fromkeys(runs))
 
 
+def select(runs, prefix):
+    """Those whose names begin so, and those that they need."""
+    wanted = {run.name for run in runs if run.name.startswith(prefix)}
+    for run in reversed(runs):  # what a run needs stands before it
+        if run.name in wanted:
+            wanted.update(run.needs)
+    return [run for run in runs if run.name in wanted]
+
+
 def smoke():
     """Every kind of run, a few updates each."""
     runs = [Run("smoke.trunk", "smoke", 1, 6), _dense("smoke", 1, 4), *_tricks("smoke", 1, 4),

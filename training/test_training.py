@@ -87,6 +87,11 @@ class RunsTest(unittest.TestCase):
             self.assertLessEqual(set(run.needs), seen, run.name)
             seen.add(run.name)
 
+    def test_a_run_brings_what_it_needs(self):
+        names = [run.name for run in runs.select(runs.full(), "small.s2.distilled.d5")]
+        self.assertEqual(names, ["small.trunk", "small.s2.dense", "small.s2.distilled.d5"])
+        self.assertEqual(runs.select(runs.full(), "nothing"), [])
+
     def test_main_rows_reach_their_factors(self):
         for run in runs.full():
             if run.name.startswith("main.s1.") and run.density < 1:
