@@ -10,7 +10,8 @@
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "client/live.h"
-#include "client/speech_client.h"
+#include "client/resuming_stream.h"
+#include "client/seconds.h"
 #include "client/transcribe.h"
 
 namespace ese {
@@ -18,8 +19,9 @@ namespace {
 
 // Whatever the command line says.
 struct Arguments {
-  ClientOptions server;
+  ResumingClientOptions servers;
   double timeout_seconds = 10;
+  double give_up_seconds = 60;
   std::string model;
   bool features = false;
   bool times = false;
@@ -55,8 +57,8 @@ void PrintModel(const v1::Model& model, std::ostream& out) {
 }
 
 absl::Status RunModels(const Arguments& arguments, Console& console) {
-  ESE_ASSIGN_OR_RETURN(const std::unique_ptr<SpeechClient> client,
-                       SpeechClient::Connect(arguments.server));
+  ESE_ASSIGN_OR_RETURN(const std::unique_ptr<ResumingClient> client,
+                       ResumingClient::Connect(arguments.servers));
   if (!arguments.model.empty()) {
     ESE_ASSIGN_OR_RETURN(const v1::Model model, client->FindModel(arguments.model));
     PrintModel(model, console.out);
@@ -104,14 +106,14 @@ bool Run(const CLI::App& app, Arguments& arguments, Console& console) {
     arguments.transcribe.model = arguments.model;
     arguments.transcribe.input = input;
     arguments.transcribe.times = arguments.times;
-    return RunTranscribe(arguments.server, arguments.transcribe, console);
+    return RunTranscribe(arguments.servers, arguments.transcribe, console);
   }
   absl::Status status;
   if (app.got_subcommand("stream")) {
     arguments.live.model = arguments.model;
     arguments.live.input = input;
     arguments.live.times = arguments.times;
-    status = RunLive(arguments.server, arguments.live, console);
+    status = RunLive(arguments.servers, arguments.live, console);
   } else {
     status = RunModels(arguments, console);
   }
@@ -127,8 +129,12 @@ int ClientMain(int argc, const char* const* argv, Console console) {
   app.set_version_flag("--version", ESE_VERSION);
   app.require_subcommand(1);
   app.fallthrough();  // the common flags may follow the command, too
-  app.add_option("--server", arguments.server.address, "The server's address")
+  app.add_option(
+         "--server", arguments.servers.addresses,
+         "The server's address; further ones, after commas, where streams go on if it fails")
       ->type_name("HOST:PORT")
+      ->delimiter(',')
+      ->allow_extra_args(false)
       ->capture_default_str();
   app.add_option("--model", arguments.model, "Needed if the server has several models")
       ->type_name("NAME");
@@ -136,6 +142,11 @@ int ClientMain(int argc, const char* const* argv, Console console) {
                  "Give up when the server has owed an answer for this long")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.01, 86400.0))
+      ->capture_default_str();
+  app.add_option("--give-up", arguments.give_up_seconds,
+                 "Give a stream up when no server has gone on with it for this long")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
   AddTranscribe(app, arguments);
   AddStream(app, arguments);
@@ -145,8 +156,8 @@ int ClientMain(int argc, const char* const* argv, Console console) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error, console.out, console.err);
   }
-  arguments.server.timeout = std::chrono::duration_cast<Duration>(
-      std::chrono::duration<double>(arguments.timeout_seconds));
+  arguments.servers.timeout = FromSeconds(arguments.timeout_seconds);
+  arguments.servers.reconnect.give_up_after = FromSeconds(arguments.give_up_seconds);
   const bool done = Run(app, arguments, console);
   console.out.flush();
   if (!console.out) {

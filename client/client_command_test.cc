@@ -246,7 +246,7 @@ TEST(TranscribeTest, FailingCallsNameTheFileAndTheServer) {
     EXPECT_THAT(outcome.err, HasSubstr(a + ": server " + server.address() + ": full"));
   }
   {
-    FakeServer server({.fail_after_chunks = 1});
+    FakeServer server({.fail_at_response = 2});
     EXPECT_THAT(RunClient({"transcribe", a, "--server", server.address()}).err,
                 HasSubstr("scripted failure"));
   }
@@ -343,6 +343,19 @@ TEST(StreamTest, HalfASampleIsDroppedWithAWarning) {
   EXPECT_EQ(server.calls().at(0).content, "ab");
 }
 
+TEST(StreamTest, GoesOnAtTheNextServer) {
+  FakeServer drains({.units = {"K"}, .drain_after_chunks = 2});
+  FakeServer other({.units = {"AE", "T"}});  // the first with what is sent again
+  Pipe pipe;
+  pipe.Write(std::string(4 * 3200, '\0'));
+  pipe.CloseWriter();
+  const Outcome outcome =
+      RunClient({"stream", "--server", drains.address() + "," + other.address()}, pipe.reader());
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "K T \n");
+  EXPECT_THAT(other.calls(), SizeIs(1));
+}
+
 TEST(StreamTest, VanishingServerEndsTheCommandThoughTheInputStaysOpen) {
   FakeServer server;
   Pipe pipe;
@@ -351,7 +364,8 @@ TEST(StreamTest, VanishingServerEndsTheCommandThoughTheInputStaysOpen) {
     server.AwaitChunks(2);
     server.Stop();
   });
-  const Outcome outcome = RunClient({"stream", "--server", server.address()}, pipe.reader());
+  const Outcome outcome =
+      RunClient({"stream", "--server", server.address(), "--give-up", "0.1"}, pipe.reader());
   killer.join();
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.err, HasSubstr("server " + server.address()));

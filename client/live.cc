@@ -59,8 +59,10 @@ void InterruptibleInput::Interrupt() {
   eventfd_write(wake_, 1);
 }
 
-absl::Status RunLive(const ClientOptions& server, const LiveOptions& options, Console& console) {
-  ESE_ASSIGN_OR_RETURN(const std::unique_ptr<SpeechClient> client, SpeechClient::Connect(server));
+absl::Status RunLive(const ResumingClientOptions& servers, const LiveOptions& options,
+                     Console& console) {
+  ESE_ASSIGN_OR_RETURN(const std::unique_ptr<ResumingClient> client,
+                       ResumingClient::Connect(servers));
   ESE_ASSIGN_OR_RETURN(const v1::Model model, client->FindModel(options.model));
   ESE_ASSIGN_OR_RETURN(ContentEncoder encoder,
                        ContentEncoder::Create(model, options.input, options.rate_hz));

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "client/console.h"
 #include "client/content.h"
-#include "client/speech_client.h"
+#include "client/resuming_stream.h"
 
 namespace ese {
 
@@ -20,7 +20,8 @@ struct LiveOptions {
 
 // Streams console.in to its end. Prints each unit at once; a sample cut in half at the end is
 // dropped, with a warning.
-absl::Status RunLive(const ClientOptions& server, const LiveOptions& options, Console& console);
+absl::Status RunLive(const ResumingClientOptions& servers, const LiveOptions& options,
+                     Console& console);
 
 // Reads from a file descriptor until told to stop, without waiting for input that may never come.
 class InterruptibleInput {

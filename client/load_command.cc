@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "client/figures.h"
 #include "client/load_generator.h"
+#include "client/seconds.h"
 
 namespace ese {
 namespace {
@@ -24,12 +25,6 @@ struct Arguments {
   std::string json;
   std::string prefix = "demo";
 };
-
-Duration FromSeconds(double seconds) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
-}
-
-double Milliseconds(Duration d) { return 1000 * ToSeconds(d); }
 
 void PrintReport(const LoadOptions& options, const LoadReport& report, std::ostream& out) {
   out << absl::StreamFormat("streams      %d asked for, %d accepted, %d answered to the end; %s\n",

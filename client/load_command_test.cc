@@ -106,7 +106,7 @@ TEST(LoadTest, RefusedStreamsAreCountedByCode) {
 }
 
 TEST(LoadTest, StreamsThatFailMidRunAreCounted) {
-  FakeServer server({.fail_after_chunks = 3});
+  FakeServer server({.fail_at_response = 4});
   const LoadReport report = Load(Options(server));
   EXPECT_EQ(report.accepted, 6);
   EXPECT_EQ(report.completed, 0);

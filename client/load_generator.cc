@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status.h"
+#include "client/seconds.h"
 
 namespace ese {
 namespace {
@@ -19,8 +20,6 @@ constexpr Duration kPollTime = std::chrono::milliseconds(50);  // for `stop`, an
 constexpr Duration kTickTime = std::chrono::seconds(1);
 constexpr int kStreamsPerConnection = 64;
 constexpr int kMaxConnections = 8;
-
-double Milliseconds(Duration d) { return 1000 * ToSeconds(d); }
 
 class LoadRun {
  public:

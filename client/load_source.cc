@@ -8,15 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "client/audio.h"
+#include "client/seconds.h"
 
 namespace ese {
 namespace {
 
 constexpr double kNoiseSeconds = 4;
-
-Duration FromSeconds(double seconds) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
-}
 
 absl::StatusOr<std::string> Encode(const v1::Model& model, InputKind kind, const Audio& audio) {
   ESE_ASSIGN_OR_RETURN(ContentEncoder encoder,

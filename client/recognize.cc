@@ -14,7 +14,7 @@ struct SendingResult {
   absl::Status call;
 };
 
-SendingResult SendAll(SpeechStream& stream, const RecognizeHooks& hooks) {
+SendingResult SendAll(ResumingStream& stream, const RecognizeHooks& hooks) {
   while (true) {
     std::string chunk;
     const absl::StatusOr<bool> more = hooks.next_chunk(&chunk);
@@ -31,7 +31,7 @@ SendingResult SendAll(SpeechStream& stream, const RecognizeHooks& hooks) {
   }
 }
 
-absl::Status ReceiveAll(SpeechStream& stream, const RecognizeHooks& hooks) {
+absl::Status ReceiveAll(ResumingStream& stream, const RecognizeHooks& hooks) {
   bool final = false;
   v1::StreamingInferResponse response;
   while (true) {
@@ -46,7 +46,7 @@ absl::Status ReceiveAll(SpeechStream& stream, const RecognizeHooks& hooks) {
 
 }  // namespace
 
-absl::Status Recognize(const SpeechClient& client, const v1::Model& model, InputKind kind,
+absl::Status Recognize(const ResumingClient& client, const v1::Model& model, InputKind kind,
                        const RecognizeHooks& hooks) {
   if (model.blank() < 0) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -55,7 +55,7 @@ absl::Status Recognize(const SpeechClient& client, const v1::Model& model, Input
   }
   v1::StreamingConfig config = MakeConfig(model, kind);
   config.set_return_units(true);
-  const std::unique_ptr<SpeechStream> stream = client.Open(config);
+  const std::unique_ptr<ResumingStream> stream = client.Open(config);
   SendingResult sending;
   std::thread sender([&] { sending = SendAll(*stream, hooks); });
   const absl::Status receiving = ReceiveAll(*stream, hooks);

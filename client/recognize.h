@@ -1,4 +1,4 @@
-// One call from its content to its recognised units: sends and receives at once.
+// One stream from its content to its recognised units: sends and receives at once.
 #pragma once
 
 #include <functional>
@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/content.h"
-#include "client/speech_client.h"
+#include "client/resuming_stream.h"
 
 namespace ese {
 
@@ -23,10 +23,10 @@ struct RecognizeHooks {
   std::function<void()> interrupt;
 };
 
-// Runs one call that asks for units, until it has ended and next_chunk has returned.
+// Runs one stream that asks for units, until it has ended and next_chunk has returned.
 // FAILED_PRECONDITION if the model has no blank unit; otherwise the error of next_chunk, or of the
-// call.
-absl::Status Recognize(const SpeechClient& client, const v1::Model& model, InputKind kind,
+// stream.
+absl::Status Recognize(const ResumingClient& client, const v1::Model& model, InputKind kind,
                        const RecognizeHooks& hooks);
 
 }  // namespace ese

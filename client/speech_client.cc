@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
@@ -45,36 +47,57 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& address) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), message);
 }
 
+std::optional<Duration> RetryAfter(const absl::Status& status) {
+  const absl::optional<absl::Cord> payload = status.GetPayload(kRetryPushback);
+  int64_t milliseconds = 0;
+  if (!payload || !absl::SimpleAtoi(std::string(*payload), &milliseconds) || milliseconds < 0) {
+    return std::nullopt;
+  }
+  return std::chrono::milliseconds(milliseconds);
+}
+
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // A server that restarts is looked for at least once a second; gRPC's own limit is two minutes.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // Log-posteriors of a large chunk may exceed gRPC's limit of 4 MB.
   arguments.SetMaxReceiveMessageSize(64 << 20);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
 absl::StatusOr<std::unique_ptr<SpeechClient>> SpeechClient::Connect(const ClientOptions& options) {
+  ESE_ASSIGN_OR_RETURN(std::unique_ptr<SpeechClient> client, Create(options));
+  ESE_RETURN_IF_ERROR(client->AwaitConnection());
+  return client;
+}
+
+absl::StatusOr<std::unique_ptr<SpeechClient>> SpeechClient::Create(const ClientOptions& options) {
   if (options.address.empty()) {
     return absl::InvalidArgumentError("the server's address is empty; give it as HOST:PORT");
   }
-  std::shared_ptr<grpc::Channel> channel = MakeChannel(options.address);
-  const auto deadline = DeadlineAfter(options.timeout);
-  grpc_connectivity_state state = channel->GetState(/*try_to_connect=*/true);
+  return std::unique_ptr<SpeechClient>(new SpeechClient(options, MakeChannel(options.address)));
+}
+
+absl::Status SpeechClient::AwaitConnection() const {
+  const auto deadline = DeadlineAfter(options_.timeout);
+  grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
   while (state != GRPC_CHANNEL_READY) {
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
       return absl::UnavailableError(absl::StrCat(
-          "nothing listens at ", options.address,
+          "nothing listens at ", options_.address,
           "; start ese-server there, or name the server's address with --server HOST:PORT"));
     }
-    if (!channel->WaitForStateChange(state, deadline)) {
+    if (!channel_->WaitForStateChange(state, deadline)) {
       return absl::DeadlineExceededError(absl::StrCat(
-          "no connection to ", options.address, " within ", ToSeconds(options.timeout),
+          "no connection to ", options_.address, " within ", ToSeconds(options_.timeout),
           " s; check the address (--server) and the network, or wait longer (--timeout)"));
     }
-    state = channel->GetState(/*try_to_connect=*/true);
+    state = channel_->GetState(/*try_to_connect=*/true);
   }
-  return std::unique_ptr<SpeechClient>(new SpeechClient(options, std::move(channel)));
+  return absl::OkStatus();
 }
 
 SpeechClient::SpeechClient(ClientOptions options, std::shared_ptr<grpc::Channel> channel)

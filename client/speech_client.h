@@ -3,6 +3,8 @@
 //   SpeechClient::Connect -> FindModel -> Open(config) -> SpeechStream: Send ... HalfClose
 //                                                                       Receive ... until false
 //
+// One server and one call; resuming_stream.h makes a stream of several calls that outlives them.
+//
 // Nothing waits for ever: every wait for the server is bounded by ClientOptions::timeout, after
 // which the call is cancelled and DEADLINE_EXCEEDED returned. HTTP proxies of the environment are
 // ignored; the address is connected to as it stands.
@@ -10,6 +12,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -30,6 +33,10 @@ struct ClientOptions {
 // The same code and message. UNAVAILABLE, UNIMPLEMENTED and CANCELLED get the address and a remedy.
 absl::Status FromGrpc(const grpc::Status& status, const std::string& address);
 
+// What the trailing metadata grpc-retry-pushback-ms (gRPC proposal A6) of the call that gave this
+// status asked for: not to try that server again before so long.
+std::optional<Duration> RetryAfter(const absl::Status& status);
+
 // An unconnected channel of its own connection: two channels never share one.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
 
@@ -38,9 +45,13 @@ class SpeechStream;
 // Thread-safe.
 class SpeechClient {
  public:
+  // Create, then AwaitConnection.
+  static absl::StatusOr<std::unique_ptr<SpeechClient>> Connect(const ClientOptions& options);
+  // Connects with the first call. INVALID_ARGUMENT: an empty address.
+  static absl::StatusOr<std::unique_ptr<SpeechClient>> Create(const ClientOptions& options);
   // UNAVAILABLE as soon as the first attempt to connect fails, DEADLINE_EXCEEDED if nothing answers
   // in time: both name the address and the remedy.
-  static absl::StatusOr<std::unique_ptr<SpeechClient>> Connect(const ClientOptions& options);
+  absl::Status AwaitConnection() const;
 
   absl::StatusOr<v1::ListModelsResponse> ListModels() const;
   // The model of that name; the only one, if `name` is empty. NOT_FOUND and INVALID_ARGUMENT (empty

@@ -104,7 +104,7 @@ TEST(SpeechStreamTest, RefusalIsTheErrorOfReceivingAndSending) {
 }
 
 TEST(SpeechStreamTest, SendingToACallThatTheServerEndedWithOk) {
-  FakeServer server({.fail_after_chunks = 0, .failure = grpc::Status::OK});
+  FakeServer server({.fail_at_response = 1, .failure = grpc::Status::OK});
   const auto stream = ConnectTo(server)->Open(AudioConfig());
   v1::StreamingInferResponse response;
   ASSERT_TRUE(stream->Receive(&response).value());

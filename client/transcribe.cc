@@ -27,7 +27,7 @@ using Units = std::vector<v1::RecognizedUnit>;
 // wait.
 constexpr int kBlocksPerSecond = 10;
 
-absl::StatusOr<Units> TranscribeFile(const SpeechClient& client, const v1::Model& model,
+absl::StatusOr<Units> TranscribeFile(const ResumingClient& client, const v1::Model& model,
                                      InputKind kind, const std::string& path) {
   ESE_ASSIGN_OR_RETURN(const Audio audio, ReadAudioFile(path));
   ESE_ASSIGN_OR_RETURN(ContentEncoder encoder,
@@ -68,14 +68,14 @@ class Transcription {
       : options_(options), console_(console) {}
 
   // Everything that can fail before the first file is heard.
-  absl::Status Prepare(const ClientOptions& server) {
+  absl::Status Prepare(const ResumingClientOptions& servers) {
     if (!options_.references.empty()) {
       ESE_ASSIGN_OR_RETURN(references_, ReadReferences(options_.references));
     }
     if (!options_.json.empty()) {
       ESE_ASSIGN_OR_RETURN(figures_, FigureFile::Open(options_.json));
     }
-    ESE_ASSIGN_OR_RETURN(client_, SpeechClient::Connect(server));
+    ESE_ASSIGN_OR_RETURN(client_, ResumingClient::Connect(servers));
     ESE_ASSIGN_OR_RETURN(model_, client_->FindModel(options_.model));
     return absl::OkStatus();
   }
@@ -118,7 +118,7 @@ class Transcription {
   Console& console_;
   std::optional<References> references_;
   std::optional<FigureFile> figures_;
-  std::unique_ptr<SpeechClient> client_;
+  std::unique_ptr<ResumingClient> client_;
   v1::Model model_;
   ScoreTable scores_;
 };
@@ -132,10 +132,10 @@ void PrintFileError(const std::string& path, const absl::Status& status, std::os
 
 }  // namespace
 
-bool RunTranscribe(const ClientOptions& server, const TranscribeOptions& options,
+bool RunTranscribe(const ResumingClientOptions& servers, const TranscribeOptions& options,
                    Console& console) {
   Transcription transcription(options, console);
-  if (absl::Status status = transcription.Prepare(server); !status.ok()) {
+  if (absl::Status status = transcription.Prepare(servers); !status.ok()) {
     console.err << "ese-client: " << status.message() << '\n';
     return false;
   }

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "client/console.h"
 #include "client/content.h"
-#include "client/speech_client.h"
+#include "client/resuming_stream.h"
 
 namespace ese {
 
@@ -23,6 +23,7 @@ struct TranscribeOptions {
 
 // Transcribes the files one after the other. A file that fails is reported on console.err and the
 // others are still done. False if anything failed.
-bool RunTranscribe(const ClientOptions& server, const TranscribeOptions& options, Console& console);
+bool RunTranscribe(const ResumingClientOptions& servers, const TranscribeOptions& options,
+                   Console& console);
 
 }  // namespace ese

@@ -1,0 +1,72 @@
+#include "client/reconnect_policy.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "client/speech_client.h"
+
+namespace ese {
+namespace {
+
+bool IsTransient(absl::StatusCode code) {
+  return code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kCancelled ||
+         code == absl::StatusCode::kDeadlineExceeded;
+}
+
+// One server's last word, which another's may differ from.
+bool IsOneServers(absl::StatusCode code) {
+  return code == absl::StatusCode::kPermissionDenied || code == absl::StatusCode::kNotFound ||
+         code == absl::StatusCode::kFailedPrecondition;
+}
+
+}  // namespace
+
+ReconnectPolicy::ReconnectPolicy(size_t servers, size_t first_server,
+                                 const ReconnectOptions& options, uint32_t seed)
+    : servers_(servers),
+      options_(options),
+      random_(seed),
+      server_(first_server),
+      wait_(options.first_wait) {}
+
+absl::StatusOr<Duration> ReconnectPolicy::Next(const absl::Status& status, Progress progress,
+                                               TimePoint now) {
+  const absl::StatusCode code = status.code();
+  if (progress == Progress::kNews) {
+    if (!IsTransient(code)) return status;
+    failures_ = refusals_ = 0;
+    wait_ = options_.first_wait;
+    broken_since_ = now;
+    server_ = (server_ + 1) % servers_;
+    // The one there is may be gone for a moment only.
+    return servers_ == 1 ? NextWait() : Duration(0);
+  }
+  const bool resuming = progress == Progress::kNothing;
+  const bool one_servers = resuming && IsOneServers(code);
+  if (!IsTransient(code) && !one_servers &&
+      !(resuming && code == absl::StatusCode::kAlreadyExists)) {
+    return status;
+  }
+  if (one_servers) ++refusals_;
+  if (const auto hint = RetryAfter(status)) {
+    hint_ = hint_ == Duration(0) ? *hint : std::min(hint_, *hint);
+  }
+  server_ = (server_ + 1) % servers_;
+  if (++failures_ % servers_ != 0) return Duration(0);
+  if (!resuming || refusals_ == servers_) return status;
+  refusals_ = 0;
+  const Duration wait = NextWait();
+  if (now + wait - broken_since_ <= options_.give_up_after) return wait;
+  return absl::Status(code, absl::StrCat(status.message(), "; no server went on with the stream for ",
+                                         ToSeconds(options_.give_up_after), " s"));
+}
+
+Duration ReconnectPolicy::NextWait() {
+  std::uniform_int_distribution<int64_t> jittered(wait_.count() / 2, wait_.count());
+  const Duration wait = std::max(Duration(jittered(random_)), hint_);
+  wait_ = std::min(2 * wait_, options_.longest_wait);
+  hint_ = Duration(0);
+  return wait;
+}
+
+}  // namespace ese

@@ -1,0 +1,16 @@
+// Durations as command lines and reports have them.
+#pragma once
+
+#include <chrono>
+
+#include "base/clock.h"
+
+namespace ese {
+
+inline Duration FromSeconds(double seconds) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+
+inline double Milliseconds(Duration d) { return 1000 * ToSeconds(d); }
+
+}  // namespace ese
