@@ -8,8 +8,8 @@ import sys
 import time
 
 NEEDED = {"torch": "python3-torch", "torchaudio": "python3-torchaudio", "numpy": "python3-numpy"}
-PROGRAMS = {"flite": "flite", "ffmpeg": "ffmpeg", "dpkg-deb": "dpkg"}
-SHIPPED = "main.s1.20x"
+PROGRAMS = {"flite": "flite", "ffmpeg": "ffmpeg", "espeak-ng": "espeak-ng",
+            "dpkg-deb": "dpkg"}
 
 
 def check_requirements():
@@ -30,6 +30,8 @@ def check_requirements():
 def parse():
     """The command line."""
     parser = argparse.ArgumentParser(prog="./run train", description=__doc__)
+    parser.add_argument("--recipe", default="en", choices=("en", "nl"),
+                        help="the language (default en)")
     parser.add_argument("--smoke", action="store_true", help="every stage, tiny, about two minutes")
     parser.add_argument("--only", default="", metavar="PREFIX",
                         help="only the runs whose names begin so, as main.s1, and what they need")
@@ -64,15 +66,17 @@ def main():
     # Only now, so that a missing module is named above.
     import torch
     from training import data, export, features, runs, settings
+    from training.recipes import RECIPES
     from training.train import result_file
 
     torch.set_num_threads(1)  # Debian's BLAS gets slower with more on matrices of this size
     start = time.monotonic()
     deadline = start + 3600 * arguments.hours if arguments.hours else None
-    sizes, folder, all_runs = settings.full(), settings.work_dir(), runs.full()
+    recipe = RECIPES[arguments.recipe]
+    sizes, folder, all_runs = recipe.settings, settings.work_dir(recipe.language), recipe.runs()
     results = settings.REPOSITORY / "training/results"
     if arguments.smoke:
-        sizes, folder, all_runs = settings.smoke(), folder / "smoke", runs.smoke()
+        sizes, folder, all_runs = recipe.smoke_settings, folder / "smoke", recipe.smoke_runs()
         results = folder / "results"
         for name in ("runs", "results", "export"):
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -86,13 +90,13 @@ def main():
             print(f"{run.name}\t{run.updates} updates\t{'finished' if done else ''}")
         return
     print("== data", flush=True)
-    data.run(folder, sizes)
+    data.run(folder, sizes, recipe.rows)
     print("== features", flush=True)
     features.compute(folder, sizes)
     print("== train", flush=True)
     train(folder, results, sizes, chosen, arguments.jobs, deadline)
     print("== export", flush=True)
-    export.run(folder, results, chosen[-1].name if arguments.smoke else SHIPPED)
+    export.run(folder, results, chosen[-1].name if arguments.smoke else recipe.shipped, recipe)
     print(f"done in {(time.monotonic() - start) / 60:.1f} minutes")
 
 

@@ -29,14 +29,14 @@ FORTUNE_FILES = (
 LONGEST_SECONDS = 14.0
 
 
-def download(folder):
-    """Fetches and unpacks the packages that need not be installed; returns the root of the tree."""
+def download(folder, packages=PACKAGES):
+    """Fetches and unpacks packages that need not be installed; returns the root of the tree."""
     root = folder / "packages"
     if (root / "done").exists():
         return root
     root.mkdir(parents=True, exist_ok=True)
     command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download"]
-    subprocess.run([*command, *PACKAGES], cwd=root, check=True)
+    subprocess.run([*command, *packages], cwd=root, check=True)
     for package in sorted(root.glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
     (root / "done").touch()
@@ -195,11 +195,8 @@ def read_manifest(folder):
         return [dict(zip(names, line.rstrip("\n").split("\t"))) for line in file]
 
 
-def run(folder, settings):
-    """Makes the manifest and all audio unless they are there."""
-    manifest = folder / "manifest.tsv"
-    if manifest.exists():
-        return
+def english(folder, settings):
+    """Rows of the English recipe."""
     root = download(folder)
     dictionary = text.load_dictionary()
     recorded = asterisk(folder, root, dictionary, settings.recorded_limit)
@@ -209,11 +206,24 @@ def run(folder, settings):
     spoken = [sentence for sentence in spoken if len(sentence.split()) >= 3]
     spoken = spoken[: settings.train_sentences // 4]
     synthetic = synthesised(folder, settings, dictionary, spoken, forbidden)
-    rows = recorded + foreign + synthetic
+    return recorded + foreign + synthetic
+
+
+def check_disjoint(rows):
+    """Raises where a text of a test set is trained on."""
     train_texts = {" ".join(row[3]) for row in rows if row[0] == "train"}
     for row in rows:
         if row[0] != "train" and " ".join(row[3]) in train_texts:
             raise RuntimeError(f"text in training and test: {row}")
+
+
+def run(folder, settings, make_rows):
+    """Makes the manifest and all audio unless they are there."""
+    manifest = folder / "manifest.tsv"
+    if manifest.exists():
+        return
+    rows = make_rows(folder, settings)
+    check_disjoint(rows)
     write_manifest(manifest, rows, folder)
     for group in sorted({row[0] for row in rows}):
         members = [row for row in rows if row[0] == group]

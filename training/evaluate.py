@@ -28,16 +28,26 @@ def normalised(utterance, mean, inv_stddev):
     return features.normalise(features.stack(utterance["versions"][0].float()), mean, inv_stddev)
 
 
+def _by_source(members, counts):
+    sources = {}
+    for utterance in members:
+        total = sources.setdefault(utterance["source"], [0, 0])
+        for index, count in enumerate(counts[utterance["file"]]):
+            total[index] += count
+    return sources
+
+
 def error_rates(model, utterances, mean, inv_stddev):
     """{set: {per (percent), errors, phones, by_utterance: [[errors, phones], ...]}}.
 
-    Utterances in the order of their files' names, so that runs can be compared pairwise.
+    Utterances in the order of their files' names, so that runs can be compared pairwise. Where a
+    set has several sources, `by_source` gives each one's [errors, phones].
     """
     was_training = model.training
     model.eval()
     result = {}
     with torch.no_grad():
-        for name in TEST_SETS:
+        for name in sorted({u["set"] for u in utterances}):
             members = [u for u in utterances if u["set"] == name]
             members.sort(key=lambda u: len(u["versions"][0]))
             counts = {}
@@ -54,6 +64,9 @@ def error_rates(model, utterances, mean, inv_stddev):
                 result[name] = {"per": round(100 * errors / phones, 2), "errors": errors,
                                 "phones": phones,
                                 "by_utterance": [counts[file] for file in sorted(counts)]}
+                sources = _by_source(members, counts)
+                if len(sources) > 1:
+                    result[name]["by_source"] = sources
     model.train(was_training)
     return result
 

@@ -4,8 +4,9 @@ import json
 
 import torch
 
-from training import evaluate, features, text
+from training import features
 from training.ese_prune.export import write_safetensors
+from training.recipes import ENGLISH
 from training.train import load_finished, result_file
 
 CALIBRATION_UTTERANCES = 30
@@ -27,14 +28,14 @@ def calibration(folder):
             "lengths": torch.tensor([len(stack) for stack in stacks], dtype=torch.int64)}
 
 
-def held_out(folder, model, mean, inv_stddev):
+def held_out(folder, model, mean, inv_stddev, test_sets):
     """All test utterances with references and the float model's answers, to compare engines with.
 
     Un-normalised `features` and `log_probabilities` of utterance after utterance (`lengths` frames
-    each), `units` (`unit_lengths` each), and `set`, an index into evaluate.TEST_SETS.
+    each), `units` (`unit_lengths` each), and `set`, an index into `test_sets`.
     """
-    members = [u for u in torch.load(folder / "features.pt") if u["set"] in evaluate.TEST_SETS]
-    members.sort(key=lambda u: evaluate.TEST_SETS.index(u["set"]))
+    members = [u for u in torch.load(folder / "features.pt") if u["set"] in test_sets]
+    members.sort(key=lambda u: test_sets.index(u["set"]))
     model.eval()
     stacks, answers = [], []
     with torch.no_grad():
@@ -45,10 +46,10 @@ def held_out(folder, model, mean, inv_stddev):
             "lengths": torch.tensor([len(stack) for stack in stacks]),
             "units": torch.cat([u["units"] for u in members]),
             "unit_lengths": torch.tensor([len(u["units"]) for u in members]),
-            "set": torch.tensor([evaluate.TEST_SETS.index(u["set"]) for u in members])}
+            "set": torch.tensor([test_sets.index(u["set"]) for u in members])}
 
 
-def topology(lstm, run, per, frames):
+def topology(recipe, lstm, run, per, frames):
     """What the compiler must know beside the weights."""
     first = {"prefix": "lstm.", "cells": lstm.hidden_size, "projection": lstm.proj_size,
              "peepholes": False, "g": "tanh"}
@@ -56,34 +57,32 @@ def topology(lstm, run, per, frames):
                    input=lstm.proj_size if layer else features.BINS * features.STACK)
               for layer in range(lstm.num_layers)]
     return {
-        "name": "en-phones",
+        "name": recipe.model,
         "features": {"sample_rate_hz": 16000, "frame_length_ms": 25, "frame_shift_ms": 10,
                      "num_mel_bins": features.BINS, "low_freq_hz": 20, "high_freq_hz": 0,
                      "preemphasis": 0.97, "stack": features.STACK},
         "layers": layers,
-        "output": {"weight": "output.weight", "bias": "output.bias", "units": text.UNITS,
-                   "blank": 0},
+        "output": {"weight": "output.weight", "bias": "output.bias",
+                   "units": recipe.settings.units, "blank": 0},
         "input": {"mean": "input.mean", "inv_stddev": "input.inv_stddev"},
-        "training": {"data": "Asterisk core sounds en (CC-BY-SA-3.0), flite voices slt rms awb "
-                             "reading sentences of the fortunes package",
-                     "steps": run["updates"], "frames": frames, "per": per},
+        "training": {"data": recipe.source, "steps": run["updates"], "frames": frames, "per": per},
     }
 
 
-def run(folder, results, name):
+def run(folder, results, name, recipe=ENGLISH):
     """Writes export/NAME in the work folder; every file appears complete or not at all."""
     target = folder / "export" / name
     target.mkdir(parents=True, exist_ok=True)
-    model, saved = load_finished(folder, name, len(text.UNITS))
+    model, saved = load_finished(folder, name, len(recipe.settings.units))
     report = json.loads(result_file(results, name).read_text())
     tensors = dict(model.state_dict())
     tensors["input.mean"], tensors["input.inv_stddev"] = saved["mean"], saved["inv"]
     per = {group: value["per"] for group, value in report["per"].items()}
     write_safetensors(target / "calibration.safetensors", calibration(folder))
     write_safetensors(target / "heldout.safetensors",
-                      held_out(folder, model, saved["mean"], saved["inv"]))
+                      held_out(folder, model, saved["mean"], saved["inv"], recipe.test_sets))
     write_safetensors(target / "model.safetensors", tensors)
     (target / "topology.json.part").write_text(
-        json.dumps(topology(model.lstm, saved["run"], per, report["frames"])) + "\n")
+        json.dumps(topology(recipe, model.lstm, saved["run"], per, report["frames"])) + "\n")
     (target / "topology.json.part").rename(target / "topology.json")
     print(f"exported to {target}")

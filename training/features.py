@@ -12,7 +12,7 @@ import numpy
 import torch
 import torchaudio
 
-from training import data, text
+from training import data
 from training.progress import Progress
 
 BINS = 51
@@ -59,16 +59,17 @@ def compute(folder, settings):
     rows = data.read_manifest(folder)
     progress = Progress("features", len(rows))
     dice = random.Random(3)
+    unit_of = {unit: index for index, unit in enumerate(settings.units)}
     result = []
     for row in rows:
         progress.step()
         samples = read_wav(folder / row["file"])
         speeds = [20]
         if row["set"] == "train":
-            recorded = row["source"] == "asterisk"
+            recorded = row["source"] in settings.recorded
             speeds = (17, 18, 19, 20, 21, 22, 23) if recorded else dice.sample(range(17, 24), 2)
         versions = [filter_banks(change_speed(samples, speed)) for speed in speeds]
-        units = torch.tensor([text.UNIT_OF[phone] for phone in row["phones"].split()])
+        units = torch.tensor([unit_of[phone] for phone in row["phones"].split()])
         versions = [v.half() for v in versions if len(v) // STACK > 1.05 * len(units)]
         if versions:
             result.append({"set": row["set"], "source": row["source"], "file": row["file"],
@@ -151,8 +152,8 @@ class Batches:
         """Lists of one or several short utterances that are heard one after the other."""
         order = []
         for utterance in self._utterances:
-            repeats = self._settings.recorded_repeats if utterance["source"] == "asterisk" else 1
-            order += [utterance] * repeats
+            recorded = utterance["source"] in self._settings.recorded
+            order += [utterance] * (self._settings.recorded_repeats if recorded else 1)
         self._dice.shuffle(order)
         pieces, waiting, length = [], [], 0
         for utterance in order:

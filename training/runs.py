@@ -108,6 +108,28 @@ def _main(seed, updates):
                   _density(SIZES["main"].cells, factor))
 
 
+def _two_seeds(language, size, trunk_updates, updates):
+    """A recipe beside the English one: does it hold in another language?"""
+    columns = INPUTS + SIZES[size].projection
+    for seed in (1, 2):
+        trunk = f"{language}.s{seed}.trunk"
+        yield Run(trunk, size, seed, trunk_updates)
+        yield Run(f"{language}.s{seed}.dense", size, seed, updates, trunk)
+        for factor in (20, 40):
+            yield Run(f"{language}.s{seed}.{factor}x", size, seed, updates, trunk,
+                      _density(columns, factor), _density(SIZES[size].cells, factor))
+
+
+def dutch():
+    """All runs of the Dutch recipe."""
+    return list(_two_seeds("nl", "small", 900, 300))
+
+
+def dutch_smoke():
+    """The same, a few updates each."""
+    return list(_two_seeds("nl", "smoke", 6, 4))
+
+
 def full():
     """All runs, those first that tell most."""
     runs = [Run("main.trunk", "main", 1, 2000), *_main(1, 500), *_main(2, 500),

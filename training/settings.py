@@ -4,13 +4,17 @@ import dataclasses
 import os
 import pathlib
 
+from training import text
+
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 
-def work_dir():
-    """The folder for audio, features, checkpoints and the export (git-ignored by default)."""
+def work_dir(language="en"):
+    """A recipe's folder for audio, features, checkpoints and the export; git-ignored by default."""
     folder = os.environ.get("ESE_TRAIN_DIR") or REPOSITORY / "build" / "train"
     folder = pathlib.Path(folder).resolve()
+    if language != "en":
+        folder = folder / language
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -29,6 +33,8 @@ class Settings:
     """Data and learning rates. `smoke()` shrinks them to about a minute."""
 
     # Data
+    units: tuple = tuple(text.UNITS)
+    recorded: tuple = ("asterisk",)  # sources of recordings, which are trained on at every speed
     train_sentences: int = 10500
     test_sentences: int = 120
     recorded_repeats: int = 6

@@ -1,10 +1,12 @@
 """Quick tests of the recipe: /usr/bin/python3 -m unittest training.test_training"""
 
+import pathlib
+import tempfile
 import unittest
 
 import torch
 
-from training import evaluate, features, runs, settings, text
+from training import data, dutch, evaluate, features, recipes, runs, settings, text
 from training.ese_prune.masks import lstm_matrices
 from training.model import Recogniser
 from training.patterns import PATTERNS, Saliency
@@ -133,6 +135,70 @@ class TextTest(unittest.TestCase):
     def test_units(self):
         self.assertEqual(len(text.UNITS), 40)
         self.assertEqual(text.UNITS[0], "<blank>")
+
+
+class DutchTest(unittest.TestCase):
+    """Lines, phones and the split of the second recipe."""
+
+    def test_dialogs(self):
+        script = """
+            -- A comment
+            dialogId("a-m-1", "font_small", "He said \\"no\\".")
+            dialogStr("Kijk in \\/etc, \\"nu\\".")
+
+            dialogId("a-x-2", "font_poster", "Without a line")
+            dialogId("a-v-3", "font_big", "")
+            dialogStr("Zo'n vis?")"""
+        self.assertEqual(dutch.dialogs(script), {"a-m-1": ("font_small", 'Kijk in /etc, "nu".'),
+                                                 "a-v-3": ("font_big", "Zo'n vis?")})
+
+    def test_recordings_of_two_levels_may_share_a_name(self):
+        with tempfile.TemporaryDirectory() as folder:
+            game = pathlib.Path(folder) / "usr/share/games/fillets-ng"
+            for level, line in (("keys", "Ja."), ("magnet", "Nee.")):
+                (game / "script" / level).mkdir(parents=True)
+                (game / "sound" / level / "nl").mkdir(parents=True)
+                (game / "script" / level / "dialogs_nl.lua").write_text(
+                    f'dialogId("r-0", "font_big", "?")\ndialogStr("{line}")\n')
+                (game / "sound" / level / "nl/r-0.ogg").touch()
+            (game / "sound/keys/nl/untold.ogg").touch()
+            found = [(level, speaker, line)
+                     for level, _, speaker, line in dutch.recordings(pathlib.Path(folder))]
+        self.assertEqual(found, [("keys", "fillets-nl-big", "Ja."),
+                                 ("magnet", "fillets-nl-big", "Nee.")])
+
+    def test_phones(self):
+        self.assertEqual(len(dutch.UNITS), 36)
+        self.assertEqual(len(set(dutch.UNITS)), 36)
+        self.assertEqual(dutch.phones_of_espeak("ʋ_ɑ_t _ɪ_s v_ɔː_r_ˈaː_r_ s_x_ˈɪ_p__\n ɣ_ˈeː_n\n"),
+                         "ʋ ɑ t ɪ s v o r a r s x ɪ p x e n".split())
+        self.assertEqual(dutch.phones_of_espeak("(en)_p_ˈa_tʃ_(nl)_ b_ˈeː_tʲ_ə"),
+                         "p a t ʃ b e t j ə".split())
+        self.assertIsNone(dutch.phones_of_espeak("θ_ɪ"))
+
+    def test_every_merged_phone_is_a_unit(self):
+        for name in dutch.MERGED:
+            self.assertIsNotNone(dutch.phones_of_espeak(name), name)
+
+    def test_split_is_of_texts(self):
+        self.assertEqual(dutch.words_of("Hé, zo\u2019n vis... OF 12?"),
+                         ["hé", "zo'n", "vis", "of", "12"])
+        self.assertEqual(dutch.held_out(dutch.words_of("Kijk uit!")),
+                         dutch.held_out(dutch.words_of("kijk, uit")))
+        share = sum(dutch.held_out([str(number)]) for number in range(9000))
+        self.assertAlmostEqual(share / 9000, 1 / 9, delta=0.01)
+        row = ("train", "s", "f", ["kijk", "uit"], ["k"])
+        data.check_disjoint([row, (dutch.TEST_SET, "s", "f", ["kijk"], ["k"])])
+        with self.assertRaisesRegex(RuntimeError, "kijk"):
+            data.check_disjoint([row, (dutch.TEST_SET, *row[1:])])
+
+    def test_runs_belong_to_the_recipe(self):
+        for recipe in recipes.RECIPES.values():
+            names = [run.name for run in recipe.runs()]
+            self.assertIn(recipe.shipped, names)
+            self.assertEqual(len(names), len(set(names)))
+        for run in recipes.DUTCH.runs():
+            self.assertTrue(run.name.startswith("nl."))
 
 
 class EvaluationTest(unittest.TestCase):

@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from training import evaluate, features, text
+from training import evaluate, features
 from training.ese_prune.pruner import Pruner
 from training.ese_prune.schedule import CubicSchedule
 from training.model import Recogniser, fast_bfloat16
@@ -67,7 +67,7 @@ class Trainer:
         self._train = [u for u in utterances if u["set"] == "train"]
         self._tests = [u for u in utterances if u["set"] != "train"]
         inputs = features.BINS * features.STACK
-        self.model = Recogniser(SIZES[run.size], inputs, len(text.UNITS))
+        self.model = Recogniser(SIZES[run.size], inputs, len(settings.units))
         self._optimiser = torch.optim.Adam(self.model.parameters(), lr=1e-3, betas=(0.9, 0.98))
         self._kind = torch.bfloat16 if fast_bfloat16() else torch.float32
         self._saliency = Saliency(run.saliency, self._optimiser)
@@ -81,7 +81,7 @@ class Trainer:
         else:
             self._mean, self._inv = features.statistics(self._train, settings)
         if run.teacher:
-            self._teacher = load_finished(folder, run.teacher, len(text.UNITS))[0]
+            self._teacher = load_finished(folder, run.teacher, len(settings.units))[0]
 
     def _restore(self, saved, own):
         self.model.load_state_dict(saved["model"])

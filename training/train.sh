@@ -2,12 +2,13 @@
 # Trains the shipped phone recogniser from Debian packages alone; see training/README.md.
 #   training/train.sh --only main.s1.20x    the shipped model: data, its trunk, pruning, retraining
 #   training/train.sh --jobs 2              the whole experiment on two cores, hours
+#   training/train.sh --recipe nl           Dutch instead of English
 #   training/train.sh --smoke               every stage at tiny size, about two minutes
 set -eu
 cd "$(dirname "$0")/.."
 
 python=${ESE_PYTHON:-/usr/bin/python3}
-packages="python3-torch python3-torchaudio python3-numpy libopenblas0 flite ffmpeg fortunes pocketsphinx-en-us"
+packages="python3-torch python3-torchaudio python3-numpy libopenblas0 flite espeak-ng ffmpeg fortunes pocketsphinx-en-us"
 
 missing=
 for package in $packages; do

@@ -1,0 +1,44 @@
+"""The recipes: for each language, what is its own in the stages."""
+
+import dataclasses
+from collections.abc import Callable
+
+from training import data, dutch, evaluate, runs, settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """`./run train --recipe LANGUAGE`."""
+
+    language: str
+    rows: Callable  # (work folder, settings) -> rows of the manifest
+    settings: settings.Settings
+    smoke_settings: settings.Settings
+    runs: Callable
+    smoke_runs: Callable
+    shipped: str  # the run that is exported
+    test_sets: tuple
+    source: str  # for the model's topology: what it learned from
+
+    @property
+    def model(self):
+        """The exported model's name."""
+        return self.language + "-phones"
+
+
+def _dutch(sizes):
+    return dataclasses.replace(sizes, units=dutch.UNITS, recorded=tuple(dutch.SPEAKERS.values()),
+                               recorded_repeats=1)
+
+
+ENGLISH = Recipe(
+    "en", data.english, settings.full(), settings.smoke(), runs.full, runs.smoke, "main.s1.20x",
+    evaluate.TEST_SETS,
+    "Asterisk core sounds en (CC-BY-SA-3.0), flite voices slt rms awb reading sentences of the "
+    "fortunes package")
+
+DUTCH = Recipe(
+    "nl", dutch.rows, _dutch(settings.full()), _dutch(settings.smoke()), runs.dutch,
+    runs.dutch_smoke, "nl.s1.20x", (dutch.TEST_SET,), "fillets-ng-data-nl (GPL-2)")
+
+RECIPES = {recipe.language: recipe for recipe in (ENGLISH, DUTCH)}
