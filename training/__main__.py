@@ -96,7 +96,7 @@ def main():
     print("== train", flush=True)
     train(folder, results, sizes, chosen, arguments.jobs, deadline)
     print("== export", flush=True)
-    export.run(folder, results, chosen[-1].name if arguments.smoke else recipe.shipped, recipe)
+    export.run(folder, results, chosen[-1].name if arguments.smoke else recipe.shipped)
     print(f"done in {(time.monotonic() - start) / 60:.1f} minutes")
 
 

@@ -21,6 +21,7 @@ BEGIN, END = "<!-- tables: training/accuracy.py page -->", "<!-- end of tables -
 SETS = ("asterisk", "others", "synth", "synth_unheard")
 SAMPLES = 2000
 FACTORS = ("20x", "30x", "40x")
+DUTCH = "fillets_nl"  # the test set of the runs nl.*, of the small LSTM
 PATTERNS = {"row": "every row the same (ours)", "pe": "every PE the same (the paper's)",
             "unbalanced": "unbalanced"}
 
@@ -127,16 +128,20 @@ def figures():
             lines.append({"name": name, "value": round(mean, 3), "unit": "points",
                           "p2.5": round(low, 3), "p97.5": round(high, 3)})
 
-    for test_set in SETS:
+    def factors(test_set, runs_of, size):
         for what in ("dense", *FACTORS):
-            if ("main", what) in found:
-                per(test_set, "main", what, found["main", what])
-            if what != "dense" and ("main", what) in found:
+            if (runs_of, what) in found:
+                per(test_set, size, what, found[runs_of, what])
+            if what != "dense" and (runs_of, what) in found:
                 points(f"accuracy.loss_points.{test_set}.{what}",
-                       loss(found["main", what], found["main", "dense"], [test_set]))
-        if ("main", "20x") in served:
+                       loss(found[runs_of, what], found[runs_of, "dense"], [test_set]))
+        if (runs_of, "20x") in served:
             points(f"accuracy.loss_points.{test_set}.quantize",
-                   loss(served["main", "20x"], found["main", "20x"], [test_set]))
+                   loss(served[runs_of, "20x"], found[runs_of, "20x"], [test_set]))
+
+    factors(DUTCH, "nl", "small")
+    for test_set in SETS:
+        factors(test_set, "main", "main")
         for pattern in PATTERNS:
             for density, group in of_pattern(found, "small", pattern):
                 per(test_set, pattern, f"{density:g}", group)
@@ -202,7 +207,7 @@ def main_rows(found, runs, shipped):
               "SNR of logits", "same best unit"]]
     for name, report in shipped.items():
         run = runs.get(name)
-        if run:
+        if run and run["run"]["size"] == "main":
             sizes.append([name, f"{report['file_bytes'] / 1000:.0f} KB",
                           f"{report['dense_fp32_bytes'] / report['file_bytes']:.1f}x",
                           f"{2 * run['weights'] / run['weights_kept']:.1f}x",
@@ -250,6 +255,24 @@ def trick_rows(found):
                              difference_text(loss(group, base, SETS[:2])),
                              difference_text(loss(group, base, SETS[2:])),
                              difference_text(loss(group, base, SETS)), str(group.seeds())])
+    return table(rows)
+
+
+def dutch_rows(found, runs, shipped):
+    """The second language: error rates and losses on its test set."""
+    served = groups(shipped)
+    rows = [["network", "weights kept", "PER", "against dense", "as shipped",
+             "quantization alone"]]
+    for what in ("dense", *FACTORS):
+        group, as_served = found.get(("nl", what)), served.get(("nl", what))
+        if group:
+            run = runs[f"nl.s{min(group.by_seed)}.{what}"]
+            rows.append([what, f"{100 * run['weights_kept'] / run['weights']:.2f} %",
+                         per_text(group, DUTCH),
+                         "" if what == "dense" else
+                         difference_text(loss(group, found.get(("nl", "dense")), [DUTCH])),
+                         per_text(as_served, DUTCH) if as_served else "",
+                         difference_text(loss(as_served, group, [DUTCH])) if as_served else ""])
     return table(rows)
 
 
@@ -345,7 +368,9 @@ def page():
              *wide_rows(found), *plots(found), "## Tricks, one at a time: 2 x 320/160", "",
              "Change of PER in points against plain pruning at the same density: negative is better.",
              "", *trick_rows(found), "## Bits: emulated, without fine-tuning", "",
-             *split_rows(splits, found)]
+             *split_rows(splits, found), "## A second language: Dutch, 2 x 320/160", "",
+             "Recordings alone, two speakers (training/README.md).", "",
+             *dutch_rows(found, runs, shipped)]
     text = PAGE.read_text()
     head, rest = text.split(BEGIN)
     tail = rest.split(END)[1]

@@ -4,9 +4,8 @@ import json
 
 import torch
 
-from training import features
+from training import features, recipes
 from training.ese_prune.export import write_safetensors
-from training.recipes import ENGLISH
 from training.train import load_finished, result_file
 
 CALIBRATION_UTTERANCES = 30
@@ -69,8 +68,9 @@ def topology(recipe, lstm, run, per, frames):
     }
 
 
-def run(folder, results, name, recipe=ENGLISH):
+def run(folder, results, name):
     """Writes export/NAME in the work folder; every file appears complete or not at all."""
+    recipe = recipes.of(name)
     target = folder / "export" / name
     target.mkdir(parents=True, exist_ok=True)
     model, saved = load_finished(folder, name, len(recipe.settings.units))

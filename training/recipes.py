@@ -42,3 +42,8 @@ DUTCH = Recipe(
     runs.dutch_smoke, "nl.s1.20x", (dutch.TEST_SET,), "fillets-ng-data-nl (GPL-2)")
 
 RECIPES = {recipe.language: recipe for recipe in (ENGLISH, DUTCH)}
+
+
+def of(run_name):
+    """The recipe that a run belongs to: other languages' names begin with the language."""
+    return RECIPES.get(run_name.split(".")[0], ENGLISH)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from training import data, evaluate, export
+from training import data, evaluate, export, recipes
 from training.settings import REPOSITORY, work_dir
 
 BIN = REPOSITORY / "build/release/bin"
@@ -67,19 +67,21 @@ def recognised(address, files):
     return found
 
 
-def measure(folder, results, name):
+def measure(results, name):
     """Writes results/shipped/NAME.json: error rates as of evaluate.error_rates, and the report."""
+    recipe = recipes.of(name)
+    folder = work_dir(recipe.language)
     path = results / "shipped" / (name + ".json")
     path.parent.mkdir(parents=True, exist_ok=True)
     export.run(folder, results, name)
     model = folder / "export" / name / "model.ese"
     report = compile_model(folder / "export" / name, model)
-    rows = [row for row in data.read_manifest(folder) if row["set"] in evaluate.TEST_SETS]
+    rows = [row for row in data.read_manifest(folder) if row["set"] in recipe.test_sets]
     rows.sort(key=lambda row: row["file"])
     with Server(model) as address:
         found = recognised(address, [str(folder / row["file"]) for row in rows])
     rates = {}
-    for group in evaluate.TEST_SETS:
+    for group in recipe.test_sets:
         counts = []
         for row in rows:
             if row["set"] == group:
@@ -101,4 +103,4 @@ def measure(folder, results, name):
 
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
-        measure(work_dir(), REPOSITORY / "training/results", argument)
+        measure(REPOSITORY / "training/results", argument)

@@ -197,8 +197,8 @@ class DutchTest(unittest.TestCase):
             names = [run.name for run in recipe.runs()]
             self.assertIn(recipe.shipped, names)
             self.assertEqual(len(names), len(set(names)))
-        for run in recipes.DUTCH.runs():
-            self.assertTrue(run.name.startswith("nl."))
+            for name in names:
+                self.assertIs(recipes.of(name), recipe, name)
 
 
 class EvaluationTest(unittest.TestCase):
