@@ -3,6 +3,7 @@ skipped, and training goes on from its last checkpoints."""
 
 import argparse
 import multiprocessing
+import pathlib
 import shutil
 import sys
 import time
@@ -36,6 +37,9 @@ def parse():
     parser.add_argument("--only", default="", metavar="PREFIX",
                         help="only the runs whose names begin so, as main.s1, and what they need")
     parser.add_argument("--list", action="store_true", help="list the runs and what is finished")
+    parser.add_argument("--results", type=pathlib.Path, metavar="DIR",
+                        help="where results are kept (default training/results); with an empty "
+                        "folder everything is trained anew")
     parser.add_argument("--hours", type=float, help="begin no further run after so long")
     parser.add_argument("--jobs", type=int, default=1,
                         help="runs at a time, each on one thread and in 3 GB (default 1)")
@@ -67,14 +71,14 @@ def main():
     import torch
     from training import data, export, features, runs, settings
     from training.recipes import RECIPES
-    from training.train import result_file
+    from training.train import checkpoint, result_file
 
     torch.set_num_threads(1)  # Debian's BLAS gets slower with more on matrices of this size
     start = time.monotonic()
     deadline = start + 3600 * arguments.hours if arguments.hours else None
     recipe = RECIPES[arguments.recipe]
     sizes, folder, all_runs = recipe.settings, settings.work_dir(recipe.language), recipe.runs()
-    results = settings.REPOSITORY / "training/results"
+    results = arguments.results or settings.REPOSITORY / "training/results"
     if arguments.smoke:
         sizes, folder, all_runs = recipe.smoke_settings, folder / "smoke", recipe.smoke_runs()
         results = folder / "results"
@@ -96,7 +100,11 @@ def main():
     print("== train", flush=True)
     train(folder, results, sizes, chosen, arguments.jobs, deadline)
     print("== export", flush=True)
-    export.run(folder, results, chosen[-1].name if arguments.smoke else recipe.shipped)
+    exported = chosen[-1].name if arguments.smoke else recipe.shipped
+    if checkpoint(folder, exported).exists():
+        export.run(folder, results, exported, recipe)
+    else:
+        print(f"{exported} was not trained here: nothing to export")
     print(f"done in {(time.monotonic() - start) / 60:.1f} minutes")
 
 

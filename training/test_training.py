@@ -6,11 +6,12 @@ import unittest
 
 import torch
 
-from training import data, dutch, evaluate, features, recipes, runs, settings, text
+from training import (data, dutch, evaluate, features, recipes, runs, settings, text, trunks,
+                      worker)
 from training.ese_prune.masks import lstm_matrices
 from training.model import Recogniser
 from training.patterns import PATTERNS, Saliency
-from training.train import learning_rate, prune_updates
+from training.train import checkpoint, learning_rate, prune_updates, result_file
 
 INPUTS = features.BINS * features.STACK
 
@@ -117,6 +118,53 @@ class RunsTest(unittest.TestCase):
         rises = sum(later > earlier for earlier, later in zip(rates, rates[1:]))
         self.assertEqual(rises, 2)
         self.assertLess(rates[-1], 0.1 * sizes.prune_rate)
+
+
+class WorkerTest(unittest.TestCase):
+    """What is trained again, and what is not; the trunks' files."""
+
+    def setUp(self):
+        self.scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(self.scratch.cleanup)
+        self.folder = pathlib.Path(self.scratch.name)
+        self.results = self.folder / "results"
+        trunk = runs.Run("t", "smoke", 1, 9)
+        dense = runs.Run("dense", "smoke", 1, 9, "t")
+        self.runs = [trunk, dense, runs.Run("pupil", "smoke", 1, 9, "t", 0.1, teacher="dense")]
+
+    def names(self):
+        return [run.name for run in worker.still_to_train(self.folder, self.results, self.runs)]
+
+    def touch(self, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def test_results_that_are_kept_are_not_made_again(self):
+        self.assertEqual(self.names(), ["t", "dense", "pupil"])
+        for run in self.runs:
+            self.touch(result_file(self.results, run.name))
+        self.assertEqual(self.names(), [])
+
+    def test_a_network_that_is_needed_is_trained_again(self):
+        self.touch(result_file(self.results, "t"))
+        self.touch(result_file(self.results, "dense"))
+        self.assertEqual(self.names(), ["t", "dense", "pupil"])
+        self.touch(trunks.path_of(self.results, "t"))
+        self.assertEqual(self.names(), ["dense", "pupil"])
+        self.touch(checkpoint(self.folder, "dense"))
+        self.assertEqual(self.names(), ["pupil"])
+
+    def test_trunks_keep_seven_bits_of_their_matrices(self):
+        tensors = {"w": torch.randn(5, 9), "b": torch.randn(5), "none": torch.zeros(2, 3)}
+        path = trunks.path_of(self.results, "t")
+        trunks.write(path, tensors)
+        back = trunks.read(path)
+        self.assertEqual(set(back), set(tensors))
+        self.assertTrue(torch.equal(back["b"], tensors["b"]))
+        self.assertTrue(torch.equal(back["none"], tensors["none"]))
+        step = tensors["w"].abs().max(1, keepdim=True)[0] / 63
+        self.assertTrue(((back["w"] - tensors["w"]).abs() <= 0.501 * step).all())
+        self.assertEqual(back["w"].dtype, torch.float32)
 
 
 class TextTest(unittest.TestCase):

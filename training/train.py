@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from training import evaluate, features
+from training import evaluate, features, trunks
 from training.ese_prune.pruner import Pruner
 from training.ese_prune.schedule import CubicSchedule
 from training.model import Recogniser, fast_bfloat16
@@ -17,18 +17,22 @@ from training.runs import SIZES
 
 SAVE_SECONDS = 180.0
 CURVE_POINTS = 40
+BRANCH_WARM_UP_UPDATES = 20
 Y_FREE = 3.5  # y within the engine's 8 bits (+-4) costs nothing
 
 
 def learning_rate(settings, run, update):
-    """Warm-up and slow decay in a trunk; in a branch flat while pruning, then cosines to zero."""
+    """In a trunk slow decay; in a branch flat while pruning, then cosines to nearly zero.
+
+    Both begin with a warm-up, a branch with a short one for the optimiser's averages.
+    """
     if run.is_trunk:
         decayed = settings.prune_rate + (settings.peak_rate - settings.prune_rate) * 0.5 * (
             1 + math.cos(math.pi * update / run.updates))
         return decayed * min(1.0, (update + 1) / settings.warm_up_updates)
     pruned = prune_updates(run)
     if update < pruned:
-        return settings.prune_rate
+        return settings.prune_rate * min(1.0, (update + 1) / BRANCH_WARM_UP_UPDATES)
     fraction = (update - pruned) / max(run.updates - pruned, 1) * run.cycles
     fraction -= min(math.floor(fraction), run.cycles - 1)
     return settings.final_rate + (settings.prune_rate - settings.final_rate) * 0.5 * (
@@ -75,26 +79,31 @@ class Trainer:
         self._pruner = self._teacher = None
         own = checkpoint(folder, run.name)
         if own.exists():
-            self._restore(torch.load(own), own=True)
+            self._restore(torch.load(own))
         elif run.parent:
-            self._restore(torch.load(checkpoint(folder, run.parent)), own=False)
+            self._begin(trunks.read(trunks.path_of(results, run.parent)))
         else:
             self._mean, self._inv = features.statistics(self._train, settings)
         if run.teacher:
             self._teacher = load_finished(folder, run.teacher, len(settings.units))[0]
 
-    def _restore(self, saved, own):
+    def _restore(self, saved):
         self.model.load_state_dict(saved["model"])
         self._optimiser.load_state_dict(saved["optimiser"])
         self._mean, self._inv = saved["mean"], saved["inv"]
-        if own:
-            self._state = saved["state"]
-            self._saliency.load_state_dict(saved["saliency"])
-        if self._run.density < 1:
-            self._pruner = self._make_pruner(saved["pruner"] if own else None)
+        self._state = saved["state"]
+        self._saliency.load_state_dict(saved["saliency"])
+        self._pruner = self._make_pruner(saved["pruner"])
+
+    def _begin(self, trunk):
+        self._mean, self._inv = trunk.pop("input.mean"), trunk.pop("input.inv_stddev")
+        self.model.load_state_dict(trunk)
+        self._pruner = self._make_pruner(None)
 
     def _make_pruner(self, saved):
         run = self._run
+        if run.density == 1:
+            return None
         schedule = CubicSchedule(0, prune_updates(run), every=10)
         pruner = Pruner(self.model, run.density, schedule, regrow=run.regrow,
                         density_projection=run.density_projection or None,
@@ -183,6 +192,10 @@ class Trainer:
         self.model.train()
         self._updates()
         self._save()
+        if run.is_trunk:
+            trunks.write(trunks.path_of(self._results, run.name),
+                         {**self.model.state_dict(), "input.mean": self._mean,
+                          "input.inv_stddev": self._inv})
         matrices = self.model.matrices().values()
         weights = sum(p.numel() for p in matrices)
         kept = sum(int((p != 0).sum()) for p in matrices)

@@ -5,6 +5,7 @@ import time
 
 import torch
 
+from training import trunks
 from training.train import Trainer, checkpoint, result_file
 
 
@@ -29,28 +30,40 @@ class _Lock:
         self._file.close()
 
 
-def _finished(folder, results, name):
-    return result_file(results, name).exists() and checkpoint(folder, name).exists()
+def _there(folder, results, name):
+    """True if other runs can go on from this one, or learn from it."""
+    return trunks.path_of(results, name).exists() or (
+        result_file(results, name).exists() and checkpoint(folder, name).exists())
+
+
+def still_to_train(folder, results, runs):
+    """Those without a result, and those whose network is needed for them and is not here."""
+    wanted = set()
+    for run in reversed(runs):  # what a run needs stands before it
+        if run.name in wanted or not result_file(results, run.name).exists():
+            wanted.add(run.name)
+            wanted.update(n for n in run.needs if not _there(folder, results, n))
+    return [run for run in runs if run.name in wanted]
 
 
 def work(folder, results, settings, runs, deadline=None):
-    """Trains every run that nobody has finished. Stops at `deadline` (time.monotonic) between runs.
+    """Trains what has no result yet. Stops at `deadline` (time.monotonic) between runs.
 
     A run whose parents are being trained elsewhere waits; the next one that can begin goes first.
     """
     utterances = torch.load(folder / "features.pt")
     while True:
-        open_runs = [run for run in runs if not _finished(folder, results, run.name)]
+        open_runs = still_to_train(folder, results, runs)
         if not open_runs or (deadline and time.monotonic() > deadline):
             return
         for run in open_runs:
-            if not all(_finished(folder, results, name) for name in run.needs):
+            if not all(_there(folder, results, name) for name in run.needs):
                 continue
             lock = _Lock(folder / "runs" / (run.name + ".lock"))
             if not lock.take():
                 continue
             try:
-                if not _finished(folder, results, run.name):
+                if run in still_to_train(folder, results, runs):
                     Trainer(folder, results, settings, run, utterances).run()
             finally:
                 lock.free()
