@@ -18,6 +18,7 @@
 
 #include "accel/cpu/kernel_registry.h"
 #include "accel/cpu/packed_model.h"
+#include "accel/cpu/step_plan.h"
 #include "bench/figures.h"
 #include "bench/gemm_peers.h"
 #include "bench/interleaved.h"
@@ -36,9 +37,9 @@ std::string Our(const std::string& kernel, int lanes) {
 }
 std::string Peer(const std::string& peer, int lanes) { return peer + " x" + std::to_string(lanes); }
 
-void AddOurs(const std::shared_ptr<const PackedModel>& model, const StepKernel* kernel, int lanes,
-             Race* race) {
-  auto load = std::make_shared<KernelLoad>(model, kernel, lanes, kFrames);
+void AddOurs(const std::shared_ptr<const PackedModel>& model, const StepKernel* kernel,
+             const StepPlan& plan, int lanes, Race* race) {
+  auto load = std::make_shared<KernelLoad>(model, kernel, plan, lanes, kFrames);
   race->Add(Our(kernel->name(), lanes), kFrames, [load] { load->Run(); });
 }
 
@@ -59,10 +60,11 @@ const Contender& OpenBlas(const Race& race, int lanes) {
 // For every number of lanes in standard input, the processor time of a batch, in us a step: how
 // bench/peers takes turns with this program.
 void Answer(const SharedModel& model, const StepKernel* kernel) {
+  const StepPlan plan = StepPlan::Measure(model, kernel);
   std::map<int, Race> races;
   for (int lanes; std::scanf("%d", &lanes) == 1 && lanes >= 1 && lanes <= kMaxLanes;) {
     Race& race = races[lanes];
-    if (race.contenders().empty()) AddOurs(model, kernel, lanes, &race);
+    if (race.contenders().empty()) AddOurs(model, kernel, plan, lanes, &race);
     race.Run(5);
     std::vector<double> all = race.contenders()[0].microseconds;
     all.erase(all.begin(), all.end() - 5);
@@ -87,18 +89,22 @@ int Main(bool answer) {
     Answer(*packed, *chosen);
     return 0;
   }
+  const StepPlan plan = StepPlan::Measure(*packed, *chosen);
   const std::vector<GemmShape> shapes = DenseShapes((*packed)->model());
-  std::fprintf(stderr, "kernel %s; %.2f MB of packed model; OpenBLAS takes this for %s\n",
-               kernel.c_str(), (*packed)->bytes() / 1e6, OpenBlasCore().c_str());
+  std::fprintf(stderr,
+               "kernel %s, by look-up for these numbers of lanes: %s; %.2f MB of packed model; "
+               "OpenBLAS takes this for %s\n",
+               kernel.c_str(), plan.LookupLanes().c_str(), (*packed)->bytes() / 1e6,
+               OpenBlasCore().c_str());
 
   const std::vector<int> sizes = {64, 32, 16, 8, 4, 2, 1};
   Race race;
   for (const int lanes : sizes) {
-    AddOurs(*packed, *chosen, lanes, &race);
+    AddOurs(*packed, *chosen, plan, lanes, &race);
     AddPeers(shapes, lanes, &race);
   }
   for (const StepKernel* other : SupportedKernels()) {
-    if (other != *chosen) AddOurs(*packed, other, 64, &race);
+    if (other != *chosen) AddOurs(*packed, other, StepPlan::Measure(*packed, other), 64, &race);
   }
   race.Run(kRounds);
 
@@ -114,9 +120,9 @@ int Main(bool answer) {
     PrintAgainst("kernel.isa." + std::string(other->name()), race.Find(Our(other->name(), 64)),
                  "onednn-fp32-gemm", race.Find(Peer("onednn-fp32-gemm", 64)));
   }
-  PrintBoundFraction(*packed, *chosen);
-  PrintConvertShare(*packed, *chosen);
-  PrintTwoThreads(*packed, *chosen);
+  PrintBoundFraction(*packed, *chosen, plan);
+  PrintConvertShare(*packed, *chosen, plan);
+  PrintTwoThreads(*packed, *chosen, plan);
   PrintPackTime();
   PrintShapes(*chosen);
   return 0;

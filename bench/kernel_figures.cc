@@ -100,7 +100,8 @@ void PrintShape(const std::string& name, const RandomModelOptions& options,
                 const StepKernel* kernel) {
   const auto packed = PackedModel::Create(RandomModel(options));
   if (!packed.ok()) return;  // all of them fit
-  auto load = std::make_shared<KernelLoad>(*packed, kernel, kLanes, kFrames);
+  auto load = std::make_shared<KernelLoad>(*packed, kernel, StepPlan::Measure(*packed, kernel),
+                                           kLanes, kFrames);
   Race race;
   race.Add("ours", kFrames, [load] { load->Run(); });
   std::vector<GemmShape> dense = DenseShapes((*packed)->model());
@@ -122,17 +123,17 @@ std::vector<GemmShape> DenseShapes(const Model& model) {
   return shapes;
 }
 
-void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel) {
+void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
   CalibrationLoops loops;
   if (!GetCalibrationLoops(&loops)) return;
-  auto load = std::make_shared<KernelLoad>(model, kernel, kLanes, kFrames);
+  auto load = std::make_shared<KernelLoad>(model, kernel, plan, kLanes, kFrames);
   Race race;
   race.Add("step", kFrames, [load] { load->Run(); });
   RandomModelOptions options = PaperModelOptions();
   options.density = 0;
   const auto empty = PackedModel::Create(RandomModel(options));
   if (!empty.ok()) return;  // it fits
-  auto rest = std::make_shared<KernelLoad>(*empty, kernel, kLanes, kFrames);
+  auto rest = std::make_shared<KernelLoad>(*empty, kernel, plan, kLanes, kFrames);
   race.Add("rest", kFrames, [rest] { rest->Run(); });
   race.Add("products", kCalibrationRepeats * 4, loops.products);  // of four entries
   race.Add("loads", kCalibrationRepeats * 16, loops.loads);
@@ -164,8 +165,8 @@ void PrintPackTime() {
   PrintFigure("kernel.pack_ms_per_10mb", milliseconds * 1e7 / double(bytes->size()), "ms");
 }
 
-void PrintConvertShare(const SharedModel& model, const StepKernel* kernel) {
-  auto load = std::make_shared<KernelLoad>(model, kernel, kLanes, Conversion::kConvertFrames);
+void PrintConvertShare(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
+  auto load = std::make_shared<KernelLoad>(model, kernel, plan, kLanes, Conversion::kConvertFrames);
   auto conversion = std::make_shared<Conversion>(model->model());
   Race race;
   race.Add("batch", 1, [load] { load->Run(); });
@@ -175,10 +176,10 @@ void PrintConvertShare(const SharedModel& model, const StepKernel* kernel) {
               "1");
 }
 
-void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel) {
+void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
   std::vector<KernelLoad> loads;
   loads.reserve(2);
-  for (int i = 0; i < 2; ++i) loads.emplace_back(model, kernel, kLanes, kFrames);
+  for (int i = 0; i < 2; ++i) loads.emplace_back(model, kernel, plan, kLanes, kFrames);
   std::vector<double> ratios;
   for (int round = 0; round < kRounds / 2; ++round) {
     const double one = BatchesPerSecond(&loads, 1);

@@ -7,6 +7,7 @@
 
 #include "accel/cpu/kernel.h"
 #include "accel/cpu/packed_model.h"
+#include "accel/cpu/step_plan.h"
 #include "bench/gemm_peers.h"
 
 namespace ese {
@@ -21,17 +22,17 @@ std::vector<GemmShape> DenseShapes(const Model& model);
 // columns, an index, a weight); the bound is the slower of the two, as calibration loops measure
 // them in the same rounds. kernel.rest64: the step of a model without weights, which is all but the
 // products. Nothing is printed where the processor lacks VNNI.
-void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel);
+void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan);
 
 // kernel.pack_ms_per_10mb of .ese file.
 void PrintPackTime();
 
 // kernel.convert_share: features, and states in and out, of 64 lanes with 10 frames, as a part of
 // what the batch takes.
-void PrintConvertShare(const SharedModel& model, const StepKernel* kernel);
+void PrintConvertShare(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan);
 
 // kernel.step64.2t: frames per second of two threads over those of one, by the clock on the wall.
-void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel);
+void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan);
 
 // kernel.shape.* and kernel.density.*: other models at 64 lanes, against oneDNN's dense products
 // (here with the output layer, which is dense in ours too).

@@ -9,6 +9,7 @@
 #include "accel/cpu/batch_runner.h"
 #include "accel/cpu/kernel.h"
 #include "accel/cpu/packed_model.h"
+#include "accel/cpu/step_plan.h"
 
 namespace ese {
 
@@ -16,8 +17,8 @@ namespace ese {
 class KernelLoad {
  public:
   // `kernel` must outlive the load.
-  KernelLoad(std::shared_ptr<const PackedModel> model, const StepKernel* kernel, int lanes,
-             int frames);
+  KernelLoad(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
+             const StepPlan& plan, int lanes, int frames);
 
   // One batch: `frames` steps of all lanes, with features and states in and out.
   void Run() { runner_.Run(&batch_); }

@@ -86,19 +86,6 @@ absl::StatusOr<std::vector<std::shared_ptr<const Model>>> LoadModels(
   return models;
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<Channel>>> MakeCpuChannels(
-    const std::shared_ptr<const Model>& model, int count) {
-  ESE_ASSIGN_OR_RETURN(const auto packed, PackedModel::Create(model));
-  std::vector<std::unique_ptr<Channel>> channels;
-  for (int i = 0; i < count; ++i) {
-    CpuChannelOptions options;
-    options.name = absl::StrCat("cpu", i);
-    ESE_ASSIGN_OR_RETURN(auto channel, CreateCpuChannel(packed, options));
-    channels.push_back(std::move(channel));
-  }
-  return channels;
-}
-
 std::string ShapeOf(const Model& model) {
   std::string shape = absl::StrCat(model.input_dim());
   for (const Layer& layer : model.layers) {
@@ -156,7 +143,7 @@ absl::Status Run(const ServerOptions& options) {
   }
   std::string kernel;
   const auto make_channels = [&](const std::shared_ptr<const Model>& model) {
-    auto channels = MakeCpuChannels(model, options.channels);
+    auto channels = CreateCpuChannels(model, {.count = options.channels});
     if (channels.ok()) kernel = channels->front()->kernel();
     return channels;
   };

@@ -3,28 +3,10 @@
 #include <chrono>
 #include <thread>
 
-#include "absl/strings/str_cat.h"
 #include "accel/cpu/cpu_channel.h"
-#include "base/status.h"
 #include "gtest/gtest.h"
 
 namespace ese {
-namespace {
-
-absl::StatusOr<std::vector<std::unique_ptr<Channel>>> MakeChannels(
-    const std::shared_ptr<const Model>& model, int count) {
-  ESE_ASSIGN_OR_RETURN(const auto packed, PackedModel::Create(model));
-  std::vector<std::unique_ptr<Channel>> channels;
-  for (int i = 0; i < count; ++i) {
-    CpuChannelOptions options;
-    options.name = absl::StrCat("cpu", i);
-    ESE_ASSIGN_OR_RETURN(auto channel, CreateCpuChannel(packed, options));
-    channels.push_back(std::move(channel));
-  }
-  return channels;
-}
-
-}  // namespace
 
 TestServer::TestServer(const std::vector<std::shared_ptr<const Model>>& models, int channels,
                        ServingOptions options) {
@@ -32,7 +14,7 @@ TestServer::TestServer(const std::vector<std::shared_ptr<const Model>>& models, 
   auto server = Server::Start(
       options, models,
       [channels](const std::shared_ptr<const Model>& model) {
-        return MakeChannels(model, channels);
+        return CreateCpuChannels(model, {.count = channels});
       },
       &metrics_);
   if (!server.ok()) {

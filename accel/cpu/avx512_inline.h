@@ -29,20 +29,21 @@ class Functions {
         c3_(_mm512_loadu_si512(table.c3)) {}
 
   ESE_INLINE __m512i Tanh(__m512i u) const {
-    const __m512i p = Magnitude(u);
-    return _mm512_mask_sub_epi16(p, _mm512_movepi16_mask(u), _mm512_setzero_si512(), p);
+    const __mmask32 negative = _mm512_movepi16_mask(u);
+    const __m512i p = Magnitude(u, negative);
+    return _mm512_mask_sub_epi16(p, negative, _mm512_setzero_si512(), p);
   }
   ESE_INLINE __m512i Sigmoid(__m512i z) const {
     const __m512i one_half = _mm512_set1_epi16(1 << 14);
-    const __m512i half = _mm512_srli_epi16(Magnitude(z), 1);
-    return _mm512_mask_sub_epi16(_mm512_add_epi16(one_half, half), _mm512_movepi16_mask(z),
-                                 one_half, half);
+    const __mmask32 negative = _mm512_movepi16_mask(z);
+    const __m512i half = _mm512_srli_epi16(Magnitude(z, negative), 1);
+    return _mm512_mask_sub_epi16(_mm512_add_epi16(one_half, half), negative, one_half, half);
   }
 
  private:
   // TanhMagnitude of |u|, saturated (4).
-  ESE_INLINE __m512i Magnitude(__m512i u) const {
-    const __m512i n = _mm512_min_epu16(_mm512_abs_epi16(u), _mm512_set1_epi16(32767));
+  ESE_INLINE __m512i Magnitude(__m512i u, __mmask32 negative) const {
+    const __m512i n = _mm512_mask_subs_epi16(u, negative, _mm512_setzero_si512(), u);
     const __m512i k = _mm512_srli_epi16(n, 10);
     const __m512i t = _mm512_and_si512(_mm512_slli_epi16(n, 5), _mm512_set1_epi16(1023 << 5));
     const auto horner = [&](__m512i c, __m512i p) {

@@ -7,13 +7,14 @@
 
 namespace ese {
 
-BatchRunner::BatchRunner(std::shared_ptr<const PackedModel> model, const StepKernel* kernel)
-    : model_(std::move(model)), columns_(model_, kernel) {
-  if (kernel->few_lanes() != nullptr) few_.emplace(model_, kernel->few_lanes());
+BatchRunner::BatchRunner(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
+                         const StepPlan& plan)
+    : model_(std::move(model)), plan_(plan), columns_(model_, kernel) {
+  if (kernel->lookup() != nullptr) lookup_.emplace(model_, kernel->lookup());
 }
 
 int BatchRunner::WayFor(int lanes) const {
-  return few_.has_value() && lanes <= kFewLanes ? 0 : ColumnSteps::WidthFor(lanes);
+  return plan_.ByLookup(lanes) ? 0 : ColumnSteps::WidthFor(lanes);
 }
 
 void BatchRunner::Run(Batch* batch) {
@@ -34,7 +35,7 @@ void BatchRunner::Run(Batch* batch) {
       ++segment.end_step;
     }
     if (way == 0) {
-      few_->Run(segment);
+      lookup_->Run(segment);
     } else {
       columns_.Run(segment);
     }

@@ -7,17 +7,20 @@
 
 #include "accel/backend.h"
 #include "accel/cpu/column_steps.h"
-#include "accel/cpu/few_lanes_steps.h"
 #include "accel/cpu/kernel.h"
+#include "accel/cpu/lookup_steps.h"
 #include "accel/cpu/packed_model.h"
+#include "accel/cpu/step_plan.h"
 
 namespace ese {
 
 // Has the working memory of one channel, allocated once. Not thread-safe.
 class BatchRunner {
  public:
-  // `kernel` must outlive the runner and be supported by the processor.
-  BatchRunner(std::shared_ptr<const PackedModel> model, const StepKernel* kernel);
+  // `kernel` must outlive the runner and be supported by the processor; where it has no look-up,
+  // the plan has none either.
+  BatchRunner(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
+              const StepPlan& plan);
 
   // Executes all frames of all lanes and fills in the lanes' states and logits, and the batch's
   // steps. Lanes are sorted by length, so that those that have ended cost nothing as soon as the
@@ -29,9 +32,10 @@ class BatchRunner {
   int WayFor(int lanes) const;
 
   const std::shared_ptr<const PackedModel> model_;
+  const StepPlan plan_;
   std::vector<Lane*> sorted_;
   ColumnSteps columns_;
-  std::optional<FewLanesSteps> few_;  // none where the kernel has no such part
+  std::optional<LookupSteps> lookup_;  // none where the kernel has none
 };
 
 }  // namespace ese

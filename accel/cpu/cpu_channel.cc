@@ -12,6 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "accel/cpu/batch_runner.h"
 #include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/packed_model.h"
+#include "accel/cpu/step_plan.h"
 #include "base/status.h"
 #include "spdlog/spdlog.h"
 
@@ -21,11 +23,11 @@ namespace {
 class CpuChannel final : public Channel {
  public:
   CpuChannel(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-             const std::string& name)
+             const StepPlan& plan, const std::string& name)
       : model_(std::move(model)),
         name_(name),
         kernel_(kernel->name()),
-        runner_(model_, kernel),
+        runner_(model_, kernel, plan),
         worker_([this] { Work(); }) {}
 
   ~CpuChannel() override {
@@ -38,7 +40,6 @@ class CpuChannel final : public Channel {
   }
 
   absl::Status Pin(int cpu) {
-    if (cpu < 0) return absl::OkStatus();
     cpu_set_t set;
     CPU_ZERO(&set);
     if (cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
@@ -110,14 +111,22 @@ class CpuChannel final : public Channel {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Channel>> CreateCpuChannel(std::shared_ptr<const PackedModel> model,
-                                                          const CpuChannelOptions& options) {
+absl::StatusOr<std::vector<std::unique_ptr<Channel>>> CreateCpuChannels(
+    std::shared_ptr<const Model> model, const CpuChannelOptions& options) {
   ESE_ASSIGN_OR_RETURN(const StepKernel* kernel, ChooseKernel(options.kernel));
-  auto channel = std::make_unique<CpuChannel>(std::move(model), kernel, options.name);
-  ESE_RETURN_IF_ERROR(channel->Pin(options.pinned_cpu));
-  spdlog::debug("channel {}: kernel {}, up to {} lanes{}", options.name, kernel->name(), kMaxLanes,
-                options.pinned_cpu < 0 ? "" : absl::StrCat(", on processor ", options.pinned_cpu));
-  return channel;
+  ESE_ASSIGN_OR_RETURN(const auto packed, PackedModel::Create(std::move(model)));
+  const StepPlan plan = StepPlan::Measure(packed, kernel);
+  spdlog::debug("model {}: kernel {}, by look-up for these numbers of lanes: {}",
+                packed->model().name, kernel->name(), plan.LookupLanes());
+  std::vector<std::unique_ptr<Channel>> channels;
+  for (int i = 0; i < options.count; ++i) {
+    auto channel = std::make_unique<CpuChannel>(packed, kernel, plan, absl::StrCat("cpu", i));
+    if (options.first_processor >= 0) {
+      ESE_RETURN_IF_ERROR(channel->Pin(options.first_processor + i));
+    }
+    channels.push_back(std::move(channel));
+  }
+  return channels;
 }
 
 }  // namespace ese

@@ -1,5 +1,7 @@
 #include "accel/cpu/cpu_channel.h"
 
+#include <sched.h>
+
 #include <cstdlib>
 #include <latch>
 #include <memory>
@@ -59,9 +61,11 @@ class CpuChannelTest : public ::testing::Test {
  protected:
   void SetUp() override {
     unsetenv(kKernelVariable);
-    channel_ = *CreateCpuChannel(packed_, {});
+    channel_ = MakeChannel();
   }
   void TearDown() override { unsetenv(kKernelVariable); }
+
+  std::unique_ptr<Channel> MakeChannel() { return std::move(CreateCpuChannels(model_)->front()); }
 
   // What a completion was called with.
   struct Answer {
@@ -79,7 +83,6 @@ class CpuChannelTest : public ::testing::Test {
   };
 
   std::shared_ptr<const Model> model_ = RandomModel({.layers = {{.cells = 12, .projection = 6}}});
-  std::shared_ptr<const PackedModel> packed_ = *PackedModel::Create(model_);
   std::unique_ptr<Channel> channel_;
 };
 
@@ -107,23 +110,47 @@ TEST_F(CpuChannelTest, NamesItselfAndItsKernel) {
 
 TEST_F(CpuChannelTest, TheVariableForcesTheKernel) {
   setenv(kKernelVariable, "portable", 1);
-  const auto channel = CreateCpuChannel(packed_, {.name = "cpu7"});
-  ASSERT_TRUE(channel.ok()) << channel.status();
-  EXPECT_EQ((*channel)->kernel(), "portable");
-  EXPECT_EQ((*channel)->name(), "cpu7");
+  EXPECT_EQ(MakeChannel()->kernel(), "portable");
 }
 
 TEST_F(CpuChannelTest, AnUnknownKernelIsAnErrorThatNamesTheVariable) {
   setenv(kKernelVariable, "fpga", 1);
-  const absl::Status status = CreateCpuChannel(packed_, {}).status();
+  const absl::Status status = CreateCpuChannels(model_).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("ESE_CPU_KERNEL"));
 }
 
 TEST_F(CpuChannelTest, AProcessorThatIsNotThereIsAnError) {
-  const absl::Status status = CreateCpuChannel(packed_, {.pinned_cpu = 1 << 20}).status();
+  const absl::Status status = CreateCpuChannels(model_, {.first_processor = 1 << 20}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("cannot pin channel cpu0 to processor 1048576"));
+}
+
+// The worker runs nowhere else: a completion is called on it.
+TEST_F(CpuChannelTest, AWorkerCanBePinned) {
+  cpu_set_t allowed;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+  int last = 0;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &allowed)) last = cpu;
+  }
+  auto channels = CreateCpuChannels(model_, {.first_processor = last});
+  ASSERT_TRUE(channels.ok()) << channels.status();
+  Work work(*model_, 1);
+  auto batch = work.MakeBatch();
+  std::latch called{1};
+  cpu_set_t worker;
+  CPU_ZERO(&worker);
+  ASSERT_TRUE(channels->front()
+                  ->Submit(&batch,
+                           [&](std::unique_ptr<Batch>, absl::Status) {
+                             sched_getaffinity(0, sizeof(worker), &worker);
+                             called.count_down();
+                           })
+                  .ok());
+  called.wait();
+  EXPECT_EQ(CPU_COUNT(&worker), 1);
+  EXPECT_TRUE(CPU_ISSET(last, &worker));
 }
 
 TEST_F(CpuChannelTest, ABadBatchIsRefusedAndStaysWithTheCaller) {
@@ -209,18 +236,20 @@ TEST_F(CpuChannelTest, DestructionFinishesWhatWasAccepted) {
     channel_.reset();
     EXPECT_TRUE(called);
     work.ExpectDone();
-    channel_ = *CreateCpuChannel(packed_, {});
+    channel_ = MakeChannel();
   }
 }
 
-TEST_F(CpuChannelTest, ChannelsShareOneModel) {
-  const auto other = *CreateCpuChannel(packed_, {.name = "cpu1", .kernel = "portable"});
+TEST_F(CpuChannelTest, ChannelsWorkSideBySide) {
+  const auto channels = *CreateCpuChannels(model_, {.count = 2});
+  ASSERT_EQ(channels.size(), 2u);
+  EXPECT_EQ(channels[1]->name(), "cpu1");
   Work one(*model_, 4, 1), two(*model_, 5, 2);
   Answer first, second;
   auto batch = one.MakeBatch();
-  ASSERT_TRUE(channel_->Submit(&batch, first.Completion()).ok());
+  ASSERT_TRUE(channels[0]->Submit(&batch, first.Completion()).ok());
   batch = two.MakeBatch();
-  ASSERT_TRUE(other->Submit(&batch, second.Completion()).ok());
+  ASSERT_TRUE(channels[1]->Submit(&batch, second.Completion()).ok());
   first.called.wait();
   second.called.wait();
   one.ExpectDone();

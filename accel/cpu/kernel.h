@@ -12,10 +12,6 @@
 namespace ese {
 
 inline constexpr int kMaxLanes = 64;
-// Up to here look-up (below) beats columns of lanes. A step of the paper's LSTM, full, in us on one
-// thread (Zen 5, 3.8 GHz): look-up 1: 11, 2: 11, 3: 15, 4: 18, 5: 19, 6: 22, 7: 24, 8: 27, 9: 34,
-// 16: 52, 24: 78, 32: 105, 40: 131 lanes; columns 90 for up to 16, 104 for 32, 137 for 64 lanes.
-inline constexpr int kFewLanes = 40;
 inline constexpr int kBlockRows = 4;     // the gates i, f, g, o of a cell; any four rows elsewhere
 inline constexpr int kBlockEntries = 4;  // what one vpdpbusd sums
 inline constexpr int kColumnUnit = 8;    // the largest factor of an x86 address
@@ -49,30 +45,51 @@ struct TanhTable {
   int16_t c0[32], c1[32], c2[32], c3[32];
 };
 
-// For few lanes the roles are exchanged: one lane's activations lie in registers, 128 columns (a
-// tile) in two, and one vpermi2b looks up what 16 rows (a strip) ask for, four entries each. Tiles
-// overlap by half: tile t begins at column 64 t, so a row's entry may be in either of two tiles,
-// which evens out the rows of a strip.
-inline constexpr int kTileColumns = 128;
-inline constexpr int kTileStride = 64;
+// Look-up exchanges the roles: a register holds 64 columns (a line) of one lane, and one vpermb
+// looks up what 16 rows (a strip) ask for, four entries each. A lane's vector is kept twice, in
+// granules of 8 columns: granule g of G in place g, and again in place copy[g] >= G, where it lies
+// in other company. So every entry can be looked up in one of two lines, which evens out the rows
+// of a strip. On the paper's LSTM padding takes 11 %; with granules of 16 columns 20, without the
+// copy 85.
+//
+// Lanes go in groups of 16. A group's vector is uint8_t [lines][16 lanes][64], each value + 128;
+// place p is 8 bytes from byte 8 (p % 8) of line p / 8.
+inline constexpr int kLookupLanes = 16;
+inline constexpr int kLineColumns = 64;
+inline constexpr int kGranule = 8;
 inline constexpr int kStripRows = 16;
 
-// Four entries of each row of a strip, all within one tile. 128 bytes: two registers.
+struct LookupVector {
+  int granules = 0;
+  int lines = 0;                   // of both copies
+  const uint16_t* copy = nullptr;  // [granules]
+};
+
+// Four entries of each row of a strip, all within one line. 128 bytes: two registers.
 struct LookupStep {
-  uint8_t column[kStripRows][kBlockEntries];  // within the tile
+  uint8_t column[kStripRows][kBlockEntries];  // within the line
   int8_t weight[kStripRows][kBlockEntries];
 };
 
-// A matrix in strips. A strip takes as many steps of a tile as the row needs that has most entries
-// which the next tile does not have; the other rows go ahead with those that it has too, and are
-// padded with weights of 0 at last. On the paper's LSTM that pads 19 % (tiles side by side: 55 %).
+// How a row's sum S over unsigned activations becomes a result, which is the exact sum Z (see
+// RowConstants) shifted right by some T. Where no row of the strip has a shift above T, it is
+// (S + addend) >> shift, addend being RowConstants' shifted right already; so the sum can begin
+// with it. Otherwise it is ((S << shift) + addend) >> T.
+struct StripConstants {
+  int32_t shift[kStripRows];
+  int32_t addend[kStripRows];
+};
+
+// A matrix in strips. The rows of a strip take the same steps, so that rows with fewer entries in a
+// line are padded with weights of 0.
 struct LookupMatrix {
   int strips = 0;
-  int tiles = 0;
-  const uint8_t* counts = nullptr;    // [strips][tiles] steps
-  const LookupStep* steps = nullptr;  // in the order of counts
-  const int32_t* shift = nullptr;     // [strips][16], as in RowConstants
-  const int32_t* addend = nullptr;    // [strips][16]
+  int result_shift = 0;                       // T
+  const uint16_t* counts = nullptr;           // [strips] steps
+  const uint8_t* right_only = nullptr;        // [strips]: the first case above
+  const StripConstants* constants = nullptr;  // [strips]
+  const LookupStep* steps = nullptr;          // in the order of counts
+  const uint16_t* lines = nullptr;            // of each step
 };
 
 struct PackedLayer {
@@ -87,37 +104,32 @@ struct PackedLayer {
   int projection_shift = 0;            // right, to the format of y
   const TanhTable* tanh = nullptr;
 
-  LookupMatrix few_gates;  // strips i, f, g, o of cells 0 to 15, then of cells 16 to 31 and so on
-  LookupMatrix few_projection;
-  const int16_t* few_peepholes =
-      nullptr;  // [cells / 16, rounded up][3][16]; null if there are none
+  // Strips i, f, g, o of cells 0 to 15, then of cells 16 to 31 and so on. T is 8, but 0 where there
+  // are peepholes, which add to exact sums.
+  LookupMatrix lookup_gates;
+  LookupMatrix lookup_projection;
+  // [cells / 16, rounded up][3][4][2][4]: four cells' peepholes twice; null if there are none.
+  const int16_t* lookup_peepholes = nullptr;
+  LookupVector lookup_v;  // y in whole granules, then x
+  LookupVector lookup_m;
+  int lookup_x = 0;  // x's first granule
 };
 
-// One array of each lane side by side: lane i's begins at `data` + i * `stride` elements.
-template <typename T>
-struct LaneArrays {
-  T* data;
-  size_t stride;
-};
-
-// Steps of 1 to 8 lanes. Activations are unsigned (value + 128). c, m and logits are aligned
-// to 64 bytes, their strides too. What is read or written may reach past the end of a lane's
-// values: up to a whole tile of what is multiplied and a whole strip of what is written. Stateless
-// and thread-safe.
-class FewLanesKernel {
+// Steps of 1 to 16 lanes by look-up. Memory is aligned to 64 bytes. Stateless and thread-safe.
+class LookupKernel {
  public:
-  // v [inputs + outputs], c [cells] updated, m [cells].
-  virtual void Cells(const PackedLayer& layer, int lanes, LaneArrays<const uint8_t> v,
-                     LaneArrays<int16_t> c, LaneArrays<uint8_t> m) const = 0;
-  // y [rows] from m.
-  virtual void Project(const LookupMatrix& matrix, int shift, int lanes,
-                       LaneArrays<const uint8_t> m, LaneArrays<uint8_t> y) const = 0;
-  // logits [rows] from y.
-  virtual void Logits(const LookupMatrix& matrix, int lanes, LaneArrays<const uint8_t> y,
-                      LaneArrays<int32_t> logits) const = 0;
+  // c is [cells / 16, rounded up][8][4][2][4]: for each pair of lanes, four cells of one and of the
+  // other, four times. m: all granules, in both places.
+  virtual void Cells(const PackedLayer& layer, int lanes, const uint8_t* v, int16_t* c,
+                     uint8_t* m) const = 0;
+  // y's granules of v, in both places.
+  virtual void Project(const PackedLayer& layer, int lanes, const uint8_t* m, uint8_t* v) const = 0;
+  // logits [lanes][stride] from a vector; stride is a multiple of 16.
+  virtual void Logits(const LookupMatrix& matrix, int lanes, const uint8_t* v, int32_t* logits,
+                      size_t stride) const = 0;
 
  protected:
-  ~FewLanesKernel() = default;
+  ~LookupKernel() = default;
 };
 
 // An activation vector of n columns for `width` lanes is uint8_t [n][width], each value + 128. At
@@ -127,8 +139,8 @@ class StepKernel {
  public:
   virtual const char* name() const = 0;
   virtual bool Supported() const = 0;  // by this processor
-  // What is faster for up to kFewLanes lanes; null where there is none.
-  virtual const FewLanesKernel* few_lanes() const { return nullptr; }
+  // Null where there is none.
+  virtual const LookupKernel* lookup() const { return nullptr; }
 
   // Gates and cell update: v [inputs + outputs][width], c [cells][width] updated, m [cells][width].
   virtual void Cells(const PackedLayer& layer, int width, const uint8_t* v, int16_t* c,

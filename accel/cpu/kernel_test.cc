@@ -9,6 +9,7 @@
 #include "accel/cpu/batch_runner.h"
 #include "accel/cpu/kernel_registry.h"
 #include "accel/cpu/packed_model.h"
+#include "accel/cpu/step_plan.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/arithmetic.h"
@@ -19,6 +20,23 @@ namespace ese {
 namespace {
 
 using ::testing::HasSubstr;
+
+// A kernel and whether all its steps go by look-up.
+struct Way {
+  const StepKernel* kernel;
+  bool by_lookup;
+
+  StepPlan plan() const { return StepPlan::LookUpTo(by_lookup ? kMaxLanes : 0); }
+};
+
+std::vector<Way> SupportedWays() {
+  std::vector<Way> ways;
+  for (const StepKernel* kernel : SupportedKernels()) {
+    ways.push_back({kernel, false});
+    if (kernel->lookup() != nullptr) ways.push_back({kernel, true});
+  }
+  return ways;
+}
 
 // One stream on two ways: through the kernel's batches and, frame by frame, through the reference.
 struct Stream {
@@ -33,8 +51,11 @@ struct Stream {
 // expects what the reference gives. Streams keep their state from batch to batch.
 class Comparison {
  public:
-  Comparison(std::shared_ptr<const Model> model, const StepKernel* kernel, uint32_t seed)
-      : model_(std::move(model)), runner_(*PackedModel::Create(model_), kernel), random_(seed) {}
+  Comparison(std::shared_ptr<const Model> model, const StepKernel* kernel, const StepPlan& plan,
+             uint32_t seed)
+      : model_(std::move(model)),
+        runner_(*PackedModel::Create(model_), kernel, plan),
+        random_(seed) {}
 
   // Activations are -128 or 127 only, also in the state.
   void UseExtremes() { extremes_ = true; }
@@ -103,20 +124,21 @@ class Comparison {
   bool extremes_ = false;
 };
 
-class KernelTest : public ::testing::TestWithParam<const StepKernel*> {
+class KernelTest : public ::testing::TestWithParam<Way> {
  protected:
   void Check(const RandomModelOptions& options, const std::vector<std::vector<int>>& batches) {
-    Comparison(RandomModel(options), GetParam(), options.seed).Run(batches);
+    Comparison(RandomModel(options), GetParam().kernel, GetParam().plan(), options.seed)
+        .Run(batches);
   }
 
   std::mt19937 random_{7};
 };
 
-std::string KernelName(const ::testing::TestParamInfo<const StepKernel*>& info) {
-  return info.param->name();
+std::string WayName(const ::testing::TestParamInfo<Way>& info) {
+  return std::string(info.param.kernel->name()) + (info.param.by_lookup ? "_by_lookup" : "");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, KernelTest, ::testing::ValuesIn(SupportedKernels()), KernelName);
+INSTANTIATE_TEST_SUITE_P(All, KernelTest, ::testing::ValuesIn(SupportedWays()), WayName);
 
 // Sizes around a group of four rows, a block of four entries and a tile of 16 values.
 TEST_P(KernelTest, EqualsReferenceAtEverySize) {
@@ -138,9 +160,8 @@ TEST_P(KernelTest, EqualsReferenceAtEverySize) {
   }
 }
 
-// Columns around the tiles of 128 that few lanes' activations are looked up in, and their stride of
-// 64.
-TEST_P(KernelTest, EqualsReferenceAroundATile) {
+// Columns around the lines of 64 that activations are looked up in.
+TEST_P(KernelTest, EqualsReferenceAroundALine) {
   uint32_t seed = 50;
   for (const int columns : {63, 64, 65, 127, 128, 129, 192, 193, 256, 257}) {
     for (const int cells : {127, 128, 129}) {
@@ -198,7 +219,7 @@ TEST_P(KernelTest, EqualsReferenceForEveryNumberOfRaggedLanes) {
   }
 }
 
-// 64 lanes narrow to 32 (or to fewer by look-up), then to 16 and to 3; then the same streams go on
+// 64 lanes narrow to 32, then to 16 and to 3; then the same streams go on
 // in another company.
 TEST_P(KernelTest, NarrowsAsLanesEnd) {
   std::vector<int> lengths;
@@ -241,7 +262,7 @@ TEST_P(KernelTest, EqualsReferenceAtExtremeWeightsAndActivations) {
   const auto model = Model::FromBytes(*bytes);
   ASSERT_TRUE(model.ok()) << model.status();
   for (const int lanes : {1, 2, 8, 16, 32, 64}) {
-    Comparison comparison(*model, GetParam(), 701);
+    Comparison comparison(*model, GetParam().kernel, GetParam().plan(), 701);
     comparison.UseExtremes();
     comparison.Run({std::vector<int>(lanes, 2), std::vector<int>(lanes, 2)});
   }
@@ -285,46 +306,50 @@ class CountingKernel final : public StepKernel {
     kernel_->Logits(matrix, width, y, logits);
   }
 
-  const FewLanesKernel* few_lanes() const override {
-    return kernel_->few_lanes() == nullptr ? nullptr : &few_;
+  const LookupKernel* lookup() const override {
+    return kernel_->lookup() == nullptr ? nullptr : &lookup_;
   }
 
   mutable std::vector<int> widths;  // of the calls of Cells
-  const std::vector<int>& few() const { return few_.lanes; }
+  const std::vector<int>& lookups() const { return lookup_.lanes; }
 
  private:
-  class Few final : public FewLanesKernel {
+  class Lookup final : public LookupKernel {
    public:
-    explicit Few(const FewLanesKernel* kernel) : kernel_(kernel) {}
-    void Cells(const PackedLayer& layer, int n, LaneArrays<const uint8_t> v, LaneArrays<int16_t> c,
-               LaneArrays<uint8_t> m) const override {
+    explicit Lookup(const LookupKernel* kernel) : kernel_(kernel) {}
+    void Cells(const PackedLayer& layer, int n, const uint8_t* v, int16_t* c,
+               uint8_t* m) const override {
       lanes.push_back(n);
       kernel_->Cells(layer, n, v, c, m);
     }
-    void Project(const LookupMatrix& matrix, int shift, int n, LaneArrays<const uint8_t> m,
-                 LaneArrays<uint8_t> y) const override {
-      kernel_->Project(matrix, shift, n, m, y);
+    void Project(const PackedLayer& layer, int n, const uint8_t* m, uint8_t* v) const override {
+      kernel_->Project(layer, n, m, v);
     }
-    void Logits(const LookupMatrix& matrix, int n, LaneArrays<const uint8_t> y,
-                LaneArrays<int32_t> logits) const override {
-      kernel_->Logits(matrix, n, y, logits);
+    void Logits(const LookupMatrix& matrix, int n, const uint8_t* v, int32_t* logits,
+                size_t stride) const override {
+      kernel_->Logits(matrix, n, v, logits, stride);
     }
 
     mutable std::vector<int> lanes;  // of the calls of Cells
 
    private:
-    const FewLanesKernel* const kernel_;
+    const LookupKernel* const kernel_;
   };
 
   const StepKernel* const kernel_;
-  const Few few_{kernel_->few_lanes()};
+  const Lookup lookup_{kernel_->lookup()};
 };
 
 TEST_P(KernelTest, IsWhatTheRunnerCalls) {
-  const CountingKernel kernel(GetParam());
-  Comparison(RandomModel({}), &kernel, 1).Run({std::vector<int>(64, 2)});
-  EXPECT_EQ(kernel.widths, (std::vector<int>{64, 64}));
-  EXPECT_TRUE(kernel.few().empty());
+  const CountingKernel kernel(GetParam().kernel);
+  Comparison(RandomModel({}), &kernel, GetParam().plan(), 1).Run({std::vector<int>(64, 2)});
+  if (GetParam().by_lookup) {
+    EXPECT_EQ(kernel.lookups(), (std::vector<int>{16, 16, 16, 16, 16, 16, 16, 16}));
+    EXPECT_TRUE(kernel.widths.empty());
+  } else {
+    EXPECT_EQ(kernel.widths, (std::vector<int>{64, 64}));
+    EXPECT_TRUE(kernel.lookups().empty());
+  }
 }
 
 // The kernel that a runner is given is the one that runs, at the narrowest width for the lanes
@@ -336,25 +361,19 @@ TEST(BatchRunnerTest, RunsTheGivenKernelAtTheNarrowestWidth) {
   std::fill_n(lengths.begin(), 17, 3);
   std::fill_n(lengths.begin(), 16, 4);
   std::fill_n(lengths.begin(), 1, 5);
-  Comparison(RandomModel({}), &kernel, 1).Run({lengths});
+  Comparison(RandomModel({}), &kernel, StepPlan::LookUpTo(0), 1).Run({lengths});
   EXPECT_EQ(kernel.widths, (std::vector<int>{64, 32, 32, 16, 16}));
 }
 
-// Of 41 lanes 40 go on, in groups of eight, and at last nine.
-TEST(BatchRunnerTest, TakesFewLanesByLookUp) {
-  static_assert(kFewLanes == 40);
-  const std::vector<const StepKernel*> kernels = SupportedKernels();
-  const auto found = std::find_if(kernels.begin(), kernels.end(), [](const auto* kernel) {
-    return kernel->few_lanes() != nullptr;
-  });
-  if (found == kernels.end()) GTEST_SKIP() << "no kernel of this processor has such a part";
-  const CountingKernel kernel(*found);
+// Of 41 lanes 40 go on, in three groups, nine of the first group one step longer.
+TEST(BatchRunnerTest, GoesOnByLookUpWhereThePlanSaysSo) {
+  const CountingKernel kernel(PortableKernel());
   std::vector<int> lengths(41, 1);
   std::fill_n(lengths.begin(), 40, 2);
   std::fill_n(lengths.begin(), 9, 3);
-  Comparison(RandomModel({}), &kernel, 1).Run({lengths});
+  Comparison(RandomModel({}), &kernel, StepPlan::LookUpTo(40), 1).Run({lengths});
   EXPECT_EQ(kernel.widths, (std::vector<int>{64}));
-  EXPECT_EQ(kernel.few(), (std::vector<int>{8, 8, 8, 1, 8, 8, 8}));
+  EXPECT_EQ(kernel.lookups(), (std::vector<int>{13, 9, 13, 14}));
 }
 
 class ChooseKernelTest : public ::testing::Test {

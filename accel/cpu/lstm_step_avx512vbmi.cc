@@ -1,19 +1,23 @@
-// The kernel for AVX-512 with VNNI and VBMI (Ice Lake, Zen 4 and later): lstm_step_avx512.h by
-// VNNI, and for few lanes the products by look-up:
+// The kernel for AVX-512 with VNNI and VBMI (Ice Lake, Zen 4 and later): columns as
+// lstm_step_avx512.h has them, by VNNI, and products by look-up:
 //
-//     low, high   128 activations of one lane (a tile);     2 registers a lane
-//                 the next tile's low is this one's high
-//     column      16 rows x 4 entries: where in the tile    1, shared by all lanes
+//     line        64 activations of one lane                in memory: the look-up's operand
+//     column      16 rows x 4 entries: where in the line    1 register, shared by all lanes
 //     weight      16 rows x 4 entries                       1, shared by all lanes
 //     sum         16 rows                                   1 a lane
 //
-//     sum += vpdpbusd(vpermi2b(low, column, high), weight)
+//     sum += vpdpbusd(vpermb(column, line), weight)
 //
-// Eight lanes take 26 of 32 registers. A strip's 16 rows are one gate of 16 cells, so that the cell
-// update takes 16 cells of a lane at once, in the places where they lie in the stream's state.
+// so that 64 products take two instructions, where columns of lanes take three (eight unpacks and
+// four vpdpbusd for 256), but some of the 64 are padding.
 //
-// Loads set the pace of the other kernel, one for each entry and column of lanes; here there are
-// two for 64 entries.
+// The sums of lanes A and B, packed to 16 bits, have in each block of 128 bits four cells of A and
+// the same four of B; cells and peepholes lie in memory in this order.
+//
+// What was tried (Zen 4, cycles for 64 products of one lane):
+//   vpermi2b, two registers of 128 columns: 1.90, because it and vpdpbusd both read three
+//   registers; a third as much padding did not make up for it. vpermb of a register or of a whole
+//   cache line in memory: 1.34; of one that crosses cache lines: 1.51.
 #include "accel/cpu/kernel.h"
 
 #if defined(__x86_64__)
@@ -22,142 +26,219 @@
 namespace ese {
 namespace {
 
-// Aligned sums of the next strip, for each lane.
-template <int kLanes>
-class StripSums {
- public:
-  StripSums(const LookupMatrix& matrix, LaneArrays<const uint8_t> v)
-      : matrix_(matrix), v_(v), step_(matrix.steps), count_(matrix.counts) {}
+constexpr size_t kLineBytes = size_t{kLookupLanes} * kLineColumns;  // of all lanes
+constexpr int kPairs = kLookupLanes / 2;
 
-  ESE_INLINE void Next(__m512i (&out)[kLanes]) {
-    __m512i sum[kLanes], low[kLanes], high[kLanes];
-#pragma GCC unroll 8
-    for (int lane = 0; lane < kLanes; ++lane) {
-      sum[lane] = _mm512_setzero_si512();
-      high[lane] = _mm512_loadu_si512(v_.data + lane * v_.stride);
-    }
-    for (int tile = 0; tile < matrix_.tiles; ++tile) {
-      const uint8_t* next = v_.data + size_t(tile + 1) * kTileStride;
-#pragma GCC unroll 8
+// Where place p of lane 0 begins.
+ESE_INLINE size_t PlaceBytes(int p) {
+  constexpr int kPlaces = kLineColumns / kGranule;
+  return size_t(p / kPlaces) * kLineBytes + size_t(p % kPlaces) * kGranule;
+}
+
+// One result for each row of a strip and each lane; an odd lane's neighbour is 0.
+template <int kLanes>
+struct Results {
+  static constexpr int kPairsUsed = (kLanes + 1) / 2;
+  __m512i z[2 * kPairsUsed];
+};
+
+// Results of one strip after the other.
+template <int kLanes>
+class Strips {
+ public:
+  Strips(const LookupMatrix& matrix, const uint8_t* v)
+      : matrix_(matrix),
+        v_(v),
+        step_(matrix.steps),
+        line_(matrix.lines),
+        right_(_mm_cvtsi32_si128(matrix.result_shift)) {}
+
+  ESE_INLINE void Next(Results<kLanes>& out) {
+    const StripConstants& constants = matrix_.constants[strip_];
+    const __m512i shift = _mm512_load_si512(constants.shift);
+    const __m512i addend = _mm512_load_si512(constants.addend);
+    __m512i sum[kLanes];
+    if (matrix_.right_only[strip_]) {
+#pragma GCC unroll 16
+      for (__m512i& s : sum) s = addend;
+      Add(sum);
+#pragma GCC unroll 16
+      for (int lane = 0; lane < kLanes; ++lane) out.z[lane] = _mm512_srav_epi32(sum[lane], shift);
+    } else {
+#pragma GCC unroll 16
+      for (__m512i& s : sum) s = _mm512_setzero_si512();
+      Add(sum);
+#pragma GCC unroll 16
       for (int lane = 0; lane < kLanes; ++lane) {
-        low[lane] = high[lane];
-        high[lane] = _mm512_loadu_si512(next + lane * v_.stride);
+        const __m512i exact = _mm512_add_epi32(_mm512_sllv_epi32(sum[lane], shift), addend);
+        out.z[lane] = _mm512_sra_epi32(exact, right_);
       }
-      for (const LookupStep* const end = step_ + *count_; step_ != end; ++step_) {
-        const __m512i column = _mm512_load_si512(step_->column);
-        const __m512i weight = _mm512_load_si512(step_->weight);
-#pragma GCC unroll 8
-        for (int lane = 0; lane < kLanes; ++lane) {
-          VnniDot::Add(sum[lane], _mm512_permutex2var_epi8(low[lane], column, high[lane]), weight);
-        }
-      }
-      ++count_;
     }
-    const __m512i shift = _mm512_load_si512(matrix_.shift + strip_ * kStripRows);
-    const __m512i addend = _mm512_load_si512(matrix_.addend + strip_ * kStripRows);
+    if constexpr (kLanes % 2 != 0) out.z[kLanes] = _mm512_setzero_si512();
     ++strip_;
-#pragma GCC unroll 8
-    for (int lane = 0; lane < kLanes; ++lane) {
-      out[lane] = _mm512_add_epi32(_mm512_sllv_epi32(sum[lane], shift), addend);
-    }
   }
 
  private:
+  ESE_INLINE void Add(__m512i (&sum)[kLanes]) {
+    for (const LookupStep* const end = step_ + matrix_.counts[strip_]; step_ != end; ++step_) {
+      const uint8_t* line = v_ + *line_++ * kLineBytes;
+      const __m512i column = _mm512_load_si512(step_->column);
+      const __m512i weight = _mm512_load_si512(step_->weight);
+#pragma GCC unroll 16
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const __m512i looked_up =
+            _mm512_permutexvar_epi8(column, _mm512_load_si512(line + lane * kLineColumns));
+        VnniDot::Add(sum[lane], looked_up, weight);
+      }
+    }
+  }
+
   const LookupMatrix& matrix_;
-  const LaneArrays<const uint8_t> v_;
+  const uint8_t* const v_;
   const LookupStep* step_;
-  const uint8_t* count_;
+  const uint16_t* line_;
+  const __m128i right_;
   size_t strip_ = 0;
 };
 
-ESE_INLINE __m256i Load16(const int16_t* p) {
-  return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+// The rounded products of peepholes with the cells of a pair of lanes, added to both lanes' sums
+// (7).
+ESE_INLINE void AddPeepholes(const int16_t* peepholes, __m512i c, __m512i& a, __m512i& b) {
+  const __m512i p = _mm512_load_si512(peepholes), half = _mm512_set1_epi32(4);
+  const __m512i low = _mm512_mullo_epi16(p, c), high = _mm512_mulhi_epi16(p, c);
+  const auto term = [&](__m512i product) {
+    return _mm512_srai_epi32(_mm512_add_epi32(product, half), 3);
+  };
+  a = _mm512_add_epi32(a, term(_mm512_unpacklo_epi16(low, high)));
+  b = _mm512_add_epi32(b, term(_mm512_unpackhi_epi16(low, high)));
 }
 
-// A pre-activation: the sum shifted and saturated to 16 bits, in the lower half.
-ESE_INLINE __m512i ToPreActivations(__m512i sum) {
-  return _mm512_castsi256_si512(_mm512_cvtsepi32_epi16(_mm512_srai_epi32(sum, 8)));
-}
-
-// The rounded products of peepholes with c (7).
-ESE_INLINE __m512i PeepholeTerms(const int16_t* peepholes, __m256i c) {
-  const __m512i product =
-      _mm512_mullo_epi32(_mm512_cvtepi16_epi32(Load16(peepholes)), _mm512_cvtepi16_epi32(c));
-  return _mm512_srai_epi32(_mm512_add_epi32(product, _mm512_set1_epi32(4)), 3);
-}
-
-// Rounded to 8 bits by now; stored as unsigned activations.
-ESE_INLINE void StoreUnsigned(__m128i x, uint8_t* out) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_xor_si128(x, _mm_set1_epi8(-128)));
-}
-
-// Sixteen cells of one lane; z has the sums of i, f, g, o.
-ESE_INLINE void UpdateCells(const Functions& functions, bool g_is_sigmoid, const int16_t* peepholes,
-                            const __m512i (&z)[4], int16_t* c, uint8_t* m) {
-  const __m256i before = Load16(c);
-  __m512i zi = z[0], zf = z[1], zo = z[3];
-  if (peepholes != nullptr) {
-    zi = _mm512_add_epi32(zi, PeepholeTerms(peepholes, before));
-    zf = _mm512_add_epi32(zf, PeepholeTerms(peepholes + kStripRows, before));
+// The results of all pairs of lanes in 16 bits.
+template <int kLanes>
+ESE_INLINE void NextWords(Strips<kLanes>& strips, __m512i (&words)[Results<kLanes>::kPairsUsed]) {
+  Results<kLanes> results;
+  strips.Next(results);
+#pragma GCC unroll 8
+  for (int pair = 0; pair < Results<kLanes>::kPairsUsed; ++pair) {
+    words[pair] = _mm512_packs_epi32(results.z[2 * pair], results.z[2 * pair + 1]);
   }
-  const __m512i zg = ToPreActivations(z[2]);
+}
+
+// Pre-activations of a pair of lanes from exact sums.
+ESE_INLINE __m512i PreActivations(__m512i a, __m512i b) {
+  return _mm512_packs_epi32(_mm512_srai_epi32(a, 8), _mm512_srai_epi32(b, 8));
+}
+
+// Saturates a strip's words to 8 bits and stores them as unsigned activations in all their places.
+template <int kLanes>
+ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], int strip,
+                           const LookupVector& layout, uint8_t* v) {
+  static_assert(kStripRows == 2 * kGranule);
+  uint8_t* const both = v + PlaceBytes(2 * strip);
+  uint8_t* const low = v + PlaceBytes(layout.copy[2 * strip]);
+  uint8_t* const high = v + PlaceBytes(layout.copy[2 * strip + 1]);
+  const __m512i by_lane = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+#pragma GCC unroll 4
+  for (int lane = 0; lane < kLanes; lane += 4) {
+    const __m512i& next = words[lane + 2 < kLanes ? lane / 2 + 1 : lane / 2];
+    const __m512i bytes =
+        _mm512_xor_si512(_mm512_packs_epi16(words[lane / 2], next), _mm512_set1_epi8(-128));
+    const __m512i x = _mm512_permutexvar_epi32(by_lane, bytes);
+    const __m128i lanes[4] = {_mm512_castsi512_si128(x), _mm512_extracti32x4_epi32(x, 1),
+                              _mm512_extracti32x4_epi32(x, 2), _mm512_extracti32x4_epi32(x, 3)};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      if (lane + i >= kLanes) break;
+      const size_t at = size_t(lane + i) * kLineColumns;
+      _mm_store_si128(reinterpret_cast<__m128i*>(both + at), lanes[i]);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(low + at), lanes[i]);
+      _mm_storeh_pd(reinterpret_cast<double*>(high + at), _mm_castsi128_pd(lanes[i]));
+    }
+  }
+}
+
+// The cells of a pair of lanes before o's peephole and after it.
+ESE_INLINE __m512i UpdateState(const Functions& functions, bool g_is_sigmoid, __m512i zi,
+                               __m512i zf, __m512i zg, __m512i c) {
   const __m512i g = g_is_sigmoid ? functions.Sigmoid(zg) : functions.Tanh(Twice(zg));
-  const __m512i after =
-      UpdateCell(functions.Sigmoid(ToPreActivations(zf)), _mm512_castsi256_si512(before),
-                 functions.Sigmoid(ToPreActivations(zi)), g);
-  const __m256i stored = _mm512_castsi512_si256(after);
-  _mm256_store_si256(reinterpret_cast<__m256i*>(c), stored);
-  if (peepholes != nullptr) {
-    zo = _mm512_add_epi32(zo, PeepholeTerms(peepholes + 2 * kStripRows, stored));
-  }
-  const __m512i hidden =
-      HiddenOf(functions.Sigmoid(ToPreActivations(zo)), functions.Tanh(Twice(Twice(after))));
-  StoreUnsigned(_mm256_cvtsepi16_epi8(_mm512_castsi512_si256(hidden)), m);
+  return UpdateCell(functions.Sigmoid(zf), c, functions.Sigmoid(zi), g);
+}
+ESE_INLINE __m512i Hidden(const Functions& functions, __m512i zo, __m512i c) {
+  return HiddenOf(functions.Sigmoid(zo), functions.Tanh(Twice(Twice(c))));
 }
 
 template <int kLanes>
-void CellsImpl(const PackedLayer& layer, LaneArrays<const uint8_t> v, LaneArrays<int16_t> c,
-               LaneArrays<uint8_t> m) {
+void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
+  constexpr int kUsed = Results<kLanes>::kPairsUsed;
   const Functions functions(*layer.tanh);
-  StripSums<kLanes> sums(layer.few_gates, v);
-  const int16_t* peepholes = layer.few_peepholes;
-  for (int cell = 0; cell < layer.cells; cell += kStripRows) {
-    __m512i z[4][kLanes];
-    for (auto& gate : z) sums.Next(gate);
+  Strips<kLanes> strips(layer.lookup_gates, v);
+  for (int strip = 0; strip * kStripRows < layer.cells; ++strip, c += kPairs * 32) {
+    __m512i zi[kUsed], zf[kUsed], zg[kUsed], zo[kUsed], m16[kUsed];
+    NextWords(strips, zi);
+    NextWords(strips, zf);
+    NextWords(strips, zg);
+    NextWords(strips, zo);
 #pragma GCC unroll 1
-    for (int lane = 0; lane < kLanes; ++lane) {
-      UpdateCells(functions, layer.g_is_sigmoid, peepholes,
-                  {z[0][lane], z[1][lane], z[2][lane], z[3][lane]}, c.data + lane * c.stride + cell,
-                  m.data + lane * m.stride + cell);
+    for (int pair = 0; pair < kUsed; ++pair) {
+      const __m512i state = UpdateState(functions, layer.g_is_sigmoid, zi[pair], zf[pair], zg[pair],
+                                        _mm512_load_si512(c + pair * 32));
+      _mm512_store_si512(c + pair * 32, state);
+      m16[pair] = Hidden(functions, zo[pair], state);
     }
-    if (peepholes != nullptr) peepholes += 3 * kStripRows;
+    StoreStrip<kLanes>(m16, strip, layer.lookup_m, m);
   }
 }
 
 template <int kLanes>
-void ProjectImpl(const LookupMatrix& matrix, int shift, LaneArrays<const uint8_t> m,
-                 LaneArrays<uint8_t> y) {
-  const __m128i count = _mm_cvtsi32_si128(shift);
-  StripSums<kLanes> sums(matrix, m);
-  for (int strip = 0; strip < matrix.strips; ++strip) {
-    __m512i z[kLanes];
-    sums.Next(z);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      StoreUnsigned(_mm512_cvtsepi32_epi8(_mm512_sra_epi32(z[lane], count)),
-                    y.data + lane * y.stride + size_t(strip) * kStripRows);
+void CellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
+  constexpr int kUsed = Results<kLanes>::kPairsUsed;
+  const Functions functions(*layer.tanh);
+  Strips<kLanes> strips(layer.lookup_gates, v);
+  const int16_t* peepholes = layer.lookup_peepholes;
+  for (int strip = 0; strip * kStripRows < layer.cells; ++strip, c += kPairs * 32) {
+    Results<kLanes> zi, zf, zg, zo;
+    __m512i m16[kUsed];
+    strips.Next(zi);
+    strips.Next(zf);
+    strips.Next(zg);
+    strips.Next(zo);
+#pragma GCC unroll 1
+    for (int pair = 0; pair < kUsed; ++pair) {
+      const int a = 2 * pair, b = a + 1;
+      __m512i state = _mm512_load_si512(c + pair * 32);
+      AddPeepholes(peepholes, state, zi.z[a], zi.z[b]);
+      AddPeepholes(peepholes + 32, state, zf.z[a], zf.z[b]);
+      state =
+          UpdateState(functions, layer.g_is_sigmoid, PreActivations(zi.z[a], zi.z[b]),
+                      PreActivations(zf.z[a], zf.z[b]), PreActivations(zg.z[a], zg.z[b]), state);
+      _mm512_store_si512(c + pair * 32, state);
+      AddPeepholes(peepholes + 64, state, zo.z[a], zo.z[b]);
+      m16[pair] = Hidden(functions, PreActivations(zo.z[a], zo.z[b]), state);
     }
+    StoreStrip<kLanes>(m16, strip, layer.lookup_m, m);
+    peepholes += 3 * 32;
   }
 }
 
 template <int kLanes>
-void LogitsImpl(const LookupMatrix& matrix, LaneArrays<const uint8_t> y,
-                LaneArrays<int32_t> logits) {
-  StripSums<kLanes> sums(matrix, y);
+void ProjectImpl(const PackedLayer& layer, const uint8_t* m, uint8_t* v) {
+  Strips<kLanes> strips(layer.lookup_projection, m);
+  for (int strip = 0; strip < layer.lookup_projection.strips; ++strip) {
+    __m512i words[Results<kLanes>::kPairsUsed];
+    NextWords(strips, words);
+    StoreStrip<kLanes>(words, strip, layer.lookup_v, v);
+  }
+}
+
+template <int kLanes>
+void LogitsImpl(const LookupMatrix& matrix, const uint8_t* v, int32_t* logits, size_t stride) {
+  Strips<kLanes> strips(matrix, v);
   for (int strip = 0; strip < matrix.strips; ++strip) {
-    __m512i z[kLanes];
-    sums.Next(z);
+    Results<kLanes> results;
+    strips.Next(results);
+#pragma GCC unroll 16
     for (int lane = 0; lane < kLanes; ++lane) {
-      _mm512_store_si512(logits.data + lane * logits.stride + size_t(strip) * kStripRows, z[lane]);
+      _mm512_store_si512(logits + lane * stride + size_t(strip) * kStripRows, results.z[lane]);
     }
   }
 }
@@ -166,24 +247,26 @@ void LogitsImpl(const LookupMatrix& matrix, LaneArrays<const uint8_t> y,
 template <int... kLess1>
 struct Table {
   static constexpr decltype(&CellsImpl<1>) kCells[] = {CellsImpl<kLess1 + 1>...};
+  static constexpr decltype(&CellsWithPeepholes<1>) kPeepholes[] = {
+      CellsWithPeepholes<kLess1 + 1>...};
   static constexpr decltype(&ProjectImpl<1>) kProject[] = {ProjectImpl<kLess1 + 1>...};
   static constexpr decltype(&LogitsImpl<1>) kLogits[] = {LogitsImpl<kLess1 + 1>...};
 };
-using ByLanes = Table<0, 1, 2, 3, 4, 5, 6, 7>;
+using ByLanes = Table<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
 
-class ByLookup final : public FewLanesKernel {
+class Lookup final : public LookupKernel {
  public:
-  void Cells(const PackedLayer& layer, int lanes, LaneArrays<const uint8_t> v,
-             LaneArrays<int16_t> c, LaneArrays<uint8_t> m) const override {
-    ByLanes::kCells[lanes - 1](layer, v, c, m);
+  void Cells(const PackedLayer& layer, int lanes, const uint8_t* v, int16_t* c,
+             uint8_t* m) const override {
+    const auto& table = layer.lookup_peepholes != nullptr ? ByLanes::kPeepholes : ByLanes::kCells;
+    table[lanes - 1](layer, v, c, m);
   }
-  void Project(const LookupMatrix& matrix, int shift, int lanes, LaneArrays<const uint8_t> m,
-               LaneArrays<uint8_t> y) const override {
-    ByLanes::kProject[lanes - 1](matrix, shift, m, y);
+  void Project(const PackedLayer& layer, int lanes, const uint8_t* m, uint8_t* v) const override {
+    ByLanes::kProject[lanes - 1](layer, m, v);
   }
-  void Logits(const LookupMatrix& matrix, int lanes, LaneArrays<const uint8_t> y,
-              LaneArrays<int32_t> logits) const override {
-    ByLanes::kLogits[lanes - 1](matrix, y, logits);
+  void Logits(const LookupMatrix& matrix, int lanes, const uint8_t* v, int32_t* logits,
+              size_t stride) const override {
+    ByLanes::kLogits[lanes - 1](matrix, v, logits, stride);
   }
 };
 
@@ -193,7 +276,7 @@ class Avx512Vbmi final : public StepKernel {
   bool Supported() const override {
     return columns_->Supported() && __builtin_cpu_supports("avx512vbmi");
   }
-  const FewLanesKernel* few_lanes() const override { return &by_lookup_; }
+  const LookupKernel* lookup() const override { return &lookup_; }
 
   void Cells(const PackedLayer& layer, int width, const uint8_t* v, int16_t* c,
              uint8_t* m) const override {
@@ -210,7 +293,7 @@ class Avx512Vbmi final : public StepKernel {
 
  private:
   const StepKernel* const columns_ = Avx512VnniKernel();
-  ByLookup by_lookup_;
+  Lookup lookup_;
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The kernel for every processor, in plain C++ that compilers vectorise.
+// The kernel for every processor, in plain C++; compilers vectorise its columns.
 #include <algorithm>
 #include <cstring>
 
@@ -57,7 +57,18 @@ void SumGroup(const PackedMatrix& matrix, int group, const uint8_t* v, GroupSums
 // The halves that rounding needs are in the addends already.
 PreActivation Truncate(int32_t z) { return {Saturate<int16_t>(z >> kPreActivationShift)}; }
 
-// One cell of one lane (equations 7 to 12). Returns m as an unsigned activation.
+// A cell of one lane in two halves, which a peephole may come between (equations 9 to 12).
+inline Cell NextCell(const PackedLayer& layer, PreActivation zi, PreActivation zf, PreActivation zg,
+                     Cell before) {
+  const Gate g = layer.g_is_sigmoid ? Sigmoid(zg) : Tanh(ToTanhInput(zg));
+  return UpdateCell(Sigmoid(zf), before, Sigmoid(zi), g);
+}
+// m as an unsigned activation.
+inline uint8_t HiddenOf(PreActivation zo, Cell after) {
+  return static_cast<uint8_t>(ToHidden(Sigmoid(zo), Tanh(ToTanhInput(after))).raw + 128);
+}
+
+// One cell of one lane from its exact sums. Returns m.
 inline uint8_t UpdateLane(const PackedLayer& layer, const int16_t* peephole, int32_t zi, int32_t zf,
                           int32_t zg, int32_t zo, int16_t* c) {
   const Cell before{*c};
@@ -65,12 +76,10 @@ inline uint8_t UpdateLane(const PackedLayer& layer, const int16_t* peephole, int
     zi += PeepholeTerm({peephole[0]}, before);
     zf += PeepholeTerm({peephole[1]}, before);
   }
-  const Gate g = layer.g_is_sigmoid ? Sigmoid(Truncate(zg)) : Tanh(ToTanhInput(Truncate(zg)));
-  const Cell after = UpdateCell(Sigmoid(Truncate(zf)), before, Sigmoid(Truncate(zi)), g);
+  const Cell after = NextCell(layer, Truncate(zi), Truncate(zf), Truncate(zg), before);
   if (peephole != nullptr) zo += PeepholeTerm({peephole[2]}, after);
   *c = after.raw;
-  const Hidden m = ToHidden(Sigmoid(Truncate(zo)), Tanh(ToTanhInput(after)));
-  return static_cast<uint8_t>(m.raw + 128);
+  return HiddenOf(Truncate(zo), after);
 }
 
 template <int kWidth>
@@ -108,10 +117,128 @@ void LogitsImpl(const PackedMatrix& matrix, const uint8_t* y, int32_t* logits) {
   }
 }
 
+// Results of a matrix's strips, one strip after the other and one lane after the other.
+class Strips {
+ public:
+  Strips(const LookupMatrix& matrix, const uint8_t* v)
+      : matrix_(matrix), v_(v), step_(matrix.steps), line_(matrix.lines) {}
+
+  void Next(int lanes, int32_t (*z)[kStripRows]) {
+    const int steps = matrix_.counts[strip_];
+    for (int lane = 0; lane < lanes; ++lane)
+      NextLane(steps, v_ + size_t(lane) * kLineColumns, z[lane]);
+    step_ += steps;
+    line_ += steps;
+    ++strip_;
+  }
+
+ private:
+  void NextLane(int steps, const uint8_t* v, int32_t* z) const {
+    uint32_t sum[kStripRows] = {};
+    for (int s = 0; s < steps; ++s) {
+      const uint8_t* line = v + size_t{line_[s]} * kLookupLanes * kLineColumns;
+      for (int r = 0; r < kStripRows; ++r) {
+        for (int k = 0; k < kBlockEntries; ++k) {
+          sum[r] += static_cast<uint32_t>(step_[s].weight[r][k] * line[step_[s].column[r][k]]);
+        }
+      }
+    }
+    const StripConstants& constants = matrix_.constants[strip_];
+    for (int r = 0; r < kStripRows; ++r) {
+      const auto addend = static_cast<uint32_t>(constants.addend[r]);
+      const int shift = constants.shift[r];
+      z[r] = matrix_.right_only[strip_]
+                 ? static_cast<int32_t>(sum[r] + addend) >> shift
+                 : static_cast<int32_t>((sum[r] << shift) + addend) >> matrix_.result_shift;
+    }
+  }
+
+  const LookupMatrix& matrix_;
+  const uint8_t* const v_;
+  const LookupStep* step_;
+  const uint16_t* line_;
+  size_t strip_ = 0;
+};
+
+// Puts an activation of a lane in both its places.
+void StoreActivation(const LookupVector& layout, uint8_t* v, int column, int lane, uint8_t value) {
+  for (const int place : {column / kGranule, int{layout.copy[column / kGranule]}}) {
+    const int at = place * kGranule + column % kGranule;  // in a lane's lines
+    v[(size_t(at / kLineColumns) * kLookupLanes + lane) * kLineColumns + at % kLineColumns] = value;
+  }
+}
+
+class PortableLookup final : public LookupKernel {
+ public:
+  void Cells(const PackedLayer& layer, int lanes, const uint8_t* v, int16_t* c,
+             uint8_t* m) const override {
+    Strips strips(layer.lookup_gates, v);
+    for (int first = 0; first < layer.cells; first += kStripRows) {
+      int32_t z[4][kLookupLanes][kStripRows];
+      for (auto& gate : z) strips.Next(lanes, gate);
+      for (int lane = 0; lane < lanes; ++lane) {
+        for (int i = 0; i < kStripRows; ++i) {
+          const size_t four =
+              (size_t(first) / kStripRows * kLookupLanes / 2 + lane / 2) * 4 + i / 4;
+          int16_t* cell = c + (four * 2 + lane % 2) * 4 + i % 4;
+          const int32_t gates[4] = {z[0][lane][i], z[1][lane][i], z[2][lane][i], z[3][lane][i]};
+          StoreActivation(layer.lookup_m, m, first + i, lane,
+                          Update(layer, first + i, gates, cell));
+        }
+      }
+    }
+  }
+
+  void Project(const PackedLayer& layer, int lanes, const uint8_t* m, uint8_t* v) const override {
+    Strips strips(layer.lookup_projection, m);
+    for (int strip = 0; strip < layer.lookup_projection.strips; ++strip) {
+      int32_t z[kLookupLanes][kStripRows];
+      strips.Next(lanes, z);
+      for (int lane = 0; lane < lanes; ++lane) {
+        for (int i = 0; i < kStripRows; ++i) {
+          const auto y = static_cast<uint8_t>(std::clamp(z[lane][i], -128, 127) + 128);
+          StoreActivation(layer.lookup_v, v, strip * kStripRows + i, lane, y);
+        }
+      }
+    }
+  }
+
+  void Logits(const LookupMatrix& matrix, int lanes, const uint8_t* v, int32_t* logits,
+              size_t stride) const override {
+    Strips strips(matrix, v);
+    for (int strip = 0; strip < matrix.strips; ++strip) {
+      int32_t z[kLookupLanes][kStripRows];
+      strips.Next(lanes, z);
+      for (int lane = 0; lane < lanes; ++lane) {
+        std::copy_n(z[lane], kStripRows, logits + lane * stride + size_t(strip) * kStripRows);
+      }
+    }
+  }
+
+ private:
+  static uint8_t Update(const PackedLayer& layer, int cell, const int32_t (&z)[4], int16_t* c) {
+    if (layer.lookup_peepholes == nullptr) {  // results are pre-activations, to be saturated
+      const auto saturated = [&](int gate) { return PreActivation{Saturate<int16_t>(z[gate])}; };
+      const Cell after = NextCell(layer, saturated(0), saturated(1), saturated(2), {*c});
+      *c = after.raw;
+      return HiddenOf(saturated(3), after);
+    }
+    // A strip's places beyond the last cell have peepholes (of 0) here, unlike in `peepholes`.
+    int16_t peephole[3];
+    for (int k = 0; k < 3; ++k) {
+      peephole[k] =
+          layer.lookup_peepholes[((cell / kStripRows * 3 + k) * 4 + cell % kStripRows / 4) * 8 +
+                                 cell % 4];
+    }
+    return UpdateLane(layer, peephole, z[0], z[1], z[2], z[3], c);
+  }
+};
+
 class Portable final : public StepKernel {
  public:
   const char* name() const override { return "portable"; }
   bool Supported() const override { return true; }
+  const LookupKernel* lookup() const override { return &lookup_; }
 
   void Cells(const PackedLayer& layer, int width, const uint8_t* v, int16_t* c,
              uint8_t* m) const override {
@@ -129,6 +256,9 @@ class Portable final : public StepKernel {
      : width == 32 ? LogitsImpl<32>
                    : LogitsImpl<16>)(matrix, y, logits);
   }
+
+ private:
+  PortableLookup lookup_;
 };
 
 }  // namespace

@@ -39,60 +39,11 @@ int32_t PackRow(const Matrix& matrix, int r, EntryBlock* blocks) {
   return sum;
 }
 
-// What a row's sum over unsigned activations lacks (see RowConstants).
-int32_t Addend(const Matrix& matrix, int r, int32_t sum_of_weights, int32_t rounding) {
-  const auto correction = static_cast<uint32_t>(-128 * int64_t{sum_of_weights}) << matrix.shift[r];
-  return static_cast<int32_t>(static_cast<uint32_t>(matrix.bias[r]) +
-                              static_cast<uint32_t>(rounding) + correction);
-}
-
-// One row's entries in the order of their columns; those before `next` are in a step already.
-struct PendingRow {
-  PendingRow(const Matrix& matrix, int r) {
-    if (r < 0) return;
-    columns.reserve(matrix.entries_per_row);
-    weights.reserve(matrix.entries_per_row);
-    int column = -1;
-    for (int k = 0; k < matrix.entries_per_row; ++k) {
-      const uint16_t entry = matrix.entries[size_t(r) * matrix.entries_per_row + k];
-      column += EntryGap(entry) + 1;
-      columns.push_back(column);
-      weights.push_back(static_cast<int8_t>(EntryWeight(entry)));
-      sum += EntryWeight(entry);
-    }
-  }
-  size_t PendingBefore(int column) const {
-    const auto from = columns.begin() + static_cast<std::ptrdiff_t>(next);
-    return static_cast<size_t>(std::lower_bound(from, columns.end(), column) - from);
-  }
-
-  std::vector<int> columns;
-  std::vector<int8_t> weights;
-  size_t next = 0;
-  int32_t sum = 0;
-};
-
-// Appends the steps that one tile of a strip takes; returns how many.
-size_t AppendTileSteps(int tile, bool last, std::vector<PendingRow>* rows,
-                       std::vector<LookupStep>* steps) {
-  const int first = tile * kTileStride;
-  size_t most = 0;  // that cannot wait for the next tile
-  for (const PendingRow& row : *rows) {
-    most = std::max(most, row.PendingBefore(first + (last ? kTileColumns : kTileStride)));
-  }
-  const size_t count = (most + kBlockEntries - 1) / kBlockEntries;
-  const size_t begin = steps->size();
-  steps->resize(begin + count, LookupStep{});
-  for (size_t r = 0; r < rows->size(); ++r) {
-    PendingRow& row = (*rows)[r];
-    const size_t n = std::min(row.PendingBefore(first + kTileColumns), count * kBlockEntries);
-    for (size_t k = 0; k < n; ++k, ++row.next) {
-      LookupStep& step = (*steps)[begin + k / kBlockEntries];
-      step.column[r][k % kBlockEntries] = static_cast<uint8_t>(row.columns[row.next] - first);
-      step.weight[r][k % kBlockEntries] = row.weights[row.next];
-    }
-  }
-  return count;
+// What a row's sum over unsigned activations lacks (see RowConstants), which may need more than 32
+// bits.
+int64_t Addend(const Matrix& matrix, int r, int32_t sum_of_weights, int32_t rounding) {
+  const int64_t correction = -128 * int64_t{sum_of_weights} * (int64_t{1} << matrix.shift[r]);
+  return int64_t{matrix.bias[r]} + rounding + correction;
 }
 
 }  // namespace
@@ -115,7 +66,9 @@ PackedModel::PackedModel(std::shared_ptr<const Model> model) : model_(std::move(
   std::copy(kTanhSegments.c3.begin(), kTanhSegments.c3.end(), tanh_.c3);
   for (const Layer& layer : model_->layers) layers_.push_back(Pack(layer));
   output_ = Pack(model_->output, 0);
-  few_output_ = PackStripsInOrder(model_->output, 0);
+  const Layer& last = model_->layers.back();
+  lookup_output_ =
+      PackStripsInOrder(model_->output, LookupPlaces(last.inputs, last.outputs), last.inputs, 0);
 }
 
 PackedLayer PackedModel::Pack(const Layer& layer) {
@@ -127,33 +80,37 @@ PackedLayer PackedModel::Pack(const Layer& layer) {
   packed.g_is_sigmoid = layer.g_activation == GActivation::kSigmoid;
   packed.gates = Pack(layer.gates, Half(kPreActivationShift));
   packed.tanh = &tanh_;
-  const int bundles = Strips(layer.cells);
-  packed.few_gates =
-      PackStrips(layer.gates, 4 * bundles, Half(kPreActivationShift), [&](int strip, int i) {
-        const int cell = strip / 4 * kStripRows + i;
-        return cell < layer.cells ? 4 * cell + strip % 4 : -1;
-      });
+  const LookupPlaces v(layer.inputs, layer.outputs), m(0, layer.cells);
+  packed.lookup_v = PackVector(v);
+  packed.lookup_m = PackVector(m);
+  packed.lookup_x = v.x_granule();
+  packed.lookup_gates = PackStrips(layer.gates, v, 0, 4 * Strips(layer.cells), kPreActivationShift,
+                                   layer.has_peepholes, [&](int strip, int i) {
+                                     const int cell = strip / 4 * kStripRows + i;
+                                     return cell < layer.cells ? 4 * cell + strip % 4 : -1;
+                                   });
   if (layer.has_peepholes) PackPeepholes(layer, &packed);
   if (layer.has_projection) {
     packed.projection_shift = Accumulator::kFractionBits - layer.output_fraction_bits;
     packed.projection = Pack(layer.projection, Half(packed.projection_shift));
-    packed.few_projection = PackStripsInOrder(layer.projection, Half(packed.projection_shift));
+    packed.lookup_projection = PackStripsInOrder(layer.projection, m, 0, packed.projection_shift);
   }
   return packed;
 }
 
 void PackedModel::PackPeepholes(const Layer& layer, PackedLayer* packed) {
   AlignedBuffer<int16_t> by_cell(size_t(layer.cells) * 4);
-  AlignedBuffer<int16_t> by_strip(size_t(Strips(layer.cells)) * 3 * kStripRows);
+  AlignedBuffer<int16_t> by_strip(size_t(Strips(layer.cells)) * 3 * 2 * kStripRows);
   for (int cell = 0; cell < layer.cells; ++cell) {
     for (int k = 0; k < 3; ++k) {
       const int16_t peephole = layer.peepholes[3 * cell + k];
       by_cell[4 * cell + k] = peephole;
-      by_strip[(cell / kStripRows * 3 + k) * kStripRows + cell % kStripRows] = peephole;
+      int16_t* four = &by_strip[((cell / kStripRows * 3 + k) * 4 + cell % kStripRows / 4) * 8];
+      four[cell % 4] = four[4 + cell % 4] = peephole;
     }
   }
   packed->peepholes = by_cell.data();
-  packed->few_peepholes = by_strip.data();
+  packed->lookup_peepholes = by_strip.data();
   bytes_ += (by_cell.size() + by_strip.size()) * sizeof(int16_t);
   peepholes_.push_back(std::move(by_cell));
   peepholes_.push_back(std::move(by_strip));
@@ -170,7 +127,8 @@ PackedMatrix PackedModel::Pack(const Matrix& matrix, int32_t rounding) {
     EntryBlock* first = blocks.data() + size_t(group) * packed.blocks_per_group;
     const int32_t sum = PackRow(matrix, r, first);
     constants[group].shift[r % kBlockRows] = matrix.shift[r];
-    constants[group].addend[r % kBlockRows] = Addend(matrix, r, sum, rounding);
+    constants[group].addend[r % kBlockRows] =
+        static_cast<int32_t>(Addend(matrix, r, sum, rounding));
   }
   packed.blocks = blocks.data();
   packed.constants = constants.data();
@@ -180,48 +138,63 @@ PackedMatrix PackedModel::Pack(const Matrix& matrix, int32_t rounding) {
   return packed;
 }
 
+LookupVector PackedModel::PackVector(const LookupPlaces& places) {
+  numbers_.push_back(places.copy());
+  return {.granules = places.granules(), .lines = places.lines(), .copy = numbers_.back().data()};
+}
+
 template <typename RowOf>
-LookupMatrix PackedModel::PackStrips(const Matrix& matrix, int strips, int32_t rounding,
+LookupMatrix PackedModel::PackStrips(const Matrix& matrix, const LookupPlaces& places,
+                                     int first_column, int strips, int shift, bool exact,
                                      RowOf row_of) {
-  LookupMatrix packed;
-  packed.strips = strips;
-  packed.tiles = std::max(1, (matrix.columns - 1) / kTileStride);
-  AlignedBuffer<uint8_t> counts(size_t(strips) * packed.tiles);
-  AlignedBuffer<int32_t> constants(size_t(2) * strips * kStripRows);  // shifts, then addends
-  std::vector<LookupStep> steps;
+  LookupPacker packer(matrix, places, first_column);
+  LookupStrip all;
+  std::vector<uint16_t> counts(strips);
+  std::vector<uint8_t> right_only(strips);
+  AlignedBuffer<StripConstants> constants(strips);
   for (int strip = 0; strip < strips; ++strip) {
-    std::vector<PendingRow> rows;
+    int rows[kStripRows];
+    for (int i = 0; i < kStripRows; ++i) rows[i] = row_of(strip, i);
+    const size_t before = all.steps.size();
+    packer.Append(rows, &all);
+    counts[strip] = static_cast<uint16_t>(all.steps.size() - before);
+    const auto fits = [&](int r) { return r < 0 || matrix.shift[r] <= shift; };
+    right_only[strip] = !exact && shift > 0 && std::all_of(rows, rows + kStripRows, fits);
     for (int i = 0; i < kStripRows; ++i) {
-      const int r = row_of(strip, i);
-      rows.emplace_back(matrix, r);
-      if (r < 0) continue;
-      const int at = strip * kStripRows + i;
-      constants[at] = matrix.shift[r];
-      constants[strips * kStripRows + at] = Addend(matrix, r, rows.back().sum, rounding);
-    }
-    for (int tile = 0; tile < packed.tiles; ++tile) {
-      const bool last = tile + 1 == packed.tiles;
-      counts[strip * packed.tiles + tile] =
-          static_cast<uint8_t>(AppendTileSteps(tile, last, &rows, &steps));
+      if (rows[i] < 0) continue;
+      const int r = rows[i], left = matrix.shift[r];
+      const int64_t addend = Addend(matrix, r, packer.SumOfWeights(i), Half(shift));
+      constants[strip].shift[i] = right_only[strip] ? shift - left : left;
+      constants[strip].addend[i] =
+          static_cast<int32_t>(right_only[strip] ? addend >> left : addend);
     }
   }
-  steps_.emplace_back(steps.size());
-  std::copy(steps.begin(), steps.end(), steps_.back().begin());
+  LookupMatrix packed;
+  packed.strips = strips;
+  packed.result_shift = exact ? 0 : shift;
+  steps_.emplace_back(all.steps.size());
+  std::copy(all.steps.begin(), all.steps.end(), steps_.back().begin());
   packed.steps = steps_.back().data();
+  packed.constants = constants.data();
   packed.counts = counts.data();
-  packed.shift = constants.data();
-  packed.addend = constants.data() + size_t(strips) * kStripRows;
-  bytes_ += steps.size() * sizeof(LookupStep) + counts.size() + constants.size() * sizeof(int32_t);
-  counts_.push_back(std::move(counts));
+  packed.lines = all.lines.data();
+  packed.right_only = right_only.data();
+  bytes_ += all.steps.size() * (sizeof(LookupStep) + sizeof(uint16_t)) +
+            strips * (sizeof(StripConstants) + sizeof(uint16_t) + 1);
+  numbers_.push_back(std::move(counts));
+  numbers_.push_back(std::move(all.lines));
+  flags_.push_back(std::move(right_only));
   strip_constants_.push_back(std::move(constants));
   return packed;
 }
 
-LookupMatrix PackedModel::PackStripsInOrder(const Matrix& matrix, int32_t rounding) {
-  return PackStrips(matrix, Strips(matrix.rows), rounding, [&](int strip, int i) {
-    const int r = strip * kStripRows + i;
-    return r < matrix.rows ? r : -1;
-  });
+LookupMatrix PackedModel::PackStripsInOrder(const Matrix& matrix, const LookupPlaces& places,
+                                            int first_column, int shift) {
+  return PackStrips(matrix, places, first_column, Strips(matrix.rows), shift, false,
+                    [&](int strip, int i) {
+                      const int r = strip * kStripRows + i;
+                      return r < matrix.rows ? r : -1;
+                    });
 }
 
 }  // namespace ese

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "accel/cpu/kernel.h"
+#include "accel/cpu/lookup_packer.h"
 #include "base/aligned_buffer.h"
 #include "model/model.h"
 
@@ -21,7 +22,7 @@ class PackedModel {
   const Model& model() const { return *model_; }
   const std::vector<PackedLayer>& layers() const { return layers_; }
   const PackedMatrix& output() const { return output_; }
-  const LookupMatrix& few_output() const { return few_output_; }
+  const LookupMatrix& lookup_output() const { return lookup_output_; }
   size_t bytes() const { return bytes_; }
 
  private:
@@ -30,9 +31,14 @@ class PackedModel {
   // `rounding` is added to every row's addend.
   PackedMatrix Pack(const Matrix& matrix, int32_t rounding);
   // The same in strips; strip s has rows row_of(s, 0) to row_of(s, 15), -1 being a row of zeros.
+  // Column c lies where `places` has column c + first_column. Results are shifted right by `shift`,
+  // but not if `exact`.
   template <typename RowOf>
-  LookupMatrix PackStrips(const Matrix& matrix, int strips, int32_t rounding, RowOf row_of);
-  LookupMatrix PackStripsInOrder(const Matrix& matrix, int32_t rounding);
+  LookupMatrix PackStrips(const Matrix& matrix, const LookupPlaces& places, int first_column,
+                          int strips, int shift, bool exact, RowOf row_of);
+  LookupMatrix PackStripsInOrder(const Matrix& matrix, const LookupPlaces& places, int first_column,
+                                 int shift);
+  LookupVector PackVector(const LookupPlaces& places);
   PackedLayer Pack(const Layer& layer);
   void PackPeepholes(const Layer& layer, PackedLayer* packed);
 
@@ -40,14 +46,15 @@ class PackedModel {
   TanhTable tanh_;
   std::vector<PackedLayer> layers_;
   PackedMatrix output_;
-  LookupMatrix few_output_;
+  LookupMatrix lookup_output_;
   // What the views above point into.
   std::vector<AlignedBuffer<EntryBlock>> blocks_;
   std::vector<AlignedBuffer<RowConstants>> constants_;
   std::vector<AlignedBuffer<int16_t>> peepholes_;
   std::vector<AlignedBuffer<LookupStep>> steps_;
-  std::vector<AlignedBuffer<uint8_t>> counts_;
-  std::vector<AlignedBuffer<int32_t>> strip_constants_;
+  std::vector<AlignedBuffer<StripConstants>> strip_constants_;
+  std::vector<std::vector<uint16_t>> numbers_;
+  std::vector<std::vector<uint8_t>> flags_;
   size_t bytes_ = 0;
 };
 

@@ -1,0 +1,182 @@
+#include "accel/cpu/lookup_steps.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace ese {
+namespace {
+
+size_t RoundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+size_t VectorBytes(const LookupVector& vector) {
+  return size_t(vector.lines) * kLookupLanes * kLineColumns;
+}
+
+// A lane's place p in a vector.
+uint8_t* Place(uint8_t* vector, int p, int lane) {
+  constexpr int kPlaces = kLineColumns / kGranule;
+  return vector + (size_t(p / kPlaces) * kLookupLanes + lane) * kLineColumns +
+         size_t(p % kPlaces) * kGranule;
+}
+
+// Between signed and unsigned activations, a granule at a time.
+uint64_t Flipped(uint64_t granule) { return granule ^ 0x8080808080808080; }
+static_assert(sizeof(uint64_t) == kGranule);
+
+// n signed values become activations from granule g on.
+void StoreValues(const LookupVector& layout, uint8_t* vector, int g, int lane, const int8_t* values,
+                 int n) {
+  const auto store = [&](uint64_t granule) {
+    granule = Flipped(granule);
+    std::memcpy(Place(vector, g, lane), &granule, kGranule);
+    std::memcpy(Place(vector, layout.copy[g], lane), &granule, kGranule);
+    ++g;
+  };
+  uint64_t granule = 0;
+  int i = 0;
+  for (; i + kGranule <= n; i += kGranule) {
+    std::memcpy(&granule, values + i, kGranule);
+    store(granule);
+  }
+  if (i == n) return;
+  std::memcpy(&granule, values + i, n - i);
+  store(granule);
+}
+
+// The reverse, from granule 0 on.
+void LoadValues(uint8_t* vector, int lane, int8_t* values, int n) {
+  for (int i = 0; i < n; i += kGranule) {
+    uint64_t granule;
+    std::memcpy(&granule, Place(vector, i / kGranule, lane), kGranule);
+    granule = Flipped(granule);
+    std::memcpy(values + i, &granule, std::min(kGranule, n - i));
+  }
+}
+
+// So many values from granule `from_granule` of one vector to `to_granule` of another.
+void CopyGranules(uint8_t* from, int from_granule, const LookupVector& layout, uint8_t* to,
+                  int to_granule, int values, int lanes) {
+  for (int i = 0; i * kGranule < values; ++i) {
+    for (int lane = 0; lane < lanes; ++lane) {
+      const uint8_t* granule = Place(from, from_granule + i, lane);
+      std::memcpy(Place(to, to_granule + i, lane), granule, kGranule);
+      std::memcpy(Place(to, layout.copy[to_granule + i], lane), granule, kGranule);
+    }
+  }
+}
+
+// Where four cells of a lane lie, the first of which is `cell`.
+int16_t* FourCells(int16_t* c, int cell, int lane) {
+  const int block = cell / kStripRows, four = cell % kStripRows / 4;
+  return c + (((size_t(block) * kLookupLanes / 2 + lane / 2) * 4 + four) * 2 + lane % 2) * 4;
+}
+
+// Calls move(four cells in the vector, the same in a stream's state, how many there are).
+template <typename State, typename Move>
+void ForFours(int16_t* c, int lane, State* state, int cells, Move move) {
+  int cell = 0;
+  for (; cell + 4 <= cells; cell += 4) move(FourCells(c, cell, lane), state + cell, 4);
+  if (cell < cells) move(FourCells(c, cell, lane), state + cell, cells - cell);
+}
+
+}  // namespace
+
+LookupSteps::LookupSteps(std::shared_ptr<const PackedModel> model, const LookupKernel* kernel)
+    : model_(std::move(model)), kernel_(kernel) {
+  size_t m_bytes = 0;
+  for (const PackedLayer& layer : model_->layers()) {
+    LayerMemory memory;
+    memory.v = AlignedBuffer<uint8_t>(VectorBytes(layer.lookup_v));
+    memory.c = AlignedBuffer<int16_t>(RoundUp(layer.cells, kStripRows) * kLookupLanes);
+    layers_.push_back(std::move(memory));
+    m_bytes = std::max(m_bytes, VectorBytes(layer.lookup_m));
+  }
+  m_ = AlignedBuffer<uint8_t>(m_bytes);
+  logits_stride_ = RoundUp(model_->model().num_units(), kStripRows);
+  logits_ = AlignedBuffer<int32_t>(logits_stride_ * kLookupLanes);
+}
+
+void LookupSteps::Run(const Segment& segment) {
+  const int lanes = static_cast<int>(segment.lanes.size());
+  for (int i = 0; i < GroupsFor(lanes); ++i) {
+    Segment group = segment;
+    group.lanes = segment.lanes.subspan(GroupBegin(lanes, i), GroupSize(lanes, i));
+    RunGroup(group);
+  }
+}
+
+void LookupSteps::RunGroup(const Segment& segment) {
+  const int input_dim = model_->model().input_dim();
+  const int units = model_->model().num_units();
+  int active = static_cast<int>(segment.lanes.size());
+  for (int lane = 0; lane < active; ++lane) LoadState(segment.StateBefore(lane), lane);
+  for (int step = segment.first_step; active > 0; ++step) {
+    for (int lane = 0; lane < active; ++lane) {
+      LoadFrame(segment.lanes[lane]->frames.data() + size_t(step) * input_dim, lane);
+    }
+    Step(active);
+    for (int lane = 0; lane < active; ++lane) {
+      std::copy_n(logits_.data() + lane * logits_stride_, units,
+                  segment.lanes[lane]->logits.data() + size_t(step) * units);
+    }
+    const int remaining = step + 1 == segment.end_step ? 0 : segment.ActiveAt(step + 1, input_dim);
+    for (int lane = remaining; lane < active; ++lane) {
+      StoreState(lane, segment.lanes[lane]->state_out);
+    }
+    active = remaining;
+  }
+}
+
+void LookupSteps::LoadFrame(const int8_t* x, int lane) {
+  StoreValues(model_->layers()[0].lookup_v, layers_[0].v.data(), model_->layers()[0].lookup_x, lane,
+              x, model_->model().input_dim());
+}
+
+void LookupSteps::LoadState(const StreamState& state, int lane) {
+  const int16_t* c = state.c.data();
+  const int8_t* y = state.y.data();
+  for (size_t l = 0; l < layers_.size(); ++l) {
+    const PackedLayer& layer = model_->layers()[l];
+    ForFours(layers_[l].c.data(), lane, c, layer.cells,
+             [](int16_t* four, const int16_t* from, int n) { std::copy_n(from, n, four); });
+    StoreValues(layer.lookup_v, layers_[l].v.data(), 0, lane, y, layer.outputs);
+    c += layer.cells;
+    y += layer.outputs;
+  }
+}
+
+void LookupSteps::StoreState(int lane, StreamState* state) {
+  int16_t* c = state->c.data();
+  int8_t* y = state->y.data();
+  for (size_t l = 0; l < layers_.size(); ++l) {
+    const PackedLayer& layer = model_->layers()[l];
+    ForFours(layers_[l].c.data(), lane, c, layer.cells,
+             [](const int16_t* four, int16_t* to, int n) { std::copy_n(four, n, to); });
+    LoadValues(layers_[l].v.data(), lane, y, layer.outputs);
+    c += layer.cells;
+    y += layer.outputs;
+  }
+}
+
+void LookupSteps::Step(int lanes) {
+  const std::vector<PackedLayer>& layers = model_->layers();
+  for (size_t l = 0; l < layers.size(); ++l) {
+    const PackedLayer& layer = layers[l];
+    uint8_t* v = layers_[l].v.data();
+    kernel_->Cells(layer, lanes, v, layers_[l].c.data(), m_.data());
+    if (layer.has_projection) {
+      kernel_->Project(layer, lanes, m_.data(), v);
+    } else {  // y = m
+      CopyGranules(m_.data(), 0, layer.lookup_v, v, 0, layer.outputs, lanes);
+    }
+    if (l + 1 < layers.size()) {
+      CopyGranules(v, 0, layers[l + 1].lookup_v, layers_[l + 1].v.data(), layers[l + 1].lookup_x,
+                   layer.outputs, lanes);
+    }
+  }
+  kernel_->Logits(model_->lookup_output(), lanes, layers_.back().v.data(), logits_.data(),
+                  logits_stride_);
+}
+
+}  // namespace ese
