@@ -131,10 +131,10 @@ def dutch_smoke():
 
 def full():
     """All runs, those first that tell most."""
-    runs = [Run("main.trunk", "main", 1, 2000), *_main(1, 500), *_main(2, 500),
-            Run("small.trunk", "small", 1, 1600), _dense("small", 1, 160),
-            *_tricks("small", 1, 160), *_wide("small", 1, 160),
-            _dense("small", 2, 160), *_wide("small", 2, 160), *_tricks("small", 2, 160)]
+    small = {seed: [_dense("small", seed, 600), *_wide("small", seed, 600)] for seed in (1, 2)}
+    runs = [Run("main.trunk", "main", 1, 2000), *_main(1, 800), *_main(2, 800),
+            Run("small.trunk", "small", 1, 1600), *small[1], *_tricks("small", 1, 600), *small[2],
+            *_tricks("small", 2, 600)]
     return list(dict.fromkeys(runs))
 
 

@@ -44,7 +44,8 @@ class Settings:
     batch_frames: int = 4000
     warm_up_updates: int = 150
     peak_rate: float = 1.5e-3
-    prune_rate: float = 6e-4
+    decayed_rate: float = 6e-4  # at a trunk's end
+    branch_rate: float = 1.5e-3  # back at the peak: less of the loss stays than at 6e-4
     final_rate: float = 1e-5
     dropout: float = 0.15
 

@@ -113,11 +113,11 @@ class RunsTest(unittest.TestCase):
         branch = runs.Run("b", "small", 1, 100, "t", 0.1, cycles=3)
         self.assertLess(learning_rate(sizes, trunk, 0), 0.1 * sizes.peak_rate)
         self.assertEqual(prune_updates(branch), 35)
-        self.assertEqual(learning_rate(sizes, branch, 34), sizes.prune_rate)
+        self.assertEqual(learning_rate(sizes, branch, 34), sizes.branch_rate)
         rates = [learning_rate(sizes, branch, update) for update in range(35, 100)]
         rises = sum(later > earlier for earlier, later in zip(rates, rates[1:]))
         self.assertEqual(rises, 2)
-        self.assertLess(rates[-1], 0.1 * sizes.prune_rate)
+        self.assertLess(rates[-1], 0.1 * sizes.branch_rate)
 
 
 class WorkerTest(unittest.TestCase):

@@ -21,22 +21,24 @@ BRANCH_WARM_UP_UPDATES = 20
 Y_FREE = 3.5  # y within the engine's 8 bits (+-4) costs nothing
 
 
+def _cosine(begin, end, fraction):
+    return end + (begin - end) * 0.5 * (1 + math.cos(math.pi * fraction))
+
+
 def learning_rate(settings, run, update):
     """In a trunk slow decay; in a branch flat while pruning, then cosines to nearly zero.
 
     Both begin with a warm-up, a branch with a short one for the optimiser's averages.
     """
     if run.is_trunk:
-        decayed = settings.prune_rate + (settings.peak_rate - settings.prune_rate) * 0.5 * (
-            1 + math.cos(math.pi * update / run.updates))
-        return decayed * min(1.0, (update + 1) / settings.warm_up_updates)
+        rate = _cosine(settings.peak_rate, settings.decayed_rate, update / run.updates)
+        return rate * min(1.0, (update + 1) / settings.warm_up_updates)
     pruned = prune_updates(run)
     if update < pruned:
-        return settings.prune_rate * min(1.0, (update + 1) / BRANCH_WARM_UP_UPDATES)
+        return settings.branch_rate * min(1.0, (update + 1) / BRANCH_WARM_UP_UPDATES)
     fraction = (update - pruned) / max(run.updates - pruned, 1) * run.cycles
     fraction -= min(math.floor(fraction), run.cycles - 1)
-    return settings.final_rate + (settings.prune_rate - settings.final_rate) * 0.5 * (
-        1 + math.cos(math.pi * fraction))
+    return _cosine(settings.branch_rate, settings.final_rate, fraction)
 
 
 def prune_updates(run):
