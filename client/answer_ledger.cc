@@ -53,7 +53,8 @@ absl::StatusOr<bool> AnswerLedger::Accept(v1::StreamingInferResponse* response) 
                                               " was next; see its log"));
     }
     next_frame_ += response->num_frames();
-    const int64_t had = std::min<int64_t>(frames_ - response->first_frame(), response->num_frames());
+    const int64_t had =
+        std::min<int64_t>(frames_ - response->first_frame(), response->num_frames());
     if (had > 0) DropFrames(had, response);
     news = news || response->num_frames() > 0;
     frames_ = std::max(frames_, next_frame_);

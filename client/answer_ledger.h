@@ -39,7 +39,7 @@ class AnswerLedger {
   std::string fingerprint_;  // of the model that the stream began with
 
   bool call_accepted_ = false;
-  int64_t next_frame_ = 0;   // of the call
+  int64_t next_frame_ = 0;    // of the call
   int64_t chunk_offset_ = 0;  // from the call's count to the stream's
 };
 

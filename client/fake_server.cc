@@ -184,6 +184,7 @@ class FakeServer::Service::Session {
     if (!config_.resume_token().empty() && !state_.Parse(config_.resume_token(), script_.key)) {
       return {grpc::StatusCode::PERMISSION_DENIED, "the token is not of this server's key"};
     }
+    if (script_.forgets_state) state_.hash = State().hash;
     call_ = service_.NewCall(config_, &call_number_);
     return grpc::Status::OK;
   }

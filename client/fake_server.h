@@ -29,6 +29,7 @@ struct FakeScript {
   bool hang_at_end = false;          // answers every chunk, but not the half-close, until Stop
   bool forget_final = false;         // ends calls with OK and without a final response
   bool checkpoints = true;           // gives those that are asked for
+  bool forgets_state = false;        // resumed streams go on as if nothing had been before
   std::string key = "key";           // of its checkpoints' tokens; it takes no others
 };
 

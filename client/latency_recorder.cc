@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 namespace ese {
 
@@ -15,25 +14,57 @@ void LatencyRecorder::Record(Duration value) {
   }
 }
 
-int64_t LatencyRecorder::count() const {
-  int64_t sum = 0;
-  for (const std::atomic<int64_t>& count : counts_) sum += count.load(std::memory_order_relaxed);
-  return sum;
+LatencyHistogram LatencyRecorder::Snapshot() const {
+  LatencyHistogram histogram;
+  // The maximum last: at least that of every value counted.
+  for (size_t bucket = 0; bucket < kBuckets; ++bucket) {
+    const int64_t count = counts_[bucket].load(std::memory_order_relaxed);
+    if (count == 0) continue;
+    histogram.counts_.resize(bucket + 1);
+    histogram.counts_[bucket] = count;
+    histogram.count_ += count;
+  }
+  histogram.max_ = Duration(max_.load(std::memory_order_relaxed));
+  return histogram;
 }
 
-Duration LatencyRecorder::Percentile(double percent) const {
-  const int64_t total = count();
-  const auto rank = std::max<int64_t>(
-      1, static_cast<int64_t>(std::ceil(percent / 100.0 * static_cast<double>(total))));
-  if (total == 0) return Duration(0);
-  if (rank >= total) return max();
+int64_t LatencyHistogram::Rank(double percent) const {
+  const auto rank = static_cast<int64_t>(std::ceil(percent / 100 * static_cast<double>(count_)));
+  return std::clamp<int64_t>(rank, std::min<int64_t>(1, count_), count_);
+}
+
+Duration LatencyHistogram::Percentile(double percent) const {
+  const int64_t rank = Rank(percent);
+  if (rank >= count_) return max_;
   int64_t seen = 0;
-  for (size_t bucket = 0; bucket < kBuckets; ++bucket) {
-    seen += counts_[bucket].load(std::memory_order_relaxed);
+  for (size_t bucket = 0; bucket < counts_.size(); ++bucket) {
+    seen += counts_[bucket];
     // The middle of the last bucket may lie above the greatest value in it.
-    if (seen >= rank) return std::min(Duration(Middle(bucket)), max());
+    if (seen >= rank) return std::min(Duration(LatencyRecorder::Middle(bucket)), max_);
   }
-  return max();
+  return max_;
+}
+
+Duration LatencyHistogram::Mean() const {
+  double sum = 0;
+  for (size_t bucket = 0; bucket < counts_.size(); ++bucket) {
+    sum +=
+        static_cast<double>(counts_[bucket]) * static_cast<double>(LatencyRecorder::Middle(bucket));
+  }
+  return Duration(count_ == 0 ? 0 : std::llround(sum / static_cast<double>(count_)));
+}
+
+LatencyHistogram LatencyHistogram::Since(const LatencyHistogram& earlier) const {
+  LatencyHistogram since;
+  for (size_t bucket = 0; bucket < counts_.size(); ++bucket) {
+    const int64_t before = bucket < earlier.counts_.size() ? earlier.counts_[bucket] : 0;
+    if (counts_[bucket] == before) continue;
+    since.counts_.resize(bucket + 1);
+    since.counts_[bucket] = counts_[bucket] - before;
+    since.count_ += since.counts_[bucket];
+    since.max_ = std::min(max_, Duration(LatencyRecorder::Middle(bucket)));
+  }
+  return since;
 }
 
 }  // namespace ese

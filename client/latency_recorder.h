@@ -11,24 +11,48 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "base/clock.h"
 
 namespace ese {
+
+// What a recorder had seen at some time.
+class LatencyHistogram {
+ public:
+  LatencyHistogram() = default;
+
+  int64_t count() const { return count_; }
+  // The value that the share `percent` of all values does not exceed (nearest rank); 0 without
+  // values. REQUIRES: 0 < percent <= 100
+  Duration Percentile(double percent) const;
+  // The number of values that Percentile(percent) covers.
+  int64_t Rank(double percent) const;
+  Duration max() const { return max_; }
+  Duration Mean() const;
+
+  // The values seen since `earlier`, a histogram of the same recorder; their max() is only the
+  // upper end of its bucket.
+  LatencyHistogram Since(const LatencyHistogram& earlier) const;
+
+ private:
+  friend class LatencyRecorder;
+
+  std::vector<int64_t> counts_;  // by bucket, up to the last that is not 0
+  int64_t count_ = 0;
+  Duration max_{0};
+};
 
 // Thread-safe; recording is wait-free but for the maximum.
 class LatencyRecorder {
  public:
   // A negative value counts as 0.
   void Record(Duration value);
-
-  int64_t count() const;
-  // The value that the share `percent` of all values does not exceed (nearest rank); 0 without
-  // values. REQUIRES: 0 < percent <= 100
-  Duration Percentile(double percent) const;
-  Duration max() const { return Duration(max_.load(std::memory_order_relaxed)); }
+  LatencyHistogram Snapshot() const;
 
  private:
+  friend class LatencyHistogram;
+
   static constexpr int kSubBits = 7;
   static constexpr uint64_t kSub = uint64_t{1} << kSubBits;
   // Values are below 2^63: exponents 0..63 - (kSubBits + 1) above the exact ones.

@@ -15,35 +15,35 @@ namespace {
 
 TEST(LatencyRecorderTest, WithoutValues) {
   LatencyRecorder recorder;
-  EXPECT_EQ(recorder.count(), 0);
-  EXPECT_EQ(recorder.Percentile(50), Duration(0));
-  EXPECT_EQ(recorder.Percentile(100), Duration(0));
-  EXPECT_EQ(recorder.max(), Duration(0));
+  EXPECT_EQ(recorder.Snapshot().count(), 0);
+  EXPECT_EQ(recorder.Snapshot().Percentile(50), Duration(0));
+  EXPECT_EQ(recorder.Snapshot().Percentile(100), Duration(0));
+  EXPECT_EQ(recorder.Snapshot().max(), Duration(0));
 }
 
 TEST(LatencyRecorderTest, OneValueIsEveryPercentile) {
   LatencyRecorder recorder;
   recorder.Record(Duration(1234567));
   for (const double percent : {0.001, 50.0, 99.0, 100.0}) {
-    EXPECT_EQ(recorder.Percentile(percent), Duration(1234567));
+    EXPECT_EQ(recorder.Snapshot().Percentile(percent), Duration(1234567));
   }
 }
 
 TEST(LatencyRecorderTest, SmallValuesAreExactByNearestRank) {
   LatencyRecorder recorder;
   for (int i = 1; i <= 100; ++i) recorder.Record(Duration(i));
-  EXPECT_EQ(recorder.Percentile(1), Duration(1));
-  EXPECT_EQ(recorder.Percentile(50), Duration(50));
-  EXPECT_EQ(recorder.Percentile(95), Duration(95));
-  EXPECT_EQ(recorder.Percentile(99), Duration(99));
-  EXPECT_EQ(recorder.Percentile(100), Duration(100));
+  EXPECT_EQ(recorder.Snapshot().Percentile(1), Duration(1));
+  EXPECT_EQ(recorder.Snapshot().Percentile(50), Duration(50));
+  EXPECT_EQ(recorder.Snapshot().Percentile(95), Duration(95));
+  EXPECT_EQ(recorder.Snapshot().Percentile(99), Duration(99));
+  EXPECT_EQ(recorder.Snapshot().Percentile(100), Duration(100));
 }
 
 TEST(LatencyRecorderTest, NegativeCountsAsZero) {
   LatencyRecorder recorder;
   recorder.Record(Duration(-5));
-  EXPECT_EQ(recorder.count(), 1);
-  EXPECT_EQ(recorder.max(), Duration(0));
+  EXPECT_EQ(recorder.Snapshot().count(), 1);
+  EXPECT_EQ(recorder.Snapshot().max(), Duration(0));
 }
 
 TEST(LatencyRecorderTest, WholeRangeIsTakenAndMaximumIsExact) {
@@ -51,8 +51,8 @@ TEST(LatencyRecorderTest, WholeRangeIsTakenAndMaximumIsExact) {
   const Duration greatest(std::numeric_limits<int64_t>::max());
   recorder.Record(greatest);
   recorder.Record(Duration(0));
-  EXPECT_EQ(recorder.Percentile(50), Duration(0));
-  EXPECT_EQ(recorder.max(), greatest);
+  EXPECT_EQ(recorder.Snapshot().Percentile(50), Duration(0));
+  EXPECT_EQ(recorder.Snapshot().max(), greatest);
 }
 
 TEST(LatencyRecorderTest, BucketEdgesAreWithinOnePercent) {
@@ -62,7 +62,7 @@ TEST(LatencyRecorderTest, BucketEdgesAreWithinOnePercent) {
       LatencyRecorder recorder;
       recorder.Record(Duration(value));
       recorder.Record(Duration(std::numeric_limits<int64_t>::max()));
-      const auto found = static_cast<double>(recorder.Percentile(50).count());
+      const auto found = static_cast<double>(recorder.Snapshot().Percentile(50).count());
       EXPECT_NEAR(found, static_cast<double>(value), 0.01 * static_cast<double>(value)) << value;
     }
   }
@@ -81,9 +81,26 @@ TEST(LatencyRecorderTest, PercentilesAreWithinOnePercentOfTheSortedValues) {
   for (const double percent : {1.0, 50.0, 95.0, 99.0, 99.9}) {
     const auto rank = static_cast<size_t>(std::ceil(percent / 100 * values.size()));
     const auto exact = static_cast<double>(values[rank - 1]);
-    EXPECT_NEAR(static_cast<double>(recorder.Percentile(percent).count()), exact, 0.01 * exact);
+    EXPECT_NEAR(static_cast<double>(recorder.Snapshot().Percentile(percent).count()), exact,
+                0.01 * exact);
   }
-  EXPECT_EQ(recorder.max(), Duration(values.back()));
+  EXPECT_EQ(recorder.Snapshot().max(), Duration(values.back()));
+}
+
+TEST(LatencyRecorderTest, SinceHasOnlyTheLaterValues) {
+  LatencyRecorder recorder;
+  recorder.Record(Duration(100));
+  recorder.Record(Duration(7));
+  const LatencyHistogram earlier = recorder.Snapshot();
+  recorder.Record(Duration(7));
+  recorder.Record(Duration(50));
+  const LatencyHistogram since = recorder.Snapshot().Since(earlier);
+  EXPECT_EQ(since.count(), 2);
+  EXPECT_EQ(since.Percentile(50), Duration(7));
+  EXPECT_EQ(since.max(), Duration(50));
+  EXPECT_EQ(since.Mean(), Duration(29));
+  EXPECT_EQ(since.Since(since).count(), 0);
+  EXPECT_EQ(recorder.Snapshot().Rank(50), 2);
 }
 
 TEST(LatencyRecorderTest, ThreadsLoseNothing) {
@@ -95,8 +112,8 @@ TEST(LatencyRecorderTest, ThreadsLoseNothing) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(recorder.count(), 40000);
-  EXPECT_EQ(recorder.max(), Duration(39999));
+  EXPECT_EQ(recorder.Snapshot().count(), 40000);
+  EXPECT_EQ(recorder.Snapshot().max(), Duration(39999));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ namespace ese {
 namespace {
 
 constexpr double kNoiseSeconds = 4;
+constexpr size_t kNoiseVariants = 61;
 
 absl::StatusOr<std::string> Encode(const v1::Model& model, InputKind kind, const Audio& audio) {
   ESE_ASSIGN_OR_RETURN(ContentEncoder encoder,
@@ -67,26 +68,39 @@ absl::StatusOr<LoadSource> LoadSource::Create(const v1::Model& model,
       return absl::InvalidArgumentError(
           absl::StrCat(file, ": is shorter than a frame; choose a longer recording"));
     }
-    source.contents_.push_back(std::move(content));
+    source.Add(std::move(content));
   }
   if (options.files.empty() && options.input == InputKind::kFeatures) {
-    source.contents_.push_back(NoiseFeatures(model, frame_seconds, options.seed));
+    source.Add(NoiseFeatures(model, frame_seconds, options.seed));
   } else if (options.files.empty()) {
     ESE_ASSIGN_OR_RETURN(std::string content,
                          Encode(model, options.input, NoiseAudio(model, options.seed)));
-    source.contents_.push_back(std::move(content));
+    source.Add(std::move(content));
+  }
+  source.variants_ = static_cast<int>(source.contents_.size());
+  if (options.files.empty()) {
+    const size_t element_bytes = ElementBytes(model, options.input);
+    const size_t count = source.sizes_[0] / element_bytes;
+    source.variants_ = static_cast<int>(std::min(count, kNoiseVariants));
+    source.variant_bytes_ = count / source.variants_ * element_bytes;
   }
   return source;
 }
 
-void LoadSource::Fill(int stream, int64_t chunk, std::string* out) const {
-  const std::string& content = contents_[stream % contents_.size()];
-  out->clear();
-  size_t at = static_cast<size_t>(chunk) * chunk_bytes_ % content.size();
-  while (out->size() < chunk_bytes_) {
-    out->append(content, at, chunk_bytes_ - out->size());
-    at = 0;
+void LoadSource::Add(std::string content) {
+  sizes_.push_back(content.size());
+  const size_t whole = content.size() + chunk_bytes_;
+  while (content.size() < whole) {
+    content.append(content, 0, std::min(content.size(), whole - content.size()));
   }
+  contents_.push_back(std::move(content));
+}
+
+absl::string_view LoadSource::Chunk(int stream, int64_t chunk) const {
+  const size_t variant = VariantOf(stream);
+  const size_t i = variant % contents_.size();
+  const size_t at = variant * variant_bytes_ + static_cast<size_t>(chunk) * chunk_bytes_;
+  return absl::string_view(contents_[i]).substr(at % sizes_[i], chunk_bytes_);
 }
 
 }  // namespace ese

@@ -1,5 +1,6 @@
 // What the streams of a load test play: recordings, decoded and turned into content once, shared by
-// all streams and looped without a gap. Without recordings, noise.
+// all streams and looped without a gap. Without recordings, noise, of which each stream begins at
+// one of many places, so that states mixed up between streams show.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/clock.h"
 #include "client/content.h"
 #include "ese/v1/speech.pb.h"
@@ -35,15 +37,25 @@ class LoadSource {
   Duration chunk_time() const { return chunk_time_; }
   // Of audio that a frame stands for.
   Duration frame_time() const { return frame_time_; }
-  // Content of chunk `chunk`, from 0, of stream `stream`.
-  void Fill(int stream, int64_t chunk, std::string* out) const;
+  // Content of chunk `chunk`, from 0, of stream `stream`; valid as long as the source.
+  absl::string_view Chunk(int stream, int64_t chunk) const;
+  size_t chunk_bytes() const { return chunk_bytes_; }
+  // Streams of the same variant play the same; stream i < variants() plays variant i.
+  int variants() const { return variants_; }
+  int VariantOf(int stream) const { return stream % variants_; }
 
  private:
   LoadSource() = default;
 
   v1::StreamingConfig config_;
-  std::vector<std::string> contents_;  // whole elements, none empty
-  size_t chunk_bytes_ = 0;             // whole elements
+  // Makes `content`, of whole elements, one that Chunk finds every chunk in as a whole.
+  void Add(std::string content);
+
+  std::vector<std::string> contents_;  // each followed by its own beginning, a chunk's bytes of it
+  std::vector<size_t> sizes_;          // without what follows
+  int variants_ = 0;
+  size_t variant_bytes_ = 0;  // between the places where variants of one content begin
+  size_t chunk_bytes_ = 0;    // whole elements
   Duration chunk_time_{0};
   Duration frame_time_{0};
 };

@@ -19,10 +19,8 @@ LoadSource Make(const LoadSourceOptions& options, const v1::Model& model = FakeM
 
 std::string Chunks(const LoadSource& source, int stream, int64_t first, int64_t count) {
   std::string all;
-  std::string chunk;
   for (int64_t i = first; i < first + count; ++i) {
-    source.Fill(stream, i, &chunk);
-    all += chunk;
+    all += std::string(source.Chunk(stream, i));
   }
   return all;
 }
@@ -41,8 +39,18 @@ TEST(LoadSourceTest, NoiseFeaturesAreThreeFramesAChunkAndLoopWithoutAGap) {
 
 TEST(LoadSourceTest, NoiseIsThatOfItsSeed) {
   const std::string one = Chunks(Make({.seed = 1}), 0, 0, 1);
-  EXPECT_EQ(one, Chunks(Make({.seed = 1}), 5, 0, 1));
+  EXPECT_EQ(one, Chunks(Make({.seed = 1}), 0, 0, 1));
   EXPECT_NE(one, Chunks(Make({.seed = 2}), 0, 0, 1));
+}
+
+TEST(LoadSourceTest, StreamsOfOneVariantPlayTheSameNoiseAndOthersOther) {
+  const LoadSource source = Make({});
+  ASSERT_EQ(source.variants(), 61);
+  EXPECT_EQ(source.VariantOf(61 + 5), 5);
+  EXPECT_EQ(Chunks(source, 5, 0, 50), Chunks(source, 61 + 5, 0, 50));
+  for (int i = 1; i < 61; ++i) EXPECT_NE(Chunks(source, i, 0, 1), Chunks(source, i - 1, 0, 1));
+  // All of the same noise: the second begins two frames after the first.
+  EXPECT_EQ(Chunks(source, 1, 0, 10), Chunks(source, 0, 0, 11).substr(2 * 96, 30 * 96));
 }
 
 TEST(LoadSourceTest, ChunksAreRoundedToWholeFramesAndNeverEmpty) {
@@ -69,6 +77,7 @@ TEST(LoadSourceTest, RecordingsGoToStreamsInTurn) {
   const std::vector<std::string> files = {kFolder + "vm-sorry.flac",
                                           kFolder + "conf-placeintoconf.wav"};
   const LoadSource source = Make({.files = files});
+  EXPECT_EQ(source.variants(), 2);
   EXPECT_EQ(Chunks(source, 0, 0, 3), Chunks(source, 2, 0, 3));
   EXPECT_EQ(Chunks(source, 1, 0, 3), Chunks(source, 3, 0, 3));
   EXPECT_NE(Chunks(source, 0, 0, 3), Chunks(source, 1, 0, 3));

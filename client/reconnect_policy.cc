@@ -57,8 +57,9 @@ absl::StatusOr<Duration> ReconnectPolicy::Next(const absl::Status& status, Progr
   refusals_ = 0;
   const Duration wait = NextWait();
   if (now + wait - broken_since_ <= options_.give_up_after) return wait;
-  return absl::Status(code, absl::StrCat(status.message(), "; no server went on with the stream for ",
-                                         ToSeconds(options_.give_up_after), " s"));
+  return absl::Status(code,
+                      absl::StrCat(status.message(), "; no server went on with the stream for ",
+                                   ToSeconds(options_.give_up_after), " s"));
 }
 
 Duration ReconnectPolicy::NextWait() {

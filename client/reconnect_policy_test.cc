@@ -1,7 +1,7 @@
 #include "client/reconnect_policy.h"
 
 #include "absl/strings/cord.h"
-#include "client/speech_call.h"
+#include "client/speech_client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -20,7 +20,8 @@ const absl::Status kUnavailable = absl::UnavailableError("gone");
 constexpr TimePoint kNow{seconds(100)};
 
 ReconnectOptions Options() {
-  return {.give_up_after = seconds(60), .first_wait = milliseconds(100), .longest_wait = seconds(1)};
+  return {
+      .give_up_after = seconds(60), .first_wait = milliseconds(100), .longest_wait = seconds(1)};
 }
 
 TEST(ReconnectPolicyTest, ACallWithNewsGoesOnAtTheNextServerAtOnce) {

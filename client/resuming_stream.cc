@@ -39,8 +39,7 @@ absl::StatusOr<v1::Model> ResumingClient::FindModel(const std::string& name) con
 }
 
 std::unique_ptr<ResumingStream> ResumingClient::Open(const v1::StreamingConfig& config) const {
-  return std::unique_ptr<ResumingStream>(
-      new ResumingStream(servers_, reached_, options_, config));
+  return std::unique_ptr<ResumingStream>(new ResumingStream(servers_, reached_, options_, config));
 }
 
 ResumingStream::ResumingStream(std::shared_ptr<const ResumingClient::Servers> servers,
@@ -145,16 +144,15 @@ absl::Status ResumingStream::GoOn(const absl::Status& status) {
   Lock lock(mutex_);
   if (cancelled_) return status;
   if (!buffer_.keeps()) {
-    return absl::Status(status.code(),
-                        absl::StrCat(status.message(), "; the stream cannot go on elsewhere, as its ",
-                                     "server gave no checkpoint"));
+    return absl::Status(status.code(), absl::StrCat(status.message(),
+                                                    "; the stream cannot go on elsewhere, as its ",
+                                                    "server gave no checkpoint"));
   }
   call_failed_ = true;
   const auto progress = news_                     ? ReconnectPolicy::Progress::kNews
                         : ledger_.ever_accepted() ? ReconnectPolicy::Progress::kNothing
                                                   : ReconnectPolicy::Progress::kNone;
-  ESE_ASSIGN_OR_RETURN(const Duration wait,
-                       policy_.Next(status, progress, Clock::Real()->Now()));
+  ESE_ASSIGN_OR_RETURN(const Duration wait, policy_.Next(status, progress, Clock::Real()->Now()));
   changed_.wait_for(lock, wait, [this] { return cancelled_; });
   if (cancelled_) return absl::CancelledError("the stream was cancelled");
   lock.unlock();
@@ -176,7 +174,8 @@ void ResumingStream::SendLoop() {
   Lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] {
-      return ended_ || (!call_failed_ && (buffer_.has_unsent() || (half_close_ && !half_close_sent_)));
+      return ended_ ||
+             (!call_failed_ && (buffer_.has_unsent() || (half_close_ && !half_close_sent_)));
     });
     if (ended_) return;
     const std::shared_ptr<SpeechStream> call = call_;

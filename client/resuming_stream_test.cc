@@ -306,8 +306,8 @@ TEST(ResumingStreamTest, DestructionWithUnreadResponsesEnds) {
 }
 
 TEST(RetryAfterTest, IsReadFromTheTrailingMetadata) {
-  FakeServer server({.refusal = {grpc::StatusCode::UNAVAILABLE, "server is full"},
-                     .retry_after_ms = 250});
+  FakeServer server(
+      {.refusal = {grpc::StatusCode::UNAVAILABLE, "server is full"}, .retry_after_ms = 250});
   const auto client = SpeechClient::Connect({server.address(), std::chrono::minutes(2)});
   ASSERT_TRUE(client.ok()) << client.status();
   const auto stream = (*client)->Open(MakeConfig(FakeModel(), InputKind::kFeatures));

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
@@ -96,11 +95,7 @@ void SpeechStream::Call::OnWriteDone(bool /*ok*/) {
 
 void SpeechStream::Call::OnDone(const grpc::Status& status) {
   Lock lock(mutex_);
-  status_ = FromGrpc(status, options_.address);
-  const auto& metadata = context_.GetServerTrailingMetadata();
-  if (const auto at = metadata.find(kRetryPushback); !status_.ok() && at != metadata.end()) {
-    status_.SetPayload(kRetryPushback, absl::Cord({at->second.data(), at->second.size()}));
-  }
+  status_ = FromGrpc(status, options_.address, context_);
   done_ = true;
   changed_.notify_all();
 }

@@ -12,9 +12,6 @@
 
 namespace ese {
 
-// Of the trailing metadata, and of the payload of a status; see RetryAfter.
-inline constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
-
 // Threads as SpeechStream; the On... reactions come from gRPC's threads.
 class SpeechStream::Call final
     : public grpc::ClientBidiReactor<v1::StreamingInferRequest, v1::StreamingInferResponse> {

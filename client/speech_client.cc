@@ -47,6 +47,16 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& address) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), message);
 }
 
+absl::Status FromGrpc(const grpc::Status& status, const std::string& address,
+                      const grpc::ClientContext& context) {
+  absl::Status result = FromGrpc(status, address);
+  const auto& metadata = context.GetServerTrailingMetadata();
+  if (const auto at = metadata.find(kRetryPushback); !result.ok() && at != metadata.end()) {
+    result.SetPayload(kRetryPushback, absl::Cord({at->second.data(), at->second.size()}));
+  }
+  return result;
+}
+
 std::optional<Duration> RetryAfter(const absl::Status& status) {
   const absl::optional<absl::Cord> payload = status.GetPayload(kRetryPushback);
   int64_t milliseconds = 0;
@@ -56,7 +66,7 @@ std::optional<Duration> RetryAfter(const absl::Status& status) {
   return std::chrono::milliseconds(milliseconds);
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+grpc::ChannelArguments MakeChannelArguments() {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -65,7 +75,12 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // Log-posteriors of a large chunk may exceed gRPC's limit of 4 MB.
   arguments.SetMaxReceiveMessageSize(64 << 20);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return arguments;
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
+                                   MakeChannelArguments());
 }
 
 absl::StatusOr<std::unique_ptr<SpeechClient>> SpeechClient::Connect(const ClientOptions& options) {
