@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
-#include "grpcpp/health_check_service_interface.h"
 #include "server/listen_address.h"
 
 namespace ese {
@@ -36,6 +35,7 @@ absl::Status Validate(const ServingOptions& options) {
   const SchedulerOptions& scheduler = options.scheduler;
   const std::pair<const char*, int64_t> positive[] = {
       {"max_message_bytes", options.max_message_bytes},
+      {"loops", options.loops},
       {"max_streams", scheduler.max_streams},
       {"max_queued_frames", scheduler.max_queued_frames},
       {"max_frames_per_lane", scheduler.max_frames_per_lane},
@@ -95,12 +95,17 @@ absl::Status Server::AddModel(std::shared_ptr<const Model> model,
 absl::Status Server::Listen() {
   ESE_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options_.listen));
   // Process-wide switches of gRPC's; the same for every server.
-  grpc::EnableDefaultHealthCheckService(true);
+  grpc::EnableDefaultHealthCheckService(false);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(service_.get());
+  builder.RegisterService(&health_);
+  builder.RegisterAsyncGenericService(&calls_);
+  for (int i = 0; i < options_.loops; ++i) {
+    loops_.push_back(std::make_unique<CallLoop>(builder.AddCompletionQueue()));
+  }
   builder.SetMaxReceiveMessageSize(options_.max_message_bytes);
   // Two servers on one port would share the calls at random; let the second one fail.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -111,17 +116,29 @@ absl::Status Server::Listen() {
   grpc_ = builder.BuildAndStart();
   if (!grpc_ || port == 0) {
     grpc_.reset();
+    loops_.clear();
     ESE_RETURN_IF_ERROR(TryListen(listen));
     return absl::UnavailableError(absl::StrCat("gRPC cannot listen at ", options_.listen,
                                                "; choose another address or port"));
   }
   address_ = absl::StrCat(listen.host, ":", port);
-  grpc_->GetHealthCheckService()->SetServingStatus(v1::SpeechInference::service_full_name(), true);
+  health_.SetServing(true);
+  for (const auto& loop : loops_) {
+    loop->Start(&calls_, [this](RpcCall* call) { return Accept(call); });
+  }
   return absl::OkStatus();
 }
 
+std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
+  if (call->method() == SpeechService::kStreamingInferMethod) return service_->StreamingInfer(call);
+  if (call->method() == Health::kWatchMethod) return health_.Watch(call);
+  return std::make_shared<RefusedCall>(
+      call, absl::UnimplementedError(absl::StrCat("this server has no method ", call->method(),
+                                                  "; its services are listed by reflection")));
+}
+
 void Server::StartDrain() {
-  grpc_->GetHealthCheckService()->SetServingStatus(false);
+  health_.SetServing(false);
   service_->RefuseNewStreams();
   service_->HandOverAll(ShuttingDown(), /*anyway=*/false);
 }
@@ -134,9 +151,10 @@ void Server::Stop() {
   service_->HandOverAll(ShuttingDown(), /*anyway=*/true);
   WaitUntilIdle(kHandOverLimit);
   service_->AbortAll(ShuttingDown());
-  grpc_->GetHealthCheckService()->Shutdown();
+  health_.Shutdown();
   grpc_->Shutdown(std::chrono::system_clock::now() + kShutdownLimit);
   grpc_->Wait();
+  for (const auto& loop : loops_) loop->Stop();
   grpc_.reset();
 }
 

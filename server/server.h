@@ -13,7 +13,9 @@
 #include "metrics/registry.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/scheduler_metrics.h"
+#include "server/call_loop.h"
 #include "server/checkpoint.h"
+#include "server/health.h"
 #include "server/model_catalog.h"
 #include "server/server_metrics.h"
 #include "server/speech_service.h"
@@ -24,6 +26,7 @@ namespace ese {
 struct ServingOptions {
   std::string listen = "127.0.0.1:7700";  // HOST:PORT; port 0 takes a free one
   int max_message_bytes = 1 << 20;        // of a request; larger ones end their call
+  int loops = 1;                          // threads that carry calls
   SchedulerOptions scheduler;             // of each model
   // Files, see CheckpointSigner; none: a random key, good for this process only.
   std::vector<std::string> checkpoint_keys;
@@ -65,6 +68,7 @@ class Server {
   absl::Status AddModel(std::shared_ptr<const Model> model, const ChannelFactory& make_channels,
                         MetricsRegistry* metrics);
   absl::Status Listen();
+  std::shared_ptr<CallHandler> Accept(RpcCall* call);
 
   const ServingOptions options_;
   std::string address_;
@@ -74,7 +78,10 @@ class Server {
   std::vector<std::unique_ptr<SchedulerMetrics>> scheduler_metrics_;
   ModelCatalog catalog_;
   std::unique_ptr<SpeechService> service_;
+  Health health_;
+  grpc::AsyncGenericService calls_;  // those that are carried by loops
   std::unique_ptr<grpc::Server> grpc_;
+  std::vector<std::unique_ptr<CallLoop>> loops_;
 };
 
 }  // namespace ese

@@ -42,6 +42,11 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--channels", options.channels,
                  "Workers of each model, each a thread; the default is the number of cores")
       ->type_name("N");
+  app.add_option(
+         "--loops", options.serving.loops,
+         "Threads that carry calls: messages, features and answers; the default is half the "
+         "number of cores")
+      ->type_name("N");
   app.add_option("--max-streams", scheduler.max_streams,
                  "Streams of each model at once; more are refused")
       ->type_name("N");
@@ -84,6 +89,7 @@ absl::Status Validate(const Flags& flags) {
   }
   const std::pair<const char*, double> positive[] = {
       {"channels", options.channels},
+      {"loops", options.serving.loops},
       {"max-streams", scheduler.max_streams},
       {"max-queued-frames", scheduler.max_queued_frames},
       {"max-frames-per-lane", scheduler.max_frames_per_lane},
@@ -96,10 +102,13 @@ absl::Status Validate(const Flags& flags) {
           absl::StrCat("--", name, " is ", value, "; it must be above 0"));
     }
   }
-  constexpr int kMaxChannels = 1024;
-  if (options.channels > kMaxChannels) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--channels is ", options.channels, "; it must be at most ", kMaxChannels));
+  constexpr int kMaxThreads = 1024;
+  for (const auto& [name, value] :
+       {std::pair("channels", options.channels), std::pair("loops", options.serving.loops)}) {
+    if (value > kMaxThreads) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", name, " is ", value, "; it must be at most ", kMaxThreads));
+    }
   }
   // A stream must be able to fill its lane.
   if (scheduler.max_queued_frames < scheduler.max_frames_per_lane) {
@@ -139,7 +148,9 @@ std::string MessageOf(const CLI::Error& error) {
 
 CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLine* out) {
   Flags flags;
-  flags.options.channels = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  flags.options.channels = cores;
+  flags.options.serving.loops = std::max(1, cores / 2);
   CLI::App app("Serves compiled speech models (.ese) over gRPC.", "ese-server");
   Declare(app, flags);
   try {

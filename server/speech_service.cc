@@ -12,45 +12,26 @@ namespace {
 // Streams last for seconds to hours: a place becomes free within about this time.
 constexpr std::chrono::seconds kRetryAfter{1};
 
-// A call that is not admitted.
-class RefusedCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
- public:
-  RefusedCall(const absl::Status& status, grpc::CallbackServerContext* context) {
-    SendRetryHint(status, context);
-    Finish(ToGrpcStatus(status));
-  }
-
- private:
-  void OnDone() override { delete this; }
-};
-
 }  // namespace
 
 SpeechService::SpeechService(const StreamEnvironment& environment, int max_calls)
     : environment_(environment), max_calls_(max_calls) {}
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SpeechService::StreamingInfer(
-    grpc::CallbackServerContext* context) {
-  auto call = std::make_shared<StreamCall>(context, environment_,
-                                           [this](StreamCall* done) { Remove(done); });
+std::shared_ptr<CallHandler> SpeechService::StreamingInfer(RpcCall* rpc) {
+  auto call =
+      std::make_shared<StreamCall>(rpc, &environment_, [this](StreamCall* done) { Remove(done); });
   const absl::Status status = Admit(call);
-  if (!status.ok()) {
-    environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
-    return new RefusedCall(status, context);
-  }
-  call->Start();
-  return call.get();
+  if (status.ok()) return call;
+  environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
+  return std::make_shared<RefusedCall>(rpc, status);
 }
 
-grpc::ServerUnaryReactor* SpeechService::ListModels(grpc::CallbackServerContext* context,
-                                                    const v1::ListModelsRequest*,
-                                                    v1::ListModelsResponse* response) {
+grpc::Status SpeechService::ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
+                                       v1::ListModelsResponse* response) {
   for (const ServedModel& served : environment_.catalog->models()) {
     *response->add_models() = Describe(*served.model);
   }
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
+  return grpc::Status::OK;
 }
 
 void SpeechService::RefuseNewStreams() {

@@ -16,18 +16,18 @@ namespace ese {
 
 // Thread-safe. Its gRPC server must have been shut down before it is destroyed.
 class SpeechService final
-    : public v1::SpeechInference::WithRawCallbackMethod_StreamingInfer<
-          v1::SpeechInference::WithCallbackMethod_ListModels<v1::SpeechInference::Service>> {
+    : public v1::SpeechInference::WithGenericMethod_StreamingInfer<v1::SpeechInference::Service> {
  public:
+  static constexpr char kStreamingInferMethod[] = "/ese.v1.SpeechInference/StreamingInfer";
+
   // More than `max_calls` StreamingInfer calls at once are refused with UNAVAILABLE, also those
   // that have not sent their config and so are no streams of a scheduler yet.
   SpeechService(const StreamEnvironment& environment, int max_calls);
 
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StreamingInfer(
-      grpc::CallbackServerContext* context) override;
-  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
-                                       const v1::ListModelsRequest* request,
-                                       v1::ListModelsResponse* response) override;
+  // The handler of a call of kStreamingInferMethod.
+  std::shared_ptr<CallHandler> StreamingInfer(RpcCall* call);
+  grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* request,
+                          v1::ListModelsResponse* response) override;
 
   // From now on new streams are refused with UNAVAILABLE.
   void RefuseNewStreams();

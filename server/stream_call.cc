@@ -5,47 +5,30 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/retry_after.h"
 #include "base/status.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 
 namespace ese {
 
-grpc::Status ToGrpcStatus(const absl::Status& status) {
-  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
-}
-
-void SendRetryHint(const absl::Status& status, grpc::CallbackServerContext* context) {
-  const auto after = status.ok() ? std::nullopt : RetryAfter(status);
-  if (!after) return;
-  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(*after).count();
-  context->AddTrailingMetadata("retry-after-ms", absl::StrCat(ms));
-}
-
-StreamCall::StreamCall(grpc::CallbackServerContext* context, const StreamEnvironment& environment,
+StreamCall::StreamCall(RpcCall* rpc, const StreamEnvironment* environment,
                        std::function<void(StreamCall*)> on_done)
-    : context_(context), environment_(environment), on_done_(std::move(on_done)) {}
+    : loop_(rpc->loop()), rpc_(rpc), environment_(*environment), on_done_(std::move(on_done)) {}
 
 template <typename Event>
-void StreamCall::Serialize(Event event) {
-  const auto self = shared_from_this();  // OnDone may come while the serializer still runs
-  serializer_.Run([this, event = std::move(event)]() mutable {
-    if (finished_) return;
+void StreamCall::Post(Event event) {
+  loop_->Post([self = shared_from_this(), event = std::move(event)]() mutable {
+    if (self->finished_) return;
     event();
-    Advance();
+    self->Advance();
   });
 }
 
-void StreamCall::Start() {
-  Serialize([this] { Read(); });
-}
-
 void StreamCall::Abort(const absl::Status& status) {
-  Serialize([this, status] { Fail(status); });
+  Post([this, status] { Fail(status); });
 }
 
 void StreamCall::HandOver(const absl::Status& status, bool anyway) {
-  Serialize([this, status, anyway] {
+  Post([this, status, anyway] {
     if (!flow_) return Fail(status);  // nothing is lost
     if (!hand_over_.ok() || (!anyway && (!resumable_ || flow_->input_ended()))) return;
     hand_over_ = status;
@@ -53,25 +36,63 @@ void StreamCall::HandOver(const absl::Status& status, bool anyway) {
   });
 }
 
+void StreamCall::OnStart() { Read(); }
+
 void StreamCall::OnReadDone(bool ok) {
-  reads_started_.load(std::memory_order_acquire);
-  if (!ok) {
-    Serialize([this] {
-      reading_ = false;
-      // A call that broke off ends its reads, too; OnCancel says so, perhaps later.
-      if (context_->IsCancelled()) {
-        Fail(WhyCancelled());
-      } else if (!flow_) {
-        Fail(absl::FailedPreconditionError(
-            "the call ended before its config; send a request with config first"));
-      } else {
-        flow_->EndInput();
-      }
+  reading_ = false;
+  if (finished_) return;
+  if (!error_.ok()) {
+    request_.Clear();
+  } else if (ok) {
+    const absl::Status status = ReadRequest();
+    request_.Clear();  // an idle stream should hold no memory of its last chunk
+    if (!status.ok()) Fail(status);
+  } else if (!flow_) {
+    Fail(absl::FailedPreconditionError(
+        "the call ended before its config; send a request with config first"));
+  } else {
+    flow_->EndInput();
+  }
+  Advance();
+}
+
+void StreamCall::OnWriteDone(bool ok) {
+  writing_ = false;
+  response_.Clear();
+  if (finished_) return;
+  if (flow_) flow_->Written();
+  if (!ok) Fail(absl::CancelledError("the client is gone"));
+  Advance();
+}
+
+void StreamCall::OnCancel() {
+  if (finished_) return;
+  Fail(rpc_->WhyCancelled());
+  Advance();
+}
+
+void StreamCall::OnDone() {
+  // A cancel looks like the end of the content until gRPC tells it.
+  const absl::Status how =
+      ended_with_.ok() && rpc_->IsCancelled() ? rpc_->WhyCancelled() : ended_with_;
+  environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(how.code()));
+  on_done_(this);
+}
+
+void StreamCall::OnResult(const StreamResult& result) {
+  if (!result.status.ok()) {
+    Post([this, status = result.status] {
+      hand_over_ = status;
+      flow_->HandOverUnanswered();
     });
     return;
   }
-  const absl::Status status = ReadRequest();
-  if (!status.ok()) Abort(status);
+  Post([this, result = result,
+        logits = std::vector<int32_t>(result.logits.begin(), result.logits.end())]() mutable {
+    if (!error_.ok()) return;
+    result.logits = logits;
+    flow_->AddAnswer(session_->Answer(result));
+  });
 }
 
 absl::Status StreamCall::ReadRequest() {
@@ -128,76 +149,34 @@ absl::Status StreamCall::OpenStream(const v1::StreamingConfig& config) {
   flow.window = stream->room();
   v1::StreamingInferResponse greeting;
   *greeting.mutable_model() = Describe(*served.model);
-  Serialize([this, resumable = resume || flow.checkpoint_every > 0, flow, claim = std::move(claim),
-             stream = std::move(stream), greeting = std::move(greeting)]() mutable {
-    reading_ = false;
-    if (!error_.ok()) return;
-    claim_.emplace(*std::move(claim));
-    stream_ = std::move(stream);
-    resumable_ = resumable;
-    flow_.emplace(flow, std::move(greeting));
-  });
+  claim_.emplace(*std::move(claim));
+  stream_ = std::move(stream);
+  resumable_ = resume || flow.checkpoint_every > 0;
+  flow_.emplace(flow, std::move(greeting));
   return absl::OkStatus();
 }
 
 absl::Status StreamCall::RequestCheckpoint() {
-  if (!session_) {
+  if (!flow_) {
     return absl::FailedPreconditionError(
         "a request for a checkpoint came before the config; send a request with config first");
   }
-  Serialize([this] {
-    reading_ = false;
-    resumable_ = true;
-    if (error_.ok()) flow_->RequestCheckpoint();
-  });
+  resumable_ = true;
+  flow_->RequestCheckpoint();
   return absl::OkStatus();
 }
 
 absl::Status StreamCall::ReadChunk(const std::string& chunk) {
-  if (!session_) {
+  if (!flow_) {
     return absl::FailedPreconditionError(
         "a chunk came before the config; send a request with config first");
   }
   const TimePoint arrival = environment_.clock->Now();
   std::vector<int8_t> frames;
   ESE_RETURN_IF_ERROR(session_->ReadChunk(chunk, &frames));
-  Serialize([this, arrival, frames = std::move(frames)]() mutable {
-    reading_ = false;
-    if (error_.ok()) flow_->AddChunk(std::move(frames), arrival);
-  });
+  flow_->AddChunk(std::move(frames), arrival);
   return absl::OkStatus();
 }
-
-void StreamCall::OnResult(const StreamResult& result) {
-  if (!result.status.ok()) {
-    Serialize([this, status = result.status] {
-      hand_over_ = status;
-      flow_->HandOverUnanswered();
-    });
-    return;
-  }
-  Serialize([this, answer = session_->Answer(result)]() mutable {
-    if (error_.ok()) flow_->AddAnswer(std::move(answer));
-  });
-}
-
-void StreamCall::OnWriteDone(bool ok) {
-  Serialize([this, ok] {
-    writing_ = false;
-    if (flow_) flow_->Written();
-    if (!ok) Fail(absl::CancelledError("the client is gone"));
-  });
-}
-
-void StreamCall::OnCancel() { Abort(WhyCancelled()); }
-
-absl::Status StreamCall::WhyCancelled() const {
-  return std::chrono::system_clock::now() >= context_->deadline()
-             ? absl::DeadlineExceededError("the call's deadline has passed")
-             : absl::CancelledError("the call was cancelled");
-}
-
-void StreamCall::OnDone() { on_done_(this); }
 
 void StreamCall::Fail(const absl::Status& status) {
   if (!error_.ok()) return;
@@ -214,7 +193,7 @@ void StreamCall::Advance() {
   if (error_.ok() && flow_) PushFrames();
   if (error_.ok() && flow_ && flow_->CheckpointDue()) {
     AddCheckpoint();
-    PushFrames();  // those that it held back
+    if (error_.ok()) PushFrames();  // those that it held back
   }
   if (!writing_) {
     if (!error_.ok()) return FinishWith(error_, /*send_last_response=*/false);
@@ -229,8 +208,7 @@ void StreamCall::Advance() {
 
 void StreamCall::Read() {
   reading_ = true;
-  reads_started_.fetch_add(1, std::memory_order_release);
-  StartRead(&request_);
+  rpc_->Read(&request_);
 }
 
 void StreamCall::AddCheckpoint() {
@@ -274,18 +252,17 @@ void StreamCall::Write(OutgoingResponse response) {
     return FinishWith(absl::OkStatus(), /*send_last_response=*/true);
   }
   writing_ = true;
-  StartWrite(&response_);
+  rpc_->Write(response_);
 }
 
 void StreamCall::FinishWith(const absl::Status& status, bool send_last_response) {
   FreePlace();  // before gRPC may let the call go: no result comes after this
   finished_ = true;
-  environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
-  SendRetryHint(status, context_);
+  ended_with_ = status;
   if (send_last_response) {
-    StartWriteAndFinish(&response_, grpc::WriteOptions(), ToGrpcStatus(status));
+    rpc_->WriteAndFinish(response_);
   } else {
-    Finish(ToGrpcStatus(status));
+    rpc_->Finish(status);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "gtest/gtest.h"
 #include "model/testing.h"
@@ -62,8 +63,11 @@ TEST(EndToEndTest, SixtyFourStreamsAtOnceEachGetTheirOwnBits) {
     EXPECT_EQ(outcomes[i].chunks_done, static_cast<int64_t>(contents[i].Chunks(i).size()));
   }
   EXPECT_TRUE(Eventually([&] { return server.open_streams() == 0; }));
+  EXPECT_TRUE(Eventually([&] {
+    return server.metrics().Render().find("ese_rpc_streams_total{code=\"OK\"} 64") !=
+           std::string::npos;
+  }));
   const std::string metrics = server.metrics().Render();
-  EXPECT_THAT(metrics, HasSubstr("ese_rpc_streams_total{code=\"OK\"} 64"));
   size_t chunks = 0;
   for (int i = 0; i < kStreams; ++i) chunks += contents[i].Chunks(i).size();
   EXPECT_THAT(metrics, HasSubstr(absl::StrCat("ese_chunk_seconds_count ", chunks)));
@@ -137,39 +141,71 @@ TEST(EndToEndTest, ModelsAreListed) {
   EXPECT_FALSE(response.models(1).has_features());
 }
 
-// The bytes of the answer to a unary call by its full name.
-std::string CallByName(const TestServer& server, const std::string& method,
-                       const std::string& request) {
+namespace health = grpc::health::v1;
+
+TEST(EndToEndTest, HealthTellsOfServingAndOfDraining) {
+  TestServer server({RandomModel({})}, 1);
+  const auto stub = health::Health::NewStub(server.Connect());
+  const auto check = [&](const std::string& service) {
+    grpc::ClientContext context;
+    health::HealthCheckRequest request;
+    request.set_service(service);
+    health::HealthCheckResponse response;
+    EXPECT_TRUE(stub->Check(&context, request, &response).ok());
+    return response.status();
+  };
+  grpc::ClientContext context;
+  const auto watch = stub->Watch(&context, {});
+  health::HealthCheckResponse seen;
+  ASSERT_TRUE(watch->Read(&seen));
+  EXPECT_EQ(seen.status(), health::HealthCheckResponse::SERVING);
+  EXPECT_EQ(check(""), health::HealthCheckResponse::SERVING);
+  EXPECT_EQ(check("ese.v1.SpeechInference"), health::HealthCheckResponse::SERVING);
+  server.server().StartDrain();
+  ASSERT_TRUE(watch->Read(&seen));
+  EXPECT_EQ(seen.status(), health::HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(check(""), health::HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(check("ese.v1.SpeechInference"), health::HealthCheckResponse::NOT_SERVING);
+  server.server().Stop();
+  EXPECT_FALSE(watch->Read(&seen));
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST(EndToEndTest, HealthOfAnUnknownServiceAndWatchesThatAreGivenUp) {
+  TestServer server({RandomModel({})}, 1);
+  const auto stub = health::Health::NewStub(server.Connect());
+  health::HealthCheckRequest request;
+  request.set_service("other");
+  health::HealthCheckResponse response;
+  {
+    grpc::ClientContext context;
+    EXPECT_EQ(stub->Check(&context, request, &response).error_code(), grpc::StatusCode::NOT_FOUND);
+  }
+  grpc::ClientContext context;
+  const auto watch = stub->Watch(&context, request);
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), health::HealthCheckResponse::SERVICE_UNKNOWN);
+  context.TryCancel();
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+TEST(EndToEndTest, AMethodThatThereIsNot) {
+  TestServer server({RandomModel({})}, 1);
   grpc::GenericStub stub(server.Connect());
   grpc::ClientContext context;
   grpc::CompletionQueue queue;
   void* tag = nullptr;
   bool ok = false;
-  const grpc::Slice slice(request);
-  const auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
+  const grpc::Slice nothing;
+  const auto call = stub.PrepareUnaryCall(&context, "/ese.v1.SpeechInference/Other",
+                                          grpc::ByteBuffer(&nothing, 1), &queue);
   call->StartCall();
   grpc::ByteBuffer answer;
   grpc::Status status;
   call->Finish(&answer, &status, nullptr);
-  EXPECT_TRUE(queue.Next(&tag, &ok) && ok);
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  grpc::Slice bytes;
-  EXPECT_TRUE(answer.DumpToSingleSlice(&bytes).ok());
-  return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
-}
-
-TEST(EndToEndTest, HealthTellsOfServingAndOfDraining) {
-  TestServer server({RandomModel({})}, 1);
-  const std::string name = "ese.v1.SpeechInference";
-  // grpc.health.v1: HealthCheckRequest.service = 1; HealthCheckResponse.status = 1.
-  const std::string of_service = std::string{0x0A, static_cast<char>(name.size())} + name;
-  const std::string kServing = {0x08, 1};
-  const std::string kNotServing = {0x08, 2};
-  EXPECT_EQ(CallByName(server, "/grpc.health.v1.Health/Check", ""), kServing);
-  EXPECT_EQ(CallByName(server, "/grpc.health.v1.Health/Check", of_service), kServing);
-  server.server().StartDrain();
-  EXPECT_EQ(CallByName(server, "/grpc.health.v1.Health/Check", ""), kNotServing);
-  EXPECT_EQ(CallByName(server, "/grpc.health.v1.Health/Check", of_service), kNotServing);
+  EXPECT_TRUE(queue.Next(&tag, &ok));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("no method /ese.v1.SpeechInference/Other"));
 }
 
 TEST(EndToEndTest, ReflectionListsTheService) {

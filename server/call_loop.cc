@@ -1,0 +1,125 @@
+#include "server/call_loop.h"
+
+#include <pthread.h>
+
+#include <chrono>
+
+#include "server/rpc_call.h"
+
+namespace ese {
+namespace {
+
+// Calls that may come between two turns of the loop without waiting for the next.
+constexpr int kCallsAwaited = 32;
+
+}  // namespace
+
+CallLoop::CallLoop(std::unique_ptr<grpc::ServerCompletionQueue> queue) : queue_(std::move(queue)) {}
+
+CallLoop::~CallLoop() { Stop(); }
+
+void CallLoop::Start(grpc::AsyncGenericService* service, Accept accept) {
+  service_ = service;
+  accept_ = std::move(accept);
+  for (int i = 0; i < kCallsAwaited; ++i) TakeNextCall();
+  thread_ = std::thread([this] { Run(); });
+}
+
+void CallLoop::Stop() {
+  if (thread_.joinable()) {
+    Post([this] {
+      stopping_ = true;
+      ShutdownWhenEmpty();
+    });
+    thread_.join();
+  } else if (!std::exchange(stopped_, true)) {  // never started
+    queue_->Shutdown();
+    void* tag = nullptr;  // gRPC asks for an empty queue
+    for (bool ok = false; queue_->Next(&tag, &ok);) {
+    }
+  }
+}
+
+// Operations of calls would fail on a queue that is shut down: it is once there are none.
+void CallLoop::ShutdownWhenEmpty() {
+  if (!stopping_ || calls_ > 0) return;
+  const std::lock_guard lock(mutex_);
+  if (!std::exchange(stopped_, true)) queue_->Shutdown();
+}
+
+void CallLoop::Post(Work work) {
+  const std::lock_guard lock(mutex_);
+  if (stopped_) return;
+  posted_.push_back(std::move(work));
+  if (!asleep_ || wake_pending_) return;
+  wake_pending_ = true;
+  // In the past: for a time that is now, gRPC would wake its timer thread.
+  wake_.Set(queue_.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), this);
+}
+
+void CallLoop::Run() {
+  pthread_setname_np(pthread_self(), "ese-loop");
+  for (;;) {
+    RunPosted();
+    RunTimers();
+    void* tag = nullptr;
+    bool ok = false;
+    const auto status = queue_->AsyncNext(&tag, &ok, WakeTime());
+    {
+      const std::lock_guard lock(mutex_);
+      asleep_ = false;
+      if (tag == this) wake_pending_ = false;
+    }
+    if (status == grpc::CompletionQueue::SHUTDOWN) return;
+    if (status == grpc::CompletionQueue::GOT_EVENT && tag != this) RpcCall::OnEvent(tag, ok);
+  }
+}
+
+// Until there is no more: what is posted may post.
+void CallLoop::RunPosted() {
+  for (;;) {
+    {
+      const std::lock_guard lock(mutex_);
+      asleep_ = posted_.empty();
+      if (asleep_) return;
+      running_.swap(posted_);
+    }
+    for (Work& work : running_) work();
+    running_.clear();
+  }
+}
+
+void CallLoop::RunTimers() {
+  if (timers_.empty()) return;
+  const TimePoint now = Clock::Real()->Now();
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    timers_.begin()->second->OnTimer();  // sets or clears it
+  }
+}
+
+gpr_timespec CallLoop::WakeTime() const {
+  if (timers_.empty()) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+  const Duration wait = timers_.begin()->first - Clock::Real()->Now();
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                      gpr_time_from_nanos(wait.count(), GPR_TIMESPAN));
+}
+
+void CallLoop::SetTimer(RpcCall* call, TimePoint before, TimePoint at) {
+  timers_.erase({before, call});
+  timers_.emplace(at, call);
+}
+
+void CallLoop::ClearTimer(RpcCall* call, TimePoint at) { timers_.erase({at, call}); }
+
+void CallLoop::TakeNextCall() {
+  if (stopping_) return;
+  ++calls_;
+  RpcCall::Await(this, service_, queue_.get());
+}
+
+void CallLoop::CallIsGone() {
+  --calls_;
+  ShutdownWhenEmpty();
+}
+
+}  // namespace ese
