@@ -109,6 +109,9 @@ absl::Status Server::Listen() {
   builder.SetMaxReceiveMessageSize(options_.max_message_bytes);
   // Two servers on one port would share the calls at random; let the second one fail.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Else gRPC measures and grows each connection's window: up to megabytes of a stream that is not
+  // read, in memory that no limit of ours counts. Its 64 KB are ten chunks of a real-time stream.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,

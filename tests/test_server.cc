@@ -27,6 +27,8 @@ TestServer::TestServer(const std::vector<std::shared_ptr<const Model>>& models, 
 std::shared_ptr<grpc::Channel> TestServer::Connect() const {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // A client that does not read holds no more than 64 KB, however gRPC judges the connection.
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   return grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(),
                                    arguments);
 }
