@@ -46,6 +46,16 @@ void PrintFigure(const std::string& name, double value, const std::string& unit)
   PrintLine({{"name", name}, {"value", Rounded(value)}, {"unit", unit}});
 }
 
+void PrintBeside(const std::string& name, double value, const std::string& unit,
+                 const std::string& peer, double peer_value) {
+  PrintLine({{"name", name},
+             {"value", Rounded(value)},
+             {"unit", unit},
+             {"peer", peer},
+             {"peer_value", Rounded(peer_value)},
+             {"ratio", Rounded(peer_value / value)}});
+}
+
 void Summarise(const Race& race) {
   std::fprintf(stderr, "%-28s %10s %10s %10s   us\n", "", "median", "10 %", "90 %");
   for (const Contender& c : race.contenders()) {

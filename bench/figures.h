@@ -28,6 +28,10 @@ void PrintAgainst(const std::string& name, const Contender& ours, const std::str
                   const Contender& peer);
 // {"name": .., "value": .., "unit": ..}
 void PrintFigure(const std::string& name, double value, const std::string& unit);
+// The same beside what somebody else reports: {.., "peer": .., "peer_value": .., "ratio":
+// peer_value to value}.
+void PrintBeside(const std::string& name, double value, const std::string& unit,
+                 const std::string& peer, double peer_value);
 
 // A table of all contenders on standard error.
 void Summarise(const Race& race);

@@ -1,0 +1,68 @@
+#include "bench/ese_paper/network.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <random>
+
+#include "bench/ese_paper/paper.h"
+
+namespace ese {
+namespace {
+
+// Of a dense network of this size, trained by ./run train, before any pruning:
+// bench/ese_paper/row_spread.py prints them. Means over the gates.
+constexpr Spread kInputSpread = {.rows = 0.255, .columns = 0.10};
+constexpr Spread kRecurrentSpread = {.rows = 0.155, .columns = 0.065};
+constexpr Spread kProjectionSpread = {.rows = 0.045, .columns = 0.12};
+
+Spread Measured(const PaperMatrix& matrix) {
+  if (matrix.rows != kPaperCells) return kProjectionSpread;
+  return matrix.columns == 153 ? kInputSpread : kRecurrentSpread;
+}
+
+int WeightsOfShare(const Magnitudes& matrix) {
+  return static_cast<int>(matrix.values.size()) / kPaperPes;
+}
+
+}  // namespace
+
+Network::Network(uint64_t seed, double spread) {
+  std::mt19937_64 random(seed);
+  for (const PaperMatrix& matrix : kPaperMatrices) {
+    Spread measured = Measured(matrix);
+    matrices_.push_back(RandomMagnitudes(
+        matrix.rows, matrix.columns,
+        {.rows = measured.rows * spread, .columns = measured.columns * spread}, &random));
+  }
+}
+
+std::vector<CscMatrix> Network::Pruned(double density, Pruning pruning) const {
+  std::vector<CscMatrix> encoded;
+  for (const Magnitudes& matrix : matrices_) {
+    const int kept = static_cast<int>(std::lround(density * WeightsOfShare(matrix)));
+    encoded.push_back(Encode(pruning == Pruning::kBalanced
+                                 ? PruneBalanced(matrix, kPaperPes, kept)
+                                 : PruneUnbalanced(matrix, kept * kPaperPes),
+                             kPaperPes));
+  }
+  return encoded;
+}
+
+std::vector<CscMatrix> Network::OfThePapersSize() const {
+  std::vector<CscMatrix> encoded;
+  for (size_t i = 0; i < matrices_.size(); ++i) {
+    const auto with = [&](int kept) {
+      return Encode(PruneBalanced(matrices_[i], kPaperPes, kept), kPaperPes);
+    };
+    const int words = kPaperMatrices[i].Words();
+    int low = words / 2, high = words;  // padding is less than the weights, and not negative
+    while (high - low > 1) {
+      const int middle = (low + high) / 2;
+      (with(middle).Words() > words ? high : low) = middle;
+    }
+    encoded.push_back(with(high).Words() == words ? with(high) : with(low));
+  }
+  return encoded;
+}
+
+}  // namespace ese

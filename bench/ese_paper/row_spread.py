@@ -1,0 +1,70 @@
+#!/usr/bin/python3
+"""How unequal the rows and columns of a trained network are, for the random weights of network.cc.
+
+    bench/ese_paper/row_spread.py [CHECKPOINT]   (build/train/runs/main.trunk.pt, of ./run train)
+
+For each matrix: the standard deviation of the logarithm of its rows' and columns' root mean square;
+the longest PE's share at 10 % density with the network's own weights, in words, when each PE keeps as
+many as every other (balanced) and when the matrix's largest are kept (unbalanced). The last is also
+given as a multiple of the mean share."""
+import pathlib
+import sys
+
+import numpy as np
+import torch
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PES, MAX_GAP = 32, 15
+GATES = "ifco"  # in torch's order; the paper calls the third c
+
+
+def matrices(model):
+    """The paper's names and the weights, of a one-layer torch.nn.LSTM with projection."""
+    for suffix, key in (("x", "lstm.weight_ih_l0"), ("r", "lstm.weight_hh_l0")):
+        for gate, weights in zip(GATES, model[key].float().numpy().reshape(4, -1, model[key].shape[1])):
+            yield f"W{gate}{suffix}", weights
+    yield "Wym", model["lstm.weight_hr_l0"].float().numpy()
+
+
+def spread(weights, axis):
+    return np.log(np.sqrt((weights ** 2).mean(axis))).std()
+
+
+def entries(mask):
+    """Of each PE, with padding."""
+    counts = []
+    for pe in range(PES):
+        share = mask[pe::PES]
+        gap, count = np.zeros(share.shape[1], int), 0
+        for row in share:
+            count += (1 + gap[row] // (MAX_GAP + 1)).sum()
+            gap = np.where(row, 0, gap + 1)
+        counts.append(count)
+    return np.array(counts)
+
+
+def balanced(magnitudes, density):
+    mask = np.zeros(magnitudes.shape, bool)
+    for pe in range(PES):
+        share = magnitudes[pe::PES]
+        mask[pe::PES] = share > np.quantile(share, 1 - density)
+    return mask
+
+
+def main():
+    torch.set_num_threads(1)
+    default = ROOT / "build" / "train" / "runs" / "main.trunk.pt"
+    path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    saved = torch.load(path, map_location="cpu")
+    print(f"{path.name} after {saved['state']['update']} updates")
+    print("matrix   rows  columns  balanced words  unbalanced words   of mean")
+    for name, weights in matrices(saved["model"]):
+        magnitudes = np.abs(weights)
+        even = entries(balanced(magnitudes, 0.1))
+        uneven = entries(magnitudes > np.quantile(magnitudes, 0.9))
+        print(f"{name:6} {spread(weights, 1):6.3f} {spread(weights, 0):8.3f} {even.max():15} "
+              f"{uneven.max():17} {uneven.max() / uneven.mean():9.3f}")
+
+
+if __name__ == "__main__":
+    main()
