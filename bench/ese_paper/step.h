@@ -22,7 +22,7 @@ namespace ese {
 struct Machine {
   PeArray array;
   // From memory: two modules of DDR3-1600, 64 bits each, of which 90 % are reached. Assumed: the
-  // paper has two modules of DDR3 and tells no rate.
+  // paper has two modules of DDR3, a summary of it says, and tells no rate.
   double bytes_per_cycle = 2 * 8 * 1600e6 * 0.9 / (kPaperClockMhz * 1e6);
   // Elements of a vector that a channel's element-wise units take, add or look up in a cycle.
   // Inferred: see docs/ese_paper.md.
