@@ -1,16 +1,25 @@
-#include <gtest/gtest.h>
-
 #include <cstdint>
+#include <latch>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/aligned_buffer.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/retry_after.h"
 #include "base/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
 
 namespace ese {
 namespace {
+
+using std::chrono::milliseconds;
+using ::testing::ElementsAre;
+using ::testing::Pair;
+using ::testing::SizeIs;
 
 // RFC 3720, B.4.
 TEST(Crc32cTest, PublishedVectors) {
@@ -52,6 +61,57 @@ TEST(FakeClockTest, MovesOnlyWhenTold) {
   EXPECT_EQ(clock.Now(), start);
   clock.Advance(std::chrono::milliseconds(5));
   EXPECT_EQ(clock.Now() - start, std::chrono::milliseconds(5));
+}
+
+TEST(FakeClockTest, AlarmsRingInOrderEachAtItsTime) {
+  FakeClock clock;
+  std::vector<std::pair<char, TimePoint>> rung;
+  const auto ring = [&](char name) { return [&, name] { rung.emplace_back(name, clock.Now()); }; };
+  const auto a = clock.MakeAlarm(ring('a'));
+  auto b = clock.MakeAlarm(ring('b'));
+  const TimePoint start = clock.Now();
+  a->Set(start + milliseconds(5));
+  a->Set(start + milliseconds(9));
+  b->Set(start + milliseconds(3));
+  clock.Advance(milliseconds(2));
+  EXPECT_THAT(rung, SizeIs(0));
+  clock.Advance(milliseconds(10));
+  EXPECT_THAT(rung,
+              ElementsAre(Pair('b', start + milliseconds(3)), Pair('a', start + milliseconds(5))))
+      << "once, at the earliest of its times";
+  b->Set(start);
+  b.reset();
+  clock.Advance(milliseconds(10));
+  EXPECT_THAT(rung, SizeIs(2));
+}
+
+TEST(FakeClockTest, AnAlarmMaySetItselfAgain) {
+  FakeClock clock;
+  int rings = 0;
+  std::unique_ptr<Alarm> alarm;
+  alarm = clock.MakeAlarm([&] {
+    ++rings;
+    alarm->Set(clock.Now() + milliseconds(10));
+  });
+  alarm->Set(clock.Now());
+  clock.Advance(Duration(0));
+  EXPECT_EQ(rings, 1);
+  clock.Advance(milliseconds(25));
+  EXPECT_EQ(rings, 3);
+}
+
+TEST(RealAlarmTest, RingsFromAThreadOfItsOwnAndNotOnceItIsGone) {
+  std::latch rung(2);
+  std::unique_ptr<Alarm> alarm;
+  alarm = Clock::Real()->MakeAlarm([&] {
+    rung.count_down();
+    if (!rung.try_wait()) alarm->Set(Clock::Real()->Now());
+  });
+  alarm->Set(Clock::Real()->Now() + std::chrono::hours(1));
+  alarm->Set(Clock::Real()->Now());
+  rung.wait();
+  alarm->Set(Clock::Real()->Now() + std::chrono::hours(1));
+  alarm.reset();
 }
 
 absl::StatusOr<int> Half(int n) {

@@ -1,8 +1,12 @@
 // Time is injected, so that tests of deadlines and time-outs need no sleep.
 #pragma once
 
-#include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
 
 namespace ese {
 
@@ -12,24 +16,44 @@ using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 // Seconds as Prometheus wants them.
 inline double ToSeconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
+// Rings once, at or soon after the earliest of the times that were set since it last rang. Rings
+// are never concurrent. Thread-safe.
+class Alarm {
+ public:
+  // Waits for a ring that is going on; after that there is none. Not from within the ring.
+  virtual ~Alarm() = default;
+  // Cheap where an earlier time is set already. May be called from within the ring.
+  virtual void Set(TimePoint at) = 0;
+};
+
 // A monotonic clock. Thread-safe.
 class Clock {
  public:
   virtual ~Clock() = default;
   virtual TimePoint Now() const = 0;
+  // An alarm that calls `ring`, with no lock of the clock's held. The clock must outlive it.
+  virtual std::unique_ptr<Alarm> MakeAlarm(std::function<void()> ring) = 0;
 
-  // The system's steady clock; lives for ever.
+  // The system's steady clock; lives for ever. Each of its alarms has a thread of its own.
   static Clock* Real();
 };
 
 // A clock that moves only when told to. Thread-safe.
 class FakeClock final : public Clock {
  public:
-  TimePoint Now() const override { return TimePoint(Duration(nanoseconds_.load())); }
-  void Advance(Duration by) { nanoseconds_ += by.count(); }
+  TimePoint Now() const override;
+  // Alarms that become due ring within this call, earliest first, each at its own time.
+  void Advance(Duration by);
+  std::unique_ptr<Alarm> MakeAlarm(std::function<void()> ring) override;
 
  private:
-  std::atomic<int64_t> nanoseconds_{0};
+  class FakeAlarm;
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_:
+  TimePoint now_{};
+  std::vector<FakeAlarm*> alarms_;
+  std::condition_variable rung_;  // an alarm has ceased to ring
 };
 
 }  // namespace ese

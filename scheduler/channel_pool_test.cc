@@ -1,5 +1,6 @@
 #include "scheduler/channel_pool.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -23,88 +24,116 @@ ChannelPool MakePool(int n) {
 
 TimePoint At(Duration since_start) { return TimePoint(since_start); }
 
-// Acquires channel `i` and releases it with an error, at once.
-void FailOnce(ChannelPool* pool, int i, TimePoint now) {
-  ASSERT_EQ(pool->Acquire(now), i);
-  pool->Release(i, kBroken, now);
+// One whose channels have all passed their first test.
+ChannelPool MakeTestedPool(int n) {
+  ChannelPool pool = MakePool(n);
+  for (int i = 0; i < n; ++i) pool.Pass(i);
+  return pool;
 }
 
-TEST(ChannelPoolTest, LongestIdleFirst) {
-  ChannelPool pool = MakePool(3);
-  EXPECT_EQ(pool.Acquire(At({})), 0);
-  EXPECT_EQ(pool.Acquire(At({})), 1);
-  EXPECT_EQ(pool.Acquire(At({})), 2);
-  EXPECT_EQ(pool.Acquire(At({})), kNone);
-  pool.Release(1, absl::OkStatus(), At({}));
-  pool.Release(0, absl::OkStatus(), At({}));
-  EXPECT_EQ(pool.Acquire(At({})), 1);
-  EXPECT_EQ(pool.Acquire(At({})), 0);
-}
-
-TEST(ChannelPoolTest, FailedChannelRestsWhileAnotherIsInOrder) {
+TEST(ChannelPoolTest, NewChannelsAreTestedFirstAndCountAsWorking) {
   ChannelPool pool = MakePool(2);
-  FailOnce(&pool, 0, At({}));
-  const TimePoint end = At(ChannelPool::kFirstRest);
-  EXPECT_EQ(pool.Acquire(end - Duration(1)), 1);
-  EXPECT_EQ(pool.Acquire(end - Duration(1)), kNone) << "busy, but in order: wait for it";
-  EXPECT_EQ(pool.Acquire(end), 0) << "the rest ends exactly here";
+  EXPECT_EQ(pool.Fastest(1), kNone);
+  EXPECT_EQ(pool.working(), 2);
+  EXPECT_EQ(pool.NextTest(), TimePoint::max());
+  pool.Pass(1);
+  EXPECT_EQ(pool.Fastest(1), 1);
 }
 
-TEST(ChannelPoolTest, RestDoublesUpToALimitAndSuccessEndsIt) {
-  ChannelPool pool = MakePool(1);
+TEST(ChannelPoolTest, LongestIdleOfEquallyFast) {
+  ChannelPool pool = MakeTestedPool(3);
+  for (int i : {0, 1, 2}) {
+    EXPECT_EQ(pool.Fastest(1), i);
+    pool.Acquire(i);
+  }
+  EXPECT_EQ(pool.Fastest(1), kNone);
+  pool.Release(1);
+  pool.Release(0);
+  EXPECT_EQ(pool.Fastest(1), 1);
+}
+
+TEST(ChannelPoolTest, FastestForTheLanesThereAre) {
+  ChannelPool pool = MakeTestedPool(2);
+  pool.cost(0) = {.per_step_ns = 100};
+  pool.cost(1) = {.per_frame_ns = 40};
+  EXPECT_EQ(pool.Fastest(2), 1);
+  EXPECT_EQ(pool.Fastest(3), 0);
+  pool.cost(1).factor = 2;
+  EXPECT_EQ(pool.Fastest(2), 0);
+  EXPECT_EQ(pool.Fastest(100), 0) << "it has 4 lanes";
+}
+
+TEST(ChannelPoolTest, AFailureIsFollowedByATestAtOnceAndThenByLongerAndLongerRests) {
+  ChannelPool pool = MakeTestedPool(1);
   TimePoint now = At({});
-  FailOnce(&pool, 0, now);
-  EXPECT_EQ(pool.Rest(0), ChannelPool::kFirstRest);
-  FailOnce(&pool, 0, now);
-  EXPECT_EQ(pool.Rest(0), 2 * ChannelPool::kFirstRest);
+  pool.Acquire(0);
+  pool.Fail(0, kBroken, now);
+  EXPECT_EQ(pool.Fastest(1), kNone);
+  Duration rest = ChannelPool::kFirstRest;
+  EXPECT_EQ(pool.StartTest(now), 0);
   for (int i = 0; i < 100; ++i) {
-    now += pool.Rest(0);
-    FailOnce(&pool, 0, now);
+    pool.Fail(0, kBroken, now);
+    ASSERT_EQ(pool.NextTest(), now + rest);
+    EXPECT_EQ(pool.StartTest(now + rest - Duration(1)), kNone);
+    now += rest;
+    ASSERT_EQ(pool.StartTest(now), 0) << "the rest ends exactly here";
+    rest = std::min(2 * rest, ChannelPool::kLongestRest);
   }
-  EXPECT_EQ(pool.Rest(0), ChannelPool::kLongestRest);
-  now += pool.Rest(0);
-  ASSERT_EQ(pool.Acquire(now), 0);
-  pool.Release(0, absl::OkStatus(), now);
-  EXPECT_EQ(pool.Rest(0), Duration(0));
-  EXPECT_EQ(pool.Acquire(now), 0);
+  EXPECT_EQ(rest, ChannelPool::kLongestRest);
+  pool.Pass(0);
+  pool.Acquire(0);
+  pool.Fail(0, kBroken, now);
+  EXPECT_EQ(pool.NextTest(), now + ChannelPool::kLongestRest) << "a test does not clear its name";
+  ASSERT_EQ(pool.StartTest(now + ChannelPool::kLongestRest), 0);
+  pool.Pass(0);
+  pool.Acquire(0);
+  pool.Release(0);
+  pool.Acquire(0);
+  pool.Fail(0, kBroken, now);
+  EXPECT_EQ(pool.NextTest(), now) << "a batch of streams does";
 }
 
-TEST(ChannelPoolTest, LastChannelTriesAtOnceUntilItStops) {
-  ChannelPool pool = MakePool(1);
-  for (int i = 0; i < ChannelPool::kFailuresToStop; ++i) {
-    EXPECT_GT(pool.working(At({})), 0);
-    FailOnce(&pool, 0, At({}));
+TEST(ChannelPoolTest, StopsWorkingAfterSeveralFailuresUntilItPassesATest) {
+  ChannelPool pool = MakeTestedPool(2);
+  TimePoint now = At({});
+  pool.Acquire(0);
+  for (int i = 1; i < ChannelPool::kFailuresToStop; ++i) {
+    pool.Fail(0, kBroken, now);
+    EXPECT_EQ(pool.working(), 2) << i;
+    now = pool.NextTest();
+    ASSERT_EQ(pool.StartTest(now), 0);
   }
-  EXPECT_EQ(pool.working(At({})), 0);
-  EXPECT_EQ(pool.Acquire(At({})), kNone);
+  pool.Fail(0, kBroken, now);
+  EXPECT_EQ(pool.working(), 1);
   EXPECT_EQ(pool.last_error(), kBroken);
-  const TimePoint rested = At(pool.Rest(0));
-  EXPECT_GT(pool.working(rested), 0);
-  EXPECT_EQ(pool.Acquire(rested), 0);
+  ASSERT_EQ(pool.StartTest(pool.NextTest()), 0);
+  EXPECT_EQ(pool.working(), 1);
+  pool.Pass(0);
+  EXPECT_EQ(pool.working(), 2);
 }
 
-TEST(ChannelPoolTest, OneBatchOnTrialKeepsAPoolFromBeingStopped) {
-  ChannelPool pool = MakePool(1);
-  for (int i = 0; i < ChannelPool::kFailuresToStop; ++i) FailOnce(&pool, 0, At({}));
-  const TimePoint rested = At(pool.Rest(0));
-  ASSERT_EQ(pool.Acquire(rested), 0);
-  EXPECT_GT(pool.working(rested), 0) << "its outcome is awaited";
-  pool.Release(0, kBroken, rested);
-  EXPECT_EQ(pool.working(rested), 0);
+TEST(ChannelPoolTest, AHungChannelIsTestedWhenItHasReturned) {
+  ChannelPool pool = MakeTestedPool(1);
+  pool.Acquire(0);
+  pool.Hang(0, kBroken);
+  EXPECT_EQ(pool.working(), 0);
+  EXPECT_EQ(pool.NextTest(), TimePoint::max());
+  EXPECT_EQ(pool.Fastest(1), kNone);
+  pool.Fail(0, kBroken, At({}));
+  EXPECT_EQ(pool.StartTest(At({})), 0);
+  pool.Pass(0);
+  EXPECT_EQ(pool.working(), 1);
 }
 
-TEST(ChannelPoolTest, StoppedChannelRestsThoughTheOthersFailToo) {
-  ChannelPool pool = MakePool(2);
-  FailOnce(&pool, 0, At({}));
-  FailOnce(&pool, 1, At({}));
-  // Both rest, neither has stopped: they take turns.
-  FailOnce(&pool, 0, At({}));
-  FailOnce(&pool, 1, At({}));
-  FailOnce(&pool, 0, At({}));
-  EXPECT_GT(pool.working(At({})), 0);
-  FailOnce(&pool, 1, At({}));
-  EXPECT_EQ(pool.working(At({})), 0);
-  EXPECT_EQ(pool.Acquire(At({})), kNone);
+TEST(ChannelPoolTest, CapacityIsThatOfTheWorkingChannelsWithAllTheirLanes) {
+  ChannelPool pool = MakeTestedPool(2);
+  EXPECT_EQ(pool.Capacity(8), 0) << "not measured";
+  pool.cost(0) = {.per_batch_ns = 800, .per_step_ns = 100, .per_frame_ns = 50};
+  pool.cost(1) = {.per_frame_ns = 100};
+  EXPECT_DOUBLE_EQ(pool.Capacity(8), 1e9 * 4 * 8 / (800 + 8 * 300) + 1e9 / 100);
+  pool.Acquire(1);
+  pool.Hang(1, kBroken);
+  EXPECT_DOUBLE_EQ(pool.Capacity(8), 1e9 * 4 * 8 / (800 + 8 * 300));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,13 +15,19 @@ namespace {
 
 // Streams last for minutes, so places come free every few seconds on a full server.
 constexpr Duration kRetryWhenFull = std::chrono::seconds(2);
-// Long enough for an operator's restart, or a card's reset, to begin to help.
-constexpr Duration kRetryWhenStopped = std::chrono::seconds(5);
+// Lanes arrive in bursts; over so long their rate is worth something.
+constexpr Duration kArrivalWindow = std::chrono::milliseconds(100);
+// A real-time stream's frames per second where the model does not know of audio.
+constexpr double kUsualFramesPerSecond = 100;
 
 int MaxLanes(const std::vector<std::unique_ptr<Channel>>& channels) {
   int lanes = 0;
   for (const auto& channel : channels) lanes = std::max(lanes, channel->max_lanes());
   return lanes;
+}
+
+double StreamFramesPerSecond(const Model& model) {
+  return model.frame_ms() > 0 ? 1000 / model.frame_ms() : kUsualFramesPerSecond;
 }
 
 absl::Status ValidateOptions(const Model& model, const StreamOptions& options) {
@@ -48,15 +54,26 @@ SchedulerCore::SchedulerCore(std::shared_ptr<const Model> model,
                              std::vector<std::unique_ptr<Channel>> channels,
                              const SchedulerOptions& options, Clock* clock,
                              SchedulerMetrics* metrics)
-    : model_(std::move(model)),
-      options_(options),
-      clock_(clock),
+    : clock_(clock),
       metrics_(metrics),
-      flights_(*model_, MaxLanes(channels), options.max_frames_per_lane),
+      commons_{.model = std::move(model), .options = options},
+      options_(commons_.options),
+      known_answer_(commons_.model),
+      flights_(*commons_.model, MaxLanes(channels), options.max_frames_per_lane),
+      ready_(options.tenant_weights),
+      admission_(options.max_load, options.target_latency, StreamFramesPerSecond(*commons_.model)),
+      arrivals_(kArrivalWindow),
+      aloft_(channels.size()),
       channels_(std::move(channels)),
-      errands_([this] { RunErrands(); }) {
+      alarm_(clock->MakeAlarm([this] { OnAlarm(); })) {
   for (int i = 0; metrics_ != nullptr && i < channels_.size(); ++i) {
     channel_metrics_.push_back(metrics_->ForChannel(channels_.channel(i).name()));
+  }
+  for (int i = 0; i < channels_.size(); ++i) {
+    std::unique_lock lock(mutex_);
+    auto flight = TestFlight(i);
+    lock.unlock();
+    Launch(std::move(flight));
   }
 }
 
@@ -64,28 +81,34 @@ SchedulerCore::~SchedulerCore() {
   {
     std::unique_lock lock(mutex_);
     assert(open_streams_ == 0);
-    landed_.wait(lock, [this] { return in_flight_ == 0; });
     stopping_ = true;
-    errand_.notify_one();
+    landed_.wait(lock, [this] { return in_flight_ == 0; });
   }
-  errands_.join();
+  alarm_.reset();
 }
 
 absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
     StreamOptions options, Scheduler::ResultCallback on_result) {
-  ESE_RETURN_IF_ERROR(ValidateOptions(*model_, options));
+  ESE_RETURN_IF_ERROR(ValidateOptions(model(), options));
   absl::Status refusal;
+  Tenant* tenant = nullptr;
   {
     std::lock_guard lock(mutex_);
+    const TimePoint now = clock_->Now();
     if (open_streams_ >= options_.max_streams) {
       refusal = absl::UnavailableError(
-          absl::StrCat("all ", options_.max_streams, " streams of model \"", model_->name,
+          absl::StrCat("all ", options_.max_streams, " streams of model \"", model().name,
                        "\" are in use; try again later, or another server"));
       SetRetryAfter(kRetryWhenFull, &refusal);
-    } else if (channels_.working(clock_->Now()) == 0) {
-      refusal = AllStoppedError();
+    } else if (channels_.working() == 0) {
+      refusal = NoChannelError();
     } else {
+      refusal = admission_.Check(now, channels_.Capacity(options_.max_frames_per_lane));
+    }
+    if (refusal.ok()) {
       ++open_streams_;
+      admission_.Opened(now);
+      tenant = ready_.Join(options.tenant);
     }
   }
   if (!refusal.ok()) {
@@ -96,15 +119,20 @@ absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
     metrics_->streams_opened->Increment();
     metrics_->streams->Increment();
   }
-  return std::make_shared<StreamRecord>(*model_, options_, std::move(options),
+  return std::make_shared<StreamRecord>(&commons_, tenant, std::move(options),
                                         std::move(on_result));
 }
 
 absl::Status SchedulerCore::Push(StreamRecord* stream, absl::Span<const int8_t> frames) {
   bool ready = false;
-  const absl::Status status = stream->Push(frames, clock_->Now(), &ready);
+  const TimePoint now = clock_->Now();
+  const absl::Status status = stream->Push(frames, now, &ready);
   if (ready) {
-    Enqueue(stream);
+    {
+      std::lock_guard lock(mutex_);
+      ready_.Push(stream->tenant(), stream, stream->deadline());
+      arrivals_.Add(1, now);
+    }
     Dispatch();
   }
   return status;
@@ -114,7 +142,7 @@ void SchedulerCore::Close(StreamRecord* stream) {
   stream->Close();
   {
     std::lock_guard lock(mutex_);
-    ready_.Retire(stream);
+    ready_.Leave(stream->tenant(), stream);
     --open_streams_;
   }
   if (metrics_ != nullptr) metrics_->streams->Decrement();
@@ -127,12 +155,7 @@ int SchedulerCore::open_streams() const {
 
 int SchedulerCore::working_channels() const {
   std::lock_guard lock(mutex_);
-  return channels_.working(clock_->Now());
-}
-
-void SchedulerCore::Enqueue(StreamRecord* stream) {
-  std::lock_guard lock(mutex_);
-  ready_.Push(stream, stream->deadline());
+  return channels_.working();
 }
 
 void SchedulerCore::Dispatch() {
@@ -145,39 +168,80 @@ void SchedulerCore::Dispatch() {
   absl::Status error;
   {
     std::lock_guard lock(mutex_);
-    error = AllStoppedError();
+    error = NoChannelError();
   }
   for (const auto& stream : hopeless) stream->End(error);
   DeliverElsewhere(std::move(hopeless));
 }
 
 std::shared_ptr<Flight> SchedulerCore::NextFlight(StreamList* hopeless) {
-  const auto pop = [this] { return static_cast<StreamRecord*>(ready_.Pop())->shared_from_this(); };
   std::lock_guard lock(mutex_);
   if (ready_.empty()) return nullptr;
-  const TimePoint now = clock_->Now();
-  const int channel = channels_.Acquire(now);
+  const int channel = channels_.Fastest(ready_.size());
   if (channel == ChannelPool::kNone) {
-    if (channels_.working(now) > 0) return nullptr;
-    while (!ready_.empty()) hopeless->push_back(pop());
+    if (channels_.working() > 0) return nullptr;
+    while (!ready_.empty()) {
+      hopeless->push_back(static_cast<StreamRecord*>(ready_.Pop())->shared_from_this());
+    }
     return nullptr;
   }
+  const TimePoint now = clock_->Now();
+  if (WorthWaiting(channel, now)) return nullptr;
+  channels_.Acquire(channel);
   std::shared_ptr<Flight> flight = flights_.Take();
   flight->channel = channel;
-  const int lanes = channels_.channel(channel).max_lanes();
-  for (int i = 0; i < lanes && !ready_.empty(); ++i) flight->streams.push_back(pop());
-  ++in_flight_;
+  Board(flight.get());
+  const int frames = std::accumulate(flight->waiting.begin(), flight->waiting.end(), 0);
+  Depart(flight, channels_.cost(channel).Of(flight->steps, frames));
   return flight;
+}
+
+// Waits only where that can be expected to double the lanes, by the rate at which streams have
+// become ready of late, and where a frame costs notably less with more lanes.
+bool SchedulerCore::WorthWaiting(int channel, TimePoint now) {
+  const auto* const first = static_cast<StreamRecord*>(ready_.First());
+  const TimePoint end = first->ready_since() + options_.target_latency / 10;
+  if (now >= end) return false;
+  const int lanes = ready_.size();
+  if (arrivals_.PerSecond(now) * ToSeconds(end - now) < lanes) return false;
+  const int steps = std::clamp(first->waiting(), 1, options_.max_frames_per_lane);
+  if (lanes >=
+      EfficientLanes(channels_.cost(channel), channels_.channel(channel).max_lanes(), steps)) {
+    return false;
+  }
+  alarm_->Set(end);
+  return true;
+}
+
+void SchedulerCore::Board(Flight* flight) {
+  const ChannelCost& cost = channels_.cost(flight->channel);
+  const Duration budget = options_.target_latency / 4;
+  const int lanes = PlanLanes(cost, channels_.channel(flight->channel).max_lanes(), budget);
+  for (int i = 0; i < lanes && !ready_.empty(); ++i) {
+    auto* const stream = static_cast<StreamRecord*>(ready_.Pop());
+    const int frames = std::min(stream->waiting(), options_.max_frames_per_lane);
+    ready_.Charge(stream->tenant(), frames);
+    flight->waiting.push_back(frames);
+    flight->streams.push_back(stream->shared_from_this());
+  }
+  flight->steps = PlanSteps(cost, flight->waiting, options_.max_frames_per_lane, budget);
+  for (size_t i = 0; i < flight->streams.size(); ++i) {
+    const int left = std::max(0, flight->waiting[i] - flight->steps);
+    if (left == 0) continue;
+    ready_.Charge(flight->streams[i]->tenant(), -left);
+    flight->waiting[i] -= left;
+  }
 }
 
 void SchedulerCore::Fill(Flight* flight) {
   const TimePoint now = clock_->Now();
+  const int units = model().num_units();
   int8_t* frames = flight->frames.data();
   int32_t* logits = flight->logits.data();
   for (const auto& stream : flight->streams) {
     Lane lane;
-    const TakenFrames taken = stream->Take(options_.max_frames_per_lane, now, frames, &lane);
-    lane.logits = {logits, static_cast<size_t>(taken.count) * model_->num_units()};
+    const TakenFrames taken = stream->Take(flight->steps, now, frames, &lane);
+    lane.logits = {logits, static_cast<size_t>(taken.count) * units};
     frames += lane.frames.size();
     logits += lane.logits.size();
     flight->taken.push_back(taken);
@@ -185,25 +249,9 @@ void SchedulerCore::Fill(Flight* flight) {
   }
 }
 
-void SchedulerCore::Launch(std::shared_ptr<Flight> flight) {
-  Channel& channel = channels_.channel(flight->channel);
-  Flight* const f = flight.get();
-  // Land takes the flight out of the completion, which the channel may keep for longer.
-  const absl::Status status = channel.Submit(
-      &f->batch, [this, flight](std::unique_ptr<Batch> batch, const absl::Status& outcome) mutable {
-        flight->batch = std::move(batch);
-        Land(std::move(flight), outcome);
-      });
-  if (status.ok()) return;
-  // A channel that is busy or broken is no fault of the streams. Anything else might be: it counts.
-  const bool started = !absl::IsUnavailable(status);
-  Settle(flight, started, status);
-  if (started) DeliverElsewhere(flight->streams);
-  FlightIsOver();
-}
-
 void SchedulerCore::Land(std::shared_ptr<Flight> flight, const absl::Status& status) {
   Settle(flight, /*started=*/true, status);
+  if (!status.ok()) StartTests();
   Dispatch();
   for (const auto& stream : flight->streams) Deliver(stream.get());
   flight.reset();
@@ -213,14 +261,23 @@ void SchedulerCore::Land(std::shared_ptr<Flight> flight, const absl::Status& sta
 void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, bool started,
                            const absl::Status& status) {
   const Batch& batch = *flight->batch;
+  int frames = 0;        // of all lanes
+  int fresh_frames = 0;  // of those without backlog
+  Duration wait{0};      // the longest of those
   for (size_t i = 0; i < flight->streams.size(); ++i) {
     StreamRecord* const stream = flight->streams[i].get();
+    const TakenFrames& taken = flight->taken[i];
+    frames += taken.count;
+    if (!taken.backlog) {
+      fresh_frames += taken.count;
+      wait = std::max(wait, taken.ready_time);
+    }
     bool ready;
     if (status.ok()) {
       StreamResult result;
-      result.num_frames = flight->taken[i].count;
+      result.num_frames = taken.count;
       result.logits = batch.lanes[i].logits;
-      result.queue_time = flight->taken[i].queue_time;
+      result.queue_time = taken.queue_time;
       result.compute_time = batch.compute_time;
       ready = stream->Succeed(std::move(result), flight);
     } else {
@@ -228,19 +285,24 @@ void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, bool started,
     }
     if (ready) flight->ready.push_back(stream);
   }
-  Duration rest{0};
   {
     std::lock_guard lock(mutex_);
-    for (StreamRecord* stream : flight->ready) ready_.Push(stream, stream->deadline());
-    channels_.Release(flight->channel, status, clock_->Now());
-    rest = channels_.Rest(flight->channel);
+    for (StreamRecord* stream : flight->ready) {
+      ready_.Push(stream->tenant(), stream, stream->deadline());
+    }
+    if (status.ok()) {
+      channels_.Release(flight->channel);
+      channels_.cost(flight->channel).Learn(batch.steps, frames, batch.compute_time);
+      admission_.Taken(clock_->Now(), fresh_frames, wait);
+    } else {
+      FailChannel(flight->channel, status);
+    }
   }
   Count(*flight, status);
   if (!status.ok()) {
-    spdlog::warn("channel {} {} a batch of {} streams: {}; while others work it rests {} ms",
+    spdlog::warn("channel {} {} a batch of {} streams: {}",
                  channels_.channel(flight->channel).name(), started ? "failed" : "refused",
-                 flight->streams.size(), status.ToString(),
-                 std::chrono::duration_cast<std::chrono::milliseconds>(rest).count());
+                 flight->streams.size(), status.ToString());
   }
 }
 
@@ -271,43 +333,20 @@ void SchedulerCore::Deliver(StreamRecord* stream) {
   bool ready = false;
   while (stream->DeliverNext(&ready)) {
     if (!ready) continue;
-    Enqueue(stream);
+    {
+      std::lock_guard lock(mutex_);
+      ready_.Push(stream->tenant(), stream, stream->deadline());
+    }
     Dispatch();
   }
 }
 
-void SchedulerCore::FlightIsOver() {
-  std::lock_guard lock(mutex_);
-  // Under the lock: the destructor may be waiting for just this.
-  if (--in_flight_ == 0) landed_.notify_all();
-}
-
-absl::Status SchedulerCore::AllStoppedError() const {
-  absl::Status error = absl::UnavailableError(
-      absl::StrCat("all ", channels_.size(), " channels of model \"", model_->name,
-                   "\" have failed, the last with: ", channels_.last_error().ToString(),
-                   "; try another server"));
-  SetRetryAfter(kRetryWhenStopped, &error);
-  return error;
-}
-
 void SchedulerCore::DeliverElsewhere(StreamList streams) {
-  std::lock_guard lock(mutex_);
-  undelivered_.insert(undelivered_.end(), streams.begin(), streams.end());
-  errand_.notify_one();
-}
-
-void SchedulerCore::RunErrands() {
-  std::unique_lock lock(mutex_);
-  while (true) {
-    errand_.wait(lock, [this] { return stopping_ || !undelivered_.empty(); });
-    if (undelivered_.empty()) return;
-    StreamList streams = std::exchange(undelivered_, {});
-    lock.unlock();
-    for (const auto& stream : streams) Deliver(stream.get());
-    streams.clear();
-    lock.lock();
+  {
+    std::lock_guard lock(mutex_);
+    undelivered_.insert(undelivered_.end(), streams.begin(), streams.end());
   }
+  alarm_->Set(clock_->Now());
 }
 
 }  // namespace ese

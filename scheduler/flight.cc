@@ -29,6 +29,7 @@ std::unique_ptr<Flight> FlightPool::Make() const {
   flight->streams.reserve(max_lanes_);
   flight->taken.reserve(max_lanes_);
   flight->ready.reserve(max_lanes_);
+  flight->waiting.reserve(max_lanes_);
   flight->frames = AlignedBuffer<int8_t>(frames_size_);
   flight->logits = AlignedBuffer<int32_t>(logits_size_);
   return flight;
@@ -38,6 +39,9 @@ void FlightPool::PutBack(std::unique_ptr<Flight> flight) {
   flight->streams.clear();  // without the lock: the last of a stream may go here
   flight->taken.clear();
   flight->ready.clear();
+  flight->waiting.clear();
+  flight->abandoned.clear();
+  flight->test.reset();
   flight->batch->lanes.clear();
   flight->batch->compute_time = Duration(0);
   flight->batch->steps = 0;

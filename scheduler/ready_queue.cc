@@ -5,7 +5,6 @@
 namespace ese {
 
 void ReadyQueue::Push(ReadyItem* item, TimePoint deadline) {
-  if (item->position_ == ReadyItem::kRetired) return;
   assert(item->position_ == ReadyItem::kOutside);
   heap_.emplace_back();
   SiftUp(size() - 1, {deadline, arrivals_++, item});
@@ -19,8 +18,20 @@ ReadyItem* ReadyQueue::Pop() {
   return first;
 }
 
+void ReadyQueue::Move(ReadyItem* item, TimePoint deadline) {
+  if (item->position_ < 0) return;
+  Remove(item);
+  Push(item, deadline);
+}
+
+void ReadyQueue::Remove(ReadyItem* item) {
+  if (item->position_ < 0) return;
+  RemoveAt(item->position_);
+  item->position_ = ReadyItem::kOutside;
+}
+
 void ReadyQueue::Retire(ReadyItem* item) {
-  if (item->position_ >= 0) RemoveAt(item->position_);
+  Remove(item);
   item->position_ = ReadyItem::kRetired;
 }
 

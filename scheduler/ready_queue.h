@@ -1,5 +1,4 @@
-// The streams that wait for a channel, earliest deadline first; equal deadlines in order of
-// arrival.
+// Those who wait, earliest deadline first; equal deadlines in order of arrival.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +12,10 @@ class ReadyQueue;
 
 // Base of what can wait in a ReadyQueue.
 class ReadyItem {
+ public:
+  // Retire was called: the item waits nowhere any more.
+  bool retired() const { return position_ == kRetired; }
+
  private:
   friend class ReadyQueue;
   static constexpr int kOutside = -1;
@@ -27,11 +30,17 @@ class ReadyQueue {
   bool empty() const { return heap_.empty(); }
   int size() const { return static_cast<int>(heap_.size()); }
 
-  // Does nothing if the item has been retired. REQUIRES: the item is not in a queue.
+  // REQUIRES: the item is in no queue and has not been retired.
   void Push(ReadyItem* item, TimePoint deadline);
+  // REQUIRES: !empty().
+  ReadyItem* First() const { return heap_.front().item; }
   // Removes the first. REQUIRES: !empty().
   ReadyItem* Pop();
-  // Removes the item if it is there, and lets it never in again: it is about to be destroyed.
+  // Gives the item another deadline, if it is there.
+  void Move(ReadyItem* item, TimePoint deadline);
+  // Removes the item if it is there.
+  void Remove(ReadyItem* item);
+  // Removes the item if it is there, for ever: it is about to be destroyed.
   void Retire(ReadyItem* item);
 
  private:

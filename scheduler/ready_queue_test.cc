@@ -31,15 +31,14 @@ TEST(ReadyQueueTest, EqualDeadlinesInOrderOfArrival) {
   for (ReadyItem& item : items) EXPECT_EQ(queue.Pop(), &item);
 }
 
-TEST(ReadyQueueTest, RetiredItemLeavesAndStaysOut) {
+TEST(ReadyQueueTest, RetiredItemLeaves) {
   ReadyItem a, b;
   ReadyQueue queue;
   queue.Push(&a, At(1));
   queue.Push(&b, At(2));
   queue.Retire(&a);
   EXPECT_EQ(queue.size(), 1);
-  queue.Push(&a, At(0));
-  EXPECT_EQ(queue.size(), 1);
+  EXPECT_TRUE(a.retired());
   EXPECT_EQ(queue.Pop(), &b);
 }
 
@@ -48,9 +47,9 @@ TEST(ReadyQueueTest, ItemOutsideTheQueueCanBeRetired) {
   ReadyQueue queue;
   queue.Push(&a, At(1));
   queue.Pop();
+  EXPECT_FALSE(a.retired());
   queue.Retire(&a);
-  queue.Push(&a, At(1));
-  EXPECT_TRUE(queue.empty());
+  EXPECT_TRUE(a.retired());
 }
 
 // Against an ordered set, with removals from anywhere and many equal deadlines.
@@ -78,6 +77,19 @@ TEST(ReadyQueueTest, AgreesWithASet) {
     }
     ASSERT_EQ(queue.size(), static_cast<int>(expected.size()));
   }
+}
+
+TEST(ReadyQueueTest, MoveChangesTheDeadlineOfWhatIsThere) {
+  ReadyQueue queue;
+  ReadyItem a, b, c;
+  queue.Push(&a, At(1));
+  queue.Push(&b, At(2));
+  queue.Move(&a, At(3));
+  queue.Move(&c, At(0));
+  EXPECT_EQ(queue.First(), &b);
+  EXPECT_EQ(queue.Pop(), &b);
+  EXPECT_EQ(queue.Pop(), &a);
+  EXPECT_TRUE(queue.empty());
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,14 +36,32 @@ class SchedulerCore;      // scheduler/core.h
 class StreamRecord;       // scheduler/stream_record.h
 struct SchedulerMetrics;  // scheduler/scheduler_metrics.h
 
-// All at least 1 (target_latency: at least 0).
+// All at least 1 unless said otherwise.
 struct SchedulerOptions {
   int max_streams = 4096;       // more are refused with UNAVAILABLE
   int max_queued_frames = 256;  // of one stream; a push that does not fit is refused whole
-  int max_frames_per_lane = 8;  // of one stream in one batch: bounds how long a batch takes
-  Duration target_latency = std::chrono::milliseconds(30);  // deadline = time of the push + this
+  // Of the frames of all streams: from here on a stream has room for max_frames_per_lane only.
+  int64_t max_queued_bytes = int64_t{256} << 20;
+  int max_frames_per_lane = 16;  // of one stream in one batch: bounds the buffers
+  // From push to result. A quarter of it bounds how long a batch takes, a tenth how long streams
+  // wait for others to fill its lanes, half of it how long they may wait before new ones are
+  // refused. At least 0.
+  Duration target_latency = std::chrono::milliseconds(30);
+  // New streams are refused where those open need more than this part of what the channels were
+  // measured to compute; 0: never for the load.
+  double max_load = 0.85;
+  // A batch that takes longer, and longer than ten times what was expected, is run elsewhere.
+  Duration watchdog = std::chrono::seconds(2);
   int max_attempts = 3;  // batches that a frame may fail in before its stream ends
+  // Shares of tenants where there is not enough for all, each > 0; tenants not named have 1.
+  std::map<std::string, double> tenant_weights = {};
 };
+
+// Priorities are clamped to -kMaxPriority .. kMaxPriority. Within a tenant, a stream goes before
+// one of a priority lower by n if that became ready up to n times kPriorityLatencies target
+// latencies earlier, and after it from then on: no priority starves another.
+inline constexpr int kMaxPriority = 8;
+inline constexpr int kPriorityLatencies = 4;
 
 struct StreamOptions {
   std::string tenant = "";  // whose stream it is; empty: the default tenant

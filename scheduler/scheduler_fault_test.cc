@@ -1,6 +1,5 @@
-// Channels that fail or refuse batches.
+// Channels that fail, refuse or do not finish batches.
 #include <chrono>
-#include <latch>
 #include <memory>
 #include <vector>
 
@@ -14,12 +13,18 @@ namespace ese {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::seconds;
 using ::testing::AllOf;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 const absl::Status kBroken = absl::InternalError("parity error");
+const absl::Status kUnplugged = absl::UnavailableError("unplugged");
+
+// Longer than all rests until a channel counts as stopped.
+constexpr Duration kUntilStopped = 2 * ChannelPool::kFirstRest;
 
 TEST(SchedulerFaultTest, FailedBatchRunsElsewhereFromTheSameStateWithTheSameResult) {
   TestRig rig(2);
@@ -30,15 +35,15 @@ TEST(SchedulerFaultTest, FailedBatchRunsElsewhereFromTheSameStateWithTheSameResu
   ASSERT_TRUE(rig.puppet(1).busy());
   const StreamState* const state_in = rig.puppet(1).batch().lanes[0].state_in;
   rig.puppet(1).Fail(kBroken);
-  EXPECT_FALSE(rig.puppet(1).busy());
+  EXPECT_TRUE(rig.Testing(1));
   ASSERT_TRUE(rig.puppet(0).busy());
   EXPECT_EQ(rig.puppet(0).batch().lanes[0].state_in, state_in);
   EXPECT_THAT(rig.LaneFrames(0), ElementsAre(2));
-  rig.puppet(0).Finish();
+  rig.FinishAll();
   EXPECT_EQ(a.frames_done(), 4);  // and TestStream compared the logits
 }
 
-TEST(SchedulerFaultTest, FailedStreamsWaitForABusyChannelInOrder) {
+TEST(SchedulerFaultTest, AChannelThatFailedGetsStreamsOnlyAfterATest) {
   TestRig rig(2, /*max_lanes=*/1);
   TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -46,16 +51,50 @@ TEST(SchedulerFaultTest, FailedStreamsWaitForABusyChannelInOrder) {
   rig.clock.Advance(milliseconds(1));
   ASSERT_EQ(c.Push(1), absl::OkStatus());
   rig.puppet(0).Fail(kBroken);
-  EXPECT_FALSE(rig.puppet(0).busy()) << "it rests";
+  ASSERT_TRUE(rig.Testing(0));
   rig.puppet(1).Finish();
   EXPECT_THAT(rig.Lanes(1), ElementsAre(1)) << "before c: it kept its deadline";
+  rig.PassTest(0);
+  EXPECT_THAT(rig.Lanes(0), ElementsAre(3));
+  rig.FinishAll();
+  for (TestStream* s : {&a, &b, &c}) EXPECT_EQ(s->frames_done(), 1);
+}
+
+// It completes batches with OK, and computes garbage.
+TEST(SchedulerFaultTest, AChannelThatMiscalculatesFailsItsTest) {
+  TestRig rig(2);
+  TestStream a(&rig, 1);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  rig.puppet(0).Fail(kBroken);
+  rig.puppet(0).Spoil();
+  EXPECT_FALSE(rig.puppet(0).busy()) << "it rests";
   rig.clock.Advance(ChannelPool::kFirstRest);
-  TestStream d(&rig, 4);
-  ASSERT_EQ(d.Push(1), absl::OkStatus());
-  EXPECT_THAT(rig.Lanes(0), ElementsAre(3)) << "it has rested";
-  while (rig.puppet(0).busy()) rig.puppet(0).Finish();
-  while (rig.puppet(1).busy()) rig.puppet(1).Finish();
-  for (TestStream* s : {&a, &b, &c, &d}) EXPECT_EQ(s->frames_done(), 1);
+  rig.PassTest(0);
+  rig.puppet(1).Finish();
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  EXPECT_THAT(rig.Lanes(0), ElementsAre(1)) << "idle for longest";
+  rig.FinishAll();
+}
+
+TEST(SchedulerFaultTest, ANewChannelThatMiscalculatesGetsNoStreams) {
+  const auto model = RandomModel({.inputs = 3, .units = 5});
+  FakeClock clock;
+  std::vector<std::unique_ptr<Channel>> channels;
+  channels.push_back(std::make_unique<PuppetChannel>(model, "puppet", 4));
+  auto* const puppet = static_cast<PuppetChannel*>(channels[0].get());
+  Scheduler scheduler(model, std::move(channels), {}, &clock, nullptr);
+  auto stream = scheduler.Open({}, [](const StreamResult&) {});
+  ASSERT_EQ(stream.status(), absl::OkStatus()) << "the test is not over";
+  ASSERT_EQ((*stream)->Push({{1, 2, 3}}), absl::OkStatus());
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(puppet->busy());
+    puppet->Spoil();
+    clock.Advance(kUntilStopped);
+  }
+  EXPECT_EQ(scheduler.working_channels(), 0);
+  EXPECT_EQ((*stream)->Push({{1, 2, 3}}).code(), absl::StatusCode::kUnavailable);
+  stream->reset();
+  if (puppet->busy()) puppet->Finish();
 }
 
 TEST(SchedulerFaultTest, ErrorEndsTheStreamAfterMaxAttempts) {
@@ -65,10 +104,10 @@ TEST(SchedulerFaultTest, ErrorEndsTheStreamAfterMaxAttempts) {
   rig.puppet().Finish();
   ASSERT_EQ(a.Push(3), absl::OkStatus());
   rig.puppet().Fail(kBroken);
+  rig.PassTest();
   ASSERT_TRUE(rig.puppet().busy());
   EXPECT_THAT(a.results, SizeIs(1));
   rig.puppet().Fail(kBroken);
-  EXPECT_FALSE(rig.puppet().busy());
   ASSERT_THAT(a.results, SizeIs(2));
   EXPECT_EQ(a.results[1].num_frames, 0);
   EXPECT_EQ(a.results[1].first_frame, 1);
@@ -86,6 +125,7 @@ TEST(SchedulerFaultTest, SuccessStartsTheCountOfAttemptsAnew) {
   ASSERT_EQ(a.Push(4), absl::OkStatus());
   for (int i = 0; i < 4; ++i) {
     rig.puppet().Fail(kBroken);
+    rig.PassTest();
     rig.puppet().Finish();
   }
   EXPECT_EQ(a.frames_done(), 4);
@@ -97,6 +137,7 @@ TEST(SchedulerFaultTest, FramesPushedDuringAFailedBatchJoinTheRetry) {
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(a.Push(2), absl::OkStatus());
   rig.puppet().Fail(kBroken);
+  rig.PassTest();
   EXPECT_THAT(rig.LaneFrames(), ElementsAre(3));
   rig.puppet().Finish();
   EXPECT_EQ(a.frames_done(), 3);
@@ -105,12 +146,12 @@ TEST(SchedulerFaultTest, FramesPushedDuringAFailedBatchJoinTheRetry) {
 TEST(SchedulerFaultTest, RefusedBatchGoesElsewhereAtOnceAndIsNoAttempt) {
   TestRig rig(2, 4, {.max_attempts = 1});
   TestStream a(&rig, 1), b(&rig, 2);
-  rig.puppet(0).Refuse(absl::UnavailableError("unplugged"));
+  rig.puppet(0).Refuse(kUnplugged);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
-  EXPECT_EQ(rig.puppet(0).refused(), 1);
+  EXPECT_EQ(rig.puppet(0).refused(), 2) << "the batch and a test";
   ASSERT_TRUE(rig.puppet(1).busy());
   ASSERT_EQ(b.Push(1), absl::OkStatus());
-  EXPECT_EQ(rig.puppet(0).refused(), 1) << "it rests";
+  EXPECT_EQ(rig.puppet(0).refused(), 2) << "it rests";
   rig.puppet(1).Finish();
   EXPECT_THAT(rig.Lanes(1), ElementsAre(2));
   rig.puppet(1).Finish();
@@ -121,16 +162,16 @@ TEST(SchedulerFaultTest, RefusedBatchGoesElsewhereAtOnceAndIsNoAttempt) {
 
 TEST(SchedulerFaultTest, StreamsEndWithUnavailableWhenNoChannelWorks) {
   TestRig rig(2);
-  for (PuppetChannel* puppet : rig.puppets) puppet->Refuse(absl::UnavailableError("unplugged"));
+  for (PuppetChannel* puppet : rig.puppets) puppet->Refuse(kUnplugged);
   TestStream a(&rig, 1);
-  std::latch done(1);
-  a.hook = [&](const StreamResult&) { done.count_down(); };
   EXPECT_EQ(a.Push(1), absl::OkStatus());
-  done.wait();
+  EXPECT_THAT(a.results, SizeIs(0)) << "there is hope";
+  EXPECT_EQ(rig.scheduler->working_channels(), 2);
+  rig.clock.Advance(ChannelPool::kFirstRest);
   ASSERT_THAT(a.results, SizeIs(1));
   EXPECT_EQ(a.results[0].status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(a.results[0].status.message(),
-              AllOf(HasSubstr("all 2 channels of model"), HasSubstr("unplugged")));
+              AllOf(HasSubstr("none of the 2 channels"), HasSubstr("unplugged")));
   for (PuppetChannel* puppet : rig.puppets) {
     EXPECT_EQ(puppet->refused(), ChannelPool::kFailuresToStop) << "no spinning";
   }
@@ -138,53 +179,195 @@ TEST(SchedulerFaultTest, StreamsEndWithUnavailableWhenNoChannelWorks) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
   EXPECT_GT(RetryAfter(refused).value_or(Duration(0)), Duration(0));
   EXPECT_EQ(rig.scheduler->working_channels(), 0);
+  EXPECT_THAT(rig.registry.Render(), HasSubstr("ese_channels_working{model=\"test\"} 0"));
 }
 
-TEST(SchedulerFaultTest, StoppedChannelsAreTriedAgainAfterTheirRest) {
+TEST(SchedulerFaultTest, AStoppedChannelComesBackByItselfWhenItWorksAgain) {
   TestRig rig;
-  rig.puppet().Refuse(absl::UnavailableError("unplugged"));
+  rig.puppet().Refuse(kUnplugged);
   TestStream a(&rig, 1);
-  TestStream b(&rig, 2);
-  std::latch done(1);
-  a.hook = [&](const StreamResult&) { done.count_down(); };
   ASSERT_EQ(a.Push(1), absl::OkStatus());
-  done.wait();
+  rig.clock.Advance(kUntilStopped);
+  ASSERT_THAT(a.results, SizeIs(1));
   rig.puppet().Refuse(absl::OkStatus());
-  rig.clock.Advance(ChannelPool::kLongestRest);
+  EXPECT_EQ(rig.scheduler->working_channels(), 0);
+  rig.clock.Advance(kUntilStopped);
+  rig.PassTest();
   EXPECT_EQ(rig.scheduler->working_channels(), 1);
+  TestStream b(&rig, 2);
   ASSERT_EQ(b.Push(1), absl::OkStatus());
-  ASSERT_TRUE(rig.puppet().busy());
   rig.puppet().Finish();
   EXPECT_EQ(b.frames_done(), 1);
-  EXPECT_EQ(rig.scheduler->Open({}, [](const StreamResult&) {}).status(), absl::OkStatus());
+  EXPECT_THAT(rig.registry.Render(), HasSubstr("ese_channels_working{model=\"test\"} 1"));
 }
 
 // Streams that wait while the last channel fails for the last time are told, not forgotten.
 TEST(SchedulerFaultTest, WaitingStreamsEndWhenTheLastChannelStops) {
-  TestRig rig(1, /*max_lanes=*/1, {.max_attempts = ChannelPool::kFailuresToStop});
+  TestRig rig(1, /*max_lanes=*/1);
   TestStream a(&rig, 1), b(&rig, 2);
-  std::latch done(1);
-  b.hook = [&](const StreamResult&) { done.count_down(); };
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   rig.clock.Advance(milliseconds(1));
   ASSERT_EQ(b.Push(1), absl::OkStatus());
-  for (int i = 0; i < ChannelPool::kFailuresToStop; ++i) rig.puppet().Fail(kBroken);
-  EXPECT_EQ(a.results.at(0).status.code(), absl::StatusCode::kInternal);
-  done.wait();
-  EXPECT_EQ(b.results.at(0).status.code(), absl::StatusCode::kUnavailable);
+  rig.puppet().Fail(kBroken);
+  rig.puppet().Refuse(kUnplugged);
+  rig.puppet().Fail(kBroken);  // the test
+  rig.clock.Advance(kUntilStopped);
+  for (TestStream* s : {&a, &b}) {
+    ASSERT_THAT(s->results, SizeIs(1));
+    EXPECT_EQ(s->results[0].status.code(), absl::StatusCode::kUnavailable);
+  }
 }
 
 // An INVALID_ARGUMENT of Submit would be our own mistake; it must end, too.
 TEST(SchedulerFaultTest, OtherRefusalsCountAsAttempts) {
-  TestRig rig(1, 4, {.max_attempts = 2});
-  rig.puppet().Refuse(absl::InvalidArgumentError("odd"));
+  TestRig rig(2, 4, {.max_attempts = 2});
+  for (PuppetChannel* puppet : rig.puppets) puppet->Refuse(absl::InvalidArgumentError("odd"));
   TestStream a(&rig, 1);
-  std::latch done(1);
-  a.hook = [&](const StreamResult&) { done.count_down(); };
   ASSERT_EQ(a.Push(1), absl::OkStatus());
-  done.wait();
-  EXPECT_EQ(a.results.at(0).status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(rig.puppet().refused(), 2);
+  EXPECT_THAT(a.results, SizeIs(0)) << "never from within Push";
+  rig.clock.Advance(Duration(0));
+  ASSERT_THAT(a.results, SizeIs(1));
+  EXPECT_EQ(a.results[0].status.code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(SchedulerWatchdogTest, AnOverdueBatchRunsElsewhereAndItsLateEndHarmsNobody) {
+  TestRig rig(2);
+  TestStream a(&rig, 1), b(&rig, 2);
+  ASSERT_EQ(a.Push(2), absl::OkStatus());
+  rig.puppet(0).Finish();
+  ASSERT_EQ(b.Push(1), absl::OkStatus());
+  rig.puppet(1).Finish();
+  ASSERT_EQ(a.Push(2), absl::OkStatus());
+  ASSERT_EQ(b.Push(2), absl::OkStatus());
+  ASSERT_TRUE(rig.puppet(0).busy() && rig.puppet(1).busy());
+  rig.puppet(1).Finish();  // b
+  rig.clock.Advance(seconds(2) - Duration(1));
+  EXPECT_FALSE(rig.puppet(1).busy());
+  rig.clock.Advance(Duration(1));
+  EXPECT_THAT(rig.Lanes(1), ElementsAre(1)) << "exactly now";
+  EXPECT_EQ(rig.scheduler->working_channels(), 1);
+  const StreamState* const late_in = rig.puppet(0).batch().lanes[0].state_in;
+  EXPECT_NE(rig.puppet(1).batch().lanes[0].state_in, late_in);
+  EXPECT_NE(rig.puppet(1).batch().lanes[0].state_out, rig.puppet(0).batch().lanes[0].state_out);
+  rig.puppet(1).Finish();
+  EXPECT_EQ(a.frames_done(), 4);
+  ASSERT_EQ(a.Push(3), absl::OkStatus());
+  EXPECT_THAT(rig.Lanes(1), ElementsAre(1));
+  rig.puppet(0).Finish();  // at last: reads and writes its own buffers only
+  rig.puppet(1).Finish();
+  EXPECT_EQ(a.frames_done(), 7);
+  rig.PassTest(0);
+  EXPECT_EQ(rig.scheduler->working_channels(), 2);
+  EXPECT_THAT(rig.registry.Render(),
+              HasSubstr("ese_batch_overruns_total{channel=\"puppet0\",model=\"test\"} 1"));
+}
+
+TEST(SchedulerWatchdogTest, ALateFailureIsNoFailureOfTheStreams) {
+  TestRig rig(2, 4, {.max_attempts = 2});
+  TestStream a(&rig, 1);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  rig.clock.Advance(seconds(2));
+  ASSERT_TRUE(rig.puppet(1).busy());
+  rig.puppet(0).Fail(kBroken);
+  rig.puppet(1).Finish();
+  EXPECT_EQ(a.frames_done(), 1);
+  rig.PassTest(0);
+}
+
+// Its result shows a state that the overdue batch after it reads.
+TEST(SchedulerWatchdogTest, AResultKeepsItsStateThoughTheNextBatchIsGivenUp) {
+  TestRig rig(2, 4, {.max_frames_per_lane = 1});
+  TestStream a(&rig, 1);
+  ASSERT_EQ(a.Push(2), absl::OkStatus());
+  bool first = true;
+  a.hook = [&](const StreamResult& result) {
+    if (!std::exchange(first, false)) return;
+    ASSERT_TRUE(rig.puppet(1).busy());
+    const StreamState before = *result.state;
+    rig.clock.Advance(seconds(2));
+    rig.puppet(1).Fail(kBroken);  // late, and writes garbage
+    rig.puppet(0).Finish();
+    EXPECT_TRUE(SameState(*result.state, before));
+  };
+  rig.puppet(0).Finish();
+  EXPECT_EQ(a.frames_done(), 2);
+  rig.FinishAll();
+}
+
+TEST(SchedulerWatchdogTest, ABatchThatHangsEveryChannelEndsItsStreamsOnly) {
+  TestRig rig(3, 4, {.max_attempts = 2});
+  TestStream a(&rig, 1), b(&rig, 2);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  rig.clock.Advance(seconds(2));
+  ASSERT_THAT(rig.Lanes(1), ElementsAre(1));
+  rig.clock.Advance(seconds(2));
+  ASSERT_THAT(a.results, SizeIs(1));
+  EXPECT_EQ(a.results[0].status.code(), absl::StatusCode::kDeadlineExceeded);
+  ASSERT_EQ(b.Push(1), absl::OkStatus());
+  rig.puppet(2).Finish();
+  EXPECT_EQ(b.frames_done(), 1);
+  rig.FinishAll();
+}
+
+TEST(SchedulerWatchdogTest, WithTheOnlyChannelHungStreamsAreTold) {
+  TestRig rig;
+  TestStream a(&rig, 1), b(&rig, 2);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  ASSERT_EQ(b.Push(1), absl::OkStatus());
+  rig.clock.Advance(seconds(2));
+  for (TestStream* s : {&a, &b}) {
+    ASSERT_THAT(s->results, SizeIs(1));
+    EXPECT_EQ(s->results[0].status.code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(s->results[0].status.message(), HasSubstr("puppet0 has not finished"));
+  }
+  rig.puppet().Finish();
+  rig.PassTest();
+  EXPECT_EQ(rig.scheduler->working_channels(), 1);
+}
+
+TEST(SchedulerWatchdogTest, AStreamDestroyedWhileItsOverdueBatchRuns) {
+  TestRig rig(2);
+  TestStream a(&rig, 1);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  a.handle.reset();
+  rig.clock.Advance(seconds(2));
+  EXPECT_FALSE(rig.puppet(1).busy());
+  rig.puppet(0).Finish();
+  EXPECT_THAT(a.results, SizeIs(0));
+  rig.PassTest(0);
+}
+
+TEST(SchedulerWatchdogTest, ATestThatHangsIsGivenUpToo) {
+  TestRig rig(2);
+  TestStream a(&rig, 1);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  rig.puppet(0).Fail(kBroken);
+  rig.puppet(1).Finish();
+  ASSERT_TRUE(rig.Testing(0));
+  rig.clock.Advance(seconds(2));
+  EXPECT_EQ(rig.scheduler->working_channels(), 1);
+  rig.puppet(0).Finish();
+  EXPECT_FALSE(rig.puppet(0).busy()) << "its second failure: it rests";
+  rig.clock.Advance(ChannelPool::kFirstRest);
+  rig.PassTest(0);
+  EXPECT_EQ(rig.scheduler->working_channels(), 2);
+}
+
+// The time of a long batch is known, and not held against its channel.
+TEST(SchedulerWatchdogTest, WaitsTenTimesAsLongAsExpected) {
+  TestRig rig(2);
+  TestStream a(&rig, 1);
+  for (int i = 0; i < 400; ++i) {  // both channels come to be known for batches of a second
+    ASSERT_EQ(a.Push(1), absl::OkStatus());
+    rig.clock.Advance(seconds(1));
+    rig.FinishAll(seconds(1));
+  }
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  rig.clock.Advance(seconds(9));
+  EXPECT_FALSE(rig.puppet(0).busy() && rig.puppet(1).busy());
+  rig.clock.Advance(seconds(2));
+  EXPECT_TRUE(rig.puppet(0).busy() && rig.puppet(1).busy());
+  rig.FinishAll();
 }
 
 }  // namespace

@@ -16,9 +16,16 @@ SchedulerMetrics::SchedulerMetrics(MetricsRegistry* registry, const std::string&
   };
   streams = registry->GetGauge("ese_streams", "Streams that are open now.", labels);
   streams_opened = counter("ese_streams_opened_total", "Streams opened.");
-  streams_refused = counter("ese_streams_refused_total",
-                            "Streams refused because the limit was reached or no channel works.");
+  streams_refused =
+      counter("ese_streams_refused_total",
+              "Streams refused: too many are open or need too much, or no channel works.");
   frames = counter("ese_frames_total", "Frames computed.");
+  load = registry->GetGauge("ese_load_ratio",
+                            "Frames per second that the open streams need, divided by what the "
+                            "channels were measured to compute.",
+                            labels);
+  channels_working = registry->GetGauge(
+      "ese_channels_working", "Channels that compute, or may be expected to shortly.", labels);
   batch_lanes = histogram("ese_batch_lanes", "Streams in a computed batch.",
                           {1, 2, 4, 8, 16, 24, 32, 48, 64});
   batch_frames = histogram("ese_batch_frames", "Frames in a computed batch, over all its streams.",
@@ -42,6 +49,10 @@ ChannelMetrics SchedulerMetrics::ForChannel(const std::string& channel) const {
       .failures = registry_->GetCounter(
           "ese_batch_failures_total",
           "Batches that a channel refused or failed; their frames are computed again.", labels),
+      .overruns = registry_->GetCounter(
+          "ese_batch_overruns_total",
+          "Batches that a channel did not finish in time; their frames are computed again.",
+          labels),
       .busy_seconds = registry_->GetCounter("ese_channel_busy_seconds_total",
                                             "Time that a channel has spent computing.", labels),
   };

@@ -11,6 +11,7 @@ namespace ese {
 struct ChannelMetrics {
   Counter* batches;       // ese_batches_total
   Counter* failures;      // ese_batch_failures_total
+  Counter* overruns;      // ese_batch_overruns_total
   Counter* busy_seconds;  // ese_channel_busy_seconds_total
 };
 
@@ -24,6 +25,8 @@ struct SchedulerMetrics {
   Counter* streams_opened;        // ese_streams_opened_total
   Counter* streams_refused;       // ese_streams_refused_total
   Counter* frames;                // ese_frames_total
+  Gauge* load;                    // ese_load_ratio
+  Gauge* channels_working;        // ese_channels_working
   Histogram* batch_lanes;         // ese_batch_lanes
   Histogram* batch_frames;        // ese_batch_frames
   Histogram* queue_wait_seconds;  // ese_queue_wait_seconds

@@ -94,7 +94,8 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
     for (int i : {1, 2}) channels[i] = std::make_unique<FlakyChannel>(std::move(channels[i]));
     scheduler_ = std::make_unique<Scheduler>(
         model_, std::move(channels),
-        SchedulerOptions{.max_queued_frames = 20, .max_frames_per_lane = 4, .max_attempts = 1000},
+        SchedulerOptions{
+            .max_queued_frames = 20, .max_frames_per_lane = 4, .max_load = 0, .max_attempts = 1000},
         &clock_, &metrics_);
   }
 

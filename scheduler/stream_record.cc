@@ -8,18 +8,23 @@
 
 namespace ese {
 
-StreamRecord::StreamRecord(const Model& model, const SchedulerOptions& options,
-                           StreamOptions stream_options, Scheduler::ResultCallback on_result)
-    : input_dim_(model.input_dim()),
-      max_queued_frames_(options.max_queued_frames),
-      max_attempts_(options.max_attempts),
-      target_latency_(options.target_latency),
-      states_{stream_options.initial_state ? *std::move(stream_options.initial_state)
-                                           : StreamState(model),
-              StreamState(model)},
+StreamRecord::StreamRecord(StreamCommons* commons, Tenant* tenant, StreamOptions options,
+                           Scheduler::ResultCallback on_result)
+    : commons_(commons),
+      tenant_(tenant),
+      input_dim_(commons->model->input_dim()),
+      priority_(std::clamp(options.priority, -kMaxPriority, kMaxPriority)),
       queue_(input_dim_),
-      next_frame_(stream_options.first_frame),
-      on_result_(std::move(on_result)) {}
+      next_frame_(options.first_frame),
+      on_result_(std::move(on_result)) {
+  const Model& model = *commons->model;
+  states_[0] = options.initial_state
+                   ? std::make_shared<StreamState>(*std::move(options.initial_state))
+                   : std::make_shared<StreamState>(model);
+  states_[1] = std::make_shared<StreamState>(model);
+}
+
+StreamRecord::~StreamRecord() { Hold(-held_); }
 
 absl::Status StreamRecord::Push(absl::Span<const int8_t> frames, TimePoint now, bool* ready) {
   if (frames.empty() || frames.size() % input_dim_ != 0) {
@@ -29,21 +34,33 @@ absl::Status StreamRecord::Push(absl::Span<const int8_t> frames, TimePoint now, 
   const size_t n = frames.size() / input_dim_;
   std::lock_guard lock(mutex_);
   if (!error_.ok()) return error_;
-  const int room = max_queued_frames_ - held_;
-  if (n > static_cast<size_t>(room)) {
+  const int limit = commons_->options.max_queued_frames;
+  if (n > static_cast<size_t>(limit - held_)) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("push of ", n, " frames into a queue with room for ", room, " of ",
-                     max_queued_frames_, "; wait for results, or push fewer at once"));
+        absl::StrCat("push of ", n, " frames into a queue with room for ", limit - held_, " of ",
+                     limit, "; wait for results, or push fewer at once"));
   }
   queue_.Append(frames, now);
-  held_ += static_cast<int>(n);
+  Hold(static_cast<int>(n));
+  waiting_.store(queue_.size() - in_flight_, std::memory_order_relaxed);
   *ready = BecomeReady();
   return absl::OkStatus();
 }
 
 int StreamRecord::room() const {
+  const SchedulerOptions& options = commons_->options;
   std::lock_guard lock(mutex_);
-  return error_.ok() ? max_queued_frames_ - held_ : 0;
+  if (!error_.ok()) return 0;
+  const bool full =
+      commons_->queued_bytes.load(std::memory_order_relaxed) >= options.max_queued_bytes;
+  const int limit = full ? std::min(options.max_queued_frames, options.max_frames_per_lane)
+                         : options.max_queued_frames;
+  return std::max(0, limit - held_);
+}
+
+TimePoint StreamRecord::deadline() const {
+  const Duration target = commons_->options.target_latency;
+  return ready_since_ + target - priority_ * kPriorityLatencies * target;
 }
 
 StreamSnapshot StreamRecord::Snapshot() const {
@@ -72,11 +89,16 @@ TakenFrames StreamRecord::Take(int max_frames, TimePoint now, int8_t* frames, La
   assert(phase_ == Phase::kReady && !queue_.empty());
   phase_ = Phase::kInFlight;
   in_flight_ = std::min(max_frames, queue_.size());
+  waiting_.store(queue_.size() - in_flight_, std::memory_order_relaxed);
+  taken_at_ = now;
   queue_.CopyFront(in_flight_, frames);
   lane->frames = {frames, static_cast<size_t>(in_flight_) * input_dim_};
-  lane->state_in = &states_[current_];
-  lane->state_out = &states_[1 - current_];
-  return {.count = in_flight_, .queue_time = now - queue_.front_time()};
+  lane->state_in = states_[current_].get();
+  lane->state_out = states_[1 - current_].get();
+  return {.count = in_flight_,
+          .queue_time = now - queue_.front_time(),
+          .ready_time = now - ready_since_,
+          .backlog = queue_.front_time() < served_at_};
 }
 
 bool StreamRecord::Succeed(StreamResult result, std::shared_ptr<const void> keep) {
@@ -85,30 +107,36 @@ bool StreamRecord::Succeed(StreamResult result, std::shared_ptr<const void> keep
   phase_ = Phase::kIdle;
   current_ = 1 - current_;
   attempts_ = 0;
+  served_at_ = taken_at_;
   result.first_frame = next_frame_;
-  result.state = &states_[current_];
   next_frame_ += in_flight_;
   queue_.DropFront(in_flight_);
-  if (!closed_) deliveries_.push_back({std::move(result), std::move(keep)});
+  in_flight_ = 0;
+  if (!closed_) deliveries_.push_back({std::move(result), states_[current_], std::move(keep)});
   return BecomeReady();
 }
 
 bool StreamRecord::Fail(const absl::Status& error) {
   std::lock_guard lock(mutex_);
-  assert(phase_ == Phase::kInFlight);
-  phase_ = Phase::kIdle;
-  if (++attempts_ < max_attempts_) return BecomeReady();
-  EndLocked(absl::Status(error.code(),
-                         absl::StrCat("frames from ", next_frame_, " on failed in ", attempts_,
-                                      " batches, at last with: ", error.message())));
-  return false;
+  return FailLocked(error);
 }
 
 bool StreamRecord::Return() {
   std::lock_guard lock(mutex_);
   assert(phase_ == Phase::kInFlight);
   phase_ = Phase::kIdle;
+  in_flight_ = 0;
   return BecomeReady();
+}
+
+bool StreamRecord::Abandon(const absl::Status& error,
+                           std::vector<std::shared_ptr<StreamState>>* abandoned) {
+  std::lock_guard lock(mutex_);
+  auto copy = std::make_shared<StreamState>(*states_[current_]);
+  auto blank = std::make_shared<StreamState>(*commons_->model);
+  abandoned->push_back(std::exchange(states_[current_], std::move(copy)));
+  abandoned->push_back(std::exchange(states_[1 - current_], std::move(blank)));
+  return FailLocked(error);
 }
 
 void StreamRecord::End(const absl::Status& error) {
@@ -124,11 +152,12 @@ bool StreamRecord::DeliverNext(bool* ready) {
   if (delivering_ || deliveries_.empty()) return false;
   next = std::move(deliveries_.front());
   deliveries_.erase(deliveries_.begin());
-  held_ -= next.result.num_frames;
+  Hold(-next.result.num_frames);
   delivering_ = true;
   deliverer_ = std::this_thread::get_id();
 
   lock.unlock();
+  next.result.state = next.state.get();
   on_result_(next.result);
   lock.lock();
 
@@ -144,8 +173,20 @@ bool StreamRecord::BecomeReady() {
   const size_t undelivered = deliveries_.size() + (delivering_ ? 1 : 0);
   if (phase_ != Phase::kIdle || closed_ || queue_.empty() || undelivered > 1) return false;
   phase_ = Phase::kReady;
-  deadline_ = queue_.front_time() + target_latency_;
+  waiting_.store(queue_.size(), std::memory_order_relaxed);
+  ready_since_ = std::max(queue_.front_time(), served_at_);
   return true;
+}
+
+bool StreamRecord::FailLocked(const absl::Status& error) {
+  assert(phase_ == Phase::kInFlight);
+  phase_ = Phase::kIdle;
+  in_flight_ = 0;
+  if (++attempts_ < commons_->options.max_attempts) return BecomeReady();
+  EndLocked(absl::Status(error.code(),
+                         absl::StrCat("frames from ", next_frame_, " on failed in ", attempts_,
+                                      " batches, at last with: ", error.message())));
+  return false;
 }
 
 void StreamRecord::EndLocked(const absl::Status& error) {
@@ -155,6 +196,11 @@ void StreamRecord::EndLocked(const absl::Status& error) {
   deliveries_.push_back({});
   deliveries_.back().result.first_frame = next_frame_;
   deliveries_.back().result.status = error;
+}
+
+void StreamRecord::Hold(int frames) {
+  held_ += frames;
+  commons_->queued_bytes.fetch_add(int64_t{frames} * input_dim_, std::memory_order_relaxed);
 }
 
 }  // namespace ese

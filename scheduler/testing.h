@@ -35,6 +35,8 @@ class PuppetChannel final : public Channel {
   void Finish(Duration compute_time = std::chrono::milliseconds(1));
   // Computes garbage into the out buffers and completes with the error. REQUIRES: busy().
   void Fail(const absl::Status& error);
+  // The same, but completes with OK. REQUIRES: busy().
+  void Spoil() { Fail(absl::OkStatus()); }
   // From now on Submit refuses with this error; OK ends that.
   void Refuse(const absl::Status& error);
 
