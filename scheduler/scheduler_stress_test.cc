@@ -1,7 +1,10 @@
-// Many streams, random chunks, several threads and channels, two of which fail now and then: every
-// logit must be what ReferenceStep says.
+// Many streams, random chunks, several threads and channels, of which one fails now and then, and
+// another completes batches long after they were given up: every logit must be what ReferenceStep
+// says, and no callback may come to a stream that is gone.
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -23,14 +26,52 @@ namespace {
 constexpr int kThreads = 4;
 constexpr int kStreamsPerThread = 30;
 constexpr int kFrames = 200;
+<<<<<<< HEAD
 // As CreateCpuChannels names them; all but the first are made flaky.
 constexpr const char* kChannels[] = {"cpu0", "cpu1", "cpu2"};
+=======
+constexpr const char* kChannels[] = {"good", "flaky", "late"};
+>>>>>>> b1f2a05 (Scheduler bench in virtual time; tests of fairness, planning and admission; docs/scheduling.md)
 
-// Passes batches to another channel, and spoils or refuses one in five.
-class FlakyChannel final : public Channel {
+// Passes batches to another channel.
+class WrappedChannel : public Channel {
  public:
-  explicit FlakyChannel(std::unique_ptr<Channel> channel) : channel_(std::move(channel)) {}
+  explicit WrappedChannel(std::unique_ptr<Channel> channel) : channel_(std::move(channel)) {}
+  int max_lanes() const override { return channel_->max_lanes(); }
+  const std::string& name() const override { return channel_->name(); }
+  const std::string& kernel() const override { return channel_->kernel(); }
 
+ protected:
+  const std::unique_ptr<Channel> channel_;
+};
+
+// Tells whether it has got on since last asked.
+class WatchedChannel final : public WrappedChannel {
+ public:
+  using WrappedChannel::WrappedChannel;
+  absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override {
+    busy_ = true;
+    return channel_->Submit(batch, [this, done](std::unique_ptr<Batch> b, absl::Status status) {
+      busy_ = false;
+      ++completed_;
+      done(std::move(b), std::move(status));
+    });
+  }
+  bool GotOn() {
+    const int completed = completed_;
+    return std::exchange(asked_, completed) != completed || !busy_;
+  }
+
+ private:
+  std::atomic<bool> busy_ = false;
+  std::atomic<int> completed_ = 0;
+  int asked_ = 0;
+};
+
+// Spoils or refuses one batch in five.
+class FlakyChannel final : public WrappedChannel {
+ public:
+  using WrappedChannel::WrappedChannel;
   absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override {
     switch (calls_++ % 10) {
       case 3:
@@ -47,13 +88,60 @@ class FlakyChannel final : public Channel {
         return channel_->Submit(batch, std::move(done));
     }
   }
-  int max_lanes() const override { return channel_->max_lanes(); }
-  const std::string& name() const override { return channel_->name(); }
-  const std::string& kernel() const override { return channel_->kernel(); }
 
  private:
   std::atomic<int> calls_ = 0;
-  const std::unique_ptr<Channel> channel_;
+};
+
+// Keeps one batch in seven, until it is released, and then goes on to read and write its buffers.
+class LateChannel final : public WrappedChannel {
+ public:
+  using WrappedChannel::WrappedChannel;
+  absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override {
+    const bool keep = calls_++ % 7 == 6;
+    return channel_->Submit(batch,
+                            [this, keep, done](std::unique_ptr<Batch> b, absl::Status status) {
+                              {
+                                const std::lock_guard lock(mutex_);
+                                if (keep && !ending_) {
+                                  kept_ = std::move(b);
+                                  done_ = done;
+                                  return;
+                                }
+                              }
+                              done(std::move(b), std::move(status));
+                            });
+  }
+
+  // Time goes by. Releases a batch that has been kept for `time`.
+  void Tick(int time) {
+    std::unique_lock lock(mutex_);
+    if (kept_ == nullptr || ++ticks_ < time) return;
+    ticks_ = 0;
+    std::unique_ptr<Batch> batch = std::move(kept_);
+    const Completion done = std::exchange(done_, nullptr);
+    lock.unlock();
+    for (Lane& lane : batch->lanes) {
+      lane.state_out->c[0] = lane.state_in->c[0] ^ 0x55;
+      lane.logits[0] ^= 0x55 + lane.frames[0];
+    }
+    done(std::move(batch), absl::OkStatus());
+  }
+  void End() {
+    {
+      const std::lock_guard lock(mutex_);
+      ending_ = true;
+    }
+    Tick(0);
+  }
+
+ private:
+  std::atomic<int> calls_ = 0;
+  std::mutex mutex_;
+  std::unique_ptr<Batch> kept_;
+  Completion done_;
+  int ticks_ = 0;
+  bool ending_ = false;
 };
 
 // The frames of a stream and what must come of them.
@@ -91,12 +179,41 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
  protected:
   SchedulerStressTest() {
     std::vector<std::unique_ptr<Channel>> channels = MakeChannels(GetParam(), model_);
-    for (int i : {1, 2}) channels[i] = std::make_unique<FlakyChannel>(std::move(channels[i]));
+    auto good = std::make_unique<WatchedChannel>(std::move(channels[0]));
+    auto late = std::make_unique<LateChannel>(std::move(channels[2]));
+    good_ = good.get();
+    late_ = late.get();
+    channels[0] = std::move(good);
+    channels[1] = std::make_unique<FlakyChannel>(std::move(channels[1]));
+    channels[2] = std::move(late);
     scheduler_ = std::make_unique<Scheduler>(
         model_, std::move(channels),
         SchedulerOptions{
             .max_queued_frames = 20, .max_frames_per_lane = 4, .max_load = 0, .max_attempts = 1000},
         &clock_, &metrics_);
+    time_ = std::thread([this] { LetTimePass(); });
+  }
+  ~SchedulerStressTest() override { End(); }
+
+  // The good channel is never overdue: its batches take two ticks at most.
+  void LetTimePass() {
+    while (!ending_) {
+      if (good_->GotOn()) {
+        clock_.Advance(std::chrono::milliseconds(100));
+        late_->Tick(40);
+      }
+      std::this_thread::yield();
+    }
+  }
+
+  // REQUIRES: every stream is gone.
+  void End() {
+    if (scheduler_ == nullptr) return;
+    EXPECT_EQ(scheduler_->open_streams(), 0);
+    ending_ = true;
+    time_.join();
+    late_->End();
+    scheduler_.reset();
   }
 
   // A stream's results so far. Not locked: callbacks of one stream must not be concurrent.
@@ -133,7 +250,6 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
       const Expected& expected = expected_[i];
       if (listener.stream == nullptr) continue;
       const int n = std::min<int>(1 + random() % 9, kFrames - listener.pushed);
-      clock_.Advance(std::chrono::milliseconds(10));
       if (i % 5 == 0 && listener.pushed > kFrames / 2) {
         listener.stream.reset();
         const std::vector<int32_t> some(expected.logits.begin(),
@@ -163,6 +279,56 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
     }
   }
 
+  // Opens streams and destroys them at any moment of a batch's way, some in their own callback.
+  void CancelMany(int thread) {
+    constexpr int kStreams = 500;
+    struct Life {
+      std::atomic<bool> ended = false;  // the destructor has returned
+      std::atomic<bool> pushed = false;
+      std::atomic<int> results = 0;
+      std::unique_ptr<Scheduler::Stream> stream;
+    };
+    std::mt19937 random(thread);
+    const std::vector<int8_t> frames(6 * model_->input_dim(), 1);
+    for (int i = 0; i < kStreams; ++i) {
+      auto life = std::make_shared<Life>();
+      const bool in_callback = random() % 4 == 0;
+      const StreamOptions options = {.tenant = std::string(1, 'a' + random() % 3),
+                                     .priority = static_cast<int>(random() % 3)};
+      auto stream = scheduler_->Open(options, [life, in_callback](const StreamResult& result) {
+        EXPECT_EQ(result.status, absl::OkStatus());
+        EXPECT_FALSE(life->ended);
+        while (in_callback && !life->pushed) std::this_thread::yield();  // one thread at a time
+        if (in_callback) life->stream.reset();
+        ++life->results;
+      });
+      ASSERT_EQ(stream.status(), absl::OkStatus());
+      life->stream = *std::move(stream);
+      Scheduler::Stream& handle = *life->stream;
+      if (in_callback) {
+        ASSERT_EQ(handle.Push(frames), absl::OkStatus());
+        life->pushed = true;
+        while (life->results == 0) std::this_thread::yield();
+      } else {
+        for (int chunk = random() % 3; chunk >= 0; --chunk) {
+          ASSERT_EQ(handle.Push(frames), absl::OkStatus());
+        }
+        for (int spins = random() % 100; spins > 0; --spins) std::this_thread::yield();
+        life->stream.reset();
+        life->ended = true;
+        const std::weak_ptr<Life> gone = std::exchange(life, nullptr);
+        EXPECT_TRUE(gone.expired()) << "its callback is freed with it";
+      }
+    }
+  }
+
+  void RunThreads(const std::function<void(int)>& work) {
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kThreads; ++i) threads.emplace_back([&work, i] { work(i); });
+    for (std::thread& thread : threads) thread.join();
+    End();
+  }
+
   const std::shared_ptr<const Model> model_ = RandomModel(
       {.inputs = 5, .layers = {{.cells = 12, .projection = 6}, {.cells = 8}}, .units = 7});
   FakeClock clock_;
@@ -170,18 +336,31 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
   SchedulerMetrics metrics_{&registry_, "test"};
   std::vector<Expected> expected_;
   std::unique_ptr<Scheduler> scheduler_;
+  WatchedChannel* good_;
+  LateChannel* late_;
+  std::atomic<bool> ending_ = false;
+  std::thread time_;
 };
 
 TEST_P(SchedulerStressTest, EveryLogitEqualsTheReference) {
   for (int i = 0; i < kStreamsPerThread; ++i) expected_.emplace_back(*model_, i);
-  std::vector<std::thread> threads;
-  for (int i = 0; i < kThreads; ++i) threads.emplace_back([this, i] { PushAll(i); });
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(scheduler_->open_streams(), 0);
-  scheduler_.reset();
+  RunThreads([this](int thread) { PushAll(thread); });
   EXPECT_GE(metrics_.frames->Value(), 0.8 * kThreads * kStreamsPerThread * kFrames);
+<<<<<<< HEAD
   EXPECT_GT(metrics_.ForChannel("cpu1").failures->Value(), 0);
   EXPECT_EQ(metrics_.ForChannel("cpu0").failures->Value(), 0);
+=======
+  EXPECT_GT(metrics_.ForChannel("flaky").failures->Value(), 0);
+  EXPECT_GT(metrics_.ForChannel("late").overruns->Value(), 0);
+  EXPECT_EQ(metrics_.ForChannel("good").failures->Value(), 0);
+  EXPECT_EQ(metrics_.ForChannel("good").overruns->Value(), 0);
+  EXPECT_EQ(metrics_.streams->Value(), 0);
+}
+
+TEST_P(SchedulerStressTest, ThousandsOfCancelsAgainstCompletions) {
+  RunThreads([this](int thread) { CancelMany(thread); });
+  EXPECT_EQ(metrics_.streams_opened->Value(), kThreads * 500);
+>>>>>>> b1f2a05 (Scheduler bench in virtual time; tests of fairness, planning and admission; docs/scheduling.md)
   EXPECT_EQ(metrics_.streams->Value(), 0);
 }
 

@@ -65,7 +65,7 @@ TimePoint StreamRecord::deadline() const {
 
 StreamSnapshot StreamRecord::Snapshot() const {
   std::lock_guard lock(mutex_);
-  return {.frame = next_frame_, .state = states_[current_]};  // a batch writes the other
+  return {.frame = next_frame_, .state = *states_[current_]};  // a batch writes the other
 }
 
 void StreamRecord::Close() {

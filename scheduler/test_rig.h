@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "model/reference.h"
 #include "model/testing.h"
+#include "scheduler/channel_cost.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/scheduler_metrics.h"
 #include "scheduler/testing.h"
@@ -20,7 +21,10 @@
 namespace ese {
 
 struct TestRig {
-  explicit TestRig(int num_channels = 1, int max_lanes = 4, const SchedulerOptions& options = {}) {
+  // Channels whose batches cost what `batch_cost` says: by default 1 ms, whatever their size.
+  explicit TestRig(int num_channels = 1, int max_lanes = 4, const SchedulerOptions& options = {},
+                   const ChannelCost& batch_cost = {.per_batch_ns = 1e6})
+      : cost(batch_cost) {
     std::vector<std::unique_ptr<Channel>> channels;
     for (int i = 0; i < num_channels; ++i) {
       channels.push_back(
@@ -28,17 +32,27 @@ struct TestRig {
       puppets.push_back(static_cast<PuppetChannel*>(channels.back().get()));
     }
     scheduler = std::make_unique<Scheduler>(model, std::move(channels), options, &clock, &metrics);
-    FinishAll();  // the tests of new channels, each in 1 ms: batches cost that, whatever their size
+    FinishAll();  // the tests of new channels
   }
 
+  // Finishes the batch of channel i in the time that it costs.
+  void Finish(int i = 0) {
+    int steps = 0, frames = 0;
+    for (const Lane& lane : puppet(i).batch().lanes) {
+      const int n = static_cast<int>(lane.frames.size()) / model->input_dim();
+      steps = std::max(steps, n);
+      frames += n;
+    }
+    puppet(i).Finish(cost.Of(steps, frames));
+  }
   // Until no channel is busy.
-  void FinishAll(Duration compute_time = std::chrono::milliseconds(1)) {
+  void FinishAll() {
     for (bool busy = true; busy;) {
       busy = false;
-      for (PuppetChannel* puppet : puppets) {
-        if (!puppet->busy()) continue;
+      for (size_t i = 0; i < puppets.size(); ++i) {
+        if (!puppets[i]->busy()) continue;
         busy = true;
-        puppet->Finish(compute_time);
+        Finish(static_cast<int>(i));
       }
     }
   }
@@ -72,6 +86,7 @@ struct TestRig {
 
   std::shared_ptr<const Model> model =
       RandomModel({.inputs = 3, .layers = {{.cells = 4, .projection = 3}}, .units = 5});
+  ChannelCost cost;
   FakeClock clock;
   MetricsRegistry registry;
   SchedulerMetrics metrics{&registry, "test"};

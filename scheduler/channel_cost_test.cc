@@ -1,0 +1,106 @@
+#include "scheduler/channel_cost.h"
+
+#include <chrono>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace ese {
+namespace {
+
+using std::chrono::microseconds;
+
+// 100 us a batch, 20 us a step, 1 us a frame.
+constexpr ChannelCost kCost = {
+    .per_batch_ns = 100'000, .per_step_ns = 20'000, .per_frame_ns = 1'000};
+
+TEST(ChannelCostTest, ThreeMeasurementsGiveThreeFigures) {
+  const ChannelCost cost = MeasuredCost(kCost.Of(1, 1), kCost.Of(4, 4), kCost.Of(4, 4 * 64), 64, 4);
+  EXPECT_NEAR(cost.per_batch_ns, kCost.per_batch_ns, 2);
+  EXPECT_NEAR(cost.per_step_ns, kCost.per_step_ns, 2);
+  EXPECT_NEAR(cost.per_frame_ns, kCost.per_frame_ns, 2);
+  EXPECT_EQ(cost.Of(10, 640), microseconds(100 + 200 + 640));
+}
+
+TEST(ChannelCostTest, NoFigureIsNegativeHoweverOddTheMeasurements) {
+  for (int one_step : {1, 7, 90}) {
+    for (int one_lane : {1, 7, 90}) {
+      for (int full : {1, 7, 90}) {
+        for (int lanes : {1, 64}) {
+          const ChannelCost cost = MeasuredCost(microseconds(one_step), microseconds(one_lane),
+                                                microseconds(full), lanes, 4);
+          EXPECT_GE(cost.per_batch_ns, 0);
+          EXPECT_GE(cost.per_step_ns, 0);
+          EXPECT_GE(cost.per_frame_ns, 0);
+          EXPECT_TRUE(cost.measured());
+        }
+      }
+    }
+  }
+}
+
+TEST(ChannelCostTest, LearnsFromBatchesAndForgivesASingleOne) {
+  ChannelCost cost = kCost;
+  cost.Learn(10, 640, 1000 * kCost.Of(10, 640));
+  EXPECT_LT(cost.factor, 1.1);
+  for (int i = 0; i < 300; ++i) cost.Learn(10, 640, 3 * kCost.Of(10, 640));
+  EXPECT_NEAR(cost.factor, 3, 0.01);
+  EXPECT_NEAR(ToSeconds(cost.Of(1, 1)), 3 * ToSeconds(kCost.Of(1, 1)), 1e-6);
+  ChannelCost unknown;
+  unknown.Learn(1, 1, microseconds(5));
+  EXPECT_EQ(unknown.factor, 1);
+}
+
+TEST(ChannelCostTest, FramesPerSecondAtFullLanes) {
+  EXPECT_DOUBLE_EQ(kCost.FramesPerSecond(64, 10), 640 / 940e-6);
+  EXPECT_EQ(ChannelCost().FramesPerSecond(64, 10), 0);
+}
+
+TEST(PlanLanesTest, AsManyAsTheBudgetAllowsButASlowChannelMayDoubleItsTime) {
+  constexpr ChannelCost kSteep = {.per_step_ns = 120'000, .per_frame_ns = 10'000};
+  EXPECT_EQ(PlanLanes(kSteep, 64, microseconds(300)), 18);
+  EXPECT_EQ(PlanLanes(kSteep, 64, microseconds(1000)), 64);
+  EXPECT_EQ(PlanLanes(kSteep, 64, microseconds(10)), 14) << "130 us with one, 260 us with 14";
+  EXPECT_EQ(PlanLanes({.per_frame_ns = 1'000'000}, 64, microseconds(10)), 2);
+  EXPECT_EQ(PlanLanes(ChannelCost(), 64, microseconds(10)), 64) << "unknown";
+}
+
+TEST(PlanStepsTest, AsManyAsAllLanesHave) {
+  EXPECT_EQ(PlanSteps(kCost, std::vector<int>(64, 10), 16, microseconds(7500)), 10);
+  EXPECT_EQ(PlanSteps(kCost, std::vector<int>(64, 100), 16, microseconds(7500)), 16);
+  EXPECT_EQ(PlanSteps(kCost, std::vector<int>(1, 100), 16, microseconds(7500)), 16);
+}
+
+TEST(PlanStepsTest, WithinTheBudgetButAtLeastOne) {
+  // A step of 64 lanes costs 84 us.
+  EXPECT_EQ(PlanSteps(kCost, std::vector<int>(64, 16), 16, microseconds(100 + 84 * 5)), 5);
+  EXPECT_EQ(PlanSteps(kCost, std::vector<int>(64, 16), 16, microseconds(100 + 84 * 5 - 1)), 4);
+  EXPECT_EQ(PlanSteps(kCost, std::vector<int>(64, 16), 16, microseconds(1)), 1);
+}
+
+TEST(PlanStepsTest, TheBacklogOfAFewDoesNotMakeTheOthersWait) {
+  std::vector<int> waiting(64, 2);
+  waiting[7] = waiting[30] = 100;
+  EXPECT_EQ(PlanSteps(kCost, waiting, 16, microseconds(7500)), 2);
+  // (20 + n) / n <= 2 * 84 / 64 from 13 lanes on.
+  for (int i = 0; i < 12; ++i) waiting[i] = 100;
+  EXPECT_EQ(PlanSteps(kCost, waiting, 16, microseconds(7500)), 16);
+  waiting[7] = 2;
+  waiting[8] = 2;
+  EXPECT_EQ(PlanSteps(kCost, waiting, 16, microseconds(7500)), 2);
+}
+
+TEST(PlanStepsTest, AnUnmeasuredChannelTakesWhatThereIs) {
+  EXPECT_EQ(PlanSteps(ChannelCost(), std::vector<int>{1, 3}, 16, microseconds(1)), 3);
+}
+
+TEST(EfficientLanesTest, WhereTheFixedCostIsSharedByEnough) {
+  // 30 / n + 1 <= 5/4 (30 / 64 + 1) us a frame in batches of ten steps.
+  EXPECT_EQ(EfficientLanes(kCost, 64, 10), 36);
+  EXPECT_EQ(EfficientLanes({.per_frame_ns = 1000}, 64, 10), 1) << "nothing to share";
+  EXPECT_EQ(EfficientLanes({.per_batch_ns = 1000}, 64, 10), 52) << "all of it";
+  EXPECT_EQ(EfficientLanes(ChannelCost(), 64, 10), 1) << "unknown";
+}
+
+}  // namespace
+}  // namespace ese
