@@ -11,6 +11,7 @@ if(CCACHE_PROGRAM)
 endif()
 
 set(ESE_SANITIZE "" CACHE STRING "Sanitizers to build with, for example address,undefined or thread")
+set(ESE_FUZZ OFF CACHE BOOL "Fuzz targets for libFuzzer (clang)")
 set(ESE_TEST_TIMEOUT_SECONDS 300 CACHE STRING "A test that runs longer than this has failed")
 
 add_library(ese_flags INTERFACE)

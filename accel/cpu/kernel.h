@@ -163,5 +163,7 @@ const StepKernel* AvxVnniKernel();
 const StepKernel* Avx512BwKernel();
 const StepKernel* Avx512VnniKernel();
 const StepKernel* Avx512VbmiKernel();
+const StepKernel* NeonDotKernel();
+const StepKernel* NeonI8mmKernel();
 
 }  // namespace ese

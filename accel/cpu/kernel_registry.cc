@@ -18,8 +18,9 @@ std::string Names(const std::vector<const StepKernel*>& kernels) {
 
 std::vector<const StepKernel*> SupportedKernels() {
   std::vector<const StepKernel*> supported;
-  for (const StepKernel* kernel : {Avx512VbmiKernel(), Avx512VnniKernel(), Avx512BwKernel(),
-                                   AvxVnniKernel(), Avx2Kernel(), PortableKernel()}) {
+  for (const StepKernel* kernel :
+       {Avx512VbmiKernel(), Avx512VnniKernel(), Avx512BwKernel(), AvxVnniKernel(), Avx2Kernel(),
+        NeonI8mmKernel(), NeonDotKernel(), PortableKernel()}) {
     if (kernel != nullptr && kernel->Supported()) supported.push_back(kernel);
   }
   return supported;
