@@ -1,0 +1,290 @@
+#include "accel/rtl/card_model.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "model/fixed_point.h"
+
+namespace ese {
+namespace {
+
+constexpr int kRecordBytes = 64;
+constexpr uint32_t kMagic = 0x43455345;  // "ESEC"
+constexpr uint32_t kVersion = 1;
+constexpr int kMaxField = 65535;
+
+int Rounds(int rows, int pes) { return (rows + pes - 1) / pes; }
+
+template <typename T>
+void Put(std::vector<uint8_t>* bytes, size_t offset, T value) {
+  std::memcpy(bytes->data() + offset, &value, sizeof(T));
+}
+
+template <typename T>
+T Get(const uint8_t* bytes, size_t offset) {
+  T value;
+  std::memcpy(&value, bytes + offset, sizeof(T));
+  return value;
+}
+
+// Appends records, rows and entries.
+class Writer {
+ public:
+  Writer(const Model& model, CardModel* out) : model_(model), out_(*out) {}
+
+  void Write() {
+    const auto passes = static_cast<uint32_t>(out_.passes.size());
+    Record({kMagic, kVersion | static_cast<uint32_t>(out_.shape.pes) << 16, passes,
+            static_cast<uint32_t>(out_.rows), static_cast<uint32_t>(out_.entry_beats),
+            static_cast<uint32_t>(out_.inputs), static_cast<uint32_t>(out_.y_columns),
+            static_cast<uint32_t>(out_.cells)});
+    for (const CardPass& pass : out_.passes) {
+      const uint32_t flags = static_cast<uint32_t>(pass.kind) | uint32_t{pass.g_sigmoid} << 2 |
+                             static_cast<uint32_t>(pass.y_shift) << 3;
+      Record({flags | static_cast<uint32_t>(pass.entries) << 16,
+              static_cast<uint32_t>(pass.rows) | static_cast<uint32_t>(pass.count) << 16,
+              static_cast<uint32_t>(pass.source) | static_cast<uint32_t>(pass.target) << 16});
+    }
+    size_t layer = 0;
+    for (const CardPass& pass : out_.passes) {
+      if (pass.matrix) Rows(pass, layer);
+      if (pass.kind == PassKind::kGates) ++layer;
+    }
+    for (const CardPass& pass : out_.passes) {
+      if (pass.matrix) Entries(pass);
+    }
+  }
+
+ private:
+  void Record(std::initializer_list<uint32_t> words) {
+    size_t offset = Grow(kRecordBytes);
+    for (const uint32_t word : words) {
+      Put(&out_.bytes, offset, word);
+      offset += sizeof(word);
+    }
+  }
+
+  size_t Grow(size_t bytes) {
+    const size_t offset = out_.bytes.size();
+    out_.bytes.resize(offset + bytes);
+    return offset;
+  }
+
+  // The matrix row that PE `pe` works on as its row `j` of the pass; -1 if none.
+  int MatrixRow(const CardPass& pass, int j, int pe) const {
+    const int pes = out_.shape.pes;
+    const int row = pass.kind == PassKind::kGates ? 4 * ((j / 4) * pes + pe) + j % 4 : j * pes + pe;
+    return row < pass.matrix->rows ? row : -1;
+  }
+
+  // {bias 32, peephole 16, shift 16} for each PE, row by row.
+  void Rows(const CardPass& pass, size_t layer_index) {
+    for (int j = 0; j < pass.rows; ++j) {
+      size_t offset = Grow(size_t(out_.shape.pes) * 8);
+      for (int pe = 0; pe < out_.shape.pes; ++pe, offset += 8) {
+        const int row = MatrixRow(pass, j, pe);
+        if (row < 0) continue;
+        Put(&out_.bytes, offset, pass.matrix->bias[row]);
+        Put(&out_.bytes, offset + 4, PeepholeOf(pass, layer_index, row));
+        Put(&out_.bytes, offset + 6, uint16_t{pass.matrix->shift[row]});
+      }
+    }
+  }
+
+  int16_t PeepholeOf(const CardPass& pass, size_t layer_index, int row) const {
+    if (pass.kind != PassKind::kGates) return 0;
+    const Layer& layer = model_.layers[layer_index];
+    const int gate = row % 4;
+    if (!layer.has_peepholes || gate == 2) return 0;
+    return layer.peepholes[3 * (row / 4) + (gate == 3 ? 2 : gate)];
+  }
+
+  void Entries(const CardPass& pass) {
+    const int kept = pass.matrix->entries_per_row;
+    for (int j = 0; j < pass.rows; ++j) {
+      const size_t base = Grow(size_t(pass.entries) * out_.shape.beat_bytes());
+      for (int pe = 0; pe < out_.shape.pes; ++pe) {
+        const int row = MatrixRow(pass, j, pe);
+        if (row < 0) continue;
+        for (int k = 0; k < kept; ++k) {
+          Put(&out_.bytes, base + size_t(k) * out_.shape.beat_bytes() + size_t(pe) * 2,
+              pass.matrix->entries[size_t(row) * kept + k]);
+        }
+      }
+    }
+  }
+
+  const Model& model_;
+  CardModel& out_;
+};
+
+// A matrix that keeps no entry at all still has rows: of one zero.
+CardPass MatrixPass(PassKind kind, const Matrix& matrix, int rows, int count) {
+  CardPass pass;
+  pass.kind = kind;
+  pass.matrix = &matrix;
+  pass.entries = std::max(matrix.entries_per_row, 1);
+  pass.rows = rows;
+  pass.count = count;
+  return pass;
+}
+
+void AddLayer(const Layer& layer, int source, int target, CardModel* out) {
+  const int cell_rounds = Rounds(layer.cells, out->shape.pes);
+  CardPass gates = MatrixPass(PassKind::kGates, layer.gates, 4 * cell_rounds, layer.cells);
+  gates.g_sigmoid = layer.g_activation == GActivation::kSigmoid;
+  gates.source = source;
+  out->passes.push_back(gates);
+
+  CardPass output;
+  if (layer.has_projection) {
+    output = MatrixPass(PassKind::kProjection, layer.projection,
+                        Rounds(layer.outputs, out->shape.pes), layer.outputs);
+    output.y_shift = Accumulator::kFractionBits - layer.output_fraction_bits;
+  } else {
+    output.kind = PassKind::kCopy;
+    output.entries = layer.cells;
+    output.rows = 1;
+    output.count = layer.cells;
+  }
+  output.target = target;
+  out->passes.push_back(output);
+  out->layer_cells.push_back(layer.cells);
+  out->cells += cell_rounds;
+}
+
+}  // namespace
+
+int64_t CardModel::state_bytes() const {
+  return (int64_t{y_columns} + int64_t{cells} * shape.lanes) * shape.beat_bytes();
+}
+int64_t CardModel::input_bytes(int frames) const {
+  return int64_t{frames} * inputs * shape.beat_bytes();
+}
+int64_t CardModel::output_bytes(int frames) const {
+  return int64_t{frames} * Rounds(units, shape.pes) * shape.lanes * 2 * shape.beat_bytes();
+}
+
+absl::StatusOr<CardModel> PackForCard(const Model& model, const CardShape& shape) {
+  CardModel out;
+  out.shape = shape;
+  out.inputs = model.input_dim();
+  out.y_columns = model.total_outputs();
+  out.units = model.num_units();
+  int source = 0;
+  int target = out.inputs;
+  for (const Layer& layer : model.layers) {
+    AddLayer(layer, source, target, &out);
+    source = target;
+    target += layer.outputs;
+  }
+  CardPass output =
+      MatrixPass(PassKind::kOutput, model.output, Rounds(out.units, shape.pes), out.units);
+  output.source = source;
+  out.passes.push_back(output);
+
+  for (const CardPass& pass : out.passes) {
+    const int largest = std::max({pass.entries, pass.rows, pass.count, pass.source, pass.target});
+    if (largest > kMaxField) {
+      return absl::InvalidArgumentError(absl::StrCat("model \"", model.name, "\" has a size of ",
+                                                     largest, "; the card's format has room for ",
+                                                     kMaxField, ". Serve it with a CPU channel."));
+    }
+    if (pass.matrix) {
+      out.rows += pass.rows;
+      out.entry_beats += int64_t{pass.rows} * pass.entries;
+    }
+  }
+  Writer(model, &out).Write();
+  return out;
+}
+
+std::vector<uint8_t> PackDescriptor(const CardModel& model, const std::vector<Lane>& lanes,
+                                    const BatchAddresses& addresses) {
+  std::vector<uint8_t> bytes(kRecordBytes + size_t(model.shape.lanes) * 2);
+  const uint64_t fields[] = {addresses.model,     addresses.inputs,  addresses.state_in,
+                             addresses.state_out, addresses.outputs, addresses.status};
+  for (size_t k = 0; k < std::size(fields); ++k) Put(&bytes, 8 * k, fields[k]);
+  int longest = 0;
+  for (size_t lane = 0; lane < lanes.size(); ++lane) {
+    const int frames = static_cast<int>(lanes[lane].frames.size()) / model.inputs;
+    longest = std::max(longest, frames);
+    Put(&bytes, kRecordBytes + 2 * lane, static_cast<uint16_t>(frames));
+  }
+  Put(&bytes, 48, static_cast<uint32_t>(lanes.size()));
+  Put(&bytes, 52, static_cast<uint32_t>(longest));
+  return bytes;
+}
+
+std::vector<uint8_t> PackInputs(const CardModel& model, const std::vector<Lane>& lanes) {
+  const size_t inputs = model.inputs;
+  size_t longest = 0;
+  for (const Lane& lane : lanes) longest = std::max(longest, lane.frames.size() / inputs);
+  std::vector<uint8_t> bytes(model.input_bytes(static_cast<int>(longest)));
+  for (size_t lane = 0; lane < lanes.size(); ++lane) {
+    for (size_t k = 0; k < lanes[lane].frames.size(); ++k) {
+      bytes[k * model.shape.lanes + lane] = static_cast<uint8_t>(lanes[lane].frames[k]);
+    }
+  }
+  return bytes;
+}
+
+namespace {
+
+// Calls visit(index of c in StreamState, byte offset in the packed state) for every cell of a lane.
+template <typename Visit>
+void VisitCells(const CardModel& model, size_t lane, Visit&& visit) {
+  const size_t pes = model.shape.pes;
+  size_t index = 0;
+  size_t base = size_t(model.y_columns) * model.shape.beat_bytes();
+  for (const int cells : model.layer_cells) {
+    for (size_t cell = 0; cell < size_t(cells); ++cell) {
+      const size_t beat = cell / pes * model.shape.lanes + lane;
+      visit(index++, base + beat * model.shape.beat_bytes() + cell % pes * 2);
+    }
+    base += size_t(Rounds(cells, model.shape.pes)) * model.shape.lanes * model.shape.beat_bytes();
+  }
+}
+
+}  // namespace
+
+std::vector<uint8_t> PackStates(const CardModel& model, const std::vector<Lane>& lanes) {
+  std::vector<uint8_t> bytes(model.state_bytes());
+  for (size_t lane = 0; lane < lanes.size(); ++lane) {
+    const StreamState& state = *lanes[lane].state_in;
+    for (size_t k = 0; k < state.y.size(); ++k) {
+      bytes[k * model.shape.lanes + lane] = static_cast<uint8_t>(state.y[k]);
+    }
+    VisitCells(model, lane,
+               [&](size_t index, size_t offset) { Put(&bytes, offset, state.c[index]); });
+  }
+  return bytes;
+}
+
+void UnpackStates(const CardModel& model, const uint8_t* bytes, std::vector<Lane>* lanes) {
+  for (size_t lane = 0; lane < lanes->size(); ++lane) {
+    StreamState& state = *(*lanes)[lane].state_out;
+    for (size_t k = 0; k < state.y.size(); ++k) {
+      state.y[k] = static_cast<int8_t>(bytes[k * model.shape.lanes + lane]);
+    }
+    VisitCells(model, lane,
+               [&](size_t index, size_t offset) { state.c[index] = Get<int16_t>(bytes, offset); });
+  }
+}
+
+void UnpackLogits(const CardModel& model, const uint8_t* bytes, std::vector<Lane>* lanes) {
+  const size_t pes = model.shape.pes;
+  const size_t units = model.units;
+  const size_t rounds = Rounds(model.units, model.shape.pes);
+  for (size_t lane = 0; lane < lanes->size(); ++lane) {
+    absl::Span<int32_t> logits = (*lanes)[lane].logits;
+    for (size_t k = 0; k < logits.size(); ++k) {
+      const size_t frame = k / units, unit = k % units;
+      const size_t group = (frame * rounds + unit / pes) * model.shape.lanes + lane;
+      logits[k] = Get<int32_t>(bytes, (group * pes + unit % pes) * sizeof(int32_t));
+    }
+  }
+}
+
+}  // namespace ese

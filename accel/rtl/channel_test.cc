@@ -1,0 +1,327 @@
+// The whole kernel, verilated with 8 PEs and 16 lanes, against ReferenceStep.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "Vese_channel_small.h"
+#include "accel/rtl/card_model.h"
+#include "accel/rtl/sim/channel_sim.h"
+#include "model/testing.h"
+
+namespace ese {
+namespace {
+
+constexpr CardShape kShape = {.pes = 8, .lanes = 16};
+using Sim = ChannelSim<Vese_channel_small>;
+
+CardModel Pack(const Model& model) {
+  auto packed = PackForCard(model, kShape);
+  EXPECT_TRUE(packed.ok()) << packed.status();
+  return *std::move(packed);
+}
+
+// Random columns may leave whole sums; states are compared whole.
+void ExpectSame(const OwnedBatch& got, const OwnedBatch& expected) {
+  for (size_t lane = 0; lane < expected.lanes.size(); ++lane) {
+    const StreamState &a = got.states_out[lane], &b = expected.states_out[lane];
+    EXPECT_EQ(std::vector<int16_t>(a.c.begin(), a.c.end()),
+              std::vector<int16_t>(b.c.begin(), b.c.end()))
+        << "c of lane " << lane;
+    EXPECT_EQ(std::vector<int8_t>(a.y.begin(), a.y.end()),
+              std::vector<int8_t>(b.y.begin(), b.y.end()))
+        << "y of lane " << lane;
+    EXPECT_EQ(got.logits[lane], expected.logits[lane]) << "logits of lane " << lane;
+  }
+}
+
+void RunAndCompare(Sim* sim, const Model& model, const CardModel& card, uint64_t address,
+                   const std::vector<int>& frames, uint32_t seed) {
+  OwnedBatch batch = RandomBatch(model, frames, seed), expected = RandomBatch(model, frames, seed);
+  const Sim::Placed placed = sim->Place(card, address, batch.lanes);
+  sim->Start(placed.descriptor);
+  ASSERT_TRUE(sim->WaitDone(2000000));
+  EXPECT_EQ(sim->ReadRegister(kError), 0u);
+  const BatchStatus status = sim->Fetch(card, placed, &batch.lanes);
+  sim->Continue();
+  EXPECT_EQ(status.error, 0u);
+  RunReference(model, &expected);
+  ExpectSame(batch, expected);
+  EXPECT_EQ(sim->memory().violations(), 0);
+}
+
+// Layers of every kind the format has, in sizes that are a multiple of nothing.
+RandomModelOptions Shape(int k) {
+  const RandomLayer projected = {.cells = 19, .projection = 13, .peepholes = true};
+  const RandomLayer plain = {.cells = 11};
+  const RandomLayer sigmoid = {
+      .cells = 9, .projection = 10, .peepholes = true, .g_activation = GActivation::kSigmoid};
+  const RandomModelOptions shapes[] = {
+      {.inputs = 5, .layers = {{.cells = 16, .projection = 8}}, .units = 7},
+      {.inputs = 1, .layers = {{.cells = 1}}, .units = 1, .density = 1},
+      {.inputs = 7, .layers = {projected}, .units = 17, .density = 0.5},
+      {.inputs = 6, .layers = {plain, plain}, .units = 9, .density = 0.7},
+      {.inputs = 13, .layers = {projected, plain, sigmoid}, .units = 8, .density = 1},
+      // Every row shorter than a drain, and rows without any entry.
+      {.inputs = 9, .layers = {sigmoid, sigmoid}, .units = 33, .density = 0.05},
+      // Gates and cells in saturation.
+      {.inputs = 10, .layers = {projected, sigmoid}, .units = 5, .density = 0.6, .gain = 40},
+      // Rows longer than a drain.
+      {.inputs = 70, .layers = {{.cells = 100, .projection = 50}}, .units = 8, .density = 0.5},
+      {.inputs = 40, .layers = {{.cells = 90}, {.cells = 17, .projection = 3}}, .units = 20},
+  };
+  return shapes[k];
+}
+constexpr int kShapes = 9;
+
+class Models : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Channel, Models, testing::Range(0, kShapes));
+
+TEST_P(Models, EqualTheReference) {
+  RandomModelOptions options = Shape(GetParam());
+  options.seed = 100 + GetParam();
+  const auto model = RandomModel(options);
+  const CardModel card = Pack(*model);
+  Sim sim(kShape, {});
+  const uint64_t address = sim.Place(card);
+  RunAndCompare(&sim, *model, card, address, {1}, 1);
+  RunAndCompare(&sim, *model, card, address, {2, 3, 1}, 2);
+  RunAndCompare(&sim, *model, card, address, {4, 1, 3, 4, 2, 2, 1, 5, 1, 1, 3, 4, 4, 2, 1, 1}, 3);
+  RunAndCompare(&sim, *model, card, address, std::vector<int>(16, 6), 4);
+}
+
+TEST_P(Models, EqualTheReferenceWhateverTheBusDoes) {
+  RandomModelOptions options = Shape(GetParam());
+  options.seed = 200 + GetParam();
+  const auto model = RandomModel(options);
+  const CardModel card = Pack(*model);
+  const AxiMemoryOptions memories[] = {
+      {.max_latency = 200, .stall = 0.3, .seed = 5},
+      {.min_latency = 60, .max_latency = 120, .bandwidth = 0.4, .seed = 6},
+      {.max_latency = 9,
+       .bandwidth = 1.3,
+       .refresh_interval = 300,
+       .refresh_cycles = 60,
+       .stall = 0.8},
+  };
+  for (const AxiMemoryOptions& memory : memories) {
+    Sim sim(kShape, memory);
+    const uint64_t address = sim.Place(card);
+    RunAndCompare(&sim, *model, card, address, {3, 2, 5, 1, 4, 3, 2, 2, 1, 5, 3, 3, 1, 2, 4}, 7);
+    RunAndCompare(&sim, *model, card, address, std::vector<int>(16, 2), 8);
+  }
+}
+
+TEST(Channel, CountsItsWork) {
+  const auto model = RandomModel(Shape(2));
+  const CardModel card = Pack(*model);
+  Sim sim(kShape, {});
+  OwnedBatch batch = RandomBatch(*model, {3, 2}, 1);
+  const Sim::Placed placed = sim.Place(card, sim.Place(card), batch.lanes);
+  const int64_t before = sim.cycle();
+  sim.Start(placed.descriptor);
+  ASSERT_TRUE(sim.WaitDone(100000));
+  const BatchStatus status = sim.Status(placed);
+  EXPECT_EQ(status.working, uint64_t(3 * card.entry_beats));
+  EXPECT_GT(status.cycles, status.working);
+  EXPECT_LT(status.cycles, uint64_t(sim.cycle() - before));
+}
+
+TEST(Channel, SwitchesModelsBetweenBatches) {
+  const auto first = RandomModel(Shape(4)), second = RandomModel(Shape(7));
+  const CardModel first_card = Pack(*first), second_card = Pack(*second);
+  Sim sim(kShape, {.max_latency = 30, .stall = 0.1});
+  const uint64_t at_first = sim.Place(first_card), at_second = sim.Place(second_card);
+  for (uint32_t k = 0; k < 3; ++k) {
+    RunAndCompare(&sim, *first, first_card, at_first, {2, 1, 3}, 10 + k);
+    RunAndCompare(&sim, *second, second_card, at_second, std::vector<int>(5, 2), 20 + k);
+  }
+}
+
+// The protocol of ap_ctrl_chain: done stays until it is acknowledged, and the interrupt says it.
+TEST(Channel, SaysDoneUntilAcknowledged) {
+  const auto model = RandomModel(Shape(0));
+  const CardModel card = Pack(*model);
+  Sim sim(kShape, {});
+  OwnedBatch batch = RandomBatch(*model, {1}, 1);
+  const Sim::Placed placed = sim.Place(card, sim.Place(card), batch.lanes);
+  EXPECT_EQ(sim.ReadRegister(kControl), kIdle);
+  sim.WriteRegister(kGlobalInterrupt, 1);
+  sim.WriteRegister(kInterruptEnable, 1);
+  sim.Start(placed.descriptor);
+  EXPECT_EQ(sim.ReadRegister(kControl), kStart);
+  EXPECT_EQ(sim.interrupt(), 0);
+  ASSERT_TRUE(sim.WaitDone(100000));
+  EXPECT_EQ(sim.interrupt(), 1);
+  sim.WriteRegister(kInterruptStatus, 1);
+  EXPECT_EQ(sim.interrupt(), 0);
+  EXPECT_EQ(sim.ReadRegister(kControl) & (kDone | kStart | kIdle), kDone);
+  // A start before the acknowledgement waits for it.
+  sim.WriteRegister(kControl, kStart);
+  for (int k = 0; k < 100; ++k) sim.Cycle();
+  EXPECT_EQ(sim.ReadRegister(kControl) & (kDone | kIdle), kDone);
+  sim.Continue();
+  sim.Cycle();
+  EXPECT_EQ(sim.ReadRegister(kControl) & (kDone | kIdle), 0u);
+  ASSERT_TRUE(sim.WaitDone(100000));
+}
+
+class Faults : public testing::Test {
+ protected:
+  Faults()
+      : model_(RandomModel(Shape(7))), card_(Pack(*model_)), sim_(kShape, {.max_latency = 40}) {
+    address_ = sim_.Place(card_);
+    batch_ = RandomBatch(*model_, {3, 2, 3}, 1);
+    placed_ = sim_.Place(card_, address_, batch_.lanes);
+  }
+
+  void ExpectError(CardError error, bool in_status) {
+    sim_.Start(placed_.descriptor);
+    ASSERT_TRUE(sim_.WaitDone(100000));
+    EXPECT_EQ(sim_.ReadRegister(kError), static_cast<uint32_t>(error));
+    if (in_status) {
+      EXPECT_EQ(sim_.Status(placed_).error, static_cast<uint32_t>(error));
+    }
+    sim_.Continue();
+    EXPECT_EQ(sim_.memory().violations(), 0);
+  }
+  void ExpectWorks() { RunAndCompare(&sim_, *model_, card_, sim_.Place(card_), {2, 1}, 9); }
+  void Poke(uint64_t address, uint32_t value) {
+    std::vector<uint8_t> bytes(4);
+    std::memcpy(bytes.data(), &value, 4);
+    sim_.memory().Write(address, bytes);
+  }
+
+  std::shared_ptr<const Model> model_;
+  CardModel card_;
+  Sim sim_;
+  uint64_t address_;
+  OwnedBatch batch_;
+  Sim::Placed placed_;
+};
+
+TEST_F(Faults, BadBatchIsRefused) {
+  const std::pair<int, uint32_t> fields[] = {{48, 0}, {48, 17},      {48, 1 << 16},
+                                             {52, 0}, {52, 1 << 16}, {0, 0x40000008}};
+  for (const auto& [offset, value] : fields) {
+    const auto good = PackDescriptor(card_, batch_.lanes, placed_.addresses);
+    Poke(placed_.descriptor + offset, value);
+    ExpectError(CardError::kBadBatch, false);
+    sim_.memory().Write(placed_.descriptor, good);
+  }
+  ExpectWorks();
+}
+
+TEST_F(Faults, WhatIsNotAModelIsRefused) {
+  for (const int word : {0, 2, 3, 4, 5, 6, 7}) {
+    Poke(address_ + 4 * word, 0);
+    ExpectError(CardError::kBadModel, true);
+    sim_.memory().Write(address_, card_.bytes);
+  }
+  ExpectWorks();
+}
+
+TEST_F(Faults, AModelForOtherKernelsIsRefused) {
+  for (const uint32_t value : {uint32_t{1} | 32 << 16, uint32_t{2} | 8 << 16}) {
+    Poke(address_ + 4, value);
+    ExpectError(CardError::kOtherShape, true);
+  }
+  ExpectWorks();
+}
+
+TEST_F(Faults, ModelsOverTheBuffersAreRefused) {
+  const RandomLayer small = {.cells = 4, .projection = 4};
+  const RandomModelOptions large[] = {
+      {.inputs = 200, .layers = {{.cells = 20, .projection = 57}}},  // columns: 257
+      {.inputs = 2, .layers = {{.cells = 129, .projection = 8}}},    // m of a layer
+      {.inputs = 2,
+       .layers = {{.cells = 128, .projection = 8},
+                  {.cells = 128, .projection = 8},
+                  {.cells = 8}}},                                               // cells of a PE: 33
+      {.inputs = 2, .layers = {{.cells = 8, .projection = 8}}, .units = 2048},  // rows of a PE
+      {.inputs = 2, .layers = {small, small, small, small}},                    // passes: 9
+  };
+  for (const RandomModelOptions& options : large) {
+    const auto model = RandomModel(options);
+    const CardModel card = Pack(*model);
+    OwnedBatch batch = RandomBatch(*model, {1}, 1);
+    placed_ = sim_.Place(card, sim_.Place(card), batch.lanes);
+    ExpectError(CardError::kTooLarge, true);
+  }
+  ExpectWorks();
+}
+
+TEST_F(Faults, PassesWithoutWorkAreRefused) {
+  const uint64_t pass = address_ + 64;
+  for (const auto& [offset, value] :
+       {std::pair<int, uint32_t>{0, 0x60}, {4, 100 << 16}, {4, 52}, {4, 100 << 16 | 51}}) {
+    Poke(pass + offset, value);
+    ExpectError(CardError::kBadPass, true);
+    sim_.memory().Write(address_, card_.bytes);
+  }
+  ExpectWorks();
+}
+
+TEST_F(Faults, ReadErrorsEndABatch) {
+  const uint64_t places[] = {placed_.descriptor,
+                             address_,
+                             address_ + 64,
+                             address_ + card_.bytes.size() / 2 / 64 * 64,
+                             placed_.addresses.inputs,
+                             placed_.addresses.state_in};
+  for (const uint64_t place : places) {
+    sim_.memory().FailAt(place);
+    ExpectError(CardError::kReadFailed, false);
+  }
+  sim_.memory().FailAt(0);
+  ExpectWorks();
+}
+
+TEST_F(Faults, WriteErrorsEndABatch) {
+  for (const uint64_t place : {placed_.addresses.state_out, placed_.addresses.outputs + 32}) {
+    sim_.memory().FailAt(place);
+    ExpectError(CardError::kWriteFailed, false);
+  }
+  sim_.memory().FailAt(0);
+  ExpectWorks();
+}
+
+TEST_F(Faults, ABusThatStallsForAWhileEndsTheBatchOnly) {
+  sim_.Start(placed_.descriptor);
+  for (int k = 0; k < 900; ++k) sim_.Cycle();
+  sim_.memory().Hang(true);
+  for (int k = 0; k < 4000; ++k) sim_.Cycle();
+  sim_.memory().Hang(false);
+  ASSERT_TRUE(sim_.WaitDone(10000));
+  EXPECT_EQ(sim_.ReadRegister(kError), static_cast<uint32_t>(CardError::kStalled));
+  sim_.Continue();
+  ExpectWorks();
+}
+
+TEST_F(Faults, ABusThatNeverComesBackNeedsAReset) {
+  sim_.Start(placed_.descriptor);
+  for (int k = 0; k < 900; ++k) sim_.Cycle();
+  sim_.memory().Hang(true);
+  ASSERT_TRUE(sim_.WaitDone(10000));
+  sim_.Continue();
+  ExpectError(CardError::kStalled, false);
+  sim_.memory().Hang(false);
+  ExpectError(CardError::kStalled, false);  // still
+  sim_.Reset();
+  ExpectWorks();
+}
+
+TEST_F(Faults, AResetAtAnyTimeLeavesNothingBehind) {
+  for (const int cycles : {1, 20, 90, 200, 400, 900, 1700, 2600, 3900}) {
+    sim_.Start(placed_.descriptor);
+    for (int k = 0; k < cycles; ++k) sim_.Cycle();
+    sim_.Reset();
+    EXPECT_EQ(sim_.ReadRegister(kControl), kIdle);
+    ExpectWorks();
+  }
+}
+
+}  // namespace
+}  // namespace ese

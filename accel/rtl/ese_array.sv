@@ -1,0 +1,222 @@
+// The PEs in pairs, each pair with its replica of the two banks of activations.
+//
+//     V [x ; y0 ; y1 ...]   M [m]          written by results (first), copies, and the loader (last)
+//        │ a column for each PE │
+//       PE 0   PE 1   ...    PE P-1        in lockstep: ese_issue and ese_drain give all of them orders
+module ese_array #(
+  parameter int PES = 32,
+  parameter int LANES = 64,
+  parameter int V_DEPTH = 2048,
+  parameter int M_DEPTH = 1024,
+  parameter int CELLS = 64,
+  parameter int ROWS = 512,
+  parameter int PASSES = 32,
+  parameter int WORDS = 512,
+  localparam int W = 16 * PES,
+  localparam int VW = $clog2(V_DEPTH),
+  localparam int MW = $clog2(M_DEPTH),
+  localparam int COLUMN_W = VW > MW ? VW : MW,
+  localparam int SUM = 15 + COLUMN_W,
+  localparam int LW = $clog2(LANES),
+  localparam int RW = $clog2(ROWS),
+  localparam int CLW = $clog2(CELLS),
+  localparam int PW = $clog2(PASSES),
+  localparam int FW = $clog2(WORDS) + 1
+) (
+  input  logic                clk_i,
+  input  logic                rst_i,
+  // The batch; stable out of reset.
+  input  logic [PW-1:0]       last_pass_i,
+  input  logic [15:0]         frames_i,
+  input  logic [LW:0]         lanes_i,
+  input  logic [16*LANES-1:0] lane_frames_i,
+  input  logic [COLUMN_W-1:0] y_base_i,
+  input  logic [15:0]         y_columns_i,
+  input  logic [63:0]         c_out_i,
+  input  logic [63:0]         outputs_i,
+  output logic                frames_done_o,
+  input  logic                store_i,
+  output logic                store_done_o,
+  output logic                working_o,      // multipliers get a word
+  // Tables; written in reset.
+  input  logic                pass_write_i,
+  input  logic [PW-1:0]       pass_addr_i,
+  input  logic [95:0]         pass_data_i,
+  input  logic [PES-1:0]      row_write_i,
+  input  logic [RW-1:0]       row_addr_i,
+  input  logic [W-1:0]        row_data_i,     // 64 bits for each of P/4 PEs
+  // Entries.
+  input  logic                entries_valid_i,
+  input  logic [W-1:0]        entries_i,
+  output logic                entries_pop_o,
+  // Loader.
+  input  logic                x_loaded_i,
+  output logic                x_release_o,
+  input  logic [CLW:0]        cells_loaded_i,
+  input  logic                v_load_i,
+  input  logic [VW-1:0]       v_load_addr_i,
+  input  logic                cell_load_i,
+  input  logic [CLW+LW-1:0]   cell_load_addr_i,
+  input  logic [W-1:0]        load_data_i,
+  output logic                v_load_ready_o,
+  output logic                cell_load_ready_o,
+  // Words to memory.
+  output logic                word_o,
+  output logic [W-1:0]        word_data_o,
+  output logic                command_o,
+  output logic [63:0]         command_addr_o,
+  output logic [LW+1:0]       command_words_o,
+  input  logic                command_ready_i,
+  input  logic                popped_i
+);
+  // ---- Orders.
+  logic decode, decode_move, decode_first, blocked, waiting, bank_m, issue, issue_first;
+  logic issue_work, issue_copy, issue_store, frames_issued, store_issued, draining;
+  logic [COLUMN_W-1:0] decode_base, pending_low;
+  logic [COLUMN_W:0] pending_high;
+  logic row, row_g_sigmoid, row_first_frame, row_last_frame, drain_done, drain_idle;
+  logic [1:0] row_kind, row_gate;
+  logic [15:0] row_group, row_count;
+  logic [RW-1:0] row_index, drained_row;
+  logic [CLW-1:0] row_cell;
+  logic [COLUMN_W-1:0] row_target;
+  logic [4:0] row_y_shift;
+  logic [LANES-1:0] row_active;
+
+  // ---- Writes to the banks.
+  logic result_v, result_m;
+  logic [COLUMN_W-1:0] result_addr;
+  logic [8*LANES-1:0] result_data;
+  logic [LANES-1:0] result_mask;
+  logic [1:0] copy_q, store_q;
+  logic [COLUMN_W-1:0] copy_addr_q;
+  logic [LANES-1:0] copy_mask_q;
+  logic [8*LANES-1:0] moved_q;
+  wire copy_v = copy_q[1];
+  wire v_write = result_v || copy_v || v_load_i;
+  wire [COLUMN_W-1:0] v_result_addr = copy_v ? copy_addr_q : result_addr;
+  wire [VW-1:0] v_addr = v_load_i ? v_load_addr_i : v_result_addr[VW-1:0];
+  wire [W-1:0] v_data = v_load_i ? load_data_i : copy_v ? moved_q : result_data;
+  wire [LANES-1:0] v_mask = v_load_i ? '1 : copy_v ? copy_mask_q : result_mask;
+  assign v_load_ready_o = !(result_v || copy_v || (waiting && !bank_m));
+
+  ese_issue #(.LANES(LANES), .COLUMN_W(COLUMN_W), .PASSES(PASSES), .ROWS(ROWS), .CELLS(CELLS)) u_issue (
+    .clk_i, .rst_i, .run_i(!rst_i), .last_pass_i, .frames_i, .lane_frames_i, .y_base_i, .y_columns_i,
+    .frames_issued_o(frames_issued), .store_i, .store_issued_o(store_issued), .pass_write_i,
+    .pass_addr_i, .pass_data_i, .word_valid_i(entries_valid_i), .word_pop_o(entries_pop_o),
+    .x_loaded_i, .x_release_o, .decode_o(decode), .decode_move_o(decode_move),
+    .decode_first_o(decode_first), .decode_base_o(decode_base), .pending_low_o(pending_low),
+    .pending_high_o(pending_high), .blocked_i(blocked), .waiting_o(waiting), .bank_m_o(bank_m),
+    .issue_o(issue), .issue_first_o(issue_first), .issue_work_o(issue_work),
+    .issue_copy_o(issue_copy), .issue_store_o(issue_store), .v_write_i(v_write),
+    .v_result_i(result_v || copy_v), .v_addr_i(v_result_addr), .m_write_i(result_m),
+    .m_addr_i(result_addr), .store_ready_i(room > FW'(4)), .row_o(row), .row_kind_o(row_kind),
+    .row_gate_o(row_gate), .row_group_o(row_group), .row_index_o(row_index), .row_cell_o(row_cell),
+    .row_target_o(row_target), .row_count_o(row_count), .row_y_shift_o(row_y_shift),
+    .row_g_sigmoid_o(row_g_sigmoid), .row_active_o(row_active), .row_first_frame_o(row_first_frame),
+    .row_last_frame_o(row_last_frame), .drain_done_i(drain_done), .draining_o(draining));
+
+  logic hold, tanh_p7, y_p7, i_p16, f_p16, update_p19, active_p19, m_p19, h_p28;
+  logic [CLW+LW-1:0] cell_p0, cell_p19;
+  logic [LW-1:0] lane_p1, lane_p7, lane_p15, lane_p16, lane_p28;
+  logic [4:0] y_shift_p5;
+  logic [8*LANES*PES-1:0] collected;
+  logic [32*PES-1:0] logits_p5;
+  logic [16*PES-1:0] c_p20;
+  logic drain_word;
+  logic [W-1:0] drain_word_data;
+  logic [FW-1:0] room;
+
+  ese_drain #(
+    .PES(PES), .LANES(LANES), .COLUMN_W(COLUMN_W), .ROWS(ROWS), .CELLS(CELLS), .WORDS(WORDS)
+  ) u_drain (
+    .clk_i, .rst_i, .lanes_i, .c_out_i, .outputs_i, .row_i(row), .row_kind_i(row_kind),
+    .row_gate_i(row_gate), .row_group_i(row_group), .row_index_i(row_index), .row_cell_i(row_cell),
+    .row_target_i(row_target), .row_count_i(row_count), .row_y_shift_i(row_y_shift),
+    .row_g_sigmoid_i(row_g_sigmoid), .row_active_i(row_active), .row_first_frame_i(row_first_frame),
+    .row_last_frame_i(row_last_frame), .done_o(drain_done), .idle_o(drain_idle), .cells_loaded_i,
+    .hold_o(hold), .row_o(drained_row), .cell_p0_o(cell_p0), .lane_p1_o(lane_p1),
+    .y_shift_p5_o(y_shift_p5), .tanh_p7_o(tanh_p7), .y_p7_o(y_p7), .lane_p7_o(lane_p7),
+    .lane_p15_o(lane_p15), .lane_p16_o(lane_p16), .i_p16_o(i_p16), .f_p16_o(f_p16),
+    .update_p19_o(update_p19), .active_p19_o(active_p19), .cell_p19_o(cell_p19), .m_p19_o(m_p19),
+    .lane_p28_o(lane_p28), .h_p28_o(h_p28), .collected_i(collected), .logits_p5_i(logits_p5),
+    .c_p20_i(c_p20), .v_write_o(result_v), .m_write_o(result_m), .write_addr_o(result_addr),
+    .write_data_o(result_data), .write_mask_o(result_mask), .word_o(drain_word),
+    .word_data_o(drain_word_data), .command_o, .command_addr_o, .command_words_o, .command_ready_i,
+    .store_word_i(issue_store), .popped_i, .room_o(room));
+
+  assign cell_load_ready_o = !update_p19;
+  assign working_o = issue_work;
+  assign frames_done_o = frames_issued && !draining && drain_idle && copy_q == '0;
+  assign store_done_o = store_issued && store_q == '0;
+
+  // ---- Moves: PE 0's column goes to V (copy) or to memory (the store of y).
+  logic [8*LANES-1:0] pe0_column;
+  always_ff @(posedge clk_i) begin
+    if (rst_i) begin
+      copy_q <= '0;
+      store_q <= '0;
+    end else begin
+      copy_q <= {copy_q[0], issue_copy};
+      store_q <= {store_q[0], issue_store};
+    end
+    if (issue_copy && issue_first) copy_addr_q <= row_target;
+    else if (copy_v) copy_addr_q <= copy_addr_q + 1'b1;
+    if (issue_copy) copy_mask_q <= row_active;
+    moved_q <= pe0_column;
+  end
+  assign word_o = drain_word || store_q[1];
+  assign word_data_o = store_q[1] ? moved_q : drain_word_data;
+
+  // ---- PEs.
+  logic issued_m_q;
+  logic [PES-1:0] blocked_by;
+  assign blocked = |blocked_by;
+  always_ff @(posedge clk_i) if (issue) issued_m_q <= bank_m;
+
+  for (genvar pair = 0; pair < PES / 2; pair++) begin : g_pair
+    logic [COLUMN_W-1:0] addr [2];
+    logic [8*LANES-1:0] v_column [2];
+    logic [8*LANES-1:0] m_column [2];
+
+    ese_act_mem #(.LANES(LANES), .DEPTH(V_DEPTH)) u_v (
+      .clk_i, .write_i(v_write), .write_addr_i(v_addr), .write_data_i(v_data), .write_mask_i(v_mask),
+      .read_i(issue && !bank_m), .a_addr_i(addr[0][VW-1:0]), .a_data_o(v_column[0]),
+      .b_addr_i(addr[1][VW-1:0]), .b_data_o(v_column[1]));
+    ese_act_mem #(.LANES(LANES), .DEPTH(M_DEPTH)) u_m (
+      .clk_i, .write_i(result_m), .write_addr_i(result_addr[MW-1:0]), .write_data_i(result_data),
+      .write_mask_i(result_mask), .read_i(issue && bank_m), .a_addr_i(addr[0][MW-1:0]),
+      .a_data_o(m_column[0]), .b_addr_i(addr[1][MW-1:0]), .b_data_o(m_column[1]));
+
+    for (genvar half = 0; half < 2; half++) begin : g_pe
+      localparam int P = 2 * pair + half;
+      ese_pe #(.LANES(LANES), .COLUMN_W(COLUMN_W), .SUM(SUM), .CELLS(CELLS), .ROWS(ROWS)) u_pe (
+        .clk_i, .entry_i(decode_move ? 16'b0 : entries_i[16*P+:16]), .decode_i(decode),
+        .first_i(decode_first), .base_i(decode_base), .pending_low_i(pending_low),
+        .pending_high_i(pending_high), .issue_i(issue), .issue_first_i(issue_first),
+        .blocked_o(blocked_by[P]), .addr_o(addr[half]),
+        .column_i(issued_m_q ? m_column[half] : v_column[half]), .hold_i(hold),
+        .row_write_i(row_write_i[P]), .row_write_addr_i(row_addr_i),
+        .row_write_data_i(row_data_i[64*(P%(PES/4))+:53]), .row_i(drained_row), .cell_p0_i(cell_p0),
+        .lane_p1_i(lane_p1), .y_shift_p5_i(y_shift_p5), .tanh_p7_i(tanh_p7), .lane_p15_i(lane_p15),
+        .lane_p16_i(lane_p16), .i_p16_i(i_p16), .f_p16_i(f_p16), .update_p19_i(update_p19),
+        .active_p19_i(active_p19), .cell_p19_i(cell_p19), .lane_p28_i(lane_p28), .h_p28_i(h_p28),
+        .load_i(cell_load_i), .load_addr_i(cell_load_addr_i), .load_data_i(load_data_i[16*P+:16]),
+        .y_p7_i(y_p7), .lane_p7_i(lane_p7), .m_p19_i(m_p19),
+        .collected_o(collected[8*LANES*P+:8*LANES]), .logit_p5_o(logits_p5[32*P+:32]),
+        .c_p20_o(c_p20[16*P+:16]));
+    end
+    if (pair == 0) begin : g_move
+      assign pe0_column = issued_m_q ? m_column[0] : v_column[0];
+    end
+  end
+
+  if (W != 8 * LANES) begin : g_shape
+    $error("LANES must be twice PES: a beat holds an entry for each PE, and a byte for each lane");
+  end
+`ifndef SYNTHESIS
+  assert property (@(posedge clk_i) disable iff (rst_i) !(result_v && copy_v));
+  assert property (@(posedge clk_i) disable iff (rst_i) !(v_load_i && !v_load_ready_o));
+  assert property (@(posedge clk_i) disable iff (rst_i) !(drain_word && store_q[1]));
+`endif
+endmodule

@@ -1,0 +1,81 @@
+// Reads stretches of memory into a FIFO, in order: bursts of at most BURST beats that do not cross
+// 4 KB, requested as far ahead as the FIFO has room, so that latency shows only at the start.
+module ese_axi_read #(
+  parameter int W = 512,
+  parameter int DEPTH = 256,
+  parameter int BURST = 16
+) (
+  input  logic         clk_i,
+  input  logic         rst_i,
+  input  logic         stop_i,        // request no more, and drop what comes
+  // A stretch: taken when valid and ready.
+  input  logic         command_i,
+  input  logic [63:0]  addr_i,        // a multiple of W / 8
+  input  logic [31:0]  beats_i,
+  output logic         ready_o,
+  // Words.
+  output logic         valid_o,
+  output logic [W-1:0] data_o,
+  input  logic         pop_i,
+  output logic         idle_o,        // nothing requested that has not come
+  output logic         failed_o,      // a response other than OKAY; a pulse
+  output logic         beat_o,        // a transfer on either channel
+  // AXI4.
+  output logic [63:0]  m_araddr,
+  output logic [7:0]   m_arlen,
+  output logic         m_arvalid,
+  input  logic         m_arready,
+  input  logic [W-1:0] m_rdata,
+  input  logic [1:0]   m_rresp,
+  input  logic         m_rlast,
+  input  logic         m_rvalid,
+  output logic         m_rready
+);
+  localparam int BYTES_W = $clog2(W / 8);
+  localparam int FW = $clog2(DEPTH) + 1;
+
+  logic [63:0] addr_q;
+  logic [31:0] left_q;
+  logic [FW-1:0] room_q, coming_q;
+
+  // To the end of the 4 KB page, in beats.
+  wire [12-BYTES_W:0] page = (13 - BYTES_W)'(4096 >> BYTES_W) - {1'b0, addr_q[11:BYTES_W]};
+  wire [31:0] by_page = 32'(page) < left_q ? 32'(page) : left_q;
+  wire [FW-1:0] burst = by_page < 32'(BURST) ? FW'(by_page) : FW'(BURST);
+  wire request = left_q != '0 && room_q >= burst && (!m_arvalid || m_arready) && !stop_i;
+  wire arrive = m_rvalid && m_rready;
+
+  assign ready_o = left_q == '0 && !stop_i;
+  assign m_rready = 1'b1;  // room was counted before the request
+  assign failed_o = arrive && m_rresp != 2'b00;
+  assign beat_o = arrive || (m_arvalid && m_arready);
+  assign idle_o = !m_arvalid && coming_q == '0;
+
+  always_ff @(posedge clk_i) begin
+    if (rst_i) begin
+      left_q <= '0;
+      room_q <= FW'(DEPTH);
+      coming_q <= '0;
+      m_arvalid <= 1'b0;
+    end else begin
+      if (command_i && ready_o) left_q <= beats_i;
+      else if (stop_i) left_q <= '0;
+      else if (request) left_q <= left_q - 32'(burst);
+      room_q <= room_q - (request ? burst : '0) + FW'(pop_i);
+      coming_q <= coming_q + (request ? burst : '0) - FW'(arrive);
+      if (request) m_arvalid <= 1'b1;
+      else if (m_arready) m_arvalid <= 1'b0;
+    end
+    if (command_i && ready_o) addr_q <= addr_i;
+    else if (request) addr_q <= addr_q + (64'(burst) << BYTES_W);
+    if (request) begin
+      m_araddr <= addr_q;
+      m_arlen <= 8'(burst - 1'b1);
+    end
+  end
+
+  ese_fifo #(.W(W), .DEPTH(DEPTH)) u_fifo (
+    .clk_i, .rst_i, .push_i(arrive && !stop_i), .data_i(m_rdata), .valid_o, .data_o, .pop_i);
+
+  wire unused = m_rlast;
+endmodule

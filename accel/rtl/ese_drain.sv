@@ -1,0 +1,282 @@
+// Takes a finished row out of the PEs, a lane a cycle; pipes its controls along ese_cell; writes the
+// columns that the PEs have collected; and sends logits and the last frame's c to memory.
+//
+//     row ─► wait: collector, room for the words, c of this cell loaded ─► run: lanes 0 .. used-1
+//                 p0 ── p5 logit ── p7 y ── p19 m, c' ── p28 h          (cycles, see ese_cell.sv)
+//                        │           └────────┴─► collectors ─► a column a cycle, PE 0 .. P-1
+//                        └─► two words a lane
+module ese_drain #(
+  parameter int PES = 32,
+  parameter int LANES = 64,
+  parameter int COLUMN_W = 11,
+  parameter int ROWS = 512,
+  parameter int CELLS = 64,
+  parameter int WORDS = 512,  // places of the output FIFO
+  localparam int W = 16 * PES,
+  localparam int LW = $clog2(LANES),
+  localparam int RW = $clog2(ROWS),
+  localparam int CLW = $clog2(CELLS),
+  localparam int PEW = $clog2(PES),
+  localparam int FW = $clog2(WORDS) + 1
+) (
+  input  logic                   clk_i,
+  input  logic                   rst_i,
+  input  logic [LW:0]            lanes_i,
+  input  logic [63:0]            c_out_i,
+  input  logic [63:0]            outputs_i,
+  // From ese_issue.
+  input  logic                   row_i,
+  input  logic [1:0]             row_kind_i,
+  input  logic [1:0]             row_gate_i,
+  input  logic [15:0]            row_group_i,
+  input  logic [RW-1:0]          row_index_i,
+  input  logic [CLW-1:0]         row_cell_i,
+  input  logic [COLUMN_W-1:0]    row_target_i,
+  input  logic [15:0]            row_count_i,
+  input  logic [4:0]             row_y_shift_i,
+  input  logic                   row_g_sigmoid_i,
+  input  logic [LANES-1:0]       row_active_i,
+  input  logic                   row_first_frame_i,
+  input  logic                   row_last_frame_i,
+  output logic                   done_o,
+  output logic                   idle_o,       // no lane is in the pipe, no column to be written
+  input  logic [CLW:0]           cells_loaded_i,
+  // To the PEs: see ese_pe and ese_cell.
+  output logic                   hold_o,
+  output logic [RW-1:0]          row_o,
+  output logic [CLW+LW-1:0]      cell_p0_o,
+  output logic [LW-1:0]          lane_p1_o,
+  output logic [4:0]             y_shift_p5_o,
+  output logic                   tanh_p7_o,
+  output logic                   y_p7_o,
+  output logic [LW-1:0]          lane_p7_o,
+  output logic [LW-1:0]          lane_p15_o,
+  output logic [LW-1:0]          lane_p16_o,
+  output logic                   i_p16_o,
+  output logic                   f_p16_o,
+  output logic                   update_p19_o,
+  output logic                   active_p19_o,
+  output logic [CLW+LW-1:0]      cell_p19_o,
+  output logic                   m_p19_o,
+  output logic [LW-1:0]          lane_p28_o,
+  output logic                   h_p28_o,
+  input  logic [8*LANES*PES-1:0] collected_i,
+  input  logic [32*PES-1:0]      logits_p5_i,
+  input  logic [16*PES-1:0]      c_p20_i,
+  // Columns to the banks.
+  output logic                   v_write_o,
+  output logic                   m_write_o,
+  output logic [COLUMN_W-1:0]    write_addr_o,
+  output logic [8*LANES-1:0]     write_data_o,
+  output logic [LANES-1:0]       write_mask_o,
+  // Words to memory, and the commands that say where.
+  output logic                   word_o,
+  output logic [W-1:0]           word_data_o,
+  output logic                   command_o,
+  output logic [63:0]            command_addr_o,
+  output logic [LW+1:0]          command_words_o,
+  input  logic                   command_ready_i,
+  input  logic                   store_word_i,  // a word that others will push
+  input  logic                   popped_i,
+  output logic [FW-1:0]          room_o
+);
+  localparam logic [1:0] GATES = 2'd0, PROJECTION = 2'd1, OUTPUT = 2'd2;
+  // Cycles of a drain at the least: an o row reads what its g row wrote 20 cycles into its pipe.
+  localparam int SHORTEST = 24;
+  localparam int LAST = 28;
+
+  // ---- The row that is drained.
+  logic [1:0] kind_q, gate_q;
+  logic [15:0] group_q, count_q;
+  logic [CLW-1:0] cell_q;
+  logic [COLUMN_W-1:0] target_q;
+  logic [4:0] y_shift_q;
+  logic g_sigmoid_q, first_frame_q, last_frame_q;
+  logic [LANES-1:0] active_q;
+  logic [4:1] arriving_q;
+  logic waiting_q, running_q;
+  logic [LW+1:0] count_cycles_q;
+
+  wire gates = kind_q == GATES;
+  wire logits = kind_q == OUTPUT;
+  wire collects = (gates && gate_q == 2'd3) || kind_q == PROJECTION;
+  wire sends_c = gates && gate_q == 2'd2 && last_frame_q;
+  wire [LW+1:0] words = logits ? {lanes_i, 1'b0} : {1'b0, lanes_i};
+  wire [LW+1:0] cycles = words < (LW + 2)'(SHORTEST) ? (LW + 2)'(SHORTEST) : words;
+
+  logic collecting_q;
+  logic [FW-1:0] room_q;
+  wire may_run = !(collects && collecting_q) &&
+                 !((logits || sends_c) && (room_q < FW'(words) || !command_ready_i)) &&
+                 !(gates && first_frame_q && cells_loaded_i <= {1'b0, cell_q});
+  wire run = waiting_q && may_run;
+  wire last_cycle = running_q && count_cycles_q == cycles - 1'b1;
+
+  always_ff @(posedge clk_i) begin
+    if (row_i) begin
+      kind_q <= row_kind_i;
+      gate_q <= row_gate_i;
+      group_q <= row_group_i;
+      count_q <= row_count_i;
+      row_o <= row_index_i;
+      cell_q <= row_cell_i;
+      target_q <= row_target_i;
+      y_shift_q <= row_y_shift_i;
+      g_sigmoid_q <= row_g_sigmoid_i;
+      active_q <= row_active_i;
+      first_frame_q <= row_first_frame_i;
+      last_frame_q <= row_last_frame_i;
+    end
+    if (rst_i) begin
+      arriving_q <= '0;
+      waiting_q <= 1'b0;
+      running_q <= 1'b0;
+      count_cycles_q <= '0;
+    end else begin
+      arriving_q <= {arriving_q[3:1], row_i};
+      waiting_q <= arriving_q[4] || (waiting_q && !run);
+      running_q <= run || (running_q && !last_cycle);
+      count_cycles_q <= running_q ? count_cycles_q + 1'b1 : '0;
+    end
+  end
+  assign hold_o = arriving_q[4];
+  assign done_o = last_cycle;
+
+  // ---- The controls of a lane, stage by stage.
+  localparam int F_VALID = 0, F_I = 1, F_F = 2, F_G = 3, F_O = 4, F_Y = 5, F_LOGIT = 6, F_TANH = 7,
+                 F_ACTIVE = 8, F_HALF = 9, F_END = 10, F_SEND = 11, F_SHIFT = 12, F_LANE = 17,
+                 F_CELL = F_LANE + LW, CTL = F_CELL + CLW;
+  logic [CTL-1:0] stage [0:LAST];
+  wire valid_p0 = running_q && count_cycles_q < words;
+  wire [LW-1:0] lane_p0 = logits ? count_cycles_q[LW:1] : count_cycles_q[LW-1:0];
+  wire end_p0 = valid_p0 && count_cycles_q == words - 1'b1;
+
+  always_comb begin
+    stage[0] = '0;
+    stage[0][F_VALID] = valid_p0;
+    stage[0][F_I] = valid_p0 && gates && gate_q == 2'd0;
+    stage[0][F_F] = valid_p0 && gates && gate_q == 2'd1;
+    stage[0][F_G] = valid_p0 && gates && gate_q == 2'd2;
+    stage[0][F_O] = valid_p0 && gates && gate_q == 2'd3;
+    stage[0][F_Y] = valid_p0 && kind_q == PROJECTION;
+    stage[0][F_LOGIT] = valid_p0 && logits;
+    stage[0][F_TANH] = gate_q == 2'd2 && !g_sigmoid_q;
+    stage[0][F_ACTIVE] = active_q[lane_p0];
+    stage[0][F_HALF] = logits && count_cycles_q[0];
+    stage[0][F_END] = end_p0;
+    stage[0][F_SEND] = valid_p0 && sends_c;
+    stage[0][F_SHIFT+:5] = y_shift_q;
+    stage[0][F_LANE+:LW] = lane_p0;
+    stage[0][F_CELL+:CLW] = cell_q;
+  end
+
+  for (genvar k = 1; k <= LAST; k++) begin : g_stage
+    always_ff @(posedge clk_i) begin
+      if (rst_i) stage[k] <= '0;
+      else stage[k] <= stage[k-1];
+    end
+  end
+
+  assign cell_p0_o = {stage[0][F_CELL+:CLW], stage[0][F_LANE+:LW]};
+  assign lane_p1_o = stage[1][F_LANE+:LW];
+  assign y_shift_p5_o = stage[5][F_SHIFT+:5];
+  assign tanh_p7_o = stage[7][F_TANH];
+  assign y_p7_o = stage[7][F_Y];
+  assign lane_p7_o = stage[7][F_LANE+:LW];
+  assign lane_p15_o = stage[15][F_LANE+:LW];
+  assign lane_p16_o = stage[16][F_LANE+:LW];
+  assign i_p16_o = stage[16][F_I];
+  assign f_p16_o = stage[16][F_F];
+  assign update_p19_o = stage[19][F_G];
+  assign active_p19_o = stage[19][F_ACTIVE];
+  assign cell_p19_o = {stage[19][F_CELL+:CLW], stage[19][F_LANE+:LW]};
+  assign m_p19_o = stage[19][F_O];
+  assign lane_p28_o = stage[28][F_LANE+:LW];
+  assign h_p28_o = stage[28][F_G];
+
+  // ---- Columns.
+  logic [COLUMN_W-1:0] column_q;
+  logic [PEW:0] columns_q, pe_q;
+  logic [LANES-1:0] mask_q;
+  logic to_m_q, writing_q;
+  wire [15:0] first_of_group = group_q << PEW;
+  wire [15:0] left = count_q - first_of_group;
+  wire last_column = writing_q && pe_q == columns_q - 1'b1;
+  wire collected = (stage[19][F_O] && stage[19][F_END]) || (stage[7][F_Y] && stage[7][F_END]);
+
+  always_ff @(posedge clk_i) begin
+    if (run && collects) begin
+      column_q <= target_q + COLUMN_W'(first_of_group);
+      columns_q <= left < 16'(PES) ? (PEW + 1)'(left) : (PEW + 1)'(PES);
+      mask_q <= active_q;
+      to_m_q <= gates;
+    end else if (writing_q) begin
+      column_q <= column_q + 1'b1;
+    end
+    if (rst_i) begin
+      collecting_q <= 1'b0;
+      writing_q <= 1'b0;
+      pe_q <= '0;
+      v_write_o <= 1'b0;
+      m_write_o <= 1'b0;
+    end else begin
+      collecting_q <= (run && collects) || (collecting_q && !last_column);
+      writing_q <= collected || (writing_q && !last_column);
+      pe_q <= writing_q ? pe_q + 1'b1 : '0;
+      v_write_o <= writing_q && !to_m_q;
+      m_write_o <= writing_q && to_m_q;
+    end
+    write_addr_o <= column_q;
+    write_data_o <= collected_i[8*LANES*pe_q[PEW-1:0]+:8*LANES];
+    write_mask_o <= mask_q;
+  end
+
+  // ---- Words.
+  logic [63:0] c_addr_q, outputs_addr_q;
+  logic started_q;
+  wire send = run && (logits || sends_c);
+  always_ff @(posedge clk_i) begin
+    if (rst_i) begin
+      started_q <= 1'b0;
+      room_q <= FW'(WORDS);
+      word_o <= 1'b0;
+    end else begin
+      started_q <= 1'b1;
+      room_q <= room_q - (send ? FW'(words) : '0) - FW'(store_word_i) + FW'(popped_i);
+      word_o <= stage[5][F_LOGIT] || stage[20][F_SEND];
+    end
+    if (!started_q) begin
+      c_addr_q <= c_out_i;
+      outputs_addr_q <= outputs_i;
+    end else if (send && logits) begin
+      outputs_addr_q <= outputs_addr_q + 64'(LANES * W / 4);
+    end else if (send) begin
+      c_addr_q <= c_addr_q + 64'(LANES * W / 8);
+    end
+    if (stage[5][F_LOGIT])
+      word_data_o <= stage[5][F_HALF] ? logits_p5_i[W+:W] : logits_p5_i[0+:W];
+    else word_data_o <= c_p20_i;
+  end
+  assign command_o = send;
+  assign command_addr_o = logits ? outputs_addr_q : c_addr_q;
+  assign command_words_o = words;
+  assign room_o = room_q;
+
+  logic in_pipe;
+  always_comb begin
+    in_pipe = 1'b0;
+    for (int k = 0; k <= LAST; k++) in_pipe = in_pipe || stage[k][F_VALID];
+  end
+  assign idle_o = !(|arriving_q || waiting_q || running_q || in_pipe || collecting_q || v_write_o ||
+                    m_write_o || word_o);
+
+`ifndef SYNTHESIS
+  wire logit_p5 = stage[5][F_LOGIT];
+  wire send_p20 = stage[20][F_SEND];
+  // One row at a time; one word a cycle; one row in the collectors.
+  assert property (@(posedge clk_i) disable iff (rst_i) !(row_i && (|arriving_q || waiting_q)));
+  assert property (@(posedge clk_i) disable iff (rst_i) !(logit_p5 && send_p20));
+  assert property (@(posedge clk_i) disable iff (rst_i) !(y_p7_o && m_p19_o));
+  assert property (@(posedge clk_i) disable iff (rst_i) !(collected && writing_q));
+`endif
+endmodule

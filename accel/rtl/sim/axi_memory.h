@@ -1,0 +1,114 @@
+// A card's memory behind AXI4 ports, cycle by cycle: bytes, latency, bandwidth, refresh, random
+// back-pressure, and faults. For simulations of the kernel.
+//
+// Each cycle: Drive the signals to the kernel, let it settle, Sample what it answers, clock it.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <random>
+#include <vector>
+
+namespace ese {
+
+struct AxiMemoryOptions {
+  // Cycles from a read request to its first beat, uniform in this range.
+  int min_latency = 1;
+  int max_latency = 1;
+  // Beats a cycle that all ports share, reads and writes; 0 for no limit.
+  double bandwidth = 0;
+  // Every refresh_interval cycles, nothing moves for refresh_cycles; 0 for never.
+  int refresh_interval = 0;
+  int refresh_cycles = 0;
+  // Chance in each cycle that a channel does not move though it could.
+  double stall = 0;
+  uint32_t seed = 1;
+};
+
+class AxiMemory {
+ public:
+  // The signals of one master's ports, from the memory's side; data points to `beat_bytes` bytes.
+  struct ReadPort {
+    bool arready = false, rvalid = false, rlast = false;  // to the kernel
+    int rresp = 0;
+    std::vector<uint8_t> rdata;
+    bool arvalid = false, rready = false;  // from the kernel
+    uint64_t araddr = 0;
+    int arlen = 0;
+  };
+  struct WritePort {
+    bool awready = false, wready = false, bvalid = false;  // to the kernel
+    int bresp = 0;
+    bool awvalid = false, wvalid = false, wlast = false, bready = false;  // from the kernel
+    uint64_t awaddr = 0;
+    int awlen = 0;
+    std::vector<uint8_t> wdata;
+    std::vector<bool> wstrb;
+  };
+
+  AxiMemory(int beat_bytes, int read_ports, const AxiMemoryOptions& options);
+
+  // Room for `bytes` at a multiple of 64; never at address 0.
+  uint64_t Allocate(size_t bytes);
+  void Write(uint64_t address, const std::vector<uint8_t>& bytes);
+  const uint8_t* At(uint64_t address) const { return bytes_.data() + (address - kBase); }
+
+  // Accesses of the beat at this address are answered with an error.
+  void FailAt(uint64_t address) { fail_at_ = address; }
+  // From now on nothing moves any more; or again.
+  void Hang(bool hang) { hang_ = hang; }
+  // While everything is in reset: forgets requests under way, and sees none.
+  void Reset(bool asserted);
+
+  ReadPort& read(int port) { return reads_[port].signals; }
+  WritePort& write() { return write_; }
+  void Drive();
+  void Sample();
+
+  // Broken rules of AXI4 that the kernel was seen to break (a burst over 4 KB, an address outside
+  // of what was allocated, an offer withdrawn or changed, a last beat in the wrong place).
+  int violations() const { return violations_; }
+  int64_t beats_read() const { return beats_read_; }
+
+ private:
+  static constexpr uint64_t kBase = 0x40000000;
+
+  struct Burst {
+    uint64_t address;
+    int beats;
+    int64_t ready;  // cycle
+  };
+  struct Reader {
+    ReadPort signals;
+    std::deque<Burst> bursts;
+    bool held = false;  // an offered beat that was not taken
+    bool was_arvalid = false;
+    uint64_t was_araddr = 0;
+  };
+
+  bool Chance();
+  bool TakeBeat();
+  void DriveRead(Reader* reader);
+  void SampleRead(Reader* reader);
+  void DriveWrite();
+  void SampleWrite();
+  void CheckBurst(uint64_t address, int beats);
+
+  const int beat_bytes_;
+  const AxiMemoryOptions options_;
+  std::mt19937 random_;
+  std::vector<uint8_t> bytes_;
+  std::vector<Reader> reads_;
+  WritePort write_;
+  std::deque<Burst> writes_;  // addresses whose data are to come
+  std::deque<int> responses_;
+  uint64_t fail_at_ = 0;
+  bool hang_ = false;
+  bool reset_ = false;
+  int64_t cycle_ = 0;
+  double credit_ = 0;  // beats that may move now
+  int violations_ = 0;
+  int64_t beats_read_ = 0;
+};
+
+}  // namespace ese

@@ -1,0 +1,203 @@
+// The verilated ese_channel with its memory, and a batch's way through it. Top is a class that
+// Verilator made of ese_channel.sv.
+#pragma once
+
+#include <verilated.h>
+
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "accel/rtl/card_model.h"
+#include "accel/rtl/sim/axi_memory.h"
+
+namespace ese {
+
+enum ChannelRegister {
+  kControl = 0x00,
+  kGlobalInterrupt = 0x04,
+  kInterruptEnable = 0x08,
+  kInterruptStatus = 0x0C,
+  kDescriptor = 0x10,
+  kError = 0x1C
+};
+inline constexpr uint32_t kStart = 1, kDone = 2, kIdle = 4, kContinue = 16;
+
+template <typename Top>
+class ChannelSim {
+ public:
+  ChannelSim(const CardShape& shape, const AxiMemoryOptions& memory)
+      : shape_(shape), memory_(shape.beat_bytes(), 2, memory) {
+    context_.randReset(2);  // whatever is not reset holds anything
+    context_.randSeed(static_cast<int>(memory.seed));
+    top_ = std::make_unique<Top>(&context_);
+    Reset();
+  }
+  ~ChannelSim() { top_->final(); }
+
+  AxiMemory& memory() { return memory_; }
+  // The port is called `interrupt`, a word that Verilator keeps from C++.
+  bool interrupt() const { return top_->__SYM__interrupt; }
+  int64_t cycle() const { return cycle_; }
+
+  void Reset() {
+    top_->ap_rst_n = 0;
+    top_->s_axi_control_awvalid = top_->s_axi_control_wvalid = top_->s_axi_control_arvalid = 0;
+    memory_.Reset(true);
+    for (int k = 0; k < 4; ++k) Cycle();
+    memory_.Reset(false);
+    top_->ap_rst_n = 1;
+    Cycle();
+  }
+
+  void Cycle() {
+    memory_.Drive();
+    DriveRead(memory_.read(0), &top_->m_axi_gmem0_arready, &top_->m_axi_gmem0_rvalid,
+              &top_->m_axi_gmem0_rlast, &top_->m_axi_gmem0_rresp, &top_->m_axi_gmem0_rdata);
+    DriveRead(memory_.read(1), &top_->m_axi_gmem1_arready, &top_->m_axi_gmem1_rvalid,
+              &top_->m_axi_gmem1_rlast, &top_->m_axi_gmem1_rresp, &top_->m_axi_gmem1_rdata);
+    AxiMemory::WritePort& write = memory_.write();
+    top_->m_axi_gmem1_awready = write.awready;
+    top_->m_axi_gmem1_wready = write.wready;
+    top_->m_axi_gmem1_bvalid = write.bvalid;
+    top_->m_axi_gmem1_bresp = static_cast<uint8_t>(write.bresp);
+    top_->ap_clk = 0;
+    top_->eval();
+
+    SampleRead(&memory_.read(0), top_->m_axi_gmem0_arvalid, top_->m_axi_gmem0_araddr,
+               top_->m_axi_gmem0_arlen, top_->m_axi_gmem0_rready);
+    SampleRead(&memory_.read(1), top_->m_axi_gmem1_arvalid, top_->m_axi_gmem1_araddr,
+               top_->m_axi_gmem1_arlen, top_->m_axi_gmem1_rready);
+    write.awvalid = top_->m_axi_gmem1_awvalid;
+    write.awaddr = top_->m_axi_gmem1_awaddr;
+    write.awlen = top_->m_axi_gmem1_awlen;
+    write.wvalid = top_->m_axi_gmem1_wvalid;
+    write.wlast = top_->m_axi_gmem1_wlast;
+    write.bready = top_->m_axi_gmem1_bready;
+    if (write.wvalid && write.wready) {
+      std::memcpy(write.wdata.data(), &top_->m_axi_gmem1_wdata, shape_.beat_bytes());
+      for (int k = 0; k < shape_.beat_bytes(); ++k) {
+        write.wstrb[k] = uint64_t{top_->m_axi_gmem1_wstrb} >> k & 1;
+      }
+    }
+    memory_.Sample();
+    top_->ap_clk = 1;
+    top_->eval();
+    ++cycle_;
+  }
+
+  void WriteRegister(int address, uint32_t value) {
+    top_->s_axi_control_awaddr = static_cast<uint8_t>(address);
+    top_->s_axi_control_wdata = value;
+    top_->s_axi_control_wstrb = 15;
+    top_->s_axi_control_awvalid = top_->s_axi_control_wvalid = 1;
+    top_->s_axi_control_bready = 1;
+    Cycle();
+    top_->s_axi_control_awvalid = top_->s_axi_control_wvalid = 0;
+    Cycle();
+  }
+
+  uint32_t ReadRegister(int address) {
+    top_->s_axi_control_araddr = static_cast<uint8_t>(address);
+    top_->s_axi_control_arvalid = 1;
+    top_->s_axi_control_rready = 1;
+    Cycle();
+    top_->s_axi_control_arvalid = 0;
+    const uint32_t value = top_->s_axi_control_rdata;
+    Cycle();
+    return value;
+  }
+
+  void Start(uint64_t descriptor) {
+    WriteRegister(kDescriptor, static_cast<uint32_t>(descriptor));
+    WriteRegister(kDescriptor + 4, static_cast<uint32_t>(descriptor >> 32));
+    WriteRegister(kControl, kStart);
+  }
+
+  // Until the kernel says done, or for so many cycles: false.
+  bool WaitDone(int64_t limit) {
+    for (const int64_t end = cycle_ + limit; cycle_ < end;) {
+      if (ReadRegister(kControl) & kDone) return true;
+      for (int k = 0; k < 8; ++k) Cycle();
+    }
+    return false;
+  }
+  void Continue() { WriteRegister(kControl, kContinue); }
+
+  // Puts a batch into memory; to be started, and fetched when it is done.
+  struct Placed {
+    BatchAddresses addresses;
+    uint64_t descriptor;
+  };
+  uint64_t Place(const CardModel& model) {
+    const uint64_t address = memory_.Allocate(model.bytes.size());
+    memory_.Write(address, model.bytes);
+    return address;
+  }
+  Placed Place(const CardModel& model, uint64_t model_address, const std::vector<Lane>& lanes) {
+    const std::vector<uint8_t> inputs = PackInputs(model, lanes), states = PackStates(model, lanes);
+    const int frames = static_cast<int>(inputs.size() / model.input_bytes(1));
+    Placed placed;
+    BatchAddresses& at = placed.addresses;
+    at.model = model_address;
+    at.inputs = memory_.Allocate(inputs.size());
+    at.state_in = memory_.Allocate(states.size());
+    at.state_out = memory_.Allocate(states.size());
+    at.outputs = memory_.Allocate(model.output_bytes(frames));
+    at.status = memory_.Allocate(64);
+    const std::vector<uint8_t> descriptor = PackDescriptor(model, lanes, at);
+    placed.descriptor = memory_.Allocate(descriptor.size());
+    memory_.Write(placed.descriptor, descriptor);
+    memory_.Write(at.inputs, inputs);
+    memory_.Write(at.state_in, states);
+    return placed;
+  }
+  BatchStatus Fetch(const CardModel& model, const Placed& placed, std::vector<Lane>* lanes) {
+    UnpackStates(model, memory_.At(placed.addresses.state_out), lanes);
+    UnpackLogits(model, memory_.At(placed.addresses.outputs), lanes);
+    return Status(placed);
+  }
+  BatchStatus Status(const Placed& placed) {
+    BatchStatus status;
+    std::memcpy(&status, memory_.At(placed.addresses.status), sizeof(status));
+    return status;
+  }
+
+ private:
+  template <typename Data>
+  void DriveRead(const AxiMemory::ReadPort& port, uint8_t* arready, uint8_t* rvalid, uint8_t* rlast,
+                 uint8_t* rresp, Data* rdata) {
+    *arready = port.arready;
+    *rvalid = port.rvalid;
+    *rlast = port.rlast;
+    *rresp = static_cast<uint8_t>(port.rresp);
+    if (port.rvalid) std::memcpy(rdata, port.rdata.data(), shape_.beat_bytes());
+  }
+  void SampleRead(AxiMemory::ReadPort* port, bool arvalid, uint64_t araddr, int arlen,
+                  bool rready) {
+    port->arvalid = arvalid;
+    port->araddr = araddr;
+    port->arlen = arlen;
+    port->rready = rready;
+  }
+
+  const CardShape shape_;
+  VerilatedContext context_;
+  AxiMemory memory_;
+  std::unique_ptr<Top> top_;
+  int64_t cycle_ = 0;
+};
+
+// A batch of random inputs and states with owned buffers.
+struct OwnedBatch {
+  std::vector<std::vector<int8_t>> frames;
+  std::vector<StreamState> states_in, states_out;
+  std::vector<std::vector<int32_t>> logits;
+  std::vector<Lane> lanes;
+};
+// One lane for each number of frames.
+OwnedBatch RandomBatch(const Model& model, const std::vector<int>& frames, uint32_t seed);
+// The same batch by ReferenceStep.
+void RunReference(const Model& model, OwnedBatch* batch);
+
+}  // namespace ese
