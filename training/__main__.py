@@ -102,7 +102,7 @@ def main():
     print("== export", flush=True)
     exported = chosen[-1].name if arguments.smoke else recipe.shipped
     if checkpoint(folder, exported).exists():
-        export.run(folder, results, exported, recipe)
+        export.run(folder, results, exported)
     else:
         print(f"{exported} was not trained here: nothing to export")
     print(f"done in {(time.monotonic() - start) / 60:.1f} minutes")

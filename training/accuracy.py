@@ -361,16 +361,24 @@ def page():
     runs, shipped, splits = read("runs"), read("shipped"), read("splits")
     found = groups(runs)
     rates, losses, sizes = main_rows(found, runs, shipped)
-    lines = ["## The paper's size: 153 inputs, 1024 cells, 512 projected", "",
-             "Phone error rates in percent, mean of the seeds (each seed).", "", *rates,
-             "Points of PER; in brackets the interval of 95 %, bold where it leaves out zero.", "",
-             *losses, *sizes, *speed_rows(found, runs), "## Patterns and densities: 2 x 320/160", "",
-             *wide_rows(found), *plots(found), "## Tricks, one at a time: 2 x 320/160", "",
-             "Change of PER in points against plain pruning at the same density: negative is better.",
-             "", *trick_rows(found), "## Bits: emulated, without fine-tuning", "",
-             *split_rows(splits, found), "## A second language: Dutch, 2 x 320/160", "",
-             "Recordings alone, two speakers (training/README.md).", "",
-             *dutch_rows(found, runs, shipped)]
+    sections = [
+        ("The paper's size: 153 inputs, 1024 cells, 512 projected",
+         "Phone error rates in percent, mean of the seeds (each seed).",
+         [*rates, "Points of PER; in brackets the interval of 95 %, bold where it leaves out zero.",
+          "", *losses, *sizes, *speed_rows(found, runs)]),
+        ("PER against density", "", plots(found)),
+        ("Patterns and densities: 2 x 320/160", "", wide_rows(found)),
+        ("Tricks, one at a time: 2 x 320/160",
+         "Change of PER in points against plain pruning at the same density: negative is better.",
+         trick_rows(found)),
+        ("Bits: emulated, without fine-tuning", "", split_rows(splits, found)),
+        ("A second language: Dutch, 2 x 320/160",
+         "Recordings alone, two speakers (training/README.md).",
+         dutch_rows(found, runs, shipped))]
+    lines = []
+    for title, text, rows in sections:
+        if len(rows) > len(table([[""]])):  # more than a header
+            lines += [f"## {title}", "", *([text, ""] if text else []), *rows]
     text = PAGE.read_text()
     head, rest = text.split(BEGIN)
     tail = rest.split(END)[1]
