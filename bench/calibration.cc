@@ -32,6 +32,19 @@ namespace {
   "vpdpbusd %%zmm3, %%zmm2, %%" s2    \
   "\n"                                \
   "vpdpbusd %%zmm3, %%zmm0, %%" s3 "\n"
+// Look-up, as in lstm_step_avx512vbmi.cc, of lines in registers.
+#define ESE_FOUR_LOOKUPS(s0, s1, s2, s3) \
+  "vpermb %%zmm1, %%zmm0, %%zmm4\n"      \
+  "vpermb %%zmm2, %%zmm0, %%zmm5\n"      \
+  "vpermb %%zmm1, %%zmm0, %%zmm6\n"      \
+  "vpermb %%zmm2, %%zmm0, %%zmm7\n"      \
+  "vpdpbusd %%zmm3, %%zmm4, %%" s0       \
+  "\n"                                   \
+  "vpdpbusd %%zmm3, %%zmm5, %%" s1       \
+  "\n"                                   \
+  "vpdpbusd %%zmm3, %%zmm6, %%" s2       \
+  "\n"                                   \
+  "vpdpbusd %%zmm3, %%zmm7, %%" s3 "\n"
 #define ESE_SIXTEEN(FOUR)                  \
   FOUR("zmm16", "zmm17", "zmm18", "zmm19") \
   FOUR("zmm20", "zmm21", "zmm22", "zmm23") \
@@ -53,6 +66,12 @@ __attribute__((target("avx512f"))) void Dots() {
   }
 }
 
+__attribute__((target("avx512f"))) void Lookups() {
+  for (int i = 0; i < kCalibrationRepeats; ++i) {
+    asm volatile(ESE_SIXTEEN(ESE_FOUR_LOOKUPS)::: ESE_CLOBBERED);
+  }
+}
+
 __attribute__((target("avx512f"))) void Loads() {
   alignas(64) static const uint8_t data[16 * 64] = {};
   for (int i = 0; i < kCalibrationRepeats; ++i) {
@@ -70,7 +89,8 @@ __attribute__((target("avx512f"))) void Loads() {
 
 bool GetCalibrationLoops(CalibrationLoops* loops) {
   if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vnni")) return false;
-  *loops = {.products = Products, .loads = Loads, .dots = Dots};
+  *loops = {.products = Products, .loads = Loads, .lookups = nullptr, .dots = Dots};
+  if (__builtin_cpu_supports("avx512vbmi")) loops->lookups = Lookups;
   return true;
 }
 

@@ -15,6 +15,8 @@ struct CalibrationLoops {
   std::function<void()> products;
   // Sixteen loads of 64 bytes.
   std::function<void()> loads;
+  // Sixteen times vpermb and vpdpbusd: 64 products each. Null where the processor lacks VBMI.
+  std::function<void()> lookups;
   // Sixteen vpdpbusd.
   std::function<void()> dots;
 };

@@ -45,7 +45,7 @@ void AddOurs(const std::shared_ptr<const PackedModel>& model, const StepKernel* 
 
 void AddPeers(const std::vector<GemmShape>& shapes, int lanes, Race* race) {
   race->Add(Peer("onednn-fp32-gemm", lanes), 1, OneDnnGemm(shapes, lanes, false));
-  race->Add(Peer("onednn-u8s8-gemm", lanes), 1, OneDnnGemm(shapes, lanes, true));
+  race->Add(Peer("onednn-int8-gemm", lanes), 1, OneDnnGemm(shapes, lanes, true));
   race->Add(Peer("openblas-sgemm", lanes), 1, OpenBlasGemm(shapes, lanes, false));
   race->Add(Peer("openblas-sgemm-t", lanes), 1, OpenBlasGemm(shapes, lanes, true));
 }
@@ -113,7 +113,7 @@ int Main(bool answer) {
     const std::string name = "kernel.step" + std::to_string(lanes) + ".1t";
     const Contender& ours = race.Find(Our(kernel, lanes));
     PrintAgainst(name, ours, "onednn-fp32-gemm", race.Find(Peer("onednn-fp32-gemm", lanes)));
-    PrintAgainst(name, ours, "onednn-u8s8-gemm", race.Find(Peer("onednn-u8s8-gemm", lanes)));
+    PrintAgainst(name, ours, "onednn-int8-gemm", race.Find(Peer("onednn-int8-gemm", lanes)));
     PrintAgainst(name, ours, "openblas-sgemm", OpenBlas(race, lanes));
   }
   for (const StepKernel* other : SupportedKernels()) {

@@ -138,15 +138,21 @@ void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel, cons
   race.Add("products", kCalibrationRepeats * 4, loops.products);  // of four entries
   race.Add("loads", kCalibrationRepeats * 16, loops.loads);
   race.Add("dots", kCalibrationRepeats * 16, loops.dots);
+  if (loops.lookups) race.Add("lookups", kCalibrationRepeats * 16, loops.lookups);
   race.Run(kRounds);
   const auto median = [&](const char* name) { return Quantile(race.Find(name).microseconds, 0.5); };
   constexpr int kLoadsForFour = 6;
   const double four = std::max(median("products"), kLoadsForFour * median("loads"));
-  const double bound = Entries(*model) / 4 * four;
+  const double columns = Entries(*model) / 4 * four;
+  // 64 products of one lane at a time, and no padding.
+  const double lookup = loops.lookups ? Entries(*model) * median("lookups") : columns;
+  const double bound = std::min(columns, lookup);
   PrintFigure("kernel.peak.vpdpbusd", 1e-3 / median("dots"), "10^9/s");
   PrintFigure("kernel.peak.loads64", 1e-3 / median("loads"), "10^9/s");
   PrintFigure("kernel.peak.four_entries", median("products") * 1e3, "ns");
-  PrintFigure("kernel.bound64", bound, "us");
+  if (loops.lookups) PrintFigure("kernel.peak.lookup64", median("lookups") * 1e3, "ns");
+  PrintFigure("kernel.bound64.columns", columns, "us");
+  PrintFigure("kernel.bound64.lookup", lookup, "us");
   PrintFigure("kernel.rest64", median("rest"), "us");
   PrintFigure("kernel.bound_fraction", bound / median("step"), "1");
 }

@@ -18,10 +18,12 @@ using SharedModel = std::shared_ptr<const PackedModel>;
 std::vector<GemmShape> DenseShapes(const Model& model);
 
 // kernel.bound_fraction: the least time that 64 lanes' products could take over the time of the
-// whole step. Four entries of a row need eight unpacks and four vpdpbusd, and six loads (four
-// columns, an index, a weight); the bound is the slower of the two, as calibration loops measure
-// them in the same rounds. kernel.rest64: the step of a model without weights, which is all but the
-// products. Nothing is printed where the processor lacks VNNI.
+// whole step, being the lesser of two bounds, as calibration loops measure them in the same rounds:
+// kernel.bound64.columns, where four entries of a row need eight unpacks and four vpdpbusd, or six
+// loads (four columns, an index, a weight), whichever is slower; and kernel.bound64.lookup, where
+// 64 products need a vpermb and a vpdpbusd and nothing is padded. kernel.rest64: the step of a
+// model without weights, which is all but the products. Nothing is printed where the processor
+// lacks VNNI.
 void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan);
 
 // kernel.pack_ms_per_10mb of .ese file.
