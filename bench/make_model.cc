@@ -1,5 +1,5 @@
-// ese-bench-model FILE.ese: writes a model of the paper's shape with random weights, for benchmarks of
-// the server. It takes features only, 153 a frame; unit 0 is its blank.
+// ese-bench-model FILE.ese: writes a model of the paper's shape with random weights, for benchmarks
+// of the server. It takes features only, 153 a frame; unit 0 is its blank.
 #include <fstream>
 #include <iostream>
 

@@ -65,8 +65,8 @@ class LoadCall {
   v1::StreamingInferResponse response_;
   grpc::Status status_;
   grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientAsyncReaderWriter<v1::StreamingInferRequest,
-                                                v1::StreamingInferResponse>>
+  std::unique_ptr<
+      grpc::ClientAsyncReaderWriter<v1::StreamingInferRequest, v1::StreamingInferResponse>>
       stream_;
 };
 

@@ -142,7 +142,7 @@ void AddContentOptions(CLI::App& app, Arguments& arguments) {
 void AddLoadOptions(CLI::App& app, Arguments& arguments) {
   LoadOptions& load = arguments.load;
   app.add_option("--server", load.addresses,
-                 "The server's address; further ones, after commas, where streams go on")
+                 "The server's address; or several, after commas, that share the streams")
       ->type_name("HOST:PORT")
       ->delimiter(',')
       ->allow_extra_args(false)

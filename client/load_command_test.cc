@@ -279,7 +279,7 @@ TEST(LoadTest, StreamsOfAServerThatDrainsGoOnAtTheOther) {
   options.addresses.push_back(other.address());
   const LoadReport report = Load(options);
   EXPECT_TRUE(report.ok());
-  EXPECT_EQ(report.resumed, 6);
+  EXPECT_EQ(report.resumed, 3);  // the streams that had begun there
   EXPECT_EQ(report.differing, 0);
 }
 

@@ -54,8 +54,8 @@ absl::StatusOr<SocketAddress> Resolve(const std::string& address) {
   addrinfo* found = nullptr;
   const int error = getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &found);
   if (error != 0) {
-    return absl::NotFoundError(absl::StrCat(address, ": ", gai_strerror(error),
-                                            "; check the address (--server)"));
+    return absl::NotFoundError(
+        absl::StrCat(address, ": ", gai_strerror(error), "; check the address (--server)"));
   }
   SocketAddress result;
   std::memcpy(&result.storage, found->ai_addr, found->ai_addrlen);
@@ -69,8 +69,8 @@ absl::Status AwaitConnected(int fd, const std::string& address, Duration timeout
   pollfd wait = {fd, POLLOUT, 0};
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();
   if (poll(&wait, 1, static_cast<int>(ms)) <= 0) {
-    return absl::DeadlineExceededError(absl::StrCat("no connection to ", address, " within ",
-                                                    ToSeconds(timeout), " s"));
+    return absl::DeadlineExceededError(
+        absl::StrCat("no connection to ", address, " within ", ToSeconds(timeout), " s"));
   }
   int error = 0;
   socklen_t size = sizeof(error);

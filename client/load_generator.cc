@@ -142,6 +142,9 @@ class LoadRun {
     report->realtime_streams = report->frames_per_s * ToSeconds(source_.frame_time());
     report->chunks_due = tally_.chunks_due;
     report->chunks_answered = tally_.chunks_answered;
+    for (const auto& shard : shards_) {
+      for (const auto& stream : shard->streams()) report->chunks_sent += stream->chunks_sent();
+    }
     report->latency = tally_.latency.Snapshot();
     report->queue = tally_.queue.Snapshot();
     report->compute = tally_.compute.Snapshot();

@@ -67,6 +67,7 @@ struct LoadReport {
   double realtime_streams = 0;  // that so many frames a second would serve
   int64_t chunks_due = 0;
   int64_t chunks_answered = 0;
+  int64_t chunks_sent = 0;  // in all, the ramp's too; what was sent again not counted
   // See LoadTally. The share of `lag` in the latencies tells whether client or server was the
   // bottleneck; it is empty when flat out.
   LatencyHistogram latency, queue, compute, rest, lag, resume;

@@ -98,10 +98,13 @@ nlohmann::ordered_json ToJson(const LoadOptions& options, const LoadReport& repo
   json["realtime_streams"] = report.realtime_streams;
   json["chunks_due"] = report.chunks_due;
   json["chunks_answered"] = report.chunks_answered;
-  for (const auto& [name, stage] :
-       {std::pair{"latency", &report.latency}, {"queue", &report.queue},
-        {"compute", &report.compute}, {"rest", &report.rest}, {"client_late", &report.lag},
-        {"resume", &report.resume}}) {
+  json["chunks_sent"] = report.chunks_sent;
+  for (const auto& [name, stage] : {std::pair{"latency", &report.latency},
+                                    {"queue", &report.queue},
+                                    {"compute", &report.compute},
+                                    {"rest", &report.rest},
+                                    {"client_late", &report.lag},
+                                    {"resume", &report.resume}}) {
     json[name] = ToJson(*stage);
   }
   json["cuts"] = report.cuts;
@@ -127,8 +130,9 @@ absl::Status WriteFile(const std::string& path, const std::string& text) {
   file.close();
   if (file) return absl::OkStatus();
   return absl::ErrnoToStatus(errno != 0 ? errno : EIO,
-                             absl::StrCat(path, ": cannot be written; give a path in a folder of "
-                                                "yours, on a disk that is not full"));
+                             absl::StrCat(path,
+                                          ": cannot be written; give a path in a folder of "
+                                          "yours, on a disk that is not full"));
 }
 
 }  // namespace
@@ -193,8 +197,7 @@ absl::Status WritePercentiles(const std::string& path, const LatencyHistogram& l
   absl::StrAppendFormat(&text, "%12.3f %2.12f %10d\n", Milliseconds(latency.max()), 1.0,
                         latency.count());
   absl::StrAppendFormat(&text, "#[Mean    = %12.3f]\n#[Max     = %12.3f, Total count    = %12d]\n",
-                        Milliseconds(latency.Mean()), Milliseconds(latency.max()),
-                        latency.count());
+                        Milliseconds(latency.Mean()), Milliseconds(latency.max()), latency.count());
   return WriteFile(path, text);
 }
 

@@ -15,8 +15,8 @@ void PrintReport(const LoadOptions& options, const LoadReport& report, std::ostr
 void PrintSearch(const SearchReport& report, Duration p99_limit, std::ostream& out);
 void PrintVanish(const VanishReport& report, std::ostream& out);
 
-// One JSON object: what was asked for, counts, percentiles up to 99.99 of every stage, the timeline,
-// and the steps of a search, if any. bench/plot_load.py draws it.
+// One JSON object: what was asked for, counts, percentiles up to 99.99 of every stage, the
+// timeline, and the steps of a search, if any. bench/plot_load.py draws it.
 absl::Status WriteJsonReport(const std::string& path, const LoadOptions& options,
                              const LoadReport& report, const SearchReport* search);
 

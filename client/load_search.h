@@ -51,7 +51,6 @@ struct SearchReport {
 // Each step is a run of its own with options.streams replaced; it holds if no stream failed, every
 // chunk was answered, and the p99 of the latency is at most `p99_limit`.
 absl::StatusOr<SearchReport> FindMostStreams(LoadOptions options, Duration p99_limit,
-                                             const std::atomic<bool>& stop,
-                                             std::ostream& progress);
+                                             const std::atomic<bool>& stop, std::ostream& progress);
 
 }  // namespace ese

@@ -13,8 +13,8 @@ namespace ese {
 
 // The times of a run, which its main thread sets and its shards follow.
 struct LoadSchedule {
-  TimePoint open_from;        // streams are opened from then on, over
-  Duration ramp{0};           // this time; if 0, at once, and they speak from `speak_from` on,
+  TimePoint open_from;  // streams are opened from then on, over
+  Duration ramp{0};     // this time; if 0, at once, and they speak from `speak_from` on,
   std::atomic<TimePoint> speak_from{TimePoint::max()};  // else as soon as they are opened.
   std::atomic<TimePoint> speak_until{TimePoint::max()};
   std::atomic<bool> accept_late{true};  // false: who is not accepted by now is given up

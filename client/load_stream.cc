@@ -31,8 +31,9 @@ LoadStream::LoadStream(int number, Duration phase, const LoadEnvironment* enviro
       environment_(*environment),
       behaviour_(environment->behaviour),
       hash_(behaviour_.keeps_hashes),
-      policy_(environment->connections.servers(), 0, behaviour_.reconnect,
-              static_cast<uint32_t>(number)) {
+      policy_(environment->connections.servers(),
+              static_cast<size_t>(number) % environment->connections.servers(),
+              behaviour_.reconnect, static_cast<uint32_t>(number)) {
   v1::StreamingConfig* config = config_.mutable_config();
   *config = environment_.source.config();
   config->set_return_units(behaviour_.return_units);

@@ -30,7 +30,8 @@ class LoadTally {
 
   // Of a measured chunk: from the time at which it was due (not sent: no coordinated omission) to
   // the first response whose chunks_done covers it; and the parts of that which the answers tell,
-  // the wait in the scheduler and the computing. What is left is the network, gRPC, and this client.
+  // the wait in the scheduler and the computing. What is left is the network, gRPC, and this
+  // client.
   LatencyRecorder latency;
   LatencyRecorder queue;
   LatencyRecorder compute;

@@ -9,10 +9,7 @@ namespace ese {
 
 LoadVerifier::LoadVerifier(const LoadSource* source, const LoadBehaviour& behaviour,
                            std::vector<std::string> addresses, Duration timeout)
-    : source_(*source),
-      behaviour_(behaviour),
-      addresses_(std::move(addresses)),
-      timeout_(timeout) {
+    : source_(*source), behaviour_(behaviour), addresses_(std::move(addresses)), timeout_(timeout) {
   behaviour_.flat_out = true;
   behaviour_.ends_at_max = true;
   behaviour_.resumes = false;

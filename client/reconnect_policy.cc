@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "client/speech_client.h"
+#include "base/retry_after.h"
 
 namespace ese {
 namespace {

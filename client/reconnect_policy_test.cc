@@ -1,7 +1,6 @@
 #include "client/reconnect_policy.h"
 
-#include "absl/strings/cord.h"
-#include "client/speech_client.h"
+#include "base/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -83,16 +82,16 @@ TEST(ReconnectPolicyTest, WaitsDifferFromClientToClient) {
 
 TEST(ReconnectPolicyTest, TheShortestHintOfARoundIsWaitedFor) {
   ReconnectPolicy policy(2, 0, Options(), 1);
-  const auto hinted = [](const char* hint) {
+  const auto hinted = [](Duration hint) {
     absl::Status status = kUnavailable;
-    status.SetPayload(kRetryPushback, absl::Cord(hint));
+    SetRetryAfter(hint, &status);
     return status;
   };
   ASSERT_TRUE(policy.Next(kUnavailable, Progress::kNews, kNow).ok());
-  ASSERT_TRUE(policy.Next(hinted("3000"), Progress::kNothing, kNow).ok());
-  EXPECT_EQ(*policy.Next(hinted("2000"), Progress::kNothing, kNow), seconds(2));
-  ASSERT_TRUE(policy.Next(hinted("nonsense"), Progress::kNothing, kNow).ok());
-  EXPECT_LE(*policy.Next(hinted("-5"), Progress::kNothing, kNow), milliseconds(200));
+  ASSERT_TRUE(policy.Next(hinted(seconds(3)), Progress::kNothing, kNow).ok());
+  EXPECT_EQ(*policy.Next(hinted(seconds(2)), Progress::kNothing, kNow), seconds(2));
+  ASSERT_TRUE(policy.Next(kUnavailable, Progress::kNothing, kNow).ok());
+  EXPECT_LE(*policy.Next(kUnavailable, Progress::kNothing, kNow), milliseconds(200));
 }
 
 TEST(ReconnectPolicyTest, GivesUpInTheEnd) {

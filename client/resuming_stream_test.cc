@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "base/retry_after.h"
 #include "client/content.h"
 #include "client/fake_server.h"
 #include "gmock/gmock.h"

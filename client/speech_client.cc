@@ -2,10 +2,10 @@
 
 #include <utility>
 
-#include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/retry_after.h"
 #include "base/status.h"
 #include "client/speech_call.h"
 #include "grpcpp/create_channel.h"
@@ -50,20 +50,16 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& address) {
 absl::Status FromGrpc(const grpc::Status& status, const std::string& address,
                       const grpc::ClientContext& context) {
   absl::Status result = FromGrpc(status, address);
+  if (result.ok()) return result;
   const auto& metadata = context.GetServerTrailingMetadata();
-  if (const auto at = metadata.find(kRetryPushback); !result.ok() && at != metadata.end()) {
-    result.SetPayload(kRetryPushback, absl::Cord({at->second.data(), at->second.size()}));
+  const auto at = metadata.find("grpc-retry-pushback-ms");
+  int64_t milliseconds = 0;
+  if (at != metadata.end() &&
+      absl::SimpleAtoi(absl::string_view(at->second.data(), at->second.size()), &milliseconds) &&
+      milliseconds >= 0) {
+    SetRetryAfter(std::chrono::milliseconds(milliseconds), &result);
   }
   return result;
-}
-
-std::optional<Duration> RetryAfter(const absl::Status& status) {
-  const absl::optional<absl::Cord> payload = status.GetPayload(kRetryPushback);
-  int64_t milliseconds = 0;
-  if (!payload || !absl::SimpleAtoi(std::string(*payload), &milliseconds) || milliseconds < 0) {
-    return std::nullopt;
-  }
-  return std::chrono::milliseconds(milliseconds);
 }
 
 grpc::ChannelArguments MakeChannelArguments() {

@@ -12,7 +12,6 @@
 
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -35,20 +34,15 @@ struct ClientOptions {
 // The same code and message. UNAVAILABLE, UNIMPLEMENTED and CANCELLED get the address and a remedy.
 absl::Status FromGrpc(const grpc::Status& status, const std::string& address);
 
-// That of a call that has ended, with what RetryAfter reads.
+// That of a call that has ended, with the hint that RetryAfter of base/ reads: what the trailing
+// metadata grpc-retry-pushback-ms (gRPC proposal A6) asked for.
 absl::Status FromGrpc(const grpc::Status& status, const std::string& address,
                       const grpc::ClientContext& context);
-// What the trailing metadata grpc-retry-pushback-ms (gRPC proposal A6) of the call that gave this
-// status asked for: not to try that server again before so long.
-std::optional<Duration> RetryAfter(const absl::Status& status);
 
 // An unconnected channel of its own connection: two channels never share one.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
 // The settings of such channels.
 grpc::ChannelArguments MakeChannelArguments();
-
-// Of the trailing metadata, and of the payload of a status; see RetryAfter.
-inline constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
 
 class SpeechStream;
 

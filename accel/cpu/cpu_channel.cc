@@ -70,6 +70,8 @@ class CpuChannel final : public Channel {
 
  private:
   void Work() {
+    // So that the processor time of all channels can be told from that of the rest.
+    pthread_setname_np(pthread_self(), "ese-channel");
     while (true) {
       std::unique_ptr<Batch> batch;
       Completion done;

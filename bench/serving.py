@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""`./run bench serving`: what one core serves. A line of JSON for each figure on standard output, what it
+did on standard error; about four minutes.
+
+The server is pinned to one core and ese-load to another. Streams are real-time: chunks of 100 ms, ten
+frames of 153 floats (6 KB), the paper's LSTM with random weights; they ask for the recognised units. All
+processes are ended by their ids."""
+import argparse
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BIN = ROOT / "build" / "release" / "bin"
+CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
+TICK = os.sysconf("SC_CLK_TCK")
+P99_LIMIT_MS = 30
+
+
+def say(message):
+    print(message, file=sys.stderr, flush=True)
+
+
+def figure(name, value, unit, **more):
+    value = round(value, 3) if isinstance(value, float) else value
+    print(json.dumps({"name": f"serving.{name}", "value": value, "unit": unit, **more}), flush=True)
+
+
+def pinned(core):
+    return lambda: os.sched_setaffinity(0, {core})
+
+
+class Server:
+    """A server under test, pinned; ended at the latest by __exit__."""
+
+    def __init__(self, work, name, arguments):
+        self.ready, self.log = work / f"{name}.ready", work / f"{name}.log"
+        self.arguments = arguments
+        self.address = self.process = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def start(self):
+        """Starts it, again where it was before."""
+        self.ready.unlink(missing_ok=True)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.PIPE, stdout=log, stderr=log,
+                preexec_fn=pinned(SERVER_CORE))
+        deadline = time.monotonic() + 30
+        while not (self.ready.exists() and "metrics=" in self.ready.read_text()):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"the server did not start:\n{self.log.read_text()}")
+            time.sleep(0.05)
+        lines = dict(line.split("=", 1) for line in self.ready.read_text().split())
+        self.address, self.metrics_address = lines["grpc"], lines["metrics"]
+
+    def command(self):
+        return [BIN / "ese-server", "--listen", self.address or "127.0.0.1:0", "--metrics",
+                "127.0.0.1:0", "--ready-file", self.ready, "--channels", "1", *self.arguments]
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def end(self, number):
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+    def cpu_seconds(self, thread=None):
+        """Of the process, or of its threads of that name."""
+        folder = pathlib.Path(f"/proc/{self.process.pid}")
+        paths = [folder / "stat"]
+        if thread:
+            paths = [t / "stat" for t in (folder / "task").iterdir()
+                     if (t / "comm").read_text().strip() == thread]
+        fields = (path.read_text().rpartition(")")[2].split() for path in paths)
+        return sum(int(f[11]) + int(f[12]) for f in fields) / TICK
+
+    def resident_bytes(self):
+        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        sys.exit("no VmRSS in /proc")
+
+    def open_streams(self):
+        with urllib.request.urlopen(f"http://{self.metrics_address}/metrics", timeout=10) as reply:
+            lines = reply.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("ese_streams{"))
+
+
+class Echo(Server):
+    """The yardstick: gRPC and nothing else."""
+
+    def command(self):
+        return [BIN / "ese-bench-echo", self.ready]
+
+
+class Load:
+    """ese-load at work."""
+
+    def __init__(self, work, addresses, *arguments):
+        self.report = work / "report.json"
+        self.report.unlink(missing_ok=True)
+        command = [BIN / "ese-load", "--server", ",".join(addresses), "--frame-ms", 10, "--chunk-ms",
+                   100, "--report", self.report, *arguments]
+        say(" ".join(str(part) for part in command[1:]))
+        self.process = subprocess.Popen([str(part) for part in command], stdout=sys.stderr,
+                                        preexec_fn=pinned(LOAD_CORE))
+
+    def result(self):
+        self.process.wait()
+        if not self.report.exists():
+            sys.exit("ese-load made no report")
+        return json.loads(self.report.read_text())
+
+
+def run_load(work, addresses, *arguments):
+    return Load(work, addresses, *arguments).result()
+
+
+def cpu_of_run(work, server, streams, seconds, *arguments):
+    """A run's report, and the server's processor time: a chunk (us), and the kernels' share."""
+    before = server.cpu_seconds(), server.cpu_seconds("ese-channel")
+    report = run_load(work, [server.address], "--streams", streams, "--ramp", 2, "--seconds", seconds,
+                      *arguments)
+    total = server.cpu_seconds() - before[0]
+    kernels = server.cpu_seconds("ese-channel") - before[1]
+    return report, 1e6 * total / report["chunks_sent"], kernels / total
+
+
+def bench_real_time(work, model):
+    with Echo(work, "echo", []) as echo:
+        _, echo_us, _ = cpu_of_run(work, echo, 1000, 5)
+    with Server(work, "server", ["--model", model]) as server:
+        report, us, share = cpu_of_run(work, server, 1000, 12, "--return", "units")
+        figure("p99_ms.1000", report["latency"]["percentiles_ms"]["99"], "ms",
+               p50=report["latency"]["percentiles_ms"]["50"],
+               p999=report["latency"]["percentiles_ms"]["99.9"],
+               client_late_p99=report["client_late"]["percentiles_ms"]["99"])
+        figure("errors.1000", report["streams"] - report["completed"], "streams")
+        figure("cpu_us_per_chunk", us, "us", peer="grpc_echo", peer_value=round(echo_us, 1),
+               ratio=round(echo_us / us, 3))
+        figure("kernel_share.1000", share, "share")
+        search = run_load(work, [server.address], "--return", "units", "--find-max", "--p99-ms",
+                          P99_LIMIT_MS, "--streams", 1000, "--ramp", 1, "--seconds", 4,
+                          "--timeout", 5)
+        most = search["most_streams"]
+        figure(f"max_streams.p99_{P99_LIMIT_MS}ms", most, "streams", steps=search.get("steps"))
+        if most > 0:
+            _, us, share = cpu_of_run(work, server, most, 6, "--return", "units")
+            figure("kernel_share", share, "share", streams=most, cpu_us_per_chunk=round(us, 1))
+
+
+def bench_idle(work, model, streams):
+    with Server(work, "idle", ["--model", model, "--max-streams", str(2 * streams)]) as server:
+        run_load(work, [server.address], "--streams", 100, "--seconds", 1)  # warm
+        before = server.resident_bytes()
+        load = Load(work, [server.address], "--rate", "idle", "--streams", streams, "--ramp", 5,
+                    "--seconds", 4, "--connections", 20)
+        most = 0
+        while load.process.poll() is None:
+            if server.open_streams() >= streams:
+                most = max(most, server.resident_bytes())
+            time.sleep(0.2)
+        report = load.result()
+        figure("bytes_per_idle_stream", (most - before) / streams if most else None, "bytes",
+               streams=streams, failed=report["streams"] - report["completed"])
+
+
+def bench_vanish(work, model, cycles):
+    with Server(work, "vanish", ["--model", model]) as server:
+        def vanish(count):
+            Load(work, [server.address], "--vanish", count, "--streams", 50).process.wait()
+            deadline = time.monotonic() + 10
+            while server.open_streams() > 0 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            return server.resident_bytes()
+        before = vanish(cycles // 5)  # so that gRPC and the allocator have their pools
+        after = vanish(cycles)
+        figure("vanish", after - before, "bytes", before=before, after=after, cycles=cycles,
+               open_streams=server.open_streams())
+
+
+def bench_resume(work, model, streams):
+    key = work / "key"
+    key.write_bytes(os.urandom(32))
+    key.chmod(0o600)
+    arguments = ["--model", model, "--checkpoint-key", key, "--drain-seconds", "10"]
+    with Server(work, "a", arguments) as a, Server(work, "b", arguments) as b:
+        load = Load(work, [a.address, b.address], "--streams", streams, "--ramp", 2, "--seconds", 16,
+                    "--resume", "--checkpoint-every", 100, "--verify", "--return", "posteriors")
+        time.sleep(6)
+        drained = a.end(signal.SIGTERM)
+        a.start()
+        time.sleep(5)
+        b.end(signal.SIGKILL)
+        b.start()
+        report = load.result()
+        figure("resume.lost_streams", report["streams"] - report["completed"], "streams",
+               streams=streams, broken=report["breaks"], resumed=report["resumed"],
+               resume_p99_ms=report["resume"]["percentiles_ms"]["99"],
+               latency_max_ms=report["latency"]["percentiles_ms"]["100"], drained_exit=drained)
+        figure("resume.differing_streams", report["differing"], "streams",
+               frames_verified=report["frames_verified"])
+
+
+def main():
+    parts = {"real_time": bench_real_time, "idle": lambda w, m: bench_idle(w, m, 10000),
+             "vanish": lambda w, m: bench_vanish(w, m, 10000),
+             "resume": lambda w, m: bench_resume(w, m, 500)}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default all")
+    chosen = parser.parse_args().parts or list(parts)
+    if unknown := [part for part in chosen if part not in parts]:
+        parser.error(f"no part {unknown[0]}; there are {', '.join(parts)}")
+    if SERVER_CORE == LOAD_CORE:
+        say("one core only: server and load share it, and latencies say little")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # past every __exit__
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        model = work / "paper.ese"
+        subprocess.run([BIN / "ese-bench-model", model], check=True)
+        for part in chosen:
+            say(f"== {part}")
+            parts[part](work, model)
+
+
+if __name__ == "__main__":
+    main()
