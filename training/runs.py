@@ -114,15 +114,14 @@ def _language(language, size, trunk_updates, updates):
     yield Run(trunk, size, 1, trunk_updates)
     for seed in (1, 2):
         yield Run(f"{language}.s{seed}.dense", size, seed, updates, trunk)
-    for factor in (20, 40):
-        for seed in (1, 2):
+        for factor in (20, 40):
             yield Run(f"{language}.s{seed}.{factor}x", size, seed, updates, trunk,
                       _density(columns, factor), _density(SIZES[size].cells, factor))
 
 
 def dutch():
     """All runs of the Dutch recipe."""
-    return list(_language("nl", "small", 900, 160))
+    return list(_language("nl", "small", 900, 320))
 
 
 def dutch_smoke():
