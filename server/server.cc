@@ -69,7 +69,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
                         .clock = Clock::Real(),
                         .signer = &server->signer_,
                         .checkpoint_max_age = options.checkpoint_max_age,
-                        .stream_ids = &server->stream_ids_},
+                        .stream_ids = &server->stream_ids_,
+                        .lifetime = options.lifetime},
       static_cast<int>(std::min<int64_t>(max_calls, std::numeric_limits<int>::max())));
   ESE_RETURN_IF_ERROR(server->Listen());
   return server;

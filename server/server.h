@@ -20,6 +20,7 @@
 #include "server/server_metrics.h"
 #include "server/speech_service.h"
 #include "server/stream_ids.h"
+#include "server/stream_lifetime.h"
 
 namespace ese {
 
@@ -28,6 +29,7 @@ struct ServingOptions {
   int max_message_bytes = 1 << 20;        // of a request; larger ones end their call
   int loops = 1;                          // threads that carry calls
   SchedulerOptions scheduler;             // of each model
+  LifetimeOptions lifetime;               // of each stream
   // Files, see CheckpointSigner; none: a random key, good for this process only.
   std::vector<std::string> checkpoint_keys;
   Duration checkpoint_max_age = std::chrono::hours(24);  // older ones are refused

@@ -20,6 +20,9 @@ struct Flags {
   ServerOptions options;
   double target_latency_ms = 30;
   double checkpoint_max_age_seconds = 24 * 3600;
+  double config_timeout_seconds = 10;
+  double idle_timeout_seconds = 600;
+  double max_age_seconds = 0;
   bool version = false;
 };
 
@@ -65,6 +68,17 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--drain-seconds", options.drain_seconds,
                  "Grace of open streams after SIGTERM or SIGINT; a second signal ends it")
       ->type_name("S");
+  app.add_option("--config-timeout-seconds", flags.config_timeout_seconds,
+                 "Calls that send no config for so long are ended")
+      ->type_name("S");
+  app.add_option("--idle-timeout-seconds", flags.idle_timeout_seconds,
+                 "Streams of which nothing was read or written for so long are handed their "
+                 "checkpoint and ended")
+      ->type_name("S");
+  app.add_option("--max-age-seconds", flags.max_age_seconds,
+                 "Older streams are handed their checkpoint and ended, so that they spread over "
+                 "the replicas; 0: never")
+      ->type_name("S");
   app.add_option("--checkpoint-key", options.serving.checkpoint_keys,
                  "Key of at least 32 random bytes, shared by the replicas that may go on with each "
                  "other's streams; may be repeated: the first signs, all are accepted")
@@ -95,6 +109,8 @@ absl::Status Validate(const Flags& flags) {
       {"max-frames-per-lane", scheduler.max_frames_per_lane},
       {"target-latency-ms", flags.target_latency_ms},
       {"checkpoint-max-age-seconds", flags.checkpoint_max_age_seconds},
+      {"config-timeout-seconds", flags.config_timeout_seconds},
+      {"idle-timeout-seconds", flags.idle_timeout_seconds},
       {"max-message-bytes", options.serving.max_message_bytes}};
   for (const auto& [name, value] : positive) {
     if (!std::isfinite(value) || value <= 0) {
@@ -116,9 +132,12 @@ absl::Status Validate(const Flags& flags) {
         "--max-queued-frames is ", scheduler.max_queued_frames,
         ", less than --max-frames-per-lane, ", scheduler.max_frames_per_lane, "; raise it"));
   }
-  if (!std::isfinite(options.drain_seconds) || options.drain_seconds < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--drain-seconds is ", options.drain_seconds, "; it must be 0 or above"));
+  for (const auto& [name, value] : {std::pair("drain-seconds", options.drain_seconds),
+                                    std::pair("max-age-seconds", flags.max_age_seconds)}) {
+    if (!std::isfinite(value) || value < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", name, " is ", value, "; it must be 0 or above"));
+    }
   }
   if (std::find(std::begin(kLogLevels), std::end(kLogLevels), options.log_level) ==
       std::end(kLogLevels)) {
@@ -136,6 +155,12 @@ absl::Status Validate(const Flags& flags) {
     return absl::InvalidArgumentError(absl::StrCat("--metrics: ", metrics.status().message()));
   }
   return absl::OkStatus();
+}
+
+// As long as a Duration can be, where it is longer.
+Duration Seconds(double seconds) {
+  constexpr double kMost = 1e9;
+  return std::chrono::round<Duration>(std::chrono::duration<double>(std::min(seconds, kMost)));
 }
 
 // CLI11's message on one line.
@@ -179,8 +204,11 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
   if (!status.ok()) return {status, 1};
   flags.options.serving.scheduler.target_latency = std::chrono::round<Duration>(
       std::chrono::duration<double, std::milli>(flags.target_latency_ms));
-  flags.options.serving.checkpoint_max_age =
-      std::chrono::round<Duration>(std::chrono::duration<double>(flags.checkpoint_max_age_seconds));
+  ServingOptions& serving = flags.options.serving;
+  serving.checkpoint_max_age = Seconds(flags.checkpoint_max_age_seconds);
+  serving.lifetime.config_timeout = Seconds(flags.config_timeout_seconds);
+  serving.lifetime.idle_timeout = Seconds(flags.idle_timeout_seconds);
+  if (flags.max_age_seconds > 0) serving.lifetime.max_age = Seconds(flags.max_age_seconds);
   out->options = flags.options;
   return {absl::OkStatus(), 0};
 }

@@ -12,7 +12,11 @@ namespace ese {
 
 StreamCall::StreamCall(RpcCall* rpc, const StreamEnvironment* environment,
                        std::function<void(StreamCall*)> on_done)
-    : loop_(rpc->loop()), rpc_(rpc), environment_(*environment), on_done_(std::move(on_done)) {}
+    : loop_(rpc->loop()),
+      rpc_(rpc),
+      environment_(*environment),
+      on_done_(std::move(on_done)),
+      lifetime_(&environment_.lifetime, environment_.clock->Now()) {}
 
 template <typename Event>
 void StreamCall::Post(Event event) {
@@ -33,13 +37,50 @@ void StreamCall::HandOver(const absl::Status& status, bool anyway) {
     if (!hand_over_.ok() || (!anyway && (!resumable_ || flow_->input_ended()))) return;
     hand_over_ = status;
     flow_->HandOver();
+    LeaveSoon();
   });
 }
 
-void StreamCall::OnStart() { Read(); }
+void StreamCall::OnStart() {
+  rpc_->SetTimer(lifetime_.NextLook());
+  Read();
+}
+
+void StreamCall::OnTimer() {
+  if (leaving_) return rpc_->Cancel();
+  switch (lifetime_.Judge(environment_.clock->Now())) {
+    case StreamLifetime::Verdict::kLives:
+      return rpc_->SetTimer(lifetime_.NextLook());
+    case StreamLifetime::Verdict::kNoConfig:
+      Fail(absl::DeadlineExceededError(absl::StrCat("no config came within ",
+                                                    ToSeconds(environment_.lifetime.config_timeout),
+                                                    " s; send it at once")));
+      break;
+    case StreamLifetime::Verdict::kIdle:
+      hand_over_ = absl::DeadlineExceededError(
+          absl::StrCat("the stream was idle for ", ToSeconds(environment_.lifetime.idle_timeout),
+                       " s; go on from its checkpoint when there is content again"));
+      flow_->HandOver();
+      break;
+    case StreamLifetime::Verdict::kOld:
+      hand_over_ = absl::UnavailableError(
+          absl::StrCat("the stream is ", ToSeconds(environment_.lifetime.max_age),
+                       " s old; go on from its checkpoint, here or on another replica"));
+      flow_->HandOver();
+      break;
+  }
+  LeaveSoon();
+  Advance();
+}
+
+void StreamCall::LeaveSoon() {
+  if (std::exchange(leaving_, true)) return;
+  rpc_->SetTimer(environment_.clock->Now() + environment_.lifetime.leave_time);
+}
 
 void StreamCall::OnReadDone(bool ok) {
   reading_ = false;
+  lifetime_.Active(environment_.clock->Now());
   if (finished_) return;
   if (!error_.ok()) {
     request_.Clear();
@@ -59,6 +100,7 @@ void StreamCall::OnReadDone(bool ok) {
 void StreamCall::OnWriteDone(bool ok) {
   writing_ = false;
   response_.Clear();
+  lifetime_.Active(environment_.clock->Now());
   if (finished_) return;
   if (flow_) flow_->Written();
   if (!ok) Fail(absl::CancelledError("the client is gone"));
@@ -84,6 +126,7 @@ void StreamCall::OnResult(const StreamResult& result) {
     Post([this, status = result.status] {
       hand_over_ = status;
       flow_->HandOverUnanswered();
+      LeaveSoon();
     });
     return;
   }
@@ -153,6 +196,8 @@ absl::Status StreamCall::OpenStream(const v1::StreamingConfig& config) {
   stream_ = std::move(stream);
   resumable_ = resume || flow.checkpoint_every > 0;
   flow_.emplace(flow, std::move(greeting));
+  lifetime_.ConfigCame();
+  rpc_->SetTimer(lifetime_.NextLook());
   return absl::OkStatus();
 }
 
@@ -182,6 +227,7 @@ void StreamCall::Fail(const absl::Status& status) {
   if (!error_.ok()) return;
   error_ = status;
   FreePlace();
+  LeaveSoon();
 }
 
 void StreamCall::FreePlace() {
@@ -259,6 +305,7 @@ void StreamCall::FinishWith(const absl::Status& status, bool send_last_response)
   FreePlace();  // before gRPC may let the call go: no result comes after this
   finished_ = true;
   ended_with_ = status;
+  LeaveSoon();
   if (send_last_response) {
     rpc_->WriteAndFinish(response_);
   } else {

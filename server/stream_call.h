@@ -17,6 +17,7 @@
 #include "server/server_metrics.h"
 #include "server/stream_flow.h"
 #include "server/stream_ids.h"
+#include "server/stream_lifetime.h"
 #include "server/stream_session.h"
 
 namespace ese {
@@ -29,6 +30,7 @@ struct StreamEnvironment {
   const CheckpointSigner* signer;
   Duration checkpoint_max_age;
   StreamIds* stream_ids;
+  LifetimeOptions lifetime;
 };
 
 // Takes raw bytes, so that a message which does not parse is told apart from the end of the stream.
@@ -50,6 +52,7 @@ class StreamCall final : public CallHandler, public std::enable_shared_from_this
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
+  void OnTimer() override;
   void OnDone() override;
   // On a channel's thread.
   void OnResult(const StreamResult& result);
@@ -63,6 +66,8 @@ class StreamCall final : public CallHandler, public std::enable_shared_from_this
   template <typename Event>
   void Post(Event event);
 
+  // Breaks the call off after the time that its client has to leave.
+  void LeaveSoon();
   void Fail(const absl::Status& status);
   // Does everything that can be done now.
   void Advance();
@@ -80,6 +85,8 @@ class StreamCall final : public CallHandler, public std::enable_shared_from_this
   const StreamEnvironment& environment_;
   const std::function<void(StreamCall*)> on_done_;
 
+  StreamLifetime lifetime_;
+  bool leaving_ = false;                    // the timer breaks the call off
   grpc::ByteBuffer request_;                // while reading_
   grpc::ByteBuffer response_;               // while writing_
   std::unique_ptr<StreamSession> session_;  // from the config on
