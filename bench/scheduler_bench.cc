@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "bench/figures.h"
 #include "bench/scheduler_simulation.h"
+#include "spdlog/sinks/stdout_sinks.h"
+#include "spdlog/spdlog.h"
 
 namespace ese {
 namespace {
@@ -60,6 +62,7 @@ void PrintAdmission() {
 }  // namespace ese
 
 int main() {
+  spdlog::set_default_logger(spdlog::stderr_logger_st("ese-bench-scheduler"));  // stdout is figures
   ese::PrintLoads();
   ese::PrintSingleFrames();
   ese::PrintAdmission();

@@ -115,7 +115,7 @@ class Scheduler {
   const Model& model() const;
   int open_streams() const;
   // Channels that have not stopped for failing. While there is none, Open refuses and open streams
-  // end with UNAVAILABLE; it works again once one has rested.
+  // end with UNAVAILABLE; it works again once one has passed a test.
   int working_channels() const;
 
  private:
