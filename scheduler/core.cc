@@ -192,7 +192,8 @@ std::shared_ptr<Flight> SchedulerCore::NextFlight(StreamList* hopeless) {
   flight->channel = channel;
   Board(flight.get());
   const int frames = std::accumulate(flight->waiting.begin(), flight->waiting.end(), 0);
-  Depart(flight, channels_.cost(channel).Of(flight->steps, frames));
+  flight->expected = channels_.cost(channel).Of(flight->steps, frames);
+  ++in_flight_;
   return flight;
 }
 

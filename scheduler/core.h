@@ -79,7 +79,7 @@ class SchedulerCore {
   void DeliverElsewhere(StreamList streams);
 
   // All batches.
-  void Depart(const std::shared_ptr<Flight>& flight, Duration expected);  // REQUIRES: mutex_
+  void Depart(const std::shared_ptr<Flight>& flight);
   void Launch(std::shared_ptr<Flight> flight);
   // Whether it has not been given up, and cannot be from now on.
   bool Reclaim(const std::shared_ptr<Flight>& flight);

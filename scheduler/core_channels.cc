@@ -29,14 +29,16 @@ constexpr int kLastTest = 3;
 
 }  // namespace
 
-void SchedulerCore::Depart(const std::shared_ptr<Flight>& flight, Duration expected) {
-  flight->overdue = clock_->Now() + std::max(options_.watchdog, kOverrun * expected);
+// Not before its streams' frames have been taken: giving it up returns them.
+void SchedulerCore::Depart(const std::shared_ptr<Flight>& flight) {
+  std::lock_guard lock(mutex_);
+  flight->overdue = clock_->Now() + std::max(options_.watchdog, kOverrun * flight->expected);
   aloft_[flight->channel] = flight;
-  ++in_flight_;
   alarm_->Set(flight->overdue);
 }
 
 void SchedulerCore::Launch(std::shared_ptr<Flight> flight) {
+  Depart(flight);
   Channel& channel = channels_.channel(flight->channel);
   Flight* const f = flight.get();
   // The completion gives the flight away, though the channel may keep the completion for longer.
@@ -97,7 +99,7 @@ std::shared_ptr<Flight> SchedulerCore::TestFlight(int channel) {
   flight->test = std::make_unique<ChannelTest>();
   flight->test->stage = channels_.cost(channel).measured() ? kLastTest : 0;
   PrepareTest(flight.get());
-  Depart(flight, Duration(0));
+  ++in_flight_;
   return flight;
 }
 
@@ -132,7 +134,7 @@ void SchedulerCore::LandTest(std::shared_ptr<Flight> flight, absl::Status status
     if (again) {
       ++test.stage;
       PrepareTest(flight.get());
-      Depart(flight, Duration(0));
+      ++in_flight_;
     }
   }
   if (again) {

@@ -42,6 +42,7 @@ void FlightPool::PutBack(std::unique_ptr<Flight> flight) {
   flight->waiting.clear();
   flight->abandoned.clear();
   flight->test.reset();
+  flight->expected = Duration(0);
   flight->batch->lanes.clear();
   flight->batch->compute_time = Duration(0);
   flight->batch->steps = 0;

@@ -23,9 +23,10 @@ struct ChannelTest {
 
 struct Flight {
   std::unique_ptr<Batch> batch;
-  int channel = 0;    // in the pool
-  int steps = 0;      // at most so many frames of each stream
-  TimePoint overdue;  // when its channel is given up; guarded by the scheduler's mutex
+  int channel = 0;       // in the pool
+  int steps = 0;         // at most so many frames of each stream
+  Duration expected{0};  // how long it takes
+  TimePoint overdue;     // when its channel is given up; guarded by the scheduler's mutex
   std::vector<std::shared_ptr<StreamRecord>> streams;   // of each lane
   std::vector<TakenFrames> taken;                       // of each lane
   std::vector<StreamRecord*> ready;                     // scratch: those ready again
