@@ -20,10 +20,6 @@ SchedulerMetrics::SchedulerMetrics(MetricsRegistry* registry, const std::string&
       counter("ese_streams_refused_total",
               "Streams refused: too many are open or need too much, or no channel works.");
   frames = counter("ese_frames_total", "Frames computed.");
-  load = registry->GetGauge("ese_load_ratio",
-                            "Frames per second that the open streams need, divided by what the "
-                            "channels were measured to compute.",
-                            labels);
   channels_working = registry->GetGauge(
       "ese_channels_working", "Channels that compute, or may be expected to shortly.", labels);
   batch_lanes = histogram("ese_batch_lanes", "Streams in a computed batch.",

@@ -25,7 +25,6 @@ struct SchedulerMetrics {
   Counter* streams_opened;        // ese_streams_opened_total
   Counter* streams_refused;       // ese_streams_refused_total
   Counter* frames;                // ese_frames_total
-  Gauge* load;                    // ese_load_ratio
   Gauge* channels_working;        // ese_channels_working
   Histogram* batch_lanes;         // ese_batch_lanes
   Histogram* batch_frames;        // ese_batch_frames
