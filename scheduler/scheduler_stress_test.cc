@@ -41,7 +41,7 @@ class WrappedChannel : public Channel {
   const std::unique_ptr<Channel> channel_;
 };
 
-// Tells whether it has got on since last asked.
+// Tells what it is doing.
 class WatchedChannel final : public WrappedChannel {
  public:
   using WrappedChannel::WrappedChannel;
@@ -53,10 +53,12 @@ class WatchedChannel final : public WrappedChannel {
       done(std::move(b), std::move(status));
     });
   }
+  // Whether it has completed a batch since last asked.
   bool GotOn() {
     const int completed = completed_;
-    return std::exchange(asked_, completed) != completed || !busy_;
+    return std::exchange(asked_, completed) != completed;
   }
+  bool busy() const { return busy_; }
 
  private:
   std::atomic<bool> busy_ = false;
@@ -109,11 +111,11 @@ class LateChannel final : public WrappedChannel {
                             });
   }
 
-  // Time goes by. Releases a batch that has been kept for `time`.
-  void Tick(int time) {
+  // Time goes by. Releases a batch that has been kept for twice the watchdog's time.
+  void Tick(Duration passed) {
     std::unique_lock lock(mutex_);
-    if (kept_ == nullptr || ++ticks_ < time) return;
-    ticks_ = 0;
+    if (kept_ == nullptr || (kept_for_ += passed) < std::chrono::seconds(4)) return;
+    kept_for_ = Duration::zero();
     std::unique_ptr<Batch> batch = std::move(kept_);
     const Completion done = std::exchange(done_, nullptr);
     lock.unlock();
@@ -128,7 +130,7 @@ class LateChannel final : public WrappedChannel {
       const std::lock_guard lock(mutex_);
       ending_ = true;
     }
-    Tick(0);
+    Tick(std::chrono::seconds(4));
   }
 
  private:
@@ -136,7 +138,7 @@ class LateChannel final : public WrappedChannel {
   std::mutex mutex_;
   std::unique_ptr<Batch> kept_;
   Completion done_;
-  int ticks_ = 0;
+  Duration kept_for_{0};
   bool ending_ = false;
 };
 
@@ -191,13 +193,21 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
   }
   ~SchedulerStressTest() override { End(); }
 
-  // The good channel is never overdue: its batches take two ticks at most.
+  // The good channel is never overdue. While it works, time passes by its batches. While it does
+  // not, the scheduler may be about to give it one, whose time has begun, on a thread that is
+  // waiting for a processor: then time passes ten times as fast as real time at most, and such a
+  // thread has a fifth of a second.
   void LetTimePass() {
     while (!ending_) {
+      Duration passed{0};
       if (good_->GotOn()) {
-        clock_.Advance(std::chrono::milliseconds(100));
-        late_->Tick(40);
+        passed = std::chrono::milliseconds(100);
+      } else if (!good_->busy()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        passed = std::chrono::milliseconds(10);
       }
+      clock_.Advance(passed);
+      late_->Tick(passed);
       std::this_thread::yield();
     }
   }
