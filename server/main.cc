@@ -110,8 +110,9 @@ void LogStart(const Server& server, const ServerOptions& options, const std::str
 // Until the first signal serve, until the second or the grace's end drain.
 void ServeUntilSignalled(Server& server, double drain_seconds) {
   const sigset_t signals = EndSignals();
+  constexpr timespec kSecond{.tv_sec = 1, .tv_nsec = 0};
   int signal = 0;
-  sigwait(&signals, &signal);
+  while ((signal = sigtimedwait(&signals, nullptr, &kSecond)) < 0) server.UpdateHealth();
   spdlog::info("{}: draining for at most {} s", signal == SIGTERM ? "SIGTERM" : "SIGINT",
                drain_seconds);
   server.StartDrain();

@@ -141,6 +141,13 @@ std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
                                                   "; its services are listed by reflection")));
 }
 
+void Server::UpdateHealth() {
+  const auto& models = catalog_.models();
+  health_.SetServing(std::any_of(models.begin(), models.end(), [](const ServedModel& served) {
+    return served.scheduler->working_channels() > 0;
+  }));
+}
+
 void Server::StartDrain() {
   health_.SetServing(false);
   service_->RefuseNewStreams();

@@ -54,6 +54,10 @@ class Server {
   const std::string& address() const { return address_; }
   const ModelCatalog& catalog() const { return catalog_; }
 
+  // To be called about once a second until the drain: health says NOT_SERVING while no channel of
+  // any model works, and SERVING again when one does.
+  void UpdateHealth();
+
   // The three parts of an orderly end; StartDrain: health says NOT_SERVING, new streams are refused
   // with UNAVAILABLE. Streams whose clients know of checkpoints are handed theirs and end with
   // UNAVAILABLE; others go on.

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "accel/cpu/cpu_channel.h"
 #include "gmock/gmock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/generic/generic_stub.h"
@@ -169,6 +170,68 @@ TEST(EndToEndTest, HealthTellsOfServingAndOfDraining) {
   server.server().Stop();
   EXPECT_FALSE(watch->Read(&seen));
   EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+// Refuses batches while it is told to.
+class BreakableChannel final : public Channel {
+ public:
+  BreakableChannel(std::unique_ptr<Channel> channel, const std::atomic<bool>* broken)
+      : channel_(std::move(channel)), broken_(broken) {}
+  absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override {
+    if (*broken_) return absl::UnavailableError("broken");
+    return channel_->Submit(batch, std::move(done));
+  }
+  int max_lanes() const override { return channel_->max_lanes(); }
+  const std::string& name() const override { return channel_->name(); }
+  const std::string& kernel() const override { return channel_->kernel(); }
+
+ private:
+  const std::unique_ptr<Channel> channel_;
+  const std::atomic<bool>* const broken_;
+};
+
+TEST(EndToEndTest, HealthTellsOfChannelsThatDoNotWork) {
+  const auto model = MakeAudioModel("m", 1);
+  std::atomic<bool> broken = false;
+  MetricsRegistry metrics;
+  ServingOptions options;
+  options.listen = "127.0.0.1:0";
+  const auto server = Server::Start(
+      options, {model},
+      [&](const std::shared_ptr<const Model>& served)
+          -> absl::StatusOr<std::vector<std::unique_ptr<Channel>>> {
+        auto channels = CreateCpuChannels(served, {.count = 1});
+        if (!channels.ok()) return channels;
+        channels->front() =
+            std::make_unique<BreakableChannel>(std::move(channels->front()), &broken);
+        return channels;
+      },
+      &metrics);
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto connection =
+      grpc::CreateChannel((*server)->address(), grpc::InsecureChannelCredentials());
+  const auto stub = v1::SpeechInference::NewStub(connection);
+  const auto health_stub = health::Health::NewStub(connection);
+  const auto status = [&] {
+    (*server)->UpdateHealth();
+    grpc::ClientContext context;
+    health::HealthCheckResponse response;
+    EXPECT_TRUE(health_stub->Check(&context, {}, &response).ok());
+    return response.status();
+  };
+  const StreamContent content = MakeContent(*model, ContentKind::kFloat32, 20, 1);
+  ExpectAnswersOf(content, RunStream(stub.get(), content.config, content.Chunks(1)));
+  EXPECT_EQ(status(), health::HealthCheckResponse::SERVING);
+
+  broken = true;
+  const StreamOutcome refused = RunStream(stub.get(), content.config, content.Chunks(1));
+  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(refused.status.error_message(), HasSubstr("broken"));
+  EXPECT_EQ(status(), health::HealthCheckResponse::NOT_SERVING);
+
+  broken = false;
+  EXPECT_TRUE(Eventually([&] { return status() == health::HealthCheckResponse::SERVING; }));
+  ExpectAnswersOf(content, RunStream(stub.get(), content.config, content.Chunks(1)));
 }
 
 TEST(EndToEndTest, HealthOfAnUnknownServiceAndWatchesThatAreGivenUp) {
