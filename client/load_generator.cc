@@ -187,15 +187,19 @@ class LoadRun {
 
 }  // namespace
 
-absl::StatusOr<LoadReport> RunLoad(const LoadOptions& options, const std::atomic<bool>& stop,
-                                   std::ostream& progress) {
+absl::StatusOr<LoadSource> MakeSource(const LoadOptions& options) {
   ResumingClientOptions servers;
   servers.addresses = options.addresses;
   servers.timeout = options.timeout;
   ESE_ASSIGN_OR_RETURN(const std::unique_ptr<ResumingClient> client,
                        ResumingClient::Connect(servers));
   ESE_ASSIGN_OR_RETURN(const v1::Model model, client->FindModel(options.model));
-  ESE_ASSIGN_OR_RETURN(LoadSource source, LoadSource::Create(model, options.source));
+  return LoadSource::Create(model, options.source);
+}
+
+absl::StatusOr<LoadReport> RunLoad(const LoadOptions& options, const std::atomic<bool>& stop,
+                                   std::ostream& progress) {
+  ESE_ASSIGN_OR_RETURN(LoadSource source, MakeSource(options));
   const auto run = std::make_unique<LoadRun>(options, std::move(source), stop, progress);
   return run->Run();
 }

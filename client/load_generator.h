@@ -83,6 +83,10 @@ struct LoadReport {
   bool ok() const { return errors.empty() && chunks_answered > 0 && differing == 0; }
 };
 
+// What streams are to send, as the first server that answers describes its model. Fails where
+// RunLoad does.
+absl::StatusOr<LoadSource> MakeSource(const LoadOptions& options);
+
 // Runs the load. Prints a line a second to `progress`. Setting `stop` ends the run early, with the
 // report so far. Returns in bounded time whatever the server does.
 // Fails only if there is no run: no connection, no such model, no usable recording.

@@ -7,7 +7,6 @@
 
 #include "base/status.h"
 #include "client/load_call.h"
-#include "client/resuming_stream.h"
 
 namespace ese {
 namespace {
@@ -90,13 +89,7 @@ class VanishingClient final : public LoadCall::Handler {
 
 absl::StatusOr<VanishReport> RunVanish(const LoadOptions& options, int64_t cycles,
                                        const std::atomic<bool>& stop) {
-  ResumingClientOptions servers;
-  servers.addresses = options.addresses;
-  servers.timeout = options.timeout;
-  ESE_ASSIGN_OR_RETURN(const std::unique_ptr<ResumingClient> client,
-                       ResumingClient::Connect(servers));
-  ESE_ASSIGN_OR_RETURN(const v1::Model model, client->FindModel(options.model));
-  ESE_ASSIGN_OR_RETURN(const LoadSource source, LoadSource::Create(model, options.source));
+  ESE_ASSIGN_OR_RETURN(const LoadSource source, MakeSource(options));
 
   const TimePoint start = Clock::Real()->Now();
   Cycles shared{options.addresses[0], options.timeout, source, stop, {}, {}, cycles};

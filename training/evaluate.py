@@ -37,6 +37,13 @@ def _by_source(members, counts):
     return sources
 
 
+def summary(by_utterance):
+    """Of a set's [[errors, phones], ...]: that, the sums, and the rate in percent."""
+    errors, phones = map(sum, zip(*by_utterance))
+    return {"per": round(100 * errors / phones, 2), "errors": errors, "phones": phones,
+            "by_utterance": by_utterance}
+
+
 def error_rates(model, utterances, mean, inv_stddev):
     """{set: {per (percent), errors, phones, by_utterance: [[errors, phones], ...]}}.
 
@@ -60,10 +67,7 @@ def error_rates(model, utterances, mean, inv_stddev):
                     counts[utterance["file"]] = [distance(found, utterance["units"].tolist()),
                                                  len(utterance["units"])]
             if members:
-                errors, phones = map(sum, zip(*counts.values()))
-                result[name] = {"per": round(100 * errors / phones, 2), "errors": errors,
-                                "phones": phones,
-                                "by_utterance": [counts[file] for file in sorted(counts)]}
+                result[name] = summary([counts[file] for file in sorted(counts)])
                 sources = _by_source(members, counts)
                 if len(sources) > 1:
                     result[name]["by_source"] = sources

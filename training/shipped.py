@@ -88,9 +88,7 @@ def measure(results, name):
                 wanted = row["phones"].split()
                 counts.append([evaluate.distance(found[str(folder / row["file"])], wanted),
                                len(wanted)])
-        errors, phones = map(sum, zip(*counts))
-        rates[group] = {"per": round(100 * errors / phones, 2), "errors": errors,
-                        "phones": phones, "by_utterance": counts}
+        rates[group] = evaluate.summary(counts)
     fidelity = report["fidelity"]
     path.write_text(json.dumps({
         "per": rates, "file_bytes": report["file_bytes"],
