@@ -7,6 +7,11 @@
 #include "base/status.h"
 
 namespace ese {
+namespace {
+
+absl::Status Cancelled() { return absl::CancelledError("the stream was cancelled"); }
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<ResumingClient>> ResumingClient::Connect(
     const ResumingClientOptions& options) {
@@ -56,7 +61,7 @@ ResumingStream::ResumingStream(std::shared_ptr<const ResumingClient::Servers> se
 
 ResumingStream::~ResumingStream() {
   Cancel();
-  (void)End(absl::CancelledError("the stream was cancelled"));
+  (void)End(Cancelled());
   sender_.join();
 }
 
@@ -142,7 +147,8 @@ void ResumingStream::OpenCall() {
 
 absl::Status ResumingStream::GoOn(const absl::Status& status) {
   Lock lock(mutex_);
-  if (cancelled_) return status;
+  // Whatever the call ended with: it may have broken just before.
+  if (cancelled_) return Cancelled();
   if (!buffer_.keeps()) {
     return absl::Status(status.code(), absl::StrCat(status.message(),
                                                     "; the stream cannot go on elsewhere, as its ",
@@ -154,7 +160,7 @@ absl::Status ResumingStream::GoOn(const absl::Status& status) {
                                                   : ReconnectPolicy::Progress::kNone;
   ESE_ASSIGN_OR_RETURN(const Duration wait, policy_.Next(status, progress, Clock::Real()->Now()));
   changed_.wait_for(lock, wait, [this] { return cancelled_; });
-  if (cancelled_) return absl::CancelledError("the stream was cancelled");
+  if (cancelled_) return Cancelled();
   lock.unlock();
   OpenCall();
   return absl::OkStatus();
