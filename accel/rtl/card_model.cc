@@ -154,6 +154,12 @@ void AddLayer(const Layer& layer, int source, int target, CardModel* out) {
   out->cells += cell_rounds;
 }
 
+int LongestLane(const CardModel& model, const std::vector<Lane>& lanes) {
+  size_t longest = 0;
+  for (const Lane& lane : lanes) longest = std::max(longest, lane.frames.size() / model.inputs);
+  return static_cast<int>(longest);
+}
+
 }  // namespace
 
 int64_t CardModel::state_bytes() const {
@@ -206,22 +212,17 @@ std::vector<uint8_t> PackDescriptor(const CardModel& model, const std::vector<La
   const uint64_t fields[] = {addresses.model,     addresses.inputs,  addresses.state_in,
                              addresses.state_out, addresses.outputs, addresses.status};
   for (size_t k = 0; k < std::size(fields); ++k) Put(&bytes, 8 * k, fields[k]);
-  int longest = 0;
   for (size_t lane = 0; lane < lanes.size(); ++lane) {
-    const int frames = static_cast<int>(lanes[lane].frames.size()) / model.inputs;
-    longest = std::max(longest, frames);
+    const size_t frames = lanes[lane].frames.size() / model.inputs;
     Put(&bytes, kRecordBytes + 2 * lane, static_cast<uint16_t>(frames));
   }
   Put(&bytes, 48, static_cast<uint32_t>(lanes.size()));
-  Put(&bytes, 52, static_cast<uint32_t>(longest));
+  Put(&bytes, 52, static_cast<uint32_t>(LongestLane(model, lanes)));
   return bytes;
 }
 
 std::vector<uint8_t> PackInputs(const CardModel& model, const std::vector<Lane>& lanes) {
-  const size_t inputs = model.inputs;
-  size_t longest = 0;
-  for (const Lane& lane : lanes) longest = std::max(longest, lane.frames.size() / inputs);
-  std::vector<uint8_t> bytes(model.input_bytes(static_cast<int>(longest)));
+  std::vector<uint8_t> bytes(model.input_bytes(LongestLane(model, lanes)));
   for (size_t lane = 0; lane < lanes.size(); ++lane) {
     for (size_t k = 0; k < lanes[lane].frames.size(); ++k) {
       bytes[k * model.shape.lanes + lane] = static_cast<uint8_t>(lanes[lane].frames[k]);
@@ -285,6 +286,29 @@ void UnpackLogits(const CardModel& model, const uint8_t* bytes, std::vector<Lane
       logits[k] = Get<int32_t>(bytes, (group * pes + unit % pes) * sizeof(int32_t));
     }
   }
+}
+
+uint64_t ResultChecksum(const CardModel& model, const std::vector<Lane>& lanes,
+                        const uint8_t* state_out, const uint8_t* outputs) {
+  const size_t beat = model.shape.beat_bytes();
+  uint64_t sum = 0;
+  for (int column = 0; column < model.y_columns; ++column, state_out += beat) {
+    for (size_t lane = 0; lane < lanes.size(); ++lane) {
+      sum += uint64_t{state_out[lane]} << (8 * (lane % 8));
+    }
+  }
+  // Groups of a beat or two for each lane.
+  const auto add_groups = [&](const uint8_t* bytes, size_t groups, size_t lane_bytes) {
+    for (size_t group = 0; group < groups; ++group, bytes += lane_bytes * model.shape.lanes) {
+      for (size_t offset = 0; offset < lanes.size() * lane_bytes; offset += sizeof(uint64_t)) {
+        sum += Get<uint64_t>(bytes, offset);
+      }
+    }
+  };
+  add_groups(state_out, model.cells, beat);
+  add_groups(outputs, size_t(LongestLane(model, lanes)) * Rounds(model.units, model.shape.pes),
+             2 * beat);
+  return sum;
 }
 
 }  // namespace ese

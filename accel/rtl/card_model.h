@@ -78,6 +78,8 @@ struct BatchStatus {
   uint32_t reserved = 0;
   uint64_t cycles = 0;   // from start to the end of the last output
   uint64_t working = 0;  // of these, cycles in which the multipliers got a word
+  // ResultChecksum of what the kernel wrote; of no meaning after an error.
+  uint64_t checksum = 0;
 };
 
 // REQUIRES: ValidateBatch accepts the lanes.
@@ -89,5 +91,10 @@ std::vector<uint8_t> PackStates(const CardModel& model, const std::vector<Lane>&
 // From the card's memory into the lanes' state_out and logits.
 void UnpackStates(const CardModel& model, const uint8_t* bytes, std::vector<Lane>* lanes);
 void UnpackLogits(const CardModel& model, const uint8_t* bytes, std::vector<Lane>* lanes);
+
+// The sum modulo 2^64 of the results as 64-bit words, to be compared with the status record's: of
+// state out and outputs, only the lanes in use.
+uint64_t ResultChecksum(const CardModel& model, const std::vector<Lane>& lanes,
+                        const uint8_t* state_out, const uint8_t* outputs);
 
 }  // namespace ese

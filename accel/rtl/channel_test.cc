@@ -47,6 +47,9 @@ void RunAndCompare(Sim* sim, const Model& model, const CardModel& card, uint64_t
   const BatchStatus status = sim->Fetch(card, placed, &batch.lanes);
   sim->Continue();
   EXPECT_EQ(status.error, 0u);
+  EXPECT_EQ(status.checksum,
+            ResultChecksum(card, batch.lanes, sim->memory().At(placed.addresses.state_out),
+                           sim->memory().At(placed.addresses.outputs)));
   RunReference(model, &expected);
   ExpectSame(batch, expected);
   EXPECT_EQ(sim->memory().violations(), 0);

@@ -166,7 +166,11 @@ module ese_array #(
     moved_q <= pe0_column;
   end
   assign word_o = drain_word || store_q[1];
-  assign word_data_o = store_q[1] ? moved_q : drain_word_data;
+  // Lanes without a stream have no y.
+  logic [8*LANES-1:0] streams_q;
+  always_ff @(posedge clk_i)
+    for (int i = 0; i < LANES; i++) streams_q[8*i+:8] <= {8{lane_frames_i[16*i+:16] != '0}};
+  assign word_data_o = store_q[1] ? moved_q & streams_q : drain_word_data;
 
   // ---- PEs.
   logic issued_m_q;

@@ -57,6 +57,7 @@ module ese_batch #(
   input  logic                write_failed_i,
   input  logic                moving_i,        // any transfer, or the array at work
   input  logic                working_i,
+  input  logic [63:0]         checksum_i,      // of what was written, but for the status
   // Array and loader.
   output logic                array_rst_o,
   output logic [PW-1:0]       last_pass_o,
@@ -211,7 +212,7 @@ module ese_batch #(
 
   wire bad_batch = lanes_q == 0 || lanes_q > 16'(LANES) || frames_o == 0 || unaligned_q;
   wire stalled = idle_cycles_q == 32'(WATCHDOG);
-  wire [511:0] status = {320'b0, words_q, cycles_q, 56'b0, error_o};
+  wire [511:0] status = {256'b0, checksum_i, words_q, cycles_q, 56'b0, error_o};
   assign out_word_o = state_q == STATUS;
   assign out_data_o = W'(status >> (W * status_beat_q));
   always_comb begin

@@ -124,6 +124,7 @@ module ese_channel #(
   logic entries_idle, data_idle, write_idle, entries_failed, data_failed, write_failed;
   logic entries_beat, data_beat, write_beat, working;
   logic array_rst, frames_done, store, store_done;
+  logic [63:0] checksum;
   logic [PW-1:0] last_pass, pass_addr;
   logic [15:0] frames, inputs, y_columns;
   logic [LW:0] lanes;
@@ -151,7 +152,7 @@ module ese_channel #(
     .out_data_o(batch_word_data), .read_idle_i(entries_idle && data_idle),
     .write_idle_i(write_idle), .read_failed_i(entries_failed || data_failed),
     .write_failed_i(write_failed), .moving_i(entries_beat || data_beat || write_beat || working),
-    .working_i(working), .array_rst_o(array_rst), .last_pass_o(last_pass), .frames_o(frames),
+    .working_i(working), .checksum_i(checksum), .array_rst_o(array_rst), .last_pass_o(last_pass), .frames_o(frames),
     .lanes_o(lanes), .lane_frames_o(lane_frames), .inputs_o(inputs), .y_columns_o(y_columns),
     .cells_o(cells), .c_out_o(c_out), .outputs_o(outputs), .pass_write_o(pass_write),
     .pass_addr_o(pass_addr), .pass_data_o(pass_data), .row_write_o(row_write),
@@ -186,6 +187,10 @@ module ese_channel #(
     .m_awready(m_axi_gmem1_awready), .m_wdata(m_axi_gmem1_wdata), .m_wstrb(m_axi_gmem1_wstrb),
     .m_wlast(m_axi_gmem1_wlast), .m_wvalid(m_axi_gmem1_wvalid), .m_wready(m_axi_gmem1_wready),
     .m_bresp(m_axi_gmem1_bresp), .m_bvalid(m_axi_gmem1_bvalid), .m_bready(m_axi_gmem1_bready));
+
+  ese_checksum #(.W(W)) u_checksum (
+    .clk_i(ap_clk), .rst_i(masters_rst), .word_i(array_word), .data_i(array_word_data),
+    .sum_o(checksum));
 
   logic x_loaded, x_release, v_load, v_load_ready, cell_load, cell_load_ready;
   logic [VW-1:0] v_load_addr;

@@ -30,8 +30,10 @@ class ChannelSim {
       : shape_(shape), memory_(shape.beat_bytes(), 2, memory) {
     context_.randReset(2);  // whatever is not reset holds anything
     context_.randSeed(static_cast<int>(memory.seed));
+    context_.assertOn(false);  // until then nothing need hold
     top_ = std::make_unique<Top>(&context_);
     Reset();
+    context_.assertOn(true);
   }
   ~ChannelSim() { top_->final(); }
 
