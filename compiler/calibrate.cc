@@ -1,7 +1,6 @@
 #include "compiler/calibrate.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
@@ -39,26 +38,27 @@ struct ErrorSum {
 // Squared errors of one vector's values in every format that is tried.
 class FormatErrors {
  public:
+  FormatErrors(int least, int most) : least_(least), errors_(most - least + 1) {}
+
   void Add(const std::vector<double>& values) {
     for (const double real : values) {
-      for (int bits = kMinFractionBits; bits <= kMaxFractionBits; ++bits) {
+      for (size_t k = 0; k < errors_.size(); ++k) {
+        const int bits = least_ + static_cast<int>(k);
         const double raw = std::clamp(std::floor(std::ldexp(real, bits) + 0.5), -128.0, 127.0);
         const double error = real - std::ldexp(raw, -bits);
-        errors_[bits - kMinFractionBits] += error * error;
+        errors_[k] += error * error;
       }
     }
   }
 
   int Best() const {
-    int best = kMaxFractionBits;
-    for (int bits = best - 1; bits >= kMinFractionBits; --bits) {
-      if (errors_[bits - kMinFractionBits] < errors_[best - kMinFractionBits]) best = bits;
-    }
-    return best;
+    const auto best = std::min_element(errors_.rbegin(), errors_.rend());
+    return least_ + static_cast<int>(errors_.rend() - best) - 1;
   }
 
  private:
-  std::array<double, kMaxFractionBits - kMinFractionBits + 1> errors_ = {};
+  const int least_;
+  std::vector<double> errors_;  // of least_ bits and more
 };
 
 // Counts values that rounding to `fraction_bits` would take out of the range of Raw.
@@ -207,25 +207,34 @@ Formats DefaultFormats(const Network& network) {
   Formats formats;
   for (const auto& layer : network.layers) {
     const bool projected = layer.topology.projection > 0;
-    formats.outputs.push_back(projected ? formats.input : Hidden::kFractionBits);
+    formats.hidden.push_back(kMinHiddenFractionBits);
+    formats.outputs.push_back(projected ? formats.input : kMinHiddenFractionBits);
   }
   return formats;
 }
 
 Formats ChooseFormats(const Network& network, const Calibration& calibration) {
   FloatLstm lstm(&network);
-  FormatErrors x_errors;
-  std::vector<FormatErrors> y_errors(network.layers.size());
+  const FormatErrors none(kMinFractionBits, kMaxFractionBits);
+  const FormatErrors none_of_m(kMinHiddenFractionBits, kMaxHiddenFractionBits);
+  FormatErrors x_errors = none;
+  std::vector<FormatErrors> m_errors(network.layers.size(), none_of_m);
+  std::vector<FormatErrors> y_errors(network.layers.size(), none);
   ForEachFrame(calibration, [&](const float* frame, bool first) {
     if (first) lstm.Reset();
     lstm.Step(frame);
     x_errors.Add(lstm.x());
-    for (int l = 0; l < lstm.num_layers(); ++l) y_errors[l].Add(lstm.y(l));
+    for (int l = 0; l < lstm.num_layers(); ++l) {
+      m_errors[l].Add(lstm.m(l));
+      if (network.layers[l].topology.projection > 0) y_errors[l].Add(lstm.y(l));
+    }
   });
   Formats formats = DefaultFormats(network);
   formats.input = x_errors.Best();
-  for (size_t l = 0; l < y_errors.size(); ++l) {
-    if (network.layers[l].topology.projection > 0) formats.outputs[l] = y_errors[l].Best();
+  for (size_t l = 0; l < network.layers.size(); ++l) {
+    const bool projected = network.layers[l].topology.projection > 0;
+    formats.hidden[l] = m_errors[l].Best();
+    formats.outputs[l] = projected ? y_errors[l].Best() : formats.hidden[l];
   }
   return formats;
 }

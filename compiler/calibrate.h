@@ -13,7 +13,8 @@
 
 namespace ese {
 
-// Formats of 8-bit vectors that are tried.
+// Formats that are tried of x and of projected y; those of m are kMinHiddenFractionBits to
+// kMaxHiddenFractionBits.
 inline constexpr int kMinFractionBits = 3;
 inline constexpr int kMaxFractionBits = 7;
 
@@ -34,12 +35,13 @@ Calibration Sample(const Calibration& calibration, int64_t frames);
 // Fraction bits of the 8-bit vectors. These are what a model has without calibration.
 struct Formats {
   int input = 5;
-  std::vector<int> outputs;  // of each layer's y; 7 where it has no projection
+  std::vector<int> hidden;   // of each layer's m
+  std::vector<int> outputs;  // of each layer's y; those of m where it has no projection
 };
 Formats DefaultFormats(const Network& network);
 
-// For x and for each projected y the fraction bits, kMinFractionBits to kMaxFractionBits, at which
-// the squared error of its values rounded and saturated to 8 bits is least; of equals the most.
+// For x, each m and each projected y the fraction bits at which the squared error of its values
+// rounded and saturated to 8 bits is least; of equals the most.
 Formats ChooseFormats(const Network& network, const Calibration& calibration);
 
 // How many values of the network in real numbers a format cannot hold.

@@ -46,7 +46,7 @@ ColumnFormats GateFormats(const Network& network, size_t l, const Formats& forma
 }
 
 absl::StatusOr<LayerDraft> QuantizeLayer(const BasicNetworkLayer<SparseMatrix>& from,
-                                         const ColumnFormats& formats) {
+                                         const ColumnFormats& formats, int hidden) {
   LayerDraft to;
   to.inputs = from.topology.inputs;
   to.cells = from.topology.cells;
@@ -54,13 +54,13 @@ absl::StatusOr<LayerDraft> QuantizeLayer(const BasicNetworkLayer<SparseMatrix>& 
   to.has_projection = from.topology.projection > 0;
   to.has_peepholes = from.topology.peepholes;
   to.g_activation = from.topology.g_activation;
+  to.hidden_fraction_bits = hidden;
   to.output_fraction_bits = formats.second;
   ESE_ASSIGN_OR_RETURN(to.peepholes, QuantizePeepholes(from.topology, from.peepholes));
   ESE_ASSIGN_OR_RETURN(to.gates, Quantize(from.gates, formats, to.peepholes));
   if (to.has_projection) {
-    ESE_ASSIGN_OR_RETURN(
-        to.projection,
-        Quantize(from.projection, ColumnFormats::Uniform(Hidden::kFractionBits), {}));
+    ESE_ASSIGN_OR_RETURN(to.projection,
+                         Quantize(from.projection, ColumnFormats::Uniform(hidden), {}));
   }
   return to;
 }
@@ -78,8 +78,9 @@ absl::StatusOr<ModelDraft> QuantizeNetwork(const Topology& topology, const Netwo
   draft.facts = topology.facts;
   draft.facts["compiler.version"] = ESE_VERSION;
   for (size_t l = 0; l < network.layers.size(); ++l) {
-    ESE_ASSIGN_OR_RETURN(LayerDraft layer,
-                         QuantizeLayer(network.layers[l], GateFormats(network, l, formats)));
+    ESE_ASSIGN_OR_RETURN(
+        LayerDraft layer,
+        QuantizeLayer(network.layers[l], GateFormats(network, l, formats), formats.hidden[l]));
     draft.layers.push_back(std::move(layer));
   }
   ESE_ASSIGN_OR_RETURN(
@@ -90,7 +91,10 @@ absl::StatusOr<ModelDraft> QuantizeNetwork(const Topology& topology, const Netwo
 Formats FormatsOf(const Model& model) {
   Formats formats;
   formats.input = model.input_fraction_bits;
-  for (const Layer& layer : model.layers) formats.outputs.push_back(layer.output_fraction_bits);
+  for (const Layer& layer : model.layers) {
+    formats.hidden.push_back(layer.hidden_fraction_bits);
+    formats.outputs.push_back(layer.output_fraction_bits);
+  }
   return formats;
 }
 
@@ -103,7 +107,7 @@ std::vector<double> WeightSnrs(const Network& network, const Model& model) {
     snrs.push_back(WeightSnrDb(real.gates, layer.gates, GateFormats(network, l, formats)));
     if (layer.has_projection) {
       snrs.push_back(WeightSnrDb(real.projection, layer.projection,
-                                 ColumnFormats::Uniform(Hidden::kFractionBits)));
+                                 ColumnFormats::Uniform(formats.hidden[l])));
     }
   }
   snrs.push_back(

@@ -25,6 +25,7 @@ class FloatLstm {
   // Gate pre-activations, [4 * cells] in the order of the model's rows.
   const std::vector<double>& pre_activations(int layer) const { return layers_[layer].z; }
   const std::vector<double>& c(int layer) const { return layers_[layer].c; }  // [cells]
+  const std::vector<double>& m(int layer) const { return layers_[layer].m; }  // [cells]
   const std::vector<double>& y(int layer) const { return layers_[layer].y; }  // [outputs]
 
  private:

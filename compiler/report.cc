@@ -126,7 +126,11 @@ void AppendHead(const Report& report, std::string* text) {
     Line(text, absl::StrCat("layer ", l),
          absl::StrCat(layer.cells, " cells, ", layer.outputs,
                       layer.has_projection ? " projected" : "", " outputs in ",
-                      QText(layer.output_fraction_bits), layer.has_peepholes ? ", peepholes" : "",
+                      QText(layer.output_fraction_bits),
+                      layer.has_projection
+                          ? absl::StrCat(" from cells' in ", QText(layer.hidden_fraction_bits))
+                          : "",
+                      layer.has_peepholes ? ", peepholes" : "",
                       layer.g_activation == GActivation::kSigmoid ? ", g sigmoid" : ""));
   }
   Line(text, "units",
@@ -207,6 +211,7 @@ Json LayersJson(const Model& model) {
                       {"projection", layer.has_projection},
                       {"peepholes", layer.has_peepholes},
                       {"g", layer.g_activation == GActivation::kSigmoid ? "sigmoid" : "tanh"},
+                      {"hidden_fraction_bits", layer.hidden_fraction_bits},
                       {"output_fraction_bits", layer.output_fraction_bits}});
   }
   return layers;

@@ -61,10 +61,10 @@ inline Cell UpdateCell(Gate f, Cell c, Gate i, Gate g) {
   return {Saturate<int16_t>(int32_t{kept} + int32_t{added})};
 }
 
-// m = o tanh(c), rounded to 8 bits (12).
-inline Hidden ToHidden(Gate o, Gate tanh_c) {
-  return {
-      Saturate<int8_t>(MultiplyQ15(MultiplyQ15(o.raw, tanh_c.raw), 1 << Hidden::kFractionBits))};
+// m = o tanh(c), rounded to 8 bits with `fraction_bits` fraction bits (12).
+inline int8_t ToHidden(Gate o, Gate tanh_c, int fraction_bits) {
+  const auto scale = static_cast<int16_t>(1 << fraction_bits);
+  return Saturate<int8_t>(MultiplyQ15(MultiplyQ15(o.raw, tanh_c.raw), scale));
 }
 
 // A projected output with `fraction_bits` fraction bits from an aligned row sum (13).

@@ -138,10 +138,15 @@ TEST(UpdateCellTest, SaturatesAtBothEnds) {
 }
 
 TEST(ToHiddenTest, RoundsHalfUpAndSaturates) {
-  EXPECT_EQ(ToHidden({32767}, {32767}).raw, 127);
-  EXPECT_EQ(ToHidden({32767}, {-32767}).raw, -128);
-  EXPECT_EQ(ToHidden({32767}, {129}).raw, 1);  // 128.99 rounds to 129, 129/256 to 1
-  EXPECT_EQ(ToHidden({32767}, {127}).raw, 0);
+  EXPECT_EQ(ToHidden({32767}, {32767}, 7), 127);
+  EXPECT_EQ(ToHidden({32767}, {-32767}, 7), -128);
+  EXPECT_EQ(ToHidden({32767}, {129}, 7), 1);  // 128.99 rounds to 129, 129/256 to 1
+  EXPECT_EQ(ToHidden({32767}, {127}, 7), 0);
+  EXPECT_EQ(ToHidden({32767}, {17}, 10), 1);  // units of 2^-10: 16.99 rounds to 17, 17/32 to 1
+  EXPECT_EQ(ToHidden({32767}, {15}, 10), 0);
+  EXPECT_EQ(ToHidden({32767}, {4048}, 10), 127);
+  EXPECT_EQ(ToHidden({32767}, {8000}, 10), 127);
+  EXPECT_EQ(ToHidden({-32767}, {8000}, 10), -128);
 }
 
 TEST(ToProjectedTest, RoundsHalfUpAndSaturates) {

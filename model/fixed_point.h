@@ -48,6 +48,5 @@ using Gate = Fixed<int16_t, 15>;           // Q0.15: gates, tanh
 using Cell = Fixed<int16_t, 10>;           // Q5.10: cell state c
 using Peephole = Fixed<int16_t, 12>;       // Q3.12: diagonal peephole weights
 using TanhInput = Fixed<int16_t, 12>;      // Q3.12: tanh is 1 within half a unit beyond +-8
-using Hidden = Fixed<int8_t, 7>;           // Q0.7:  m = o * tanh(c)
 
 }  // namespace ese

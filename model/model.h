@@ -51,6 +51,10 @@ using MatrixDraft = BasicMatrix<Vector>;
 
 enum class GActivation { kTanh, kSigmoid };
 
+// m = o tanh(c) is Q0.7, or has more fraction bits in a layer whose outputs stay small.
+inline constexpr int kMinHiddenFractionBits = 7;
+inline constexpr int kMaxHiddenFractionBits = 10;
+
 // One LSTMP layer. The gates read the vector [x ; y'] of `inputs` + `outputs` 8-bit integers: the
 // layer's input and its own output of the step before.
 template <template <typename> class Array>
@@ -61,7 +65,8 @@ struct BasicLayer {
   bool has_projection = false;
   bool has_peepholes = false;
   GActivation g_activation = GActivation::kTanh;
-  int output_fraction_bits = 7;  // format of y; 7 (that of m) where there is no projection
+  int hidden_fraction_bits = kMinHiddenFractionBits;  // format of m, the cells' outputs
+  int output_fraction_bits = kMinHiddenFractionBits;  // format of y; m's if there is no projection
   BasicMatrix<Array> gates;  // [4 * cells, inputs + outputs]; row 4 * cell + gate, gates i f g o
   BasicMatrix<Array> projection;  // [outputs, cells]; empty where there is none
   Array<int16_t> peepholes;       // [cells][3] Q3.12 for i, f, o; empty where there are none

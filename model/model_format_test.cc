@@ -126,10 +126,11 @@ TEST(ModelFormatTest, AnotherVersionIsNamed) {
   std::string bytes = SmallFile();
   ModelHeader header;
   std::memcpy(&header, bytes.data(), sizeof(header));
-  header.version = 2;
+  header.version = 3;
   header.header_crc32c = Crc32c(&header, offsetof(ModelHeader, header_crc32c));
   std::memcpy(bytes.data(), &header, sizeof(header));
-  EXPECT_THAT(LoadError(bytes).message(), HasSubstr("version 2; this program reads version 1"));
+  EXPECT_THAT(LoadError(bytes).message(),
+              HasSubstr("version 3; this program reads versions 1 to 2"));
 }
 
 // Well-formed files with wrong content: the checksums are right, the checks must catch them.

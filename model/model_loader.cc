@@ -77,9 +77,9 @@ class ModelLoader {
     if (header.header_crc32c != Crc32c(&header, offsetof(ModelHeader, header_crc32c))) {
       return Damaged("header at offset 0: checksum mismatch");
     }
-    if (header.version != kModelVersion) {
-      return Invalid("model format version ", header.version, "; this program reads version ",
-                     kModelVersion, ": compile the model again");
+    if (header.version < kOldestModelVersion || header.version > kModelVersion) {
+      return Invalid("model format version ", header.version, "; this program reads versions ",
+                     kOldestModelVersion, " to ", kModelVersion, ": compile the model again");
     }
     if (header.file_bytes != file_.size()) {
       return Damaged("file of ", file_.size(), " bytes; its header says ", header.file_bytes);
@@ -114,13 +114,28 @@ class ModelLoader {
     return absl::OkStatus();
   }
 
+  absl::Status ReadFormats(const model::Layer& from, Layer* to) {
+    const uint32_t hidden =
+        from.hidden_fraction_bits() == 0 ? kMinHiddenFractionBits : from.hidden_fraction_bits();
+    ESE_RETURN_IF_ERROR(CheckDimension("hidden_fraction_bits of a layer", hidden,
+                                       kMinHiddenFractionBits, kMaxHiddenFractionBits));
+    const uint32_t output = from.output_fraction_bits();
+    if (to->has_projection) {
+      ESE_RETURN_IF_ERROR(CheckDimension("output_fraction_bits of a layer", output, 0, 7));
+    } else if (output != hidden) {
+      return Invalid("manifest: a layer without projection has output_fraction_bits ", hidden,
+                     ", those of its cells' outputs, not ", output);
+    }
+    to->hidden_fraction_bits = static_cast<int>(hidden);
+    to->output_fraction_bits = static_cast<int>(output);
+    return absl::OkStatus();
+  }
+
   absl::Status ReadLayer(const model::Layer& from) {
     ESE_RETURN_IF_ERROR(CheckDimension("inputs of a layer", from.inputs(), 1, kMaxDimension));
     ESE_RETURN_IF_ERROR(CheckDimension("cells of a layer", from.cells(), 1, kMaxDimension));
     ESE_RETURN_IF_ERROR(
         CheckDimension("projection of a layer", from.projection(), 0, kMaxDimension));
-    ESE_RETURN_IF_ERROR(
-        CheckDimension("output_fraction_bits of a layer", from.output_fraction_bits(), 0, 7));
     Layer to;
     to.inputs = static_cast<int>(from.inputs());
     to.cells = static_cast<int>(from.cells());
@@ -132,11 +147,7 @@ class ModelLoader {
     }
     to.g_activation =
         from.g_activation() == model::Layer::SIGMOID ? GActivation::kSigmoid : GActivation::kTanh;
-    to.output_fraction_bits = static_cast<int>(from.output_fraction_bits());
-    if (!to.has_projection && to.output_fraction_bits != Hidden::kFractionBits) {
-      return Invalid("manifest: a layer without projection has output_fraction_bits ",
-                     Hidden::kFractionBits, ", not ", to.output_fraction_bits);
-    }
+    ESE_RETURN_IF_ERROR(ReadFormats(from, &to));
     if (!model_->layers.empty() && model_->layers.back().outputs != to.inputs) {
       return Invalid("manifest: layer ", model_->layers.size(), " reads ", to.inputs,
                      " inputs; the layer before it has ", model_->layers.back().outputs,

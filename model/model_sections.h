@@ -14,7 +14,8 @@ namespace ese {
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
 inline constexpr char kModelMagic[] = "ESEMODEL";  // 8 bytes in the file
-inline constexpr uint32_t kModelVersion = 1;
+inline constexpr uint32_t kModelVersion = 2;
+inline constexpr uint32_t kOldestModelVersion = 1;  // without hidden_fraction_bits
 inline constexpr size_t kSectionAlignment = 64;
 
 struct ModelHeader {

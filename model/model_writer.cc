@@ -36,6 +36,7 @@ model::Manifest DescribeModel(const ModelDraft& draft) {
     to.set_peepholes(from.has_peepholes);
     to.set_g_activation(from.g_activation == GActivation::kSigmoid ? model::Layer::SIGMOID
                                                                    : model::Layer::TANH);
+    to.set_hidden_fraction_bits(from.hidden_fraction_bits);
     to.set_output_fraction_bits(from.output_fraction_bits);
     to.set_gate_entries_per_row(from.gates.entries_per_row);
     to.set_projection_entries_per_row(from.projection.entries_per_row);

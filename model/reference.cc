@@ -38,7 +38,7 @@ void LayerStep(const Layer& layer, const std::vector<int8_t>& v, int16_t* c, int
                        : Tanh(ToTanhInput(ToPreActivation(gate_sum(2))));
     const Cell after = UpdateCell(f, before, i, g);
     const Gate o = sigmoid({gate_sum(3).raw + peephole(2, after)});
-    m[cell] = ToHidden(o, Tanh(ToTanhInput(after))).raw;
+    m[cell] = ToHidden(o, Tanh(ToTanhInput(after)), layer.hidden_fraction_bits);
     c[cell] = after.raw;
   }
   if (!layer.has_projection) {

@@ -87,7 +87,10 @@ ModelDraft RandomModelDraft(const RandomModelOptions& options) {
     layer.outputs = layer.has_projection ? from.projection : from.cells;
     layer.has_peepholes = from.peepholes;
     layer.g_activation = from.g_activation;
-    layer.output_fraction_bits = layer.has_projection ? 5 : 7;
+    // Every format in turn, whatever the test is about.
+    const auto turn = static_cast<int>((options.seed + model.layers.size()) % 4);
+    layer.hidden_fraction_bits = kMinHiddenFractionBits + turn;
+    layer.output_fraction_bits = layer.has_projection ? 5 : layer.hidden_fraction_bits;
     layer.gates =
         matrix(4 * layer.cells, inputs + layer.outputs, options.density, 2 * options.gain);
     if (layer.has_projection) {

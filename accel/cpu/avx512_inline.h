@@ -63,9 +63,9 @@ ESE_INLINE __m512i UpdateCell(__m512i f, __m512i c, __m512i i, __m512i g) {
   return _mm512_adds_epi16(_mm512_mulhrs_epi16(f, c), added);
 }
 
-// m = o tanh(c) in Q0.7, still to be saturated (12).
-ESE_INLINE __m512i HiddenOf(__m512i o, __m512i tanh_c) {
-  return _mm512_mulhrs_epi16(_mm512_mulhrs_epi16(o, tanh_c), _mm512_set1_epi16(1 << 7));
+// m = o tanh(c), still to be saturated (12).
+ESE_INLINE __m512i HiddenOf(__m512i o, __m512i tanh_c, int16_t scale) {
+  return _mm512_mulhrs_epi16(_mm512_mulhrs_epi16(o, tanh_c), _mm512_set1_epi16(scale));
 }
 
 }  // namespace

@@ -98,6 +98,7 @@ struct PackedLayer {
   int outputs = 0;
   bool has_projection = false;
   bool g_is_sigmoid = false;
+  int16_t hidden_scale = 0;            // 2^r of equation 12
   PackedMatrix gates;                  // one group a cell; addends round to a pre-activation
   const int16_t* peepholes = nullptr;  // [cells][4]: i, f, o, unused; null where there are none
   PackedMatrix projection;             // addends round to 8 bits

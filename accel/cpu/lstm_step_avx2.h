@@ -210,9 +210,9 @@ ESE_INLINE __m256i UpdateCell(__m256i f, __m256i c, __m256i i, __m256i g) {
   return _mm256_adds_epi16(_mm256_mulhrs_epi16(f, c), added);
 }
 
-// m = o tanh(c) in Q0.7, still to be saturated (12).
-ESE_INLINE __m256i HiddenOf(__m256i o, __m256i tanh_c) {
-  return _mm256_mulhrs_epi16(_mm256_mulhrs_epi16(o, tanh_c), _mm256_set1_epi16(1 << 7));
+// m = o tanh(c), still to be saturated (12).
+ESE_INLINE __m256i HiddenOf(__m256i o, __m256i tanh_c, int16_t scale) {
+  return _mm256_mulhrs_epi16(_mm256_mulhrs_epi16(o, tanh_c), _mm256_set1_epi16(scale));
 }
 
 // One cell of up to 32 lanes.
@@ -239,7 +239,7 @@ ESE_INLINE void UpdateLanes(const PackedLayer& layer, const Functions& functions
   Words hidden = ToWords(sums[3], shift);
   for (int h = 0; h < 2; ++h) {
     const __m256i tanh_c = functions.Tanh(Twice(Twice(state.v[h])));
-    hidden.v[h] = HiddenOf(functions.Sigmoid(hidden.v[h]), tanh_c);
+    hidden.v[h] = HiddenOf(functions.Sigmoid(hidden.v[h]), tanh_c, layer.hidden_scale);
   }
   StoreActivations<kWidth>(hidden, m);
 }

@@ -296,8 +296,8 @@ void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* 
     if (peephole != nullptr) AddPeephole<kWidth>(peephole[2], state, sums[3]);
     Words<kWidth> hidden = ToWords<kWidth>(sums[3], shift);
     for (int k = 0; k < kWords; ++k) {
-      hidden.v[k] =
-          HiddenOf(functions.Sigmoid(hidden.v[k]), functions.Tanh(Twice(Twice(state.v[k]))));
+      hidden.v[k] = HiddenOf(functions.Sigmoid(hidden.v[k]),
+                             functions.Tanh(Twice(Twice(state.v[k]))), layer.hidden_scale);
     }
     StoreActivations<kWidth>(hidden, m);
   }

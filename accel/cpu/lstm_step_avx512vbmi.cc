@@ -163,8 +163,8 @@ ESE_INLINE __m512i UpdateState(const Functions& functions, bool g_is_sigmoid, __
   const __m512i g = g_is_sigmoid ? functions.Sigmoid(zg) : functions.Tanh(Twice(zg));
   return UpdateCell(functions.Sigmoid(zf), c, functions.Sigmoid(zi), g);
 }
-ESE_INLINE __m512i Hidden(const Functions& functions, __m512i zo, __m512i c) {
-  return HiddenOf(functions.Sigmoid(zo), functions.Tanh(Twice(Twice(c))));
+ESE_INLINE __m512i Hidden(const Functions& functions, __m512i zo, __m512i c, int16_t scale) {
+  return HiddenOf(functions.Sigmoid(zo), functions.Tanh(Twice(Twice(c))), scale);
 }
 
 template <int kLanes>
@@ -183,7 +183,7 @@ void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* 
       const __m512i state = UpdateState(functions, layer.g_is_sigmoid, zi[pair], zf[pair], zg[pair],
                                         _mm512_load_si512(c + pair * 32));
       _mm512_store_si512(c + pair * 32, state);
-      m16[pair] = Hidden(functions, zo[pair], state);
+      m16[pair] = Hidden(functions, zo[pair], state, layer.hidden_scale);
     }
     StoreStrip<kLanes>(m16, strip, layer.lookup_m, m);
   }
@@ -213,7 +213,7 @@ void CellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_t* c, 
                       PreActivations(zf.z[a], zf.z[b]), PreActivations(zg.z[a], zg.z[b]), state);
       _mm512_store_si512(c + pair * 32, state);
       AddPeepholes(peepholes + 64, state, zo.z[a], zo.z[b]);
-      m16[pair] = Hidden(functions, PreActivations(zo.z[a], zo.z[b]), state);
+      m16[pair] = Hidden(functions, PreActivations(zo.z[a], zo.z[b]), state, layer.hidden_scale);
     }
     StoreStrip<kLanes>(m16, strip, layer.lookup_m, m);
     peepholes += 3 * 32;

@@ -161,9 +161,9 @@ ESE_INLINE int16x8_t UpdateCell(int16x8_t f, int16x8_t c, int16x8_t i, int16x8_t
   return vqaddq_s16(vqrdmulhq_s16(f, c), added);
 }
 
-// m = o tanh(c) in Q0.7, still to be saturated (12).
-ESE_INLINE int16x8_t HiddenOf(int16x8_t o, int16x8_t tanh_c) {
-  return vqrdmulhq_s16(vqrdmulhq_s16(o, tanh_c), vdupq_n_s16(1 << 7));
+// m = o tanh(c), still to be saturated (12).
+ESE_INLINE int16x8_t HiddenOf(int16x8_t o, int16x8_t tanh_c, int16_t scale) {
+  return vqrdmulhq_s16(vqrdmulhq_s16(o, tanh_c), vdupq_n_s16(scale));
 }
 
 // The kernel but for its name and what it needs.
@@ -235,7 +235,7 @@ class NeonColumns : public StepKernel {
     Words hidden = ToWords(sums[3], left);
     for (int h = 0; h < 2; ++h) {
       const int16x8_t tanh_c = functions.Tanh(Twice(Twice(state.v[h])));
-      hidden.v[h] = HiddenOf(functions.Sigmoid(hidden.v[h]), tanh_c);
+      hidden.v[h] = HiddenOf(functions.Sigmoid(hidden.v[h]), tanh_c, layer.hidden_scale);
     }
     StoreActivations(hidden, m);
   }

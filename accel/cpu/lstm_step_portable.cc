@@ -64,8 +64,10 @@ inline Cell NextCell(const PackedLayer& layer, PreActivation zi, PreActivation z
   return UpdateCell(Sigmoid(zf), before, Sigmoid(zi), g);
 }
 // m as an unsigned activation.
-inline uint8_t HiddenOf(PreActivation zo, Cell after) {
-  return static_cast<uint8_t>(ToHidden(Sigmoid(zo), Tanh(ToTanhInput(after))).raw + 128);
+inline uint8_t HiddenOf(const PackedLayer& layer, PreActivation zo, Cell after) {
+  const Gate tanh_c = Tanh(ToTanhInput(after));
+  const int32_t m = MultiplyQ15(MultiplyQ15(Sigmoid(zo).raw, tanh_c.raw), layer.hidden_scale);
+  return static_cast<uint8_t>(Saturate<int8_t>(m) + 128);
 }
 
 // One cell of one lane from its exact sums. Returns m.
@@ -79,7 +81,7 @@ inline uint8_t UpdateLane(const PackedLayer& layer, const int16_t* peephole, int
   const Cell after = NextCell(layer, Truncate(zi), Truncate(zf), Truncate(zg), before);
   if (peephole != nullptr) zo += PeepholeTerm({peephole[2]}, after);
   *c = after.raw;
-  return HiddenOf(Truncate(zo), after);
+  return HiddenOf(layer, Truncate(zo), after);
 }
 
 template <int kWidth>
@@ -221,7 +223,7 @@ class PortableLookup final : public LookupKernel {
       const auto saturated = [&](int gate) { return PreActivation{Saturate<int16_t>(z[gate])}; };
       const Cell after = NextCell(layer, saturated(0), saturated(1), saturated(2), {*c});
       *c = after.raw;
-      return HiddenOf(saturated(3), after);
+      return HiddenOf(layer, saturated(3), after);
     }
     // A strip's places beyond the last cell have peepholes (of 0) here, unlike in `peepholes`.
     int16_t peephole[3];

@@ -79,6 +79,7 @@ bool Equal(const StepKernel& kernel, int width, bool peepholes, bool g_is_sigmoi
   layer.inputs = columns;
   layer.cells = cells;
   layer.g_is_sigmoid = g_is_sigmoid;
+  layer.hidden_scale = static_cast<int16_t>(1 << Random(7, 10));
   layer.gates = gates.matrix();
   layer.peepholes = peepholes ? peephole.data() : nullptr;
   layer.tanh = &tanh;

@@ -78,6 +78,7 @@ PackedLayer PackedModel::Pack(const Layer& layer) {
   packed.outputs = layer.outputs;
   packed.has_projection = layer.has_projection;
   packed.g_is_sigmoid = layer.g_activation == GActivation::kSigmoid;
+  packed.hidden_scale = static_cast<int16_t>(1 << layer.hidden_fraction_bits);
   packed.gates = Pack(layer.gates, Half(kPreActivationShift));
   packed.tanh = &tanh_;
   const LookupPlaces v(layer.inputs, layer.outputs), m(0, layer.cells);

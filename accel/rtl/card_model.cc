@@ -41,7 +41,7 @@ class Writer {
             static_cast<uint32_t>(out_.cells)});
     for (const CardPass& pass : out_.passes) {
       const uint32_t flags = static_cast<uint32_t>(pass.kind) | uint32_t{pass.g_sigmoid} << 2 |
-                             static_cast<uint32_t>(pass.y_shift) << 3;
+                             static_cast<uint32_t>(pass.shift) << 3;
       Record({flags | static_cast<uint32_t>(pass.entries) << 16,
               static_cast<uint32_t>(pass.rows) | static_cast<uint32_t>(pass.count) << 16,
               static_cast<uint32_t>(pass.source) | static_cast<uint32_t>(pass.target) << 16});
@@ -134,6 +134,7 @@ void AddLayer(const Layer& layer, int source, int target, CardModel* out) {
   const int cell_rounds = Rounds(layer.cells, out->shape.pes);
   CardPass gates = MatrixPass(PassKind::kGates, layer.gates, 4 * cell_rounds, layer.cells);
   gates.g_sigmoid = layer.g_activation == GActivation::kSigmoid;
+  gates.shift = 15 - layer.hidden_fraction_bits;
   gates.source = source;
   out->passes.push_back(gates);
 
@@ -141,7 +142,7 @@ void AddLayer(const Layer& layer, int source, int target, CardModel* out) {
   if (layer.has_projection) {
     output = MatrixPass(PassKind::kProjection, layer.projection,
                         Rounds(layer.outputs, out->shape.pes), layer.outputs);
-    output.y_shift = Accumulator::kFractionBits - layer.output_fraction_bits;
+    output.shift = Accumulator::kFractionBits - layer.output_fraction_bits;
   } else {
     output.kind = PassKind::kCopy;
     output.entries = layer.cells;

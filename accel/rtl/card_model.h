@@ -25,7 +25,7 @@ enum class PassKind : uint32_t { kGates = 0, kProjection = 1, kOutput = 2, kCopy
 struct CardPass {
   PassKind kind = PassKind::kGates;
   bool g_sigmoid = false;
-  int y_shift = 12;                // 19 - q of equation 13
+  int shift = 12;                  // 15 - r of equation 12 (gates), 19 - q of 13 (projection)
   int entries = 0;                 // of a row; of a copy, its columns
   int rows = 0;                    // of a PE
   int count = 0;                   // columns written, or units

@@ -80,7 +80,7 @@ module ese_array #(
   logic [RW-1:0] row_index, drained_row;
   logic [CLW-1:0] row_cell;
   logic [COLUMN_W-1:0] row_target;
-  logic [4:0] row_y_shift;
+  logic [4:0] row_shift;
   logic [LANES-1:0] row_active;
 
   // ---- Writes to the banks.
@@ -112,7 +112,7 @@ module ese_array #(
     .v_result_i(result_v || copy_v), .v_addr_i(v_result_addr), .m_write_i(result_m),
     .m_addr_i(result_addr), .store_ready_i(room > FW'(4)), .row_o(row), .row_kind_o(row_kind),
     .row_gate_o(row_gate), .row_group_o(row_group), .row_index_o(row_index), .row_cell_o(row_cell),
-    .row_target_o(row_target), .row_count_o(row_count), .row_y_shift_o(row_y_shift),
+    .row_target_o(row_target), .row_count_o(row_count), .row_shift_o(row_shift),
     .row_g_sigmoid_o(row_g_sigmoid), .row_active_o(row_active), .row_first_frame_o(row_first_frame),
     .row_last_frame_o(row_last_frame), .drain_done_i(drain_done), .draining_o(draining));
 
@@ -120,6 +120,7 @@ module ese_array #(
   logic [CLW+LW-1:0] cell_p0, cell_p19;
   logic [LW-1:0] lane_p1, lane_p7, lane_p15, lane_p16, lane_p28;
   logic [4:0] y_shift_p5;
+  logic [3:0] m_shift_p18;
   logic [8*LANES*PES-1:0] collected;
   logic [32*PES-1:0] logits_p5;
   logic [16*PES-1:0] c_p20;
@@ -132,11 +133,11 @@ module ese_array #(
   ) u_drain (
     .clk_i, .rst_i, .lanes_i, .c_out_i, .outputs_i, .row_i(row), .row_kind_i(row_kind),
     .row_gate_i(row_gate), .row_group_i(row_group), .row_index_i(row_index), .row_cell_i(row_cell),
-    .row_target_i(row_target), .row_count_i(row_count), .row_y_shift_i(row_y_shift),
+    .row_target_i(row_target), .row_count_i(row_count), .row_shift_i(row_shift),
     .row_g_sigmoid_i(row_g_sigmoid), .row_active_i(row_active), .row_first_frame_i(row_first_frame),
     .row_last_frame_i(row_last_frame), .done_o(drain_done), .idle_o(drain_idle), .cells_loaded_i,
     .hold_o(hold), .row_o(drained_row), .cell_p0_o(cell_p0), .lane_p1_o(lane_p1),
-    .y_shift_p5_o(y_shift_p5), .tanh_p7_o(tanh_p7), .y_p7_o(y_p7), .lane_p7_o(lane_p7),
+    .y_shift_p5_o(y_shift_p5), .m_shift_p18_o(m_shift_p18), .tanh_p7_o(tanh_p7), .y_p7_o(y_p7), .lane_p7_o(lane_p7),
     .lane_p15_o(lane_p15), .lane_p16_o(lane_p16), .i_p16_o(i_p16), .f_p16_o(f_p16),
     .update_p19_o(update_p19), .active_p19_o(active_p19), .cell_p19_o(cell_p19), .m_p19_o(m_p19),
     .lane_p28_o(lane_p28), .h_p28_o(h_p28), .collected_i(collected), .logits_p5_i(logits_p5),
@@ -202,7 +203,7 @@ module ese_array #(
         .column_i(issued_m_q ? m_column[half] : v_column[half]), .hold_i(hold),
         .row_write_i(row_write_i[P]), .row_write_addr_i(row_addr_i),
         .row_write_data_i(row_data_i[64*(P%(PES/4))+:53]), .row_i(drained_row), .cell_p0_i(cell_p0),
-        .lane_p1_i(lane_p1), .y_shift_p5_i(y_shift_p5), .tanh_p7_i(tanh_p7), .lane_p15_i(lane_p15),
+        .lane_p1_i(lane_p1), .y_shift_p5_i(y_shift_p5), .m_shift_p18_i(m_shift_p18), .tanh_p7_i(tanh_p7), .lane_p15_i(lane_p15),
         .lane_p16_i(lane_p16), .i_p16_i(i_p16), .f_p16_i(f_p16), .update_p19_i(update_p19),
         .active_p19_i(active_p19), .cell_p19_i(cell_p19), .lane_p28_i(lane_p28), .h_p28_i(h_p28),
         .load_i(cell_load_i), .load_addr_i(cell_load_addr_i), .load_data_i(load_data_i[16*P+:16]),

@@ -21,6 +21,7 @@ module ese_cell #(
   // Controls.
   input  logic [CW-1:0]         cell_p0_i,
   input  logic [4:0]            y_shift_p5_i,  // 19 - q
+  input  logic [3:0]            m_shift_p18_i,  // 15 - r
   input  logic                  tanh_p7_i,     // g, unless it is a sigmoid
   input  logic [LW-1:0]         lane_p15_i,
   input  logic [LW-1:0]         lane_p16_i,
@@ -123,8 +124,8 @@ module ese_cell #(
   logic signed [31:0] fc_p17, ig_p17, oh_p17;
   logic signed [15:0] fc_p18, ig_p18, oh_p18;
   wire signed [16:0] ig_sum_p18 = 17'(ig_p18) + 17'sd16;
-  wire signed [16:0] oh_sum_p18 = 17'(oh_p18) + 17'sd128;
-  wire signed [8:0] m_wide_p18 = oh_sum_p18[16:8];
+  wire signed [16:0] oh_sum_p18 = 17'(oh_p18) + (17'sd1 <<< (m_shift_p18_i - 4'd1));
+  wire signed [16:0] m_wide_p18 = oh_sum_p18 >>> m_shift_p18_i;
   wire signed [24:0] new_c_wide_p18 = 25'(fc_p18) + 25'($signed(ig_sum_p18[16:5]));
 
   always_ff @(posedge clk_i) begin
@@ -141,7 +142,9 @@ module ese_cell #(
     ig_p18 <= round15(ig_p17);
     oh_p18 <= round15(oh_p17);
     new_c_p19 <= saturate16(new_c_wide_p18);
-    m_p19_o <= m_wide_p18 > 9'sd127 ? 8'h7F : m_wide_p18[7:0];  // not below -128
+    if (m_wide_p18 > 17'sd127) m_p19_o <= 8'h7F;
+    else if (m_wide_p18 < -17'sd128) m_p19_o <= 8'h80;
+    else m_p19_o <= m_wide_p18[7:0];
   end
 
   // tanh of the new cell.

@@ -33,7 +33,7 @@ module ese_drain #(
   input  logic [CLW-1:0]         row_cell_i,
   input  logic [COLUMN_W-1:0]    row_target_i,
   input  logic [15:0]            row_count_i,
-  input  logic [4:0]             row_y_shift_i,
+  input  logic [4:0]             row_shift_i,
   input  logic                   row_g_sigmoid_i,
   input  logic [LANES-1:0]       row_active_i,
   input  logic                   row_first_frame_i,
@@ -47,6 +47,7 @@ module ese_drain #(
   output logic [CLW+LW-1:0]      cell_p0_o,
   output logic [LW-1:0]          lane_p1_o,
   output logic [4:0]             y_shift_p5_o,
+  output logic [3:0]             m_shift_p18_o,
   output logic                   tanh_p7_o,
   output logic                   y_p7_o,
   output logic [LW-1:0]          lane_p7_o,
@@ -90,7 +91,7 @@ module ese_drain #(
   logic [15:0] group_q, count_q;
   logic [CLW-1:0] cell_q;
   logic [COLUMN_W-1:0] target_q;
-  logic [4:0] y_shift_q;
+  logic [4:0] shift_q;
   logic g_sigmoid_q, first_frame_q, last_frame_q;
   logic [LANES-1:0] active_q;
   logic [4:1] arriving_q;
@@ -121,7 +122,7 @@ module ese_drain #(
       row_o <= row_index_i;
       cell_q <= row_cell_i;
       target_q <= row_target_i;
-      y_shift_q <= row_y_shift_i;
+      shift_q <= row_shift_i;
       g_sigmoid_q <= row_g_sigmoid_i;
       active_q <= row_active_i;
       first_frame_q <= row_first_frame_i;
@@ -165,7 +166,7 @@ module ese_drain #(
     stage[0][F_HALF] = logits && count_cycles_q[0];
     stage[0][F_END] = end_p0;
     stage[0][F_SEND] = valid_p0 && sends_c;
-    stage[0][F_SHIFT+:5] = y_shift_q;
+    stage[0][F_SHIFT+:5] = shift_q;
     stage[0][F_LANE+:LW] = lane_p0;
     stage[0][F_CELL+:CLW] = cell_q;
   end
@@ -180,6 +181,7 @@ module ese_drain #(
   assign cell_p0_o = {stage[0][F_CELL+:CLW], stage[0][F_LANE+:LW]};
   assign lane_p1_o = stage[1][F_LANE+:LW];
   assign y_shift_p5_o = stage[5][F_SHIFT+:5];
+  assign m_shift_p18_o = stage[18][F_SHIFT+:4];
   assign tanh_p7_o = stage[7][F_TANH];
   assign y_p7_o = stage[7][F_Y];
   assign lane_p7_o = stage[7][F_LANE+:LW];

@@ -68,7 +68,7 @@ module ese_issue #(
   output logic [CLW-1:0]      row_cell_o,
   output logic [COLUMN_W-1:0] row_target_o,
   output logic [15:0]         row_count_o,      // of the pass: cells, outputs, or units
-  output logic [4:0]          row_y_shift_o,
+  output logic [4:0]          row_shift_o,
   output logic                row_g_sigmoid_o,
   output logic [LANES-1:0]    row_active_o,
   output logic                row_first_frame_o,
@@ -161,7 +161,7 @@ module ese_issue #(
       s1_row_q <= row_q;
       s1_count_q <= pass[63:48];
       s1_target_q <= pass[80+:COLUMN_W];
-      row_y_shift_o <= pass[7:3];
+      row_shift_o <= pass[7:3];
       row_g_sigmoid_o <= pass[2];
       row_active_o <= active_q;
       row_first_frame_o <= frame_q == '0;

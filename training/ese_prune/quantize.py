@@ -14,7 +14,7 @@ WEIGHT_BITS, ACTIVATION_BITS = 7, 8
 SUM_FRACTION_BITS = 19  # of a row's sum, Q12.19
 MAX_ROW_SHIFT = 16
 FINER_SCALES = 2  # tried beyond the largest scale at which nothing is clipped
-HIDDEN_FRACTION_BITS = 7  # of m = o tanh(c)
+HIDDEN_FRACTION_BITS = 7  # of m = o tanh(c), or up to 10 where the cells' outputs stay small
 CELL_LIMIT = 32.0
 
 _POWERS = torch.tensor([2.0 ** k for k in range(-64, 65)], dtype=torch.float64)
@@ -69,9 +69,9 @@ def _integers(weight, fraction_bits, name, weight_bits):
     check_matrix(weight, name)
     columns = weight.shape[1]
     bits = torch.as_tensor(fraction_bits, device=weight.device).expand(columns)
-    if int(bits.min()) < 0 or int(bits.max()) > 7:
+    if int(bits.min()) < 0 or int(bits.max()) > 10:
         raise ValueError(f"{name}: columns with {int(bits.min())} to {int(bits.max())} fraction "
-                         "bits; an 8-bit vector has from 0 to 7")
+                         "bits; an 8-bit vector has from 0 to 10")
     # Columns with fewer fraction bits than the finest count for more of its units.
     units = _power(bits.max() - bits)[:, 0]
     acting = weight.detach().double() * units
@@ -136,27 +136,34 @@ class QuantizedLSTM(torch.nn.Module):
     Its forward is the LSTM's, from zero state, on a batch (of three dimensions). It goes frame by
     frame, so it is several times slower than the LSTM; a small part of training is enough.
     input_fraction_bits: format of the normalised features. output_fraction_bits: of each layer's
-    projected output, one number or a list; without projection it is the engine's 7.
+    projected output; hidden_fraction_bits: of its cells' m, 7 to 10, which is the output's where
+    there is no projection. One number or a list; ese-compile chooses them by calibration, and
+    `ese-compile inspect --json` tells.
     weight_bits, activation_bits: other widths than the engine's 7 and 8, to compare with.
     """
 
     def __init__(self, lstm, input_fraction_bits=5, output_fraction_bits=5,
-                 weight_bits=WEIGHT_BITS, activation_bits=ACTIVATION_BITS):
+                 hidden_fraction_bits=HIDDEN_FRACTION_BITS, *, weight_bits=WEIGHT_BITS, activation_bits=ACTIVATION_BITS):
         super().__init__()
         self.weight_bits, self.activation_bits = weight_bits, activation_bits
         lstm_matrices(lstm)  # for its checks
         self.lstm, self.input_fraction_bits = lstm, input_fraction_bits
         if not lstm.proj_size:
-            output_fraction_bits = HIDDEN_FRACTION_BITS
-        if isinstance(output_fraction_bits, int):
-            output_fraction_bits = [output_fraction_bits] * lstm.num_layers
-        if len(output_fraction_bits) != lstm.num_layers:
-            raise ValueError(f"output_fraction_bits has {len(output_fraction_bits)} numbers for "
-                             f"{lstm.num_layers} layers; give one for each")
-        self.output_fraction_bits = list(output_fraction_bits)
+            output_fraction_bits = hidden_fraction_bits
+        self.output_fraction_bits = self._per_layer("output_fraction_bits", output_fraction_bits)
+        self.hidden_fraction_bits = self._per_layer("hidden_fraction_bits", hidden_fraction_bits)
+
+    def _per_layer(self, name, bits):
+        if isinstance(bits, int):
+            return [bits] * self.lstm.num_layers
+        if len(bits) != self.lstm.num_layers:
+            raise ValueError(f"{name} has {len(bits)} numbers for {self.lstm.num_layers} layers; "
+                             "give one for each")
+        return list(bits)
 
     def _layer(self, x, layer, input_bits):
         lstm, output_bits = self.lstm, self.output_fraction_bits[layer]
+        hidden_bits = self.hidden_fraction_bits[layer]
         part = {name: getattr(lstm, f"{name}_l{layer}", None)
                 for name in ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh")}
         inputs, outputs = part["weight_ih"].shape[1], part["weight_hh"].shape[1]
@@ -167,7 +174,7 @@ class QuantizedLSTM(torch.nn.Module):
         bias = part["bias_ih"] + part["bias_hh"] if lstm.bias else None
         projection = part["weight_hr"] if lstm.proj_size else None
         if projection is not None:
-            projection = fake_quantize_weight(projection, HIDDEN_FRACTION_BITS,
+            projection = fake_quantize_weight(projection, hidden_bits,
                                               f"weight_hr_l{layer}", self.weight_bits)
         of_inputs = functional.linear(x, gates[:, :inputs], bias)
         recurrent = gates[:, inputs:]
@@ -178,7 +185,7 @@ class QuantizedLSTM(torch.nn.Module):
             i, f, g, o = (frame + functional.linear(y, recurrent)).chunk(4, 1)
             c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
             c = c.clamp(-CELL_LIMIT, CELL_LIMIT)
-            y = fake_quantize(torch.sigmoid(o) * torch.tanh(c), HIDDEN_FRACTION_BITS,
+            y = fake_quantize(torch.sigmoid(o) * torch.tanh(c), hidden_bits,
                               self.activation_bits)
             if projection is not None:
                 y = fake_quantize(functional.linear(y, projection), output_bits,

@@ -57,11 +57,12 @@ class EseFile:
     def __init__(self, path):
         self._data = pathlib.Path(path).read_bytes()
         magic, version, size = struct.unpack_from("<8sII", self._data)
-        if (magic, version) != (b"ESEMODEL", 1):
-            raise ValueError(f"{path}: not an .ese file of version 1")
+        if (magic, version) != (b"ESEMODEL", 2):
+            raise ValueError(f"{path}: not an .ese file of version 2")
         manifest = _fields(self._data[64:64 + size])
         self.input_fraction_bits = manifest.get(3, [0])[0]
         self.output_fraction_bits = [_fields(layer).get(6, [0])[0] for layer in manifest[4]]
+        self.hidden_fraction_bits = [_fields(layer)[9][0] for layer in manifest[4]]
         self._sections = {}
         for section in map(_fields, manifest[6]):
             offset, count = section[2][0], section.get(3, [0])[0]
