@@ -1,7 +1,8 @@
 #include "compiler/compile.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -128,15 +129,24 @@ absl::Status Finish(const ModelDraft& draft, Compiled* compiled) {
 constexpr int64_t kTrialFrames = 1000;
 constexpr double kWorthDb = 0.5;
 
-// SNR of the logits with these formats; -infinity where they do not work.
-double LogitsSnrDb(const Topology& topology, const Network& network, const Calibration& calibration,
-                   const Formats& formats) {
-  constexpr double kUseless = -std::numeric_limits<double>::infinity();
+// What is lost with these formats; nothing where they do not work.
+std::optional<Fidelity> Try(const Topology& topology, const Network& network,
+                            const Calibration& calibration, const Formats& formats) {
   const auto draft = QuantizeNetwork(topology, network, formats);
-  if (!draft.ok()) return kUseless;
+  if (!draft.ok()) return std::nullopt;
   Compiled compiled;
-  if (!Finish(*draft, &compiled).ok()) return kUseless;
-  return Measure(network, *compiled.report.model, calibration).logits_snr_db;
+  if (!Finish(*draft, &compiled).ok()) return std::nullopt;
+  return Measure(network, *compiled.report.model, calibration);
+}
+
+// The logits gain enough, and more than any layer's outputs lose.
+bool IsWorthIt(const Fidelity& before, const Fidelity& after) {
+  const double gain = after.logits_snr_db - before.logits_snr_db;
+  double loss = kWorthDb;
+  for (size_t l = 0; l < before.layer_snr_db.size(); ++l) {
+    loss = std::max(loss, before.layer_snr_db[l] - after.layer_snr_db[l]);
+  }
+  return gain > loss;
 }
 
 // ChooseFormats() looks at each vector by itself. But a few saturated values can cost more than
@@ -153,16 +163,16 @@ Formats RefineFormats(const Topology& topology, const Network& network,
   for (size_t l = 0; l < formats.outputs.size(); ++l) {
     if (network.layers[l].topology.projection > 0) vectors.push_back(&formats.outputs[l]);
   }
-  double best_db = LogitsSnrDb(topology, network, trial, formats);
+  std::optional<Fidelity> best_fidelity = Try(topology, network, trial, formats);
   for (int* vector : vectors) {
     const int middle = *vector;
     int best = middle;
     for (const int bits : {middle - 1, middle + 1}) {
       if (bits < kMinFractionBits || bits > kMaxFractionBits) continue;
       *vector = bits;
-      const double db = LogitsSnrDb(topology, network, trial, formats);
-      if (db > best_db + kWorthDb) {
-        best_db = db;
+      const std::optional<Fidelity> fidelity = Try(topology, network, trial, formats);
+      if (fidelity && (!best_fidelity || IsWorthIt(*best_fidelity, *fidelity))) {
+        best_fidelity = fidelity;
         best = bits;
       }
     }

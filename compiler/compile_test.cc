@@ -83,7 +83,7 @@ TEST(CompileTest, TwoLayersWithoutProjection) {
               ElementsAre("layer0/gates", "layer1/gates", "output"));
   for (const Layer& layer : compiled.report.model->layers) {
     EXPECT_FALSE(layer.has_projection);
-    EXPECT_EQ(layer.output_fraction_bits, 7);
+    EXPECT_EQ(layer.output_fraction_bits, layer.hidden_fraction_bits);
   }
 }
 
@@ -250,52 +250,28 @@ TestNetwork MakeTorchInitialised(int inputs, int cells, int layers, double gain)
   return made;
 }
 
-// y is rounded to 1/128 where there is no projection: the SNR of a layer that is otherwise exact.
-std::vector<double> HighestSnrsDb(const TestNetwork& made, const Calibration& calibration) {
-  const Network network = Unpruned(made.Import()->network);
-  FloatLstm lstm(&network);
-  std::vector<double> energy(lstm.num_layers());
-  double values = 0;
-  const float* features = calibration.features.data();
-  for (const int64_t length : calibration.lengths) {
-    lstm.Reset();
-    for (int64_t t = 0; t < length; ++t, features += calibration.dim) {
-      lstm.Step(features);
-      values += static_cast<double>(lstm.y(0).size());
-      for (int l = 0; l < lstm.num_layers(); ++l) {
-        for (const double y : lstm.y(l)) energy[l] += y * y;
-      }
-    }
-  }
-  for (double& e : energy) e = 10 * std::log10(e / values * 12 * 128 * 128);
-  return energy;
-}
-
-// Without training all cells are small, and eight bits allow 29.6, 22.8 and 22.1 dB. Measured:
-// 28.8, 22.4, 21.7 dB, and 28.5 dB of the logits.
-TEST(PostTrainingTest, ThreeLayersOf256CellsAreAsNearAsTheirEightBitsAllow) {
+// Without training outputs are small: at most 0.4, then 0.1. In Q0.7 they would have 28.8, 22.4 and
+// 21.7 dB. Measured: 30.1, 33.4 and 35.9 dB.
+TEST(PostTrainingTest, ThreeLayersOf256CellsKeep30Db) {
   const TestNetwork made = MakeTorchInitialised(40, 256, 3, 1);
   const Calibration calibration = MakeTestCalibration(40, {60});
   const auto compiled = Compile(*made.Import(), &calibration, Density(1));
   ASSERT_TRUE(compiled.ok()) << compiled.status();
-  const std::vector<double> highest = HighestSnrsDb(made, calibration);
   ASSERT_EQ(compiled->report.fidelity->layer_snr_db.size(), 3u);
-  for (int l = 0; l < 3; ++l) {
-    EXPECT_GT(compiled->report.fidelity->layer_snr_db[l], highest[l] - 1) << l;
-  }
-  EXPECT_GT(compiled->report.fidelity->logits_snr_db, 27);
+  for (const double db : compiled->report.fidelity->layer_snr_db) EXPECT_GE(db, 30);
+  EXPECT_GT(compiled->report.fidelity->logits_snr_db, 30);
   EXPECT_EQ(compiled->report.model->input_fraction_bits, 5);
   EXPECT_THAT(compiled->report.warnings, IsEmpty());
   EXPECT_EQ(compiled->report.model->layers[2].gates.entries_per_row, 512);
 }
 
-// Eight bits allow 34.9, 31.4 and 31.4 dB. Measured: 31.5, 29.2, 29.5 dB, logits 29.9 dB.
+// Measured: 30.2, 30.9 and 33.1 dB.
 TEST(PostTrainingTest, LargerCellsAreNearer) {
   const TestNetwork made = MakeTorchInitialised(40, 256, 3, 2);
   const Calibration calibration = MakeTestCalibration(40, {60});
   const auto compiled = Compile(*made.Import(), &calibration, Density(1));
   ASSERT_TRUE(compiled.ok()) << compiled.status();
-  for (const double db : compiled->report.fidelity->layer_snr_db) EXPECT_GT(db, 28);
+  for (const double db : compiled->report.fidelity->layer_snr_db) EXPECT_GE(db, 30);
   EXPECT_GT(compiled->report.fidelity->logits_snr_db, 29);
 }
 
@@ -303,9 +279,9 @@ TEST(PostTrainingTest, LayersThatLoseMoreThanOnePercentGetAWarning) {
   TestNetwork made = MakeTestNetwork({.layers = {{.cells = 12}, {.cells = 9}}, .gain = 0.02});
   const Report report = MustCompile(made, Density(1)).report;
   ASSERT_FALSE(report.warnings.empty());
-  EXPECT_LT(report.fidelity->layer_snr_db[0], 20);
-  EXPECT_THAT(report.warnings[0], HasSubstr("output of layer 0: the error's energy is"));
-  EXPECT_THAT(TextReport(report, false), HasSubstr("warning: output of layer 0"));
+  EXPECT_LT(report.fidelity->layer_snr_db[1], 20);
+  EXPECT_THAT(report.warnings[0], HasSubstr("output of layer 1: the error's energy is"));
+  EXPECT_THAT(TextReport(report, false), HasSubstr("warning: output of layer 1"));
   EXPECT_EQ(nlohmann::json::parse(JsonReport(report))["warnings"].size(), report.warnings.size());
 }
 

@@ -187,7 +187,9 @@ TEST(ModelFormatTest, WrongShapesAreRefused) {
   EXPECT_THAT(DraftError([](ModelDraft& d) { d.layers[1].inputs = 2; }).message(),
               HasSubstr("the layer before it has 3 outputs"));
   EXPECT_THAT(DraftError([](ModelDraft& d) { d.layers[1].output_fraction_bits = 5; }).message(),
-              HasSubstr("without projection has output_fraction_bits 7"));
+              HasSubstr("layer without projection has output_fraction_bits "));
+  EXPECT_THAT(DraftError([](ModelDraft& d) { d.layers[0].hidden_fraction_bits = 11; }).message(),
+              HasSubstr("hidden_fraction_bits of a layer is 11; must be from 7 to 10"));
   EXPECT_THAT(DraftError([](ModelDraft& d) { d.features.stack = 3; }).message(),
               HasSubstr("3 mel bins x 3 frames are not the 6 inputs"));
   EXPECT_THAT(DraftError([](ModelDraft& d) { d.blank = 4; }).message(),

@@ -214,8 +214,11 @@ double SnrDb(const RandomModelOptions& options) {
 }
 
 TEST(ReferenceStepTest, FollowsTheRealValuedLstm) {
-  EXPECT_GT(SnrDb({.inputs = 20, .layers = {{.cells = 40, .projection = 16}}, .gain = 0.5}), 25);
-  EXPECT_GT(SnrDb({.inputs = 20, .layers = {{.cells = 40}, {.cells = 24}}, .gain = 0.5}), 25);
+  const RandomLayer projected = {.cells = 40, .projection = 16, .hidden_fraction_bits = 7};
+  EXPECT_GT(SnrDb({.inputs = 20, .layers = {projected}, .gain = 0.5}), 25);
+  const RandomLayer first = {.cells = 40, .hidden_fraction_bits = 7};
+  const RandomLayer second = {.cells = 24, .hidden_fraction_bits = 7};
+  EXPECT_GT(SnrDb({.inputs = 20, .layers = {first, second}, .gain = 0.5}), 25);
 }
 
 }  // namespace

@@ -89,7 +89,8 @@ ModelDraft RandomModelDraft(const RandomModelOptions& options) {
     layer.g_activation = from.g_activation;
     // Every format in turn, whatever the test is about.
     const auto turn = static_cast<int>((options.seed + model.layers.size()) % 4);
-    layer.hidden_fraction_bits = kMinHiddenFractionBits + turn;
+    layer.hidden_fraction_bits =
+        from.hidden_fraction_bits == 0 ? kMinHiddenFractionBits + turn : from.hidden_fraction_bits;
     layer.output_fraction_bits = layer.has_projection ? 5 : layer.hidden_fraction_bits;
     layer.gates =
         matrix(4 * layer.cells, inputs + layer.outputs, options.density, 2 * options.gain);

@@ -14,6 +14,7 @@ struct RandomLayer {
   int projection = 0;  // 0: none
   bool peepholes = false;
   GActivation g_activation = GActivation::kTanh;
+  int hidden_fraction_bits = 0;  // 0: each format in turn
 };
 
 struct RandomModelOptions {
