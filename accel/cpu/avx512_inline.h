@@ -26,36 +26,52 @@ class Functions {
       : c0_(_mm512_loadu_si512(table.c0)),
         c1_(_mm512_loadu_si512(table.c1)),
         c2_(_mm512_loadu_si512(table.c2)),
-        c3_(_mm512_loadu_si512(table.c3)) {}
+        c3_(_mm512_loadu_si512(table.c3)),
+        average_c0_(_mm512_add_epi16(c0_, _mm512_set1_epi16(32767))) {}
 
-  ESE_INLINE __m512i Tanh(__m512i u) const {
-    const __mmask32 negative = _mm512_movepi16_mask(u);
-    const __m512i p = Magnitude(u, negative);
+  // tanh(S16(2^kShift x)), kShift being 1 or 2. T is 32767 from n = 21760 on, so that the largest
+  // multiple of 2^kShift stands for all that saturates.
+  template <int kShift>
+  ESE_INLINE __m512i Tanh(__m512i x) const {
+    const __mmask32 negative = _mm512_movepi16_mask(x);
+    const __m512i n = _mm512_min_epu16(_mm512_abs_epi16(x), _mm512_set1_epi16(32767 >> kShift));
+    const Point point = Locate<kShift>(n);
+    const __m512i p = _mm512_add_epi16(_mm512_permutexvar_epi16(point.segment, c0_), Slope(point));
     return _mm512_mask_sub_epi16(p, negative, _mm512_setzero_si512(), p);
   }
+
+  // 2^14 + floor(T / 2) = (c0 + P + 2^15) >> 1 is one rounding average of c0 + 32767 and P, which
+  // is never negative; what it lacks to 2^15 is the result for -z.
   ESE_INLINE __m512i Sigmoid(__m512i z) const {
-    const __m512i one_half = _mm512_set1_epi16(1 << 14);
     const __mmask32 negative = _mm512_movepi16_mask(z);
-    const __m512i half = _mm512_srli_epi16(Magnitude(z, negative), 1);
-    return _mm512_mask_sub_epi16(_mm512_add_epi16(one_half, half), negative, one_half, half);
+    const Point point = Locate<0>(_mm512_min_epu16(_mm512_abs_epi16(z), _mm512_set1_epi16(32767)));
+    const __m512i p =
+        _mm512_avg_epu16(_mm512_permutexvar_epi16(point.segment, average_c0_), Slope(point));
+    return _mm512_mask_sub_epi16(p, negative, _mm512_set1_epi16(-32768), p);
   }
 
  private:
-  // TanhMagnitude of |u|, saturated (4).
-  ESE_INLINE __m512i Magnitude(__m512i u, __mmask32 negative) const {
-    const __m512i n = _mm512_mask_subs_epi16(u, negative, _mm512_setzero_si512(), u);
-    const __m512i k = _mm512_srli_epi16(n, 10);
-    const __m512i t = _mm512_and_si512(_mm512_slli_epi16(n, 5), _mm512_set1_epi16(1023 << 5));
-    const auto horner = [&](__m512i c, __m512i p) {
-      return _mm512_add_epi16(_mm512_permutexvar_epi16(k, c), _mm512_mulhrs_epi16(p, t));
-    };
-    return horner(c0_, horner(c1_, horner(c2_, _mm512_permutexvar_epi16(k, c3_))));
+  // Where n of (4) lies: its segment, and the position within that in Q0.15.
+  struct Point {
+    __m512i segment, position;
+  };
+  // Of 2^kShift n.
+  template <int kShift>
+  static ESE_INLINE Point Locate(__m512i n) {
+    return {_mm512_srli_epi16(n, 10 - kShift),
+            _mm512_and_si512(_mm512_slli_epi16(n, 5 + kShift), _mm512_set1_epi16(1023 << 5))};
+  }
+  // What (4) adds to c0.
+  ESE_INLINE __m512i Slope(const Point& point) const {
+    const auto coefficient = [&](__m512i c) { return _mm512_permutexvar_epi16(point.segment, c); };
+    const auto times = [&](__m512i p) { return _mm512_mulhrs_epi16(p, point.position); };
+    const __m512i p2 = _mm512_add_epi16(coefficient(c2_), times(coefficient(c3_)));
+    return times(_mm512_add_epi16(coefficient(c1_), times(p2)));
   }
 
   __m512i c0_, c1_, c2_, c3_;
+  __m512i average_c0_;
 };
-
-ESE_INLINE __m512i Twice(__m512i x) { return _mm512_adds_epi16(x, x); }
 
 // c' = f c + i g (10).
 ESE_INLINE __m512i UpdateCell(__m512i f, __m512i c, __m512i i, __m512i g) {

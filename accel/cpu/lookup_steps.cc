@@ -14,7 +14,7 @@ size_t VectorBytes(const LookupVector& vector) {
 }
 
 // A lane's place p in a vector.
-uint8_t* Place(uint8_t* vector, int p, int lane) {
+uint8_t* Place(uint8_t* vector, unsigned p, int lane) {
   constexpr int kPlaces = kLineColumns / kGranule;
   return vector + (size_t(p / kPlaces) * kLookupLanes + lane) * kLineColumns +
          size_t(p % kPlaces) * kGranule;
@@ -25,12 +25,14 @@ uint64_t Flipped(uint64_t granule) { return granule ^ 0x8080808080808080; }
 static_assert(sizeof(uint64_t) == kGranule);
 
 // n signed values become activations from granule g on.
-void StoreValues(const LookupVector& layout, uint8_t* vector, int g, int lane, const int8_t* values,
-                 int n) {
+void StoreValues(const LookupVector& layout, uint8_t* vector, unsigned g, int lane,
+                 const int8_t* values, int n) {
+  // Kept here, because stores of bytes may change anything else.
+  const uint16_t* const copy = layout.copy;
   const auto store = [&](uint64_t granule) {
     granule = Flipped(granule);
     std::memcpy(Place(vector, g, lane), &granule, kGranule);
-    std::memcpy(Place(vector, layout.copy[g], lane), &granule, kGranule);
+    std::memcpy(Place(vector, copy[g], lane), &granule, kGranule);
     ++g;
   };
   uint64_t granule = 0;
@@ -48,7 +50,7 @@ void StoreValues(const LookupVector& layout, uint8_t* vector, int g, int lane, c
 void LoadValues(uint8_t* vector, int lane, int8_t* values, int n) {
   for (int i = 0; i < n; i += kGranule) {
     uint64_t granule;
-    std::memcpy(&granule, Place(vector, i / kGranule, lane), kGranule);
+    std::memcpy(&granule, Place(vector, unsigned(i) / kGranule, lane), kGranule);
     granule = Flipped(granule);
     std::memcpy(values + i, &granule, std::min(kGranule, n - i));
   }
@@ -66,18 +68,22 @@ void CopyGranules(uint8_t* from, int from_granule, const LookupVector& layout, u
   }
 }
 
-// Where four cells of a lane lie, the first of which is `cell`.
-int16_t* FourCells(int16_t* c, int cell, int lane) {
-  const int block = cell / kStripRows, four = cell % kStripRows / 4;
-  return c + (((size_t(block) * kLookupLanes / 2 + lane / 2) * 4 + four) * 2 + lane % 2) * 4;
-}
-
-// Calls move(four cells in the vector, the same in a stream's state, how many there are).
+// Calls move(cells in the vector, the same in a stream's state, how many there are) for every four
+// cells of a lane, which follow each other in the state.
 template <typename State, typename Move>
 void ForFours(int16_t* c, int lane, State* state, int cells, Move move) {
-  int cell = 0;
-  for (; cell + 4 <= cells; cell += 4) move(FourCells(c, cell, lane), state + cell, 4);
-  if (cell < cells) move(FourCells(c, cell, lane), state + cell, cells - cell);
+  constexpr int kPair = 2 * kStripRows;  // the cells of a block and a pair of lanes
+  c += lane / 2 * kPair + lane % 2 * 4;
+  for (; cells >= kStripRows; cells -= kStripRows) {
+    for (int four = 0; four < kStripRows / 4; ++four) move(c + 8 * four, state + 4 * four, 4);
+    c += kLookupLanes / 2 * kPair;
+    state += kStripRows;
+  }
+  for (; cells > 0; cells -= 4) {
+    move(c, state, std::min(4, cells));
+    c += 8;
+    state += 4;
+  }
 }
 
 }  // namespace

@@ -288,7 +288,7 @@ void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* 
     for (int k = 0; k < kWords; ++k) {
       const __m512i i = functions.Sigmoid(zi.v[k]), f = functions.Sigmoid(zf.v[k]);
       const __m512i g =
-          layer.g_is_sigmoid ? functions.Sigmoid(zg.v[k]) : functions.Tanh(Twice(zg.v[k]));
+          layer.g_is_sigmoid ? functions.Sigmoid(zg.v[k]) : functions.Tanh<1>(zg.v[k]);
       state.v[k] = UpdateCell(f, state.v[k], i, g);
     }
     StoreCell<kWidth>(state, c);
@@ -296,8 +296,8 @@ void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* 
     if (peephole != nullptr) AddPeephole<kWidth>(peephole[2], state, sums[3]);
     Words<kWidth> hidden = ToWords<kWidth>(sums[3], shift);
     for (int k = 0; k < kWords; ++k) {
-      hidden.v[k] = HiddenOf(functions.Sigmoid(hidden.v[k]),
-                             functions.Tanh(Twice(Twice(state.v[k]))), layer.hidden_scale);
+      hidden.v[k] = HiddenOf(functions.Sigmoid(hidden.v[k]), functions.Tanh<2>(state.v[k]),
+                             layer.hidden_scale);
     }
     StoreActivations<kWidth>(hidden, m);
   }

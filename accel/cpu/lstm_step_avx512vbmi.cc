@@ -160,11 +160,11 @@ ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], 
 // The cells of a pair of lanes before o's peephole and after it.
 ESE_INLINE __m512i UpdateState(const Functions& functions, bool g_is_sigmoid, __m512i zi,
                                __m512i zf, __m512i zg, __m512i c) {
-  const __m512i g = g_is_sigmoid ? functions.Sigmoid(zg) : functions.Tanh(Twice(zg));
+  const __m512i g = g_is_sigmoid ? functions.Sigmoid(zg) : functions.Tanh<1>(zg);
   return UpdateCell(functions.Sigmoid(zf), c, functions.Sigmoid(zi), g);
 }
 ESE_INLINE __m512i Hidden(const Functions& functions, __m512i zo, __m512i c, int16_t scale) {
-  return HiddenOf(functions.Sigmoid(zo), functions.Tanh(Twice(Twice(c))), scale);
+  return HiddenOf(functions.Sigmoid(zo), functions.Tanh<2>(c), scale);
 }
 
 template <int kLanes>
