@@ -65,6 +65,15 @@ TEST(TanhTest, NoIntermediateOfTheCubicLeaves16Bits) {
   }
 }
 
+// Kernels take sigmoid as an average of unsigned numbers, one of which is what the cubic adds to
+// c0, and let a smaller argument stand for one that saturates.
+TEST(TanhTest, NeverFallsBelowItsSegmentsBeginningAndEndsFlat) {
+  for (int u = 0; u <= kHigh; ++u) {
+    ASSERT_GE(Tanh({static_cast<int16_t>(u)}).raw, kTanhSegments.c0[u >> 10]) << u;
+  }
+  for (int u = 21760; u <= kHigh; ++u) ASSERT_EQ(Tanh({static_cast<int16_t>(u)}).raw, kHigh) << u;
+}
+
 TEST(TanhTest, EveryInputIsWithinTwoLsb) {
   double worst = 0;
   for (int u = kLow; u <= kHigh; ++u) {

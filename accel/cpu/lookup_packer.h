@@ -46,8 +46,10 @@ class LookupPacker {
   // Column c of the matrix lies where places has column c + first_column. Both must outlive it.
   LookupPacker(const Matrix& matrix, const LookupPlaces& places, int first_column);
 
-  // Appends the steps of rows [kStripRows], -1 being a row of zeros.
-  void Append(const int* rows, LookupStrip* strip);
+  // Appends the steps of rows [kStripRows], -1 being a row of zeros. They go through the lines
+  // upwards or downwards: where strips alternate, each begins with what the last has left in the
+  // first-level cache.
+  void Append(const int* rows, bool upwards, LookupStrip* strip);
   // Of row i of the strip that was appended last.
   int32_t SumOfWeights(int i) const;
 
@@ -58,7 +60,7 @@ class LookupPacker {
     int8_t weight;
     uint8_t choice;  // of the two
   };
-  // Entries of the row that are in a line.
+  // Entries of a row that are in a line.
   struct Held {
     int count = 0;
     uint16_t entry[kLineColumns];
@@ -75,31 +77,36 @@ class LookupPacker {
   void ReadRow(int r, std::vector<Entry>* row);
   // Steps for each line by its demand, as few in all as can hold a row's entries.
   void BeginStrip();
-  // Chooses a line for every entry of the row, with no more than four for each step that the line
+  // Chooses a line for every entry of each row, with no more than four for each step that the line
   // has; adds steps where that cannot be.
-  void Route(std::vector<Entry>* row);
-  // Puts entry e in one of its lines if there is room.
-  bool PlaceDirectly(std::vector<Entry>* row, int e);
+  void Route();
+  // The first choice: for each entry the emptier one of its lines. What finds neither with room
+  // goes to left_.
+  void RouteDirectly();
+  // The rest of row r, by moving others.
+  void RouteRest(int r);
   // Puts entry e in one of its lines by the shortest chain of entries that move to their other
   // lines. False if there is none; then queue_ has the lines that stand in the way.
   bool PlaceByMoving(std::vector<Entry>* row, int e);
   void MoveChain(std::vector<Entry>* row, int line);
   int LineToWiden() const;
   int Room(int line) const { return kBlockEntries * steps_[line] - held_[line].count; }
-  void Emit(LookupStrip* strip);
+  void Emit(bool upwards, LookupStrip* strip);
 
   const Matrix& matrix_;
   const LookupPlaces& places_;
-  const int first_column_;
+  std::vector<Entry> columns_;  // an entry of weight 0 for each column
   std::vector<Entry> rows_[kStripRows];
+  std::vector<uint16_t> left_[kStripRows];
+  std::vector<int16_t> room_;  // [kStripRows][lines], in RouteDirectly
   // [lines]:
   std::vector<int> steps_;   // of the strip
   std::vector<int> demand_;  // entries of the strip that could be looked up in it
   std::vector<Held> held_;
   std::vector<Visit> visits_;
-  std::vector<int> queue_;  // lines in the order of their visits
+  std::vector<size_t> next_;  // of the entries in the strip's steps, see Emit
+  std::vector<int> queue_;    // lines in the order of their visits
   int attempt_ = 0;
-  bool backwards_ = false;
 };
 
 }  // namespace ese

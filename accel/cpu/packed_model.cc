@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -44,6 +46,26 @@ int32_t PackRow(const Matrix& matrix, int r, EntryBlock* blocks) {
 int64_t Addend(const Matrix& matrix, int r, int32_t sum_of_weights, int32_t rounding) {
   const int64_t correction = -128 * int64_t{sum_of_weights} * (int64_t{1} << matrix.shift[r]);
   return int64_t{matrix.bias[r]} + rounding + correction;
+}
+
+// In how many parts to pack a matrix: as many as there are processors, if there is enough to do.
+int Parts(const Matrix& matrix) {
+  constexpr size_t kEntriesForThread = size_t{1} << 16;  // some ten times what starting one takes
+  const size_t processors = std::max(1u, std::thread::hardware_concurrency());
+  return static_cast<int>(std::min(processors, matrix.entries.size() / kEntriesForThread + 1));
+}
+
+// Calls pack(part, first, end) for each part of 0 to n - 1 at the same time.
+template <typename Pack>
+void InParallel(int parts, int n, const Pack& pack) {
+  const auto run = [&](int part) {
+    const auto begin = [&](int64_t i) { return static_cast<int>(i * n / parts); };
+    pack(part, begin(part), begin(part + 1));
+  };
+  std::vector<std::thread> others;
+  for (int part = 1; part < parts; ++part) others.emplace_back(run, part);
+  run(0);
+  for (std::thread& thread : others) thread.join();
 }
 
 }  // namespace
@@ -100,8 +122,8 @@ PackedLayer PackedModel::Pack(const Layer& layer) {
 }
 
 void PackedModel::PackPeepholes(const Layer& layer, PackedLayer* packed) {
-  AlignedBuffer<int16_t> by_cell(size_t(layer.cells) * 4);
-  AlignedBuffer<int16_t> by_strip(size_t(Strips(layer.cells)) * 3 * 2 * kStripRows);
+  auto* const by_cell = memory_.Take<int16_t>(size_t(layer.cells) * 4);
+  auto* const by_strip = memory_.Take<int16_t>(size_t(Strips(layer.cells)) * 3 * 2 * kStripRows);
   for (int cell = 0; cell < layer.cells; ++cell) {
     for (int k = 0; k < 3; ++k) {
       const int16_t peephole = layer.peepholes[3 * cell + k];
@@ -110,83 +132,83 @@ void PackedModel::PackPeepholes(const Layer& layer, PackedLayer* packed) {
       four[cell % 4] = four[4 + cell % 4] = peephole;
     }
   }
-  packed->peepholes = by_cell.data();
-  packed->lookup_peepholes = by_strip.data();
-  bytes_ += (by_cell.size() + by_strip.size()) * sizeof(int16_t);
-  peepholes_.push_back(std::move(by_cell));
-  peepholes_.push_back(std::move(by_strip));
+  packed->peepholes = by_cell;
+  packed->lookup_peepholes = by_strip;
 }
 
 PackedMatrix PackedModel::Pack(const Matrix& matrix, int32_t rounding) {
   PackedMatrix packed;
   packed.groups = (matrix.rows + kBlockRows - 1) / kBlockRows;
   packed.blocks_per_group = (matrix.entries_per_row + kBlockEntries - 1) / kBlockEntries;
-  AlignedBuffer<EntryBlock> blocks(size_t(packed.groups) * packed.blocks_per_group);
-  AlignedBuffer<RowConstants> constants(packed.groups);
-  for (int r = 0; r < matrix.rows; ++r) {
-    const int group = r / kBlockRows;
-    EntryBlock* first = blocks.data() + size_t(group) * packed.blocks_per_group;
-    const int32_t sum = PackRow(matrix, r, first);
-    constants[group].shift[r % kBlockRows] = matrix.shift[r];
-    constants[group].addend[r % kBlockRows] =
-        static_cast<int32_t>(Addend(matrix, r, sum, rounding));
-  }
-  packed.blocks = blocks.data();
-  packed.constants = constants.data();
-  bytes_ += blocks.size() * sizeof(EntryBlock) + constants.size() * sizeof(RowConstants);
-  blocks_.push_back(std::move(blocks));
-  constants_.push_back(std::move(constants));
+  auto* const blocks = memory_.Take<EntryBlock>(size_t(packed.groups) * packed.blocks_per_group);
+  auto* const constants = memory_.Take<RowConstants>(packed.groups);
+  InParallel(Parts(matrix), packed.groups, [&](int, int first, int end) {
+    for (int r = first * kBlockRows; r < std::min(matrix.rows, end * kBlockRows); ++r) {
+      const int group = r / kBlockRows;
+      const int32_t sum = PackRow(matrix, r, blocks + size_t(group) * packed.blocks_per_group);
+      constants[group].shift[r % kBlockRows] = matrix.shift[r];
+      constants[group].addend[r % kBlockRows] =
+          static_cast<int32_t>(Addend(matrix, r, sum, rounding));
+    }
+  });
+  packed.blocks = blocks;
+  packed.constants = constants;
   return packed;
 }
 
 LookupVector PackedModel::PackVector(const LookupPlaces& places) {
-  numbers_.push_back(places.copy());
-  return {.granules = places.granules(), .lines = places.lines(), .copy = numbers_.back().data()};
+  auto* const copy = memory_.Take<uint16_t>(places.copy().size());
+  std::copy(places.copy().begin(), places.copy().end(), copy);
+  return {.granules = places.granules(), .lines = places.lines(), .copy = copy};
 }
 
 template <typename RowOf>
 LookupMatrix PackedModel::PackStrips(const Matrix& matrix, const LookupPlaces& places,
                                      int first_column, int strips, int shift, bool exact,
                                      RowOf row_of) {
-  LookupPacker packer(matrix, places, first_column);
-  LookupStrip all;
-  std::vector<uint16_t> counts(strips);
-  std::vector<uint8_t> right_only(strips);
-  AlignedBuffer<StripConstants> constants(strips);
-  for (int strip = 0; strip < strips; ++strip) {
-    int rows[kStripRows];
-    for (int i = 0; i < kStripRows; ++i) rows[i] = row_of(strip, i);
-    const size_t before = all.steps.size();
-    packer.Append(rows, &all);
-    counts[strip] = static_cast<uint16_t>(all.steps.size() - before);
-    const auto fits = [&](int r) { return r < 0 || matrix.shift[r] <= shift; };
-    right_only[strip] = !exact && shift > 0 && std::all_of(rows, rows + kStripRows, fits);
-    for (int i = 0; i < kStripRows; ++i) {
-      if (rows[i] < 0) continue;
-      const int r = rows[i], left = matrix.shift[r];
-      const int64_t addend = Addend(matrix, r, packer.SumOfWeights(i), Half(shift));
-      constants[strip].shift[i] = right_only[strip] ? shift - left : left;
-      constants[strip].addend[i] =
-          static_cast<int32_t>(right_only[strip] ? addend >> left : addend);
+  auto* const counts = memory_.Take<uint16_t>(strips);
+  auto* const right_only = memory_.Take<uint8_t>(strips);
+  auto* const constants = memory_.Take<StripConstants>(strips);
+  std::vector<LookupStrip> parts(Parts(matrix));
+  const auto pack = [&](int part, int first, int end) {
+    LookupPacker packer(matrix, places, first_column);
+    LookupStrip& steps = parts[part];
+    for (int strip = first; strip < end; ++strip) {
+      int rows[kStripRows];
+      for (int i = 0; i < kStripRows; ++i) rows[i] = row_of(strip, i);
+      const size_t before = steps.lines.size();
+      packer.Append(rows, strip % 2 == 0, &steps);
+      counts[strip] = static_cast<uint16_t>(steps.lines.size() - before);
+      const auto fits = [&](int r) { return r < 0 || matrix.shift[r] <= shift; };
+      right_only[strip] = !exact && shift > 0 && std::all_of(rows, rows + kStripRows, fits);
+      for (int i = 0; i < kStripRows; ++i) {
+        if (rows[i] < 0) continue;
+        const int r = rows[i], left = matrix.shift[r];
+        const int64_t addend = Addend(matrix, r, packer.SumOfWeights(i), Half(shift));
+        constants[strip].shift[i] = right_only[strip] ? shift - left : left;
+        constants[strip].addend[i] =
+            static_cast<int32_t>(right_only[strip] ? addend >> left : addend);
+      }
     }
+  };
+  InParallel(static_cast<int>(parts.size()), strips, pack);
+  size_t num_steps = 0;
+  for (const LookupStrip& part : parts) num_steps += part.steps.size();
+  auto* const steps = memory_.Take<LookupStep>(num_steps);
+  auto* const lines = memory_.Take<uint16_t>(num_steps);
+  size_t done = 0;
+  for (const LookupStrip& part : parts) {
+    std::copy(part.steps.begin(), part.steps.end(), steps + done);
+    std::copy(part.lines.begin(), part.lines.end(), lines + done);
+    done += part.steps.size();
   }
-  LookupMatrix packed;
-  packed.strips = strips;
-  packed.result_shift = exact ? 0 : shift;
-  steps_.emplace_back(all.steps.size());
-  std::copy(all.steps.begin(), all.steps.end(), steps_.back().begin());
-  packed.steps = steps_.back().data();
-  packed.constants = constants.data();
-  packed.counts = counts.data();
-  packed.lines = all.lines.data();
-  packed.right_only = right_only.data();
-  bytes_ += all.steps.size() * (sizeof(LookupStep) + sizeof(uint16_t)) +
-            strips * (sizeof(StripConstants) + sizeof(uint16_t) + 1);
-  numbers_.push_back(std::move(counts));
-  numbers_.push_back(std::move(all.lines));
-  flags_.push_back(std::move(right_only));
-  strip_constants_.push_back(std::move(constants));
-  return packed;
+  return {.strips = strips,
+          .result_shift = exact ? 0 : shift,
+          .counts = counts,
+          .right_only = right_only,
+          .constants = constants,
+          .steps = steps,
+          .lines = lines};
 }
 
 LookupMatrix PackedModel::PackStripsInOrder(const Matrix& matrix, const LookupPlaces& places,

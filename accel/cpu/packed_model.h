@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "accel/cpu/kernel.h"
 #include "accel/cpu/lookup_packer.h"
-#include "base/aligned_buffer.h"
+#include "accel/cpu/packed_memory.h"
 #include "model/model.h"
 
 namespace ese {
@@ -23,7 +23,7 @@ class PackedModel {
   const std::vector<PackedLayer>& layers() const { return layers_; }
   const PackedMatrix& output() const { return output_; }
   const LookupMatrix& lookup_output() const { return lookup_output_; }
-  size_t bytes() const { return bytes_; }
+  size_t bytes() const { return memory_.bytes(); }
 
  private:
   explicit PackedModel(std::shared_ptr<const Model> model);
@@ -47,15 +47,7 @@ class PackedModel {
   std::vector<PackedLayer> layers_;
   PackedMatrix output_;
   LookupMatrix lookup_output_;
-  // What the views above point into.
-  std::vector<AlignedBuffer<EntryBlock>> blocks_;
-  std::vector<AlignedBuffer<RowConstants>> constants_;
-  std::vector<AlignedBuffer<int16_t>> peepholes_;
-  std::vector<AlignedBuffer<LookupStep>> steps_;
-  std::vector<AlignedBuffer<StripConstants>> strip_constants_;
-  std::vector<std::vector<uint16_t>> numbers_;
-  std::vector<std::vector<uint8_t>> flags_;
-  size_t bytes_ = 0;
+  PackedMemory memory_;  // what the views above point into
 };
 
 }  // namespace ese
