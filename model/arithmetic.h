@@ -73,11 +73,12 @@ inline int8_t ToProjected(Accumulator sum, int fraction_bits) {
 }
 
 // A normalised input feature as 8 bits with `fraction_bits` fraction bits (15).
-// REQUIRES: value is finite.
+// NaN becomes the least.
 inline int8_t QuantizeInput(float value, int fraction_bits) {
   // Saturates before it rounds down, which gives the same and needs no library call.
   float scaled = value * static_cast<float>(1 << fraction_bits) + 0.5f;
-  scaled = std::min(127.5f, std::max(-128.0f, scaled));
+  scaled = scaled > -128.0f ? scaled : -128.0f;
+  scaled = scaled < 127.5f ? scaled : 127.5f;
   const int truncated = static_cast<int>(scaled);
   return static_cast<int8_t>(truncated - (scaled < static_cast<float>(truncated) ? 1 : 0));
 }

@@ -3,9 +3,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <random>
+#include <vector>
 
 #include "base/crc32c.h"
 #include "model/arithmetic.h"
@@ -227,6 +231,28 @@ TEST(QuantizeFrameTest, NormalisesAndFindsTheFirstBadValue) {
   features[4] = std::numeric_limits<float>::infinity();
   features[5] = NAN;
   EXPECT_EQ(model->QuantizeFrame(features.data(), x.data()), 4);
+}
+
+TEST(QuantizeFrameTest, EveryValueIsTheReferences) {
+  const auto model = RandomModel({.inputs = 153});  // vectors, and a rest
+  std::mt19937 random(7);
+  std::uniform_int_distribution<uint32_t> bits;
+  std::vector<float> features(model->input_dim());
+  std::vector<int8_t> x(features.size());
+  for (int round = 0; round < 2000; ++round) {
+    for (size_t k = 0; k < features.size(); ++k) {
+      // Half of them any finite number, half of them near the steps of the rounding.
+      float value = std::bit_cast<float>(bits(random));
+      if (!std::isfinite(value) || k % 2 == 0)
+        value = static_cast<float>(bits(random) % 1024) / 64 - 8;
+      features[k] = value;
+    }
+    ASSERT_EQ(model->QuantizeFrame(features.data(), x.data()), -1);
+    for (size_t k = 0; k < features.size(); ++k) {
+      const float value = (features[k] - model->input_mean[k]) * model->input_inv_stddev[k];
+      ASSERT_EQ(x[k], QuantizeInput(value, model->input_fraction_bits)) << features[k];
+    }
+  }
 }
 
 }  // namespace
