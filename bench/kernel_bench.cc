@@ -1,6 +1,6 @@
-// ese-bench-kernel: the paper's LSTM, one step on one thread, against dense products of the same
-// shapes. Figures go to standard output, a line of JSON each; a summary for people to standard
-// error.
+// ese-bench-kernel: the paper's LSTM, one step on one thread, against other libraries' products of
+// the same shapes, dense and sparse. Figures go to standard output, a line of JSON each; a summary
+// for people to standard error.
 //
 // A step is all of it: features in, gates, cells, projection, output layer, and the streams' state
 // in and out of a batch of 8 frames. The peers do their two products and nothing else.
@@ -24,6 +24,7 @@
 #include "bench/interleaved.h"
 #include "bench/kernel_figures.h"
 #include "bench/kernel_load.h"
+#include "bench/sparse_peer.h"
 #include "model/testing.h"
 
 namespace ese {
@@ -43,11 +44,13 @@ void AddOurs(const std::shared_ptr<const PackedModel>& model, const StepKernel* 
   race->Add(Our(kernel->name(), lanes), kFrames, [load] { load->Run(); });
 }
 
-void AddPeers(const std::vector<GemmShape>& shapes, int lanes, Race* race) {
+void AddPeers(const Model& model, int lanes, Race* race) {
+  const std::vector<GemmShape> shapes = DenseShapes(model);
   race->Add(Peer("onednn-fp32-gemm", lanes), 1, OneDnnGemm(shapes, lanes, false));
   race->Add(Peer("onednn-int8-gemm", lanes), 1, OneDnnGemm(shapes, lanes, true));
   race->Add(Peer("openblas-sgemm", lanes), 1, OpenBlasGemm(shapes, lanes, false));
   race->Add(Peer("openblas-sgemm-t", lanes), 1, OpenBlasGemm(shapes, lanes, true));
+  race->Add(Peer("eigen-sparse", lanes), 1, EigenSparse(model, lanes));
 }
 
 // The faster of OpenBLAS's two layouts.
@@ -90,7 +93,6 @@ int Main(bool answer) {
     return 0;
   }
   const StepPlan plan = StepPlan::Measure(*packed, *chosen);
-  const std::vector<GemmShape> shapes = DenseShapes((*packed)->model());
   std::fprintf(stderr,
                "kernel %s, by look-up for these numbers of lanes: %s; %.2f MB of packed model; "
                "OpenBLAS takes this for %s\n",
@@ -101,7 +103,7 @@ int Main(bool answer) {
   Race race;
   for (const int lanes : sizes) {
     AddOurs(*packed, *chosen, plan, lanes, &race);
-    AddPeers(shapes, lanes, &race);
+    AddPeers((*packed)->model(), lanes, &race);
   }
   for (const StepKernel* other : SupportedKernels()) {
     if (other != *chosen) AddOurs(*packed, other, StepPlan::Measure(*packed, other), 64, &race);
@@ -115,6 +117,7 @@ int Main(bool answer) {
     PrintAgainst(name, ours, "onednn-fp32-gemm", race.Find(Peer("onednn-fp32-gemm", lanes)));
     PrintAgainst(name, ours, "onednn-int8-gemm", race.Find(Peer("onednn-int8-gemm", lanes)));
     PrintAgainst(name, ours, "openblas-sgemm", OpenBlas(race, lanes));
+    PrintAgainst(name, ours, "eigen-sparse", race.Find(Peer("eigen-sparse", lanes)));
   }
   for (const StepKernel* other : SupportedKernels()) {
     PrintAgainst("kernel.isa." + std::string(other->name()), race.Find(Our(other->name(), 64)),

@@ -24,6 +24,7 @@ add_library(ese_dnnl INTERFACE)
 target_include_directories(ese_dnnl SYSTEM INTERFACE "${DNNL_INCLUDE_DIR}")
 target_link_libraries(ese_dnnl INTERFACE "${DNNL_LIBRARY}")
 pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
+pkg_check_modules(EIGEN REQUIRED IMPORTED_TARGET eigen3)
 
 # ese_proto_library(NAME proto DIR proto PROTOS ese/v1/speech.proto GRPC DEPS ...) -> target ese_NAME.
 # Generated code is not held to our warnings.

@@ -1,0 +1,55 @@
+#include "bench/sparse_peer.h"
+
+#include <Eigen/SparseCore>
+#include <memory>
+#include <vector>
+
+namespace ese {
+namespace {
+
+using Sparse = Eigen::SparseMatrix<float, Eigen::RowMajor>;
+using Dense = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+Sparse FromMatrix(const Matrix& matrix) {
+  Sparse sparse(matrix.rows, matrix.columns);
+  sparse.reserve(Eigen::VectorXi::Constant(matrix.rows, matrix.entries_per_row));
+  for (int r = 0; r < matrix.rows; ++r) {
+    int column = -1;
+    for (int k = 0; k < matrix.entries_per_row; ++k) {
+      const uint16_t entry = matrix.entries[size_t(r) * matrix.entries_per_row + k];
+      column += EntryGap(entry) + 1;
+      sparse.insert(r, column) = static_cast<float>(EntryWeight(entry)) / 64;
+    }
+  }
+  sparse.makeCompressed();
+  return sparse;
+}
+
+// At one lane a vector, for which Eigen has a loop of its own.
+template <typename Activations>
+std::function<void()> Products(const Model& model, int batch) {
+  struct Product {
+    Sparse weights;
+    Activations x, y;
+  };
+  auto products = std::make_shared<std::vector<Product>>();
+  const auto add = [&](const Matrix& matrix) {
+    products->push_back({FromMatrix(matrix), Activations::Random(matrix.columns, batch),
+                         Activations(matrix.rows, batch)});
+  };
+  for (const Layer& layer : model.layers) {
+    add(layer.gates);
+    if (layer.has_projection) add(layer.projection);
+  }
+  return [products] {
+    for (Product& p : *products) p.y.noalias() = p.weights * p.x;
+  };
+}
+
+}  // namespace
+
+std::function<void()> EigenSparse(const Model& model, int batch) {
+  return batch == 1 ? Products<Eigen::VectorXf>(model, batch) : Products<Dense>(model, batch);
+}
+
+}  // namespace ese
