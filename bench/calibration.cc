@@ -72,6 +72,47 @@ __attribute__((target("avx512f"))) void Lookups() {
   }
 }
 
+// The vector instructions of 32 cells, as in avx512_inline.h and lstm_step_avx512vbmi.cc: sums of
+// four gates to pre-activations, three sigmoids, two tanhs, and what joins them.
+#define ESE_SLOPE                        \
+  "vpabsw %%zmm0, %%zmm\\r\n"            \
+  "vpminuw %%zmm1, %%zmm0, %%zmm\\r\n"   \
+  "vpmovw2m %%zmm0, %%k1\n"              \
+  "vpsrlw $10, %%zmm0, %%zmm\\r\n"       \
+  "vpsllw $5, %%zmm0, %%zmm\\r\n"        \
+  "vpandd %%zmm1, %%zmm0, %%zmm\\r\n"    \
+  ".rept 3\n"                            \
+  "vpermw %%zmm1, %%zmm0, %%zmm\\r\n"    \
+  "vpmulhrsw %%zmm1, %%zmm0, %%zmm\\r\n" \
+  ".endr\n"                              \
+  "vpermw %%zmm1, %%zmm0, %%zmm\\r\n"    \
+  "vpaddw %%zmm1, %%zmm0, %%zmm\\r\n"    \
+  "vpaddw %%zmm1, %%zmm0, %%zmm\\r\n"
+__attribute__((target("avx512bw"))) void Updates() {
+  for (int i = 0; i < kCalibrationRepeats; ++i) {
+    asm volatile(
+        ".irp r, 16, 17, 18, 19\n"
+        "vpsravd %%zmm1, %%zmm0, %%zmm\\r\n"
+        "vpsravd %%zmm1, %%zmm0, %%zmm\\r\n"
+        "vpackssdw %%zmm1, %%zmm0, %%zmm\\r\n"
+        ".endr\n"
+        ".irp r, 20, 21, 22\n" ESE_SLOPE  // sigmoids
+        "vpavgw %%zmm1, %%zmm0, %%zmm\\r\n"
+        "vpsubw %%zmm1, %%zmm0, %%zmm\\r%{%%k1%}\n"
+        ".endr\n"
+        ".irp r, 23, 24\n" ESE_SLOPE  // tanhs
+        "vpaddw %%zmm1, %%zmm0, %%zmm\\r\n"
+        "vpsubw %%zmm1, %%zmm0, %%zmm\\r%{%%k1%}\n"
+        ".endr\n"
+        ".rept 5\n"
+        "vpmulhrsw %%zmm1, %%zmm0, %%zmm25\n"
+        ".endr\n"
+        "vpaddsw %%zmm1, %%zmm0, %%zmm26\n"
+        "vpacksswb %%zmm1, %%zmm0, %%zmm27\n" ::
+            : "k1", ESE_CLOBBERED);
+  }
+}
+
 __attribute__((target("avx512f"))) void Loads() {
   alignas(64) static const uint8_t data[16 * 64] = {};
   for (int i = 0; i < kCalibrationRepeats; ++i) {
@@ -89,7 +130,8 @@ __attribute__((target("avx512f"))) void Loads() {
 
 bool GetCalibrationLoops(CalibrationLoops* loops) {
   if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vnni")) return false;
-  *loops = {.products = Products, .loads = Loads, .lookups = nullptr, .dots = Dots};
+  *loops = {
+      .products = Products, .loads = Loads, .lookups = nullptr, .dots = Dots, .updates = Updates};
   if (__builtin_cpu_supports("avx512vbmi")) loops->lookups = Lookups;
   return true;
 }

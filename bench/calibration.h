@@ -7,6 +7,7 @@ namespace ese {
 
 // Each function does so many of its operations in one call.
 inline constexpr int kCalibrationRepeats = 20000;
+inline constexpr int kUpdatedCells = 32;
 
 // Loops that read and write registers only, or the first-level cache, without waiting for results.
 struct CalibrationLoops {
@@ -19,6 +20,8 @@ struct CalibrationLoops {
   std::function<void()> lookups;
   // Sixteen vpdpbusd.
   std::function<void()> dots;
+  // The instructions that update kUpdatedCells cells, a register of them.
+  std::function<void()> updates;
 };
 
 // False where the processor or the compiler's target has no AVX-512 VNNI.

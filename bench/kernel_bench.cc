@@ -125,6 +125,7 @@ int Main(bool answer) {
   }
   PrintBoundFraction(*packed, *chosen, plan);
   PrintConvertShare(*packed, *chosen, plan);
+  PrintSmoothness(*packed, *chosen, plan);
   PrintTwoThreads(*packed, *chosen, plan);
   PrintPackTime();
   PrintShapes(*chosen);

@@ -7,8 +7,6 @@
 #include <string>
 #include <thread>
 
-#include "accel/cpu/transpose.h"
-#include "base/aligned_buffer.h"
 #include "bench/calibration.h"
 #include "bench/figures.h"
 #include "bench/kernel_load.h"
@@ -33,52 +31,24 @@ double Entries(const PackedModel& model) {
   return entries;
 }
 
-// What a batch of 64 lanes moves beside its steps: each lane's features, cells and outputs.
-class Conversion {
+double Cells(const Model& model) {
+  double cells = 0;
+  for (const Layer& layer : model.layers) cells += layer.cells;
+  return cells;
+}
+
+// A kernel that computes nothing: what remains of a batch is what is moved into and out of it.
+class NoKernel final : public StepKernel, public LookupKernel {
  public:
-  explicit Conversion(const Model& model) : features_(model.input_dim(), kConvertFrames) {
-    for (const Layer& layer : model.layers) {
-      cells_.emplace_back(layer.cells, 1);
-      outputs_.emplace_back(layer.outputs, 1);
-    }
-  }
+  const char* name() const override { return "none"; }
+  bool Supported() const override { return true; }
+  const LookupKernel* lookup() const override { return this; }
 
-  static constexpr int kConvertFrames = 10;
-
-  void Run() {
-    for (int frame = 0; frame < kConvertFrames; ++frame) features_.In(frame);
-    for (auto& cells : cells_) cells.In(0), cells.Out();
-    for (auto& outputs : outputs_) outputs.In(0), outputs.Out();
-  }
-
- private:
-  // One kind of values: each lane's in memory of its own, as the streams' are.
-  template <typename T>
-  struct Side {
-    Side(int n, int frames)
-        : n(n),
-          columns(size_t(n) * kLanes),
-          before(kLanes, std::vector<T>(size_t(n) * frames)),
-          after(before) {
-      for (std::vector<T>& lane : after) out.push_back(lane.data());
-    }
-    void In(int frame) {
-      in.clear();
-      for (const std::vector<T>& lane : before) in.push_back(lane.data() + size_t(frame) * n);
-      LanesToColumns<T>(in, n, kLanes, 0, columns.data());
-    }
-    void Out() { ColumnsToLanes<T>(columns.data(), n, kLanes, 0, 0, absl::MakeSpan(out)); }
-
-    int n;
-    AlignedBuffer<T> columns;
-    std::vector<std::vector<T>> before, after;
-    std::vector<const T*> in;
-    std::vector<T*> out;
-  };
-
-  Side<int8_t> features_;
-  std::vector<Side<int16_t>> cells_;
-  std::vector<Side<int8_t>> outputs_;
+  void Cells(const PackedLayer&, int, const uint8_t*, int16_t*, uint8_t*) const override {}
+  void Project(const PackedMatrix&, int, int, const uint8_t*, uint8_t*) const override {}
+  void Project(const PackedLayer&, int, const uint8_t*, uint8_t*) const override {}
+  void Logits(const PackedMatrix&, int, const uint8_t*, int32_t*) const override {}
+  void Logits(const LookupMatrix&, int, const uint8_t*, int32_t*, size_t) const override {}
 };
 
 // Batches per second of so many threads, each with a load of its own.
@@ -138,6 +108,7 @@ void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel, cons
   race.Add("products", kCalibrationRepeats * 4, loops.products);  // of four entries
   race.Add("loads", kCalibrationRepeats * 16, loops.loads);
   race.Add("dots", kCalibrationRepeats * 16, loops.dots);
+  race.Add("updates", kCalibrationRepeats, loops.updates);
   if (loops.lookups) race.Add("lookups", kCalibrationRepeats * 16, loops.lookups);
   race.Run(kRounds);
   const auto median = [&](const char* name) { return Quantile(race.Find(name).microseconds, 0.5); };
@@ -146,15 +117,20 @@ void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel, cons
   const double columns = Entries(*model) / 4 * four;
   // 64 products of one lane at a time, and no padding.
   const double lookup = loops.lookups ? Entries(*model) * median("lookups") : columns;
-  const double bound = std::min(columns, lookup);
+  const double products = std::min(columns, lookup);
+  const double updates = Cells(model->model()) * kLanes / kUpdatedCells * median("updates");
+  const double step = median("step"), without_products = median("rest");
   PrintFigure("kernel.peak.vpdpbusd", 1e-3 / median("dots"), "10^9/s");
   PrintFigure("kernel.peak.loads64", 1e-3 / median("loads"), "10^9/s");
   PrintFigure("kernel.peak.four_entries", median("products") * 1e3, "ns");
   if (loops.lookups) PrintFigure("kernel.peak.lookup64", median("lookups") * 1e3, "ns");
+  PrintFigure("kernel.peak.update32", median("updates") * 1e3, "ns");
   PrintFigure("kernel.bound64.columns", columns, "us");
   PrintFigure("kernel.bound64.lookup", lookup, "us");
-  PrintFigure("kernel.rest64", median("rest"), "us");
-  PrintFigure("kernel.bound_fraction", bound / median("step"), "1");
+  PrintFigure("kernel.bound64.updates", updates, "us");
+  PrintFigure("kernel.rest64", without_products, "us");
+  PrintFigure("kernel.bound_fraction", (products + updates) / step, "1");
+  PrintFigure("kernel.bound_fraction.products", products / step, "1");
 }
 
 void PrintPackTime() {
@@ -164,22 +140,59 @@ void PrintPackTime() {
   const absl::StatusOr<std::string> bytes = SerializeModel(draft);
   const auto model = RandomModel(options);
   if (!bytes.ok()) return;  // a random model of this size is valid
-  Race race;
-  race.Add("pack", 1, [model] { (void)PackedModel::Create(model); });
-  race.Run(kRounds / 4);
-  const double milliseconds = Quantile(race.Find("pack").microseconds, 0.5) / 1e3;
-  PrintFigure("kernel.pack_ms_per_10mb", milliseconds * 1e7 / double(bytes->size()), "ms");
+  std::vector<double> milliseconds;
+  for (int round = 0; round < kRounds / 2; ++round) {
+    const auto start = std::chrono::steady_clock::now();
+    (void)PackedModel::Create(model);
+    const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+    milliseconds.push_back(time.count());
+  }
+  PrintFigure("kernel.pack_ms_per_10mb", Quantile(milliseconds, 0.5) * 1e7 / double(bytes->size()),
+              "ms");
 }
 
 void PrintConvertShare(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
-  auto load = std::make_shared<KernelLoad>(model, kernel, plan, kLanes, Conversion::kConvertFrames);
-  auto conversion = std::make_shared<Conversion>(model->model());
+  constexpr int kConvertFrames = 10;
+  static const NoKernel none;
+  const auto print = [&](const std::string& name, const StepPlan& way) {
+    auto load = std::make_shared<KernelLoad>(model, kernel, way, kLanes, kConvertFrames);
+    auto conversion = std::make_shared<KernelLoad>(model, &none, way, kLanes, kConvertFrames);
+    Race race;
+    race.Add("batch", 1, [load] { load->Run(); });
+    race.Add("conversion", 1, [conversion] { conversion->Run(); });
+    race.Run(kRounds);
+    PrintFigure(name, MedianRatio(race.Find("conversion"), race.Find("batch")), "1");
+  };
+  print("kernel.convert_share", plan);
+  print("kernel.convert_share.columns", StepPlan::LookUpTo(0));
+  if (kernel->lookup() != nullptr) {
+    print("kernel.convert_share.lookup", StepPlan::LookUpTo(kMaxLanes));
+  }
+}
+
+void PrintSmoothness(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
   Race race;
-  race.Add("batch", 1, [load] { load->Run(); });
-  race.Add("conversion", 1, [conversion] { conversion->Run(); });
-  race.Run(kRounds);
-  PrintFigure("kernel.convert_share", MedianRatio(race.Find("conversion"), race.Find("batch")),
-              "1");
+  for (int lanes = 1; lanes <= kMaxLanes; ++lanes) {
+    auto load = std::make_shared<KernelLoad>(model, kernel, plan, lanes, kFrames);
+    race.Add(std::to_string(lanes), kFrames, [load] { load->Run(); });
+  }
+  race.Run(kRounds / 2);
+  std::vector<double> us(kMaxLanes + 1);
+  for (int n = 1; n <= kMaxLanes; ++n) {
+    us[n] = Quantile(race.Find(std::to_string(n)).microseconds, 0.5);
+  }
+  double worst = 1;
+  int worst_lanes = 1;
+  for (int n = 1; n <= kMaxLanes; ++n) {
+    double other = *std::min_element(us.begin() + n, us.end());
+    for (int part = 1; part < n; ++part) other = std::min(other, us[part] + us[n - part]);
+    if (us[n] / other > worst) {
+      worst = us[n] / other;
+      worst_lanes = n;
+    }
+  }
+  PrintFigure("kernel.smoothness", worst, "1");
+  PrintFigure("kernel.smoothness.lanes", worst_lanes, "lanes");
 }
 
 void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
