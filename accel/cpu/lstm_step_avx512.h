@@ -25,6 +25,7 @@
 #pragma once
 
 #include "accel/cpu/avx512_inline.h"
+#include "accel/cpu/columns_by_width.h"
 #include "accel/cpu/kernel.h"
 
 namespace ese {
@@ -335,32 +336,19 @@ void LogitsImpl(const PackedMatrix& matrix, const uint8_t* y, int32_t* logits) {
   }
 }
 
+template <typename Dot>
+struct Avx512Steps {
+  template <int kWidth>
+  static constexpr auto* kCells = CellsImpl<Dot, kWidth>;
+  template <int kWidth>
+  static constexpr auto* kProject = ProjectImpl<Dot, kWidth>;
+  template <int kWidth>
+  static constexpr auto* kLogits = LogitsImpl<Dot, kWidth>;
+};
+
 // The kernel but for its name and what it needs.
 template <typename Dot>
-class Avx512Columns : public StepKernel {
- public:
-  void Cells(const PackedLayer& layer, int width, const uint8_t* v, int16_t* c,
-             uint8_t* m) const override {
-    (width == 64   ? CellsImpl<Dot, 64>
-     : width == 32 ? CellsImpl<Dot, 32>
-                   : CellsImpl<Dot, 16>)(layer, v, c, m);
-  }
-  void Project(const PackedMatrix& matrix, int shift, int width, const uint8_t* m,
-               uint8_t* y) const override {
-    (width == 64   ? ProjectImpl<Dot, 64>
-     : width == 32 ? ProjectImpl<Dot, 32>
-                   : ProjectImpl<Dot, 16>)(matrix, shift, m, y);
-  }
-  void Logits(const PackedMatrix& matrix, int width, const uint8_t* y,
-              int32_t* logits) const override {
-    (width == 64   ? LogitsImpl<Dot, 64>
-     : width == 32 ? LogitsImpl<Dot, 32>
-                   : LogitsImpl<Dot, 16>)(matrix, y, logits);
-  }
-
- protected:
-  ~Avx512Columns() = default;
-};
+using Avx512Columns = ColumnsByWidth<Avx512Steps<Dot>>;
 
 }  // namespace
 }  // namespace ese

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "accel/cpu/columns_by_width.h"
 #include "accel/cpu/kernel.h"
 #include "model/arithmetic.h"
 
@@ -236,28 +237,20 @@ class PortableLookup final : public LookupKernel {
   }
 };
 
-class Portable final : public StepKernel {
+struct PortableSteps {
+  template <int kWidth>
+  static constexpr auto* kCells = CellsImpl<kWidth>;
+  template <int kWidth>
+  static constexpr auto* kProject = ProjectImpl<kWidth>;
+  template <int kWidth>
+  static constexpr auto* kLogits = LogitsImpl<kWidth>;
+};
+
+class Portable final : public ColumnsByWidth<PortableSteps> {
  public:
   const char* name() const override { return "portable"; }
   bool Supported() const override { return true; }
   const LookupKernel* lookup() const override { return &lookup_; }
-
-  void Cells(const PackedLayer& layer, int width, const uint8_t* v, int16_t* c,
-             uint8_t* m) const override {
-    (width == 64 ? CellsImpl<64> : width == 32 ? CellsImpl<32> : CellsImpl<16>)(layer, v, c, m);
-  }
-  void Project(const PackedMatrix& matrix, int shift, int width, const uint8_t* m,
-               uint8_t* y) const override {
-    (width == 64   ? ProjectImpl<64>
-     : width == 32 ? ProjectImpl<32>
-                   : ProjectImpl<16>)(matrix, shift, m, y);
-  }
-  void Logits(const PackedMatrix& matrix, int width, const uint8_t* y,
-              int32_t* logits) const override {
-    (width == 64   ? LogitsImpl<64>
-     : width == 32 ? LogitsImpl<32>
-                   : LogitsImpl<16>)(matrix, y, logits);
-  }
 
  private:
   PortableLookup lookup_;
