@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
-#include "features/fbank.h"
+#include "features/model_features.h"
 #include "nlohmann/json.hpp"
 
 namespace ese {
@@ -156,16 +156,7 @@ absl::StatusOr<FeatureSettings> ReadFeatures(const Json& json, const std::string
   settings.stack = in.IntegerOr("stack", 1, kMaxSize, settings.stack);
   ESE_RETURN_IF_ERROR(in.Finish());
 
-  FbankOptions options;
-  options.sample_rate_hz = settings.sample_rate_hz;
-  options.frame_length_ms = settings.frame_length_ms;
-  options.frame_shift_ms = settings.frame_shift_ms;
-  options.num_mel_bins = settings.num_mel_bins;
-  options.low_freq_hz = settings.low_freq_hz;
-  options.high_freq_hz = settings.high_freq_hz;
-  options.preemphasis = settings.preemphasis;
-  options.stack = settings.stack;
-  const absl::Status valid = Validate(options);
+  const absl::Status valid = Validate(ToFbankOptions(settings));
   if (!valid.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(source, ": 'features': ", valid.message()));
   }

@@ -1,84 +1,18 @@
 #include "metrics/registry.h"
 
-#include <netdb.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <exception>
+#include <iterator>
 #include <sstream>
 
-#include "absl/status/statusor.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/listen_address.h"
+#include "base/status.h"
+#include "metrics/process_metrics.h"
 #include "prometheus/text_serializer.h"
 
 namespace ese {
 namespace {
-
-struct HostPort {
-  std::string host;
-  std::string port;
-};
-
-// Civetweb accepts more (lists of ports, TLS suffixes); what it would do with them is not ours.
-absl::StatusOr<HostPort> ParseAddress(const std::string& address) {
-  const auto error = [&](const std::string& what) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "metrics address \"", address, "\": ", what,
-        "; write HOST:PORT with an IPv4 address or host name, for example 0.0.0.0:9464"));
-  };
-  const size_t colon = address.find(':');
-  if (colon == std::string::npos) return error("no port");
-  if (address.find(':', colon + 1) != std::string::npos) return error("IPv6 is not supported here");
-  HostPort parsed{address.substr(0, colon), address.substr(colon + 1)};
-  if (parsed.host.empty()) return error("no host");
-  int port = 0;
-  const bool digits = parsed.port.find_first_not_of("0123456789") == std::string::npos;
-  if (!digits || !absl::SimpleAtoi(parsed.port, &port) || port > 65535) {
-    return error(absl::StrCat("\"", parsed.port, "\" is not a port from 0 to 65535"));
-  }
-  return parsed;
-}
-
-// Why nothing can listen there. The exception of prometheus-cpp does not say, so bind once more and
-// look at errno; only the message depends on it.
-absl::Status ExplainBindFailure(const std::string& address, const HostPort& parsed,
-                                const char* what) {
-  const std::string subject = absl::StrCat("cannot serve metrics on ", address, ": ");
-  addrinfo hints{};
-  hints.ai_family = AF_INET;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int resolved = getaddrinfo(parsed.host.c_str(), parsed.port.c_str(), &hints, &found);
-  if (resolved != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(subject, "no IPv4 address for host \"",
-                                                   parsed.host, "\" (", gai_strerror(resolved),
-                                                   "); use an address of this machine or 0.0.0.0"));
-  }
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int reuse = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
-  const int error = bind(fd, found->ai_addr, found->ai_addrlen) == 0 ? 0 : errno;
-  freeaddrinfo(found);
-  if (fd >= 0) close(fd);
-  switch (error) {
-    case EADDRNOTAVAIL:
-      return absl::InvalidArgumentError(absl::StrCat(
-          subject, "no network interface of this machine has this address; use 0.0.0.0 for all"));
-    case EACCES:
-      return absl::InvalidArgumentError(absl::StrCat(
-          subject, "not permitted; ports below 1024 need privileges, choose a higher one"));
-    case EADDRINUSE:
-    case 0:  // Free again by now, or bound by another process that does not listen yet.
-      return absl::UnavailableError(
-          absl::StrCat(subject, "the port is in use; choose another, or stop what listens there"));
-    default:
-      return absl::UnavailableError(
-          absl::StrCat(subject, what, " (", std::strerror(error), "); choose another address"));
-  }
-}
 
 const char* Compiler() {
 #if defined(__clang__)
@@ -97,7 +31,9 @@ const std::vector<double>& LatencyBuckets() {
   return *buckets;
 }
 
-MetricsRegistry::MetricsRegistry() : registry_(std::make_shared<prometheus::Registry>()) {
+MetricsRegistry::MetricsRegistry()
+    : registry_(std::make_shared<prometheus::Registry>()),
+      process_(std::make_shared<ProcessMetrics>()) {
   GetGauge("ese_build_info", "Constant 1, labelled with what this program was built from.",
            {{"version", ESE_VERSION}, {"compiler", Compiler()}})
       ->Set(1);
@@ -105,24 +41,43 @@ MetricsRegistry::MetricsRegistry() : registry_(std::make_shared<prometheus::Regi
 
 MetricsRegistry::~MetricsRegistry() = default;
 
+template <typename Metric, typename... Arguments>
+Metric* MetricsRegistry::Get(prometheus::Family<Metric>* family, const Labels& labels,
+                             const Arguments&... arguments) {
+  const std::lock_guard lock(mutex_);
+  Metric* const metric = &family->Add(labels, arguments...);
+  metrics_.try_emplace(metric, Entry{labels, [family, metric] { family->Remove(metric); }});
+  return metric;
+}
+
 Counter* MetricsRegistry::GetCounter(const std::string& name, const std::string& help,
                                      const Labels& labels) noexcept {
-  return &prometheus::BuildCounter().Name(name).Help(help).Register(*registry_).Add(labels);
+  return Get(&prometheus::BuildCounter().Name(name).Help(help).Register(*registry_), labels);
 }
 
 Gauge* MetricsRegistry::GetGauge(const std::string& name, const std::string& help,
                                  const Labels& labels) noexcept {
-  return &prometheus::BuildGauge().Name(name).Help(help).Register(*registry_).Add(labels);
+  return Get(&prometheus::BuildGauge().Name(name).Help(help).Register(*registry_), labels);
 }
 
 Histogram* MetricsRegistry::GetHistogram(const std::string& name, const std::string& help,
                                          const std::vector<double>& buckets,
                                          const Labels& labels) noexcept {
-  return &prometheus::BuildHistogram()
-              .Name(name)
-              .Help(help)
-              .Register(*registry_)
-              .Add(labels, buckets);
+  return Get(&prometheus::BuildHistogram().Name(name).Help(help).Register(*registry_), labels,
+             buckets);
+}
+
+void MetricsRegistry::Remove(const Labels& labels) {
+  const std::lock_guard lock(mutex_);
+  for (auto it = metrics_.begin(); it != metrics_.end();) {
+    const Entry& entry = it->second;
+    if (std::includes(entry.labels.begin(), entry.labels.end(), labels.begin(), labels.end())) {
+      entry.remove();
+      it = metrics_.erase(it);
+    } else {
+      ++it;
+    }
+  }
 }
 
 absl::Status MetricsRegistry::Serve(const std::string& address) {
@@ -131,22 +86,33 @@ absl::Status MetricsRegistry::Serve(const std::string& address) {
                                                       ": they are served on port ", port_,
                                                       " already; call Serve once"));
   }
-  absl::StatusOr<HostPort> parsed = ParseAddress(address);
-  if (!parsed.ok()) return parsed.status();
+  ESE_ASSIGN_OR_RETURN(const ListenAddress parsed, ParseListenAddress(address));
+  if (parsed.host.front() == '[') {
+    // Debian 12 builds civetweb without IPv6.
+    return absl::InvalidArgumentError(absl::StrCat(
+        "cannot serve metrics on ", address,
+        ": its HTTP server knows no IPv6; use an IPv4 address such as 127.0.0.1 or 0.0.0.0"));
+  }
   try {
     auto exposer = std::make_unique<prometheus::Exposer>(address);
     exposer->RegisterCollectable(registry_);
+    exposer->RegisterCollectable(process_);
     port_ = exposer->GetListeningPorts().front();
     exposer_ = std::move(exposer);
   } catch (const std::exception& e) {
-    return ExplainBindFailure(address, *parsed, e.what());
+    // It does not say why.
+    ESE_RETURN_IF_ERROR(TryListen(parsed));
+    return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", address, ": ", e.what(),
+                                               "; choose another address or port"));
   }
   return absl::OkStatus();
 }
 
 std::string MetricsRegistry::Render() const {
+  std::vector<prometheus::MetricFamily> families = registry_->Collect();
+  std::ranges::move(process_->Collect(), std::back_inserter(families));
   std::ostringstream out;
-  prometheus::TextSerializer().Serialize(out, registry_->Collect());
+  prometheus::TextSerializer().Serialize(out, families);
   return out.str();
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -90,6 +91,50 @@ TEST(RegistryTest, ServesOnAFreePortAndReportsIt) {
   EXPECT_THAT(HttpGet(registry.port(), "/elsewhere"), HasSubstr(" 404 "));
 }
 
+TEST(RegistryTest, AnIpv6AddressIsRefusedWithTheRemedy) {
+  MetricsRegistry registry;
+  const absl::Status status = registry.Serve("[::1]:0");
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), AllOf(HasSubstr("[::1]:0"), HasSubstr("an IPv4 address")));
+}
+
+TEST(RegistryTest, MetricsOfWhatIsGoneAreRemoved) {
+  MetricsRegistry registry;
+  registry.GetCounter("ese_test_total", "Test.", {{"model", "a"}, {"version", "1"}});
+  registry.GetCounter("ese_test_total", "Test.", {{"model", "a"}, {"version", "2"}});
+  registry.GetHistogram("ese_test_seconds", "Test.", {1},
+                        {{"channel", "cpu0"}, {"model", "a"}, {"version", "1"}});
+  registry.Remove({{"model", "a"}, {"version", "1"}});
+  EXPECT_THAT(registry.Render(), AllOf(HasSubstr("ese_test_total{model=\"a\",version=\"2\"} 0"),
+                                       Not(HasSubstr("version=\"1\"")), Not(HasSubstr("cpu0"))));
+  registry.GetCounter("ese_test_total", "Test.", {{"model", "a"}, {"version", "1"}})->Increment();
+  EXPECT_THAT(registry.Render(), HasSubstr("ese_test_total{model=\"a\",version=\"1\"} 1"));
+}
+
+// The value of a metric without labels.
+double Value(const MetricsRegistry& registry, const std::string& name) {
+  const std::string text = absl::StrCat("\n", registry.Render());
+  const size_t at = text.find(absl::StrCat("\n", name, " "));
+  EXPECT_NE(at, std::string::npos) << name;
+  return at == std::string::npos ? 0 : std::stod(text.substr(at + name.size() + 2));
+}
+
+TEST(RegistryTest, TheProcessTellsWhatItUses) {
+  MetricsRegistry registry;
+  EXPECT_GT(Value(registry, "process_cpu_seconds_total"), 0);
+  EXPECT_GT(Value(registry, "process_resident_memory_bytes"), 1 << 20);
+  const double start = Value(registry, "process_start_time_seconds");
+  EXPECT_LE(start, static_cast<double>(time(nullptr)) + 1);
+  EXPECT_GT(start, static_cast<double>(time(nullptr)) - 24 * 3600);
+  const double fds = Value(registry, "process_open_fds");
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  EXPECT_EQ(Value(registry, "process_open_fds"), fds + 1);
+  close(fd);
+  ASSERT_EQ(registry.Serve("127.0.0.1:0"), absl::OkStatus());
+  EXPECT_THAT(HttpGet(registry.port(), "/metrics"),
+              HasSubstr("# TYPE process_cpu_seconds_total counter\n"));
+}
+
 TEST(RegistryTest, ServingTwiceIsRefused) {
   MetricsRegistry registry;
   ASSERT_EQ(registry.Serve("127.0.0.1:0"), absl::OkStatus());
@@ -109,22 +154,23 @@ TEST(RegistryTest, PortInUseNamesAddressAndRemedy) {
 }
 
 TEST(RegistryTest, BadAddressesAreRefusedWithTheRemedy) {
-  for (const std::string address :
-       {"", "9464", ":9464", "localhost", "localhost:", "localhost:x", "localhost:-1",
-        "localhost:65536", "localhost:8080s", "localhost:0,localhost:0", "[::1]:9464"}) {
+  for (const std::string address : {"", "9464", ":9464", "localhost", "localhost:", "localhost:x",
+                                    "localhost:-1", "localhost:65536", "localhost:8080s",
+                                    "localhost:0,localhost:0", "8080,localhost:0", "::1:9464"}) {
     MetricsRegistry registry;
     const absl::Status status = registry.Serve(address);
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << address;
-    EXPECT_THAT(status.message(),
-                AllOf(HasSubstr(absl::StrCat("\"", address, "\"")), HasSubstr("write HOST:PORT")));
+    EXPECT_THAT(status.message(), AllOf(HasSubstr(absl::StrCat("\"", address, "\"")),
+                                        HasSubstr("is not HOST:PORT; write")));
   }
 }
 
 TEST(RegistryTest, AddressOfAnotherMachineIsRefusedWithTheRemedy) {
   MetricsRegistry registry;
   const absl::Status status = registry.Serve("192.0.2.1:0");  // TEST-NET-1 (RFC 5737)
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(status.message(), AllOf(HasSubstr("192.0.2.1:0"), HasSubstr("use 0.0.0.0")));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr("192.0.2.1:0"), HasSubstr("choose another address")));
 }
 
 TEST(RegistryTest, LabelValuesAreEscaped) {

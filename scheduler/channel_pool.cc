@@ -85,6 +85,7 @@ int ChannelPool::StartTest(TimePoint now) {
 
 void ChannelPool::Pass(int i) {
   assert(slots_[i].phase == Phase::kTesting);
+  slots_[i].proven = true;
   SetFree(&slots_[i]);
   CountWorking();
 }
@@ -103,6 +104,11 @@ double ChannelPool::Capacity(int steps) const {
     if (Works(slot)) capacity += slot.cost.FramesPerSecond(slot.channel->max_lanes(), steps);
   }
   return capacity;
+}
+
+int ChannelPool::proven() const {
+  return static_cast<int>(
+      std::ranges::count_if(slots_, [](const Slot& slot) { return Works(slot) && slot.proven; }));
 }
 
 bool ChannelPool::Works(const Slot& slot) {

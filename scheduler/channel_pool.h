@@ -60,6 +60,8 @@ class ChannelPool {
   TimePoint NextTest() const;
   // Channels that work, or may be expected to after a test: not hung, and not stopped.
   int working() const { return working_; }
+  // Those of them that have passed a test.
+  int proven() const;
   // Frames per second of the working channels with full lanes; 0 until one has been measured.
   double Capacity(int steps) const;
   // The latest error of any channel.
@@ -71,6 +73,7 @@ class ChannelPool {
     std::unique_ptr<Channel> channel;
     Phase phase = Phase::kTesting;
     int failures = 0;  // since a batch of streams was computed
+    bool proven = false;
     TimePoint rests_until{};
     uint64_t released = 0;  // a count of releases: the smallest has been idle for longest
     ChannelCost cost{};

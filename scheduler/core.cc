@@ -69,6 +69,7 @@ SchedulerCore::SchedulerCore(std::shared_ptr<const Model> model,
   for (int i = 0; metrics_ != nullptr && i < channels_.size(); ++i) {
     channel_metrics_.push_back(metrics_->ForChannel(channels_.channel(i).name()));
   }
+  ShowChannels();
   for (int i = 0; i < channels_.size(); ++i) {
     std::unique_lock lock(mutex_);
     auto flight = TestFlight(i);
@@ -156,6 +157,11 @@ int SchedulerCore::open_streams() const {
 int SchedulerCore::working_channels() const {
   std::lock_guard lock(mutex_);
   return channels_.working();
+}
+
+int SchedulerCore::proven_channels() const {
+  std::lock_guard lock(mutex_);
+  return channels_.proven();
 }
 
 void SchedulerCore::Dispatch() {

@@ -59,6 +59,7 @@ class SchedulerCore {
   const Model& model() const { return *commons_.model; }
   int open_streams() const;
   int working_channels() const;
+  int proven_channels() const;
 
  private:
   using StreamList = std::vector<std::shared_ptr<StreamRecord>>;

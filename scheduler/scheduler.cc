@@ -28,6 +28,8 @@ int Scheduler::open_streams() const { return core_->open_streams(); }
 
 int Scheduler::working_channels() const { return core_->working_channels(); }
 
+int Scheduler::proven_channels() const { return core_->proven_channels(); }
+
 Scheduler::Stream::Stream(SchedulerCore* core, std::shared_ptr<StreamRecord> record)
     : core_(core), record_(std::move(record)) {}
 

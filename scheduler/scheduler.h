@@ -117,6 +117,9 @@ class Scheduler {
   // Channels that have not stopped for failing. While there is none, Open refuses and open streams
   // end with UNAVAILABLE; it works again once one has passed a test.
   int working_channels() const;
+  // Of those, the ones that have passed a test; only they compute for streams. Right after the
+  // constructor it is 0: the tests have just begun.
+  int proven_channels() const;
 
  private:
   std::unique_ptr<SchedulerCore> core_;

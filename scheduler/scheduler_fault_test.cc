@@ -182,6 +182,23 @@ TEST(SchedulerFaultTest, StreamsEndWithUnavailableWhenNoChannelWorks) {
   EXPECT_THAT(rig.registry.Render(), HasSubstr("ese_channels_working{model=\"test\"} 0"));
 }
 
+TEST(SchedulerFaultTest, ANewChannelCountsAsWorkingAndIsProvenByItsTest) {
+  const auto model = RandomModel({});
+  auto owned = std::make_unique<PuppetChannel>(model, "puppet", 2);
+  PuppetChannel* const puppet = owned.get();
+  std::vector<std::unique_ptr<Channel>> channels;
+  channels.push_back(std::move(owned));
+  FakeClock clock;
+  MetricsRegistry registry;
+  SchedulerMetrics metrics(&registry, {{"model", "m"}});
+  const Scheduler scheduler(model, std::move(channels), {}, &clock, &metrics);
+  EXPECT_EQ(scheduler.proven_channels(), 0);
+  EXPECT_EQ(scheduler.working_channels(), 1);
+  EXPECT_THAT(registry.Render(), HasSubstr("ese_channels_working{model=\"m\"} 1"));
+  while (puppet->busy()) puppet->Finish();
+  EXPECT_EQ(scheduler.proven_channels(), 1);
+}
+
 TEST(SchedulerFaultTest, AStoppedChannelComesBackByItselfWhenItWorksAgain) {
   TestRig rig;
   rig.puppet().Refuse(kUnplugged);

@@ -1,12 +1,13 @@
 #include "scheduler/scheduler_metrics.h"
 
+#include <utility>
 #include <vector>
 
 namespace ese {
 
-SchedulerMetrics::SchedulerMetrics(MetricsRegistry* registry, const std::string& model)
-    : registry_(registry), model_(model) {
-  const Labels labels = {{"model", model}};
+SchedulerMetrics::SchedulerMetrics(MetricsRegistry* registry, Labels labels_of_all)
+    : registry_(registry), labels_(std::move(labels_of_all)) {
+  const Labels& labels = labels_;
   const auto counter = [&](const char* name, const char* help) {
     return registry->GetCounter(name, help, labels);
   };
@@ -39,7 +40,8 @@ SchedulerMetrics::SchedulerMetrics(MetricsRegistry* registry, const std::string&
 }
 
 ChannelMetrics SchedulerMetrics::ForChannel(const std::string& channel) const {
-  const Labels labels = {{"model", model_}, {"channel", channel}};
+  Labels labels = labels_;
+  labels["channel"] = channel;
   return {
       .batches = registry_->GetCounter("ese_batches_total", "Batches computed.", labels),
       .failures = registry_->GetCounter(

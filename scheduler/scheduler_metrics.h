@@ -1,4 +1,4 @@
-// The metrics of one model's scheduler.
+// The metrics of one scheduler.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace ese {
 
-// Of one channel; labels model and channel.
+// Of one channel; with the label channel.
 struct ChannelMetrics {
   Counter* batches;       // ese_batches_total
   Counter* failures;      // ese_batch_failures_total
@@ -15,9 +15,10 @@ struct ChannelMetrics {
   Counter* busy_seconds;  // ese_channel_busy_seconds_total
 };
 
-// Handles into a registry, which must outlive them; label model. May be copied.
+// Handles into a registry, which must outlive them. May be copied.
 struct SchedulerMetrics {
-  SchedulerMetrics(MetricsRegistry* registry, const std::string& model);
+  // `labels` of each: the model's name, and its version where there may be several.
+  SchedulerMetrics(MetricsRegistry* registry, Labels labels);
 
   ChannelMetrics ForChannel(const std::string& channel) const;
 
@@ -34,7 +35,7 @@ struct SchedulerMetrics {
 
  private:
   MetricsRegistry* registry_;
-  std::string model_;
+  Labels labels_;
 };
 
 }  // namespace ese

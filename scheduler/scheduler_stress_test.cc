@@ -339,7 +339,7 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
       {.inputs = 5, .layers = {{.cells = 12, .projection = 6}, {.cells = 8}}, .units = 7});
   FakeClock clock_;
   MetricsRegistry registry_;
-  SchedulerMetrics metrics_{&registry_, "test"};
+  SchedulerMetrics metrics_{&registry_, {{"model", "test"}}};
   std::vector<Expected> expected_;
   std::unique_ptr<Scheduler> scheduler_;
   WatchedChannel* good_;

@@ -89,7 +89,7 @@ struct TestRig {
   ChannelCost cost;
   FakeClock clock;
   MetricsRegistry registry;
-  SchedulerMetrics metrics{&registry, "test"};
+  SchedulerMetrics metrics{&registry, {{"model", "test"}}};
   std::vector<PuppetChannel*> puppets;
   std::unique_ptr<Scheduler> scheduler;
 };

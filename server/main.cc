@@ -10,10 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "accel/cpu/cpu_channel.h"
+#include "base/listen_address.h"
 #include "base/status.h"
 #include "grpc/support/log.h"
 #include "metrics/registry.h"
-#include "server/listen_address.h"
 #include "server/server.h"
 #include "server/server_options.h"
 #include "spdlog/sinks/stdout_sinks.h"
@@ -144,7 +144,8 @@ absl::Status Run(const ServerOptions& options) {
   }
   std::string kernel;
   const auto make_channels = [&](const std::shared_ptr<const Model>& model) {
-    auto channels = CreateCpuChannels(model, {.count = options.channels});
+    auto channels =
+        CreateCpuChannels(model, {.count = options.channels, .first_processor = options.pin});
     if (channels.ok()) kernel = channels->front()->kernel();
     return channels;
   };

@@ -5,22 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "features/model_features.h"
 
 namespace ese {
-
-FbankOptions ToFbankOptions(const Model& model) {
-  const FeatureSettings& settings = model.features;
-  FbankOptions options;
-  options.sample_rate_hz = settings.sample_rate_hz;
-  options.frame_length_ms = settings.frame_length_ms;
-  options.frame_shift_ms = settings.frame_shift_ms;
-  options.num_mel_bins = settings.num_mel_bins;
-  options.low_freq_hz = settings.low_freq_hz;
-  options.high_freq_hz = settings.high_freq_hz;
-  options.preemphasis = settings.preemphasis;
-  options.stack = settings.stack;
-  return options;
-}
 
 absl::Status ModelCatalog::Add(std::shared_ptr<const Model> model,
                                std::unique_ptr<Scheduler> scheduler) {
@@ -33,7 +20,7 @@ absl::Status ModelCatalog::Add(std::shared_ptr<const Model> model,
   }
   ServedModel served;
   if (model->features.sample_rate_hz > 0) {
-    const FbankOptions options = ToFbankOptions(*model);
+    const FbankOptions options = ToFbankOptions(model->features);
     auto tables = MakeFbankTables(options);
     if (!tables.ok()) {
       return absl::InvalidArgumentError(absl::StrCat("audio settings of model \"", model->name,

@@ -14,9 +14,6 @@
 
 namespace ese {
 
-// The model's audio settings. REQUIRES: model.features.sample_rate_hz > 0.
-FbankOptions ToFbankOptions(const Model& model);
-
 struct ServedModel {
   std::shared_ptr<const Model> model;
   std::shared_ptr<const FbankTables> fbank;  // null where the model takes features only

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/listen_address.h"
 #include "base/status.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
-#include "server/listen_address.h"
 
 namespace ese {
 namespace {
@@ -87,7 +87,8 @@ absl::Status Server::AddModel(std::shared_ptr<const Model> model,
   if (channels.empty()) {
     return absl::InvalidArgumentError("a model needs at least one channel to run on");
   }
-  scheduler_metrics_.push_back(std::make_unique<SchedulerMetrics>(metrics, model->name));
+  scheduler_metrics_.push_back(
+      std::make_unique<SchedulerMetrics>(metrics, Labels{{"model", model->name}}));
   auto scheduler = std::make_unique<Scheduler>(model, std::move(channels), options_.scheduler,
                                                Clock::Real(), scheduler_metrics_.back().get());
   return catalog_.Add(std::move(model), std::move(scheduler));

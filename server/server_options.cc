@@ -5,10 +5,11 @@
 #include <thread>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "base/listen_address.h"
 #include "base/status.h"
-#include "server/listen_address.h"
 
 namespace ese {
 namespace {
@@ -19,6 +20,8 @@ constexpr const char* kLogLevels[] = {"trace", "debug", "info", "warn", "error",
 struct Flags {
   ServerOptions options;
   double target_latency_ms = 30;
+  double watchdog_ms = 2000;
+  std::vector<std::string> tenant_weights;  // NAME=WEIGHT
   double checkpoint_max_age_seconds = 24 * 3600;
   double config_timeout_seconds = 10;
   double idle_timeout_seconds = 600;
@@ -45,6 +48,10 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--channels", options.channels,
                  "Workers of each model, each a thread; the default is the number of cores")
       ->type_name("N");
+  app.add_option("--pin", options.pin,
+                 "Processor of each model's first channel, the next ones take the following; -1 "
+                 "leaves them to the system")
+      ->type_name("CPU");
   app.add_option(
          "--loops", options.serving.loops,
          "Threads that carry calls: messages, features and answers; the default is half the "
@@ -56,11 +63,28 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--max-queued-frames", scheduler.max_queued_frames,
                  "Frames of a stream that wait or whose answers are unread; then its client waits")
       ->type_name("N");
+  app.add_option("--max-queued-bytes", scheduler.max_queued_bytes,
+                 "Of the frames of all streams of a model; from then on each stream has room for "
+                 "a batch's frames only")
+      ->type_name("BYTES");
+  app.add_option("--max-load", scheduler.max_load,
+                 "New streams are refused where those open need more than this part of what the "
+                 "channels compute; 0: never for the load")
+      ->type_name("PART");
+  app.add_option("--tenant-weight", flags.tenant_weights,
+                 "Share of a tenant where there is not enough for all; may be repeated; others "
+                 "have 1")
+      ->type_name("NAME=WEIGHT")
+      ->default_str("");
   app.add_option("--max-frames-per-lane", scheduler.max_frames_per_lane,
                  "Frames of one stream in one batch; bounds how long a batch takes")
       ->type_name("N");
   app.add_option("--target-latency-ms", flags.target_latency_ms,
                  "Frames are scheduled to be answered within this time")
+      ->type_name("MS");
+  app.add_option("--watchdog-ms", flags.watchdog_ms,
+                 "A batch that takes longer, and longer than ten times what was expected, is "
+                 "computed again on another channel")
       ->type_name("MS");
   app.add_option("--max-message-bytes", options.serving.max_message_bytes,
                  "Largest request; a larger one ends its call with RESOURCE_EXHAUSTED")
@@ -106,8 +130,10 @@ absl::Status Validate(const Flags& flags) {
       {"loops", options.serving.loops},
       {"max-streams", scheduler.max_streams},
       {"max-queued-frames", scheduler.max_queued_frames},
+      {"max-queued-bytes", static_cast<double>(scheduler.max_queued_bytes)},
       {"max-frames-per-lane", scheduler.max_frames_per_lane},
       {"target-latency-ms", flags.target_latency_ms},
+      {"watchdog-ms", flags.watchdog_ms},
       {"checkpoint-max-age-seconds", flags.checkpoint_max_age_seconds},
       {"config-timeout-seconds", flags.config_timeout_seconds},
       {"idle-timeout-seconds", flags.idle_timeout_seconds},
@@ -126,6 +152,10 @@ absl::Status Validate(const Flags& flags) {
           absl::StrCat("--", name, " is ", value, "; it must be at most ", kMaxThreads));
     }
   }
+  if (options.pin < -1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--pin is ", options.pin, "; it must be a processor's number, or -1 for none"));
+  }
   // A stream must be able to fill its lane.
   if (scheduler.max_queued_frames < scheduler.max_frames_per_lane) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -133,7 +163,8 @@ absl::Status Validate(const Flags& flags) {
         ", less than --max-frames-per-lane, ", scheduler.max_frames_per_lane, "; raise it"));
   }
   for (const auto& [name, value] : {std::pair("drain-seconds", options.drain_seconds),
-                                    std::pair("max-age-seconds", flags.max_age_seconds)}) {
+                                    std::pair("max-age-seconds", flags.max_age_seconds),
+                                    std::pair("max-load", scheduler.max_load)}) {
     if (!std::isfinite(value) || value < 0) {
       return absl::InvalidArgumentError(
           absl::StrCat("--", name, " is ", value, "; it must be 0 or above"));
@@ -161,6 +192,29 @@ absl::Status Validate(const Flags& flags) {
 Duration Seconds(double seconds) {
   constexpr double kMost = 1e9;
   return std::chrono::round<Duration>(std::chrono::duration<double>(std::min(seconds, kMost)));
+}
+
+Duration Milliseconds(double milliseconds) { return Seconds(milliseconds / 1000); }
+
+// The name may hold '=': the weight follows the last one.
+absl::StatusOr<std::map<std::string, double>> ParseTenantWeights(
+    const std::vector<std::string>& texts) {
+  std::map<std::string, double> weights;
+  for (const std::string& text : texts) {
+    const size_t split = text.rfind('=');
+    double weight = 0;
+    if (split == std::string::npos || !absl::SimpleAtod(text.substr(split + 1), &weight) ||
+        !std::isfinite(weight) || weight <= 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--tenant-weight is \"", text, "\"; it must be NAME=WEIGHT with a weight above 0"));
+    }
+    if (!weights.emplace(text.substr(0, split), weight).second) {
+      return absl::InvalidArgumentError(absl::StrCat("--tenant-weight names \"",
+                                                     text.substr(0, split),
+                                                     "\" twice; give each tenant one weight"));
+    }
+  }
+  return weights;
 }
 
 // CLI11's message on one line.
@@ -202,9 +256,12 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
   }
   const absl::Status status = Validate(flags);
   if (!status.ok()) return {status, 1};
-  flags.options.serving.scheduler.target_latency = std::chrono::round<Duration>(
-      std::chrono::duration<double, std::milli>(flags.target_latency_ms));
+  auto weights = ParseTenantWeights(flags.tenant_weights);
+  if (!weights.ok()) return {weights.status(), 1};
   ServingOptions& serving = flags.options.serving;
+  serving.scheduler.tenant_weights = *std::move(weights);
+  serving.scheduler.target_latency = Milliseconds(flags.target_latency_ms);
+  serving.scheduler.watchdog = Milliseconds(flags.watchdog_ms);
   serving.checkpoint_max_age = Seconds(flags.checkpoint_max_age_seconds);
   serving.lifetime.config_timeout = Seconds(flags.config_timeout_seconds);
   serving.lifetime.idle_timeout = Seconds(flags.idle_timeout_seconds);

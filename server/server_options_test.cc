@@ -12,6 +12,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
 
 class ServerOptionsTest : public testing::Test {
  protected:
@@ -46,6 +48,10 @@ TEST_F(ServerOptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(options.serving.max_message_bytes, 1 << 20);
   EXPECT_EQ(options.serving.scheduler.target_latency, std::chrono::milliseconds(30));
   EXPECT_EQ(options.drain_seconds, 10);
+  const SchedulerOptions defaults;
+  EXPECT_EQ(options.serving.scheduler.watchdog, defaults.watchdog);
+  EXPECT_EQ(options.serving.scheduler.max_load, defaults.max_load);
+  EXPECT_EQ(options.pin, -1);
 }
 
 TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
@@ -59,6 +65,18 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
                      "",
                      "--channels",
                      "3",
+                     "--pin",
+                     "1",
+                     "--max-load",
+                     "0.5",
+                     "--max-queued-bytes",
+                     "1000000",
+                     "--watchdog-ms",
+                     "500",
+                     "--tenant-weight",
+                     "gold=3",
+                     "--tenant-weight",
+                     "a=b=0.5",
                      "--max-streams",
                      "5",
                      "--max-queued-frames",
@@ -81,6 +99,12 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
   EXPECT_EQ(options.serving.listen, "[::1]:0");
   EXPECT_EQ(options.metrics, "");
   EXPECT_EQ(options.channels, 3);
+  EXPECT_EQ(options.pin, 1);
+  EXPECT_EQ(options.serving.scheduler.max_load, 0.5);
+  EXPECT_EQ(options.serving.scheduler.max_queued_bytes, 1'000'000);
+  EXPECT_EQ(options.serving.scheduler.watchdog, std::chrono::milliseconds(500));
+  EXPECT_THAT(options.serving.scheduler.tenant_weights,
+              UnorderedElementsAre(Pair("gold", 3.0), Pair("a=b", 0.5)));
   EXPECT_EQ(options.serving.scheduler.max_streams, 5);
   EXPECT_EQ(options.serving.scheduler.max_queued_frames, 64);
   EXPECT_EQ(options.serving.scheduler.max_frames_per_lane, 4);
@@ -134,6 +158,15 @@ TEST_F(ServerOptionsTest, BadValuesExitWith1AndSayWhatIsAllowed) {
   expect("--max-frames-per-lane", "0", "above 0");
   expect("--target-latency-ms", "nan", "above 0");
   expect("--max-message-bytes", "0", "above 0");
+  expect("--pin", "-2", "--pin is -2; it must be a processor's number, or -1 for none");
+  expect("--max-load", "-0.1", "0 or above");
+  expect("--max-queued-bytes", "0", "above 0");
+  expect("--watchdog-ms", "0", "above 0");
+  expect("--tenant-weight", "gold", "\"gold\"; it must be NAME=WEIGHT");
+  expect("--tenant-weight", "gold=0", "a weight above 0");
+  expect("--tenant-weight", "gold=nan", "a weight above 0");
+  ExpectError({"--model", "a", "--tenant-weight", "x=1", "--tenant-weight", "x=2"}, 1,
+              "names \"x\" twice");
   expect("--drain-seconds", "-1", "0 or above");
   expect("--listen", "here", "--listen: \"here\" is not HOST:PORT");
   expect("--metrics", "9700", "--metrics: \"9700\" is not HOST:PORT");

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "features/model_features.h"
 #include "model/log_softmax.h"
 
 namespace ese {
@@ -187,7 +188,7 @@ int64_t StreamSession::ContentBytesBefore(int64_t frame) const {
   const Model& model = *served_->model;
   switch (input_) {
     case InputKind::kAudio:  // no window depends on samples before its own
-      return FrameStartSample(ToFbankOptions(model), frame) * sizeof(int16_t);
+      return FrameStartSample(ToFbankOptions(model.features), frame) * sizeof(int16_t);
     case InputKind::kFloat32:
       return frame * model.input_dim() * sizeof(float);
     case InputKind::kInt16:
@@ -220,7 +221,7 @@ v1::StreamingInferResponse StreamSession::Answer(const StreamResult& result) {
       out->set_index(unit.index);
       out->set_frame(unit.frame);
       if (served_->fbank) {
-        out->set_start_seconds(FrameStartMs(ToFbankOptions(model), unit.frame) / 1000);
+        out->set_start_seconds(FrameStartMs(ToFbankOptions(model.features), unit.frame) / 1000);
       }
     }
   }

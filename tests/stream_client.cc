@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "features/model_features.h"
 #include "gtest/gtest.h"
 #include "model/log_softmax.h"
 #include "model/reference.h"
@@ -76,7 +77,7 @@ StreamContent MakeContent(const Model& model, ContentKind kind, int frames, uint
   content.config.set_return_units(model.blank >= 0);
   std::vector<float> features;
   if (kind == ContentKind::kAudio) {
-    const FbankOptions options = ToFbankOptions(model);
+    const FbankOptions options = ToFbankOptions(model.features);
     const int samples = static_cast<int>(FrameStartSample(options, frames));
     const auto audio = RandomAudio(samples, options.sample_rate_hz, random);
     content.config.mutable_audio()->set_sample_rate_hz(options.sample_rate_hz);

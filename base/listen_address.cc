@@ -1,4 +1,4 @@
-#include "server/listen_address.h"
+#include "base/listen_address.h"
 
 #include <netdb.h>
 #include <sys/socket.h>
@@ -22,7 +22,9 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
   if (ok) address.host = std::string(text.substr(0, colon));
   const bool bare_ipv6 = address.host.find(':') != std::string::npos &&
                          (address.host.front() != '[' || address.host.back() != ']');
-  if (!ok || bare_ipv6) {
+  // Civetweb would take a list.
+  const bool list = address.host.find(',') != std::string::npos;
+  if (!ok || bare_ipv6 || list) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", text,
                      "\" is not HOST:PORT; write for example 127.0.0.1:7700 or [::1]:7700 (port 0 "
