@@ -1,9 +1,13 @@
-// Reads stretches of memory into a FIFO, in order: bursts of at most BURST beats that do not cross
-// 4 KB, requested as far ahead as the FIFO has room, so that latency shows only at the start.
+// Reads stretches of memory into a FIFO, in order, requested as far ahead as the FIFO has room, so
+// that latency shows only at the start. A burst never leaves its BURST aligned beats, nor so 4 KB.
+//
+// Of WAYS readers that are given the same stretches each fetches every WAYS-th burst.
 module ese_axi_read #(
   parameter int W = 512,
   parameter int DEPTH = 256,
-  parameter int BURST = 16
+  parameter int BURST = 16,
+  parameter int WAYS = 1,
+  parameter int WAY = 0
 ) (
   input  logic         clk_i,
   input  logic         rst_i,
@@ -16,6 +20,7 @@ module ese_axi_read #(
   // Words.
   output logic         valid_o,
   output logic [W-1:0] data_o,
+  output logic         last_o,        // of its burst
   input  logic         pop_i,
   output logic         idle_o,        // nothing requested that has not come
   output logic         failed_o,      // a response other than OKAY; a pulse
@@ -32,17 +37,21 @@ module ese_axi_read #(
   output logic         m_rready
 );
   localparam int BYTES_W = $clog2(W / 8);
+  localparam int BW = $clog2(BURST);
   localparam int FW = $clog2(DEPTH) + 1;
+  localparam int TW = WAYS > 1 ? $clog2(WAYS) : 1;
 
   logic [63:0] addr_q;
   logic [31:0] left_q;
   logic [FW-1:0] room_q, coming_q;
+  logic [TW-1:0] turn_q;
 
-  // To the end of the 4 KB page, in beats.
-  wire [12-BYTES_W:0] page = (13 - BYTES_W)'(4096 >> BYTES_W) - {1'b0, addr_q[11:BYTES_W]};
-  wire [31:0] by_page = 32'(page) < left_q ? 32'(page) : left_q;
-  wire [FW-1:0] burst = by_page < 32'(BURST) ? FW'(by_page) : FW'(BURST);
-  wire request = left_q != '0 && room_q >= burst && (!m_arvalid || m_arready) && !stop_i;
+  wire [BW:0] aligned = (BW + 1)'(BURST) - {1'b0, addr_q[BYTES_W+:BW]};
+  wire [BW:0] burst = left_q < 32'(aligned) ? left_q[BW:0] : aligned;
+  wire pending = left_q != '0 && !stop_i;
+  wire mine = turn_q == TW'(WAY);
+  wire request = pending && mine && room_q >= FW'(burst) && (!m_arvalid || m_arready);
+  wire pass = pending && !mine;
   wire arrive = m_rvalid && m_rready;
 
   assign ready_o = left_q == '0 && !stop_i;
@@ -56,26 +65,27 @@ module ese_axi_read #(
       left_q <= '0;
       room_q <= FW'(DEPTH);
       coming_q <= '0;
+      turn_q <= '0;
       m_arvalid <= 1'b0;
     end else begin
       if (command_i && ready_o) left_q <= beats_i;
       else if (stop_i) left_q <= '0;
-      else if (request) left_q <= left_q - 32'(burst);
-      room_q <= room_q - (request ? burst : '0) + FW'(pop_i);
-      coming_q <= coming_q + (request ? burst : '0) - FW'(arrive);
+      else if (request || pass) left_q <= left_q - 32'(burst);
+      if (request || pass) turn_q <= turn_q == TW'(WAYS - 1) ? '0 : turn_q + 1'b1;
+      room_q <= room_q - (request ? FW'(burst) : '0) + FW'(pop_i);
+      coming_q <= coming_q + (request ? FW'(burst) : '0) - FW'(arrive);
       if (request) m_arvalid <= 1'b1;
       else if (m_arready) m_arvalid <= 1'b0;
     end
     if (command_i && ready_o) addr_q <= addr_i;
-    else if (request) addr_q <= addr_q + (64'(burst) << BYTES_W);
+    else if (request || pass) addr_q <= addr_q + (64'(burst) << BYTES_W);
     if (request) begin
       m_araddr <= addr_q;
-      m_arlen <= 8'(burst - 1'b1);
+      m_arlen <= 8'(burst) - 8'd1;
     end
   end
 
-  ese_fifo #(.W(W), .DEPTH(DEPTH)) u_fifo (
-    .clk_i, .rst_i, .push_i(arrive && !stop_i), .data_i(m_rdata), .valid_o, .data_o, .pop_i);
-
-  wire unused = m_rlast;
+  ese_fifo #(.W(W + 1), .DEPTH(DEPTH)) u_fifo (
+    .clk_i, .rst_i, .push_i(arrive && !stop_i), .data_i({m_rlast, m_rdata}), .valid_o,
+    .data_o({last_o, data_o}), .pop_i);
 endmodule

@@ -60,6 +60,7 @@ module ese_batch #(
   input  logic [63:0]         checksum_i,      // of what was written, but for the status
   // Array and loader.
   output logic                array_rst_o,
+  output logic                loader_rst_o,    // it runs while the tables are read, too
   output logic [PW-1:0]       last_pass_o,
   output logic [15:0]         frames_o,
   output logic [LW:0]         lanes_o,
@@ -137,8 +138,9 @@ module ese_batch #(
       HEADER: entries_command_o = !asked_q;
       TABLES: begin
         entries_command_o = !asked_q;
+        // The first frame's entries follow the tables.
         entries_addr_o = model_q + 64'd64;
-        entries_beats_o = table_beats_q;
+        entries_beats_o = table_beats_q + entry_beats_q;
       end
       RUN: begin
         entries_command_o = asked_frames_q != frames_o;
@@ -153,7 +155,7 @@ module ese_batch #(
     data_beats_o = 32'(RECORD + 2);
     case (state_q)
       DESCRIPTOR: data_command_o = !asked_q;
-      RUN: begin
+      TABLES, RUN: begin
         data_command_o = data_step_q < (frames_o == 16'd1 ? 3'd3 : 3'd4);
         case (data_step_q)
           3'd0: begin data_addr_o = state_in_q; data_beats_o = 32'(y_columns_o); end
@@ -233,6 +235,7 @@ module ese_batch #(
   assign stop_o = state_q == ABORT || dead_q;
   assign masters_rst_o = rst_i || (state_q == IDLE && !dead_q) || state_q == CLEAR;
   assign array_rst_o = state_q != RUN && state_q != STORE;
+  assign loader_rst_o = array_rst_o && state_q != TABLES;
 
   wire at_work = state_q != IDLE && state_q != DONE;
 
@@ -251,7 +254,7 @@ module ese_batch #(
       if (at_work) cycles_q <= cycles_q + 64'd1;
       if (working_i) words_q <= words_q + 64'd1;
       if (entries_command_o && entries_ready_i) asked_q <= 1'b1;
-      if (data_command_o && data_ready_i) asked_q <= 1'b1;
+      if (state_q == DESCRIPTOR && data_command_o && data_ready_i) asked_q <= 1'b1;
 
       case (state_q)
         IDLE: if (start_i) begin
@@ -322,6 +325,8 @@ module ese_batch #(
           index_q <= '0;
           in_rows_q <= 1'b0;
           part_q <= '0;
+          asked_frames_q <= 16'd1;
+          data_step_q <= '0;
           if (header_error != 0) begin
             state_q <= ABORT;
             error_o <= header_error;
@@ -330,30 +335,31 @@ module ese_batch #(
           end
         end
 
-        TABLES: if (take_entries) begin
-          record_q <= next_record;
-          if (!in_rows_q) begin
-            beat_q <= last_beat ? '0 : beat_q + 4'd1;
-            if (last_beat) begin
-              in_rows_q <= index_q == passes_q - 16'd1;
-              index_q <= index_q == passes_q - 16'd1 ? '0 : index_q + 16'd1;
-              if (pass_error != 0) begin
-                state_q <= ABORT;
-                error_o <= pass_error;
+        TABLES: begin
+          if (data_command_o && data_ready_i) data_step_q <= data_step_q + 3'd1;
+          if (take_entries) begin
+            record_q <= next_record;
+            if (!in_rows_q) begin
+              beat_q <= last_beat ? '0 : beat_q + 4'd1;
+              if (last_beat) begin
+                in_rows_q <= index_q == passes_q - 16'd1;
+                index_q <= index_q == passes_q - 16'd1 ? '0 : index_q + 16'd1;
+                if (pass_error != 0) begin
+                  state_q <= ABORT;
+                  error_o <= pass_error;
+                end
               end
-            end
-          end else begin
-            part_q <= part_q + 2'd1;
-            if (part_q == 2'd3) begin
-              index_q <= index_q + 16'd1;
-              if (index_q == rows_q - 16'd1) state_q <= RUN;
+            end else begin
+              part_q <= part_q + 2'd1;
+              if (part_q == 2'd3) begin
+                index_q <= index_q + 16'd1;
+                if (index_q == rows_q - 16'd1) state_q <= RUN;
+              end
             end
           end
           y_bytes_q <= 64'(y_columns_o) << BYTES_W;
           rest_beats_q <= 32'(inputs_o) * (32'(frames_o) - 32'd1);
           c_out_o <= state_out_q + y_bytes_q;
-          asked_frames_q <= '0;
-          data_step_q <= '0;
         end
 
         RUN: begin

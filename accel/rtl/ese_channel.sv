@@ -1,8 +1,8 @@
 // The kernel: an XRT RTL kernel with one argument, the address of a batch's descriptor.
 //
 //     s_axi_control ─► ese_control ─► ese_batch ─► tables, orders
-//     m_axi_gmem0 (reads) ─► entries ──────────────► ese_array ─► words ─► m_axi_gmem1 (writes)
-//     m_axi_gmem1 (reads) ─► y, x, c ─► ese_loader ─────┘
+//     m_axi_gmem0, 1 (reads) ─► entries ──────────► ese_array ─► words ─► m_axi_gmem2 (writes)
+//     m_axi_gmem2 (reads) ─► y, x, c ─► ese_loader ─────┘
 module ese_channel #(
   parameter int PES = 32,
   parameter int LANES = 64,
@@ -36,7 +36,7 @@ module ese_channel #(
   output logic           s_axi_control_rvalid,
   input  logic           s_axi_control_rready,
   output logic           interrupt,
-  // The packed model.
+  // The packed model: bursts from each in turn.
   output logic [63:0]    m_axi_gmem0_araddr,
   output logic [7:0]     m_axi_gmem0_arlen,
   output logic [2:0]     m_axi_gmem0_arsize,
@@ -48,7 +48,6 @@ module ese_channel #(
   input  logic           m_axi_gmem0_rlast,
   input  logic           m_axi_gmem0_rvalid,
   output logic           m_axi_gmem0_rready,
-  // The batch.
   output logic [63:0]    m_axi_gmem1_araddr,
   output logic [7:0]     m_axi_gmem1_arlen,
   output logic [2:0]     m_axi_gmem1_arsize,
@@ -60,20 +59,32 @@ module ese_channel #(
   input  logic           m_axi_gmem1_rlast,
   input  logic           m_axi_gmem1_rvalid,
   output logic           m_axi_gmem1_rready,
-  output logic [63:0]    m_axi_gmem1_awaddr,
-  output logic [7:0]     m_axi_gmem1_awlen,
-  output logic [2:0]     m_axi_gmem1_awsize,
-  output logic [1:0]     m_axi_gmem1_awburst,
-  output logic           m_axi_gmem1_awvalid,
-  input  logic           m_axi_gmem1_awready,
-  output logic [W-1:0]   m_axi_gmem1_wdata,
-  output logic [W/8-1:0] m_axi_gmem1_wstrb,
-  output logic           m_axi_gmem1_wlast,
-  output logic           m_axi_gmem1_wvalid,
-  input  logic           m_axi_gmem1_wready,
-  input  logic [1:0]     m_axi_gmem1_bresp,
-  input  logic           m_axi_gmem1_bvalid,
-  output logic           m_axi_gmem1_bready
+  // The batch.
+  output logic [63:0]    m_axi_gmem2_araddr,
+  output logic [7:0]     m_axi_gmem2_arlen,
+  output logic [2:0]     m_axi_gmem2_arsize,
+  output logic [1:0]     m_axi_gmem2_arburst,
+  output logic           m_axi_gmem2_arvalid,
+  input  logic           m_axi_gmem2_arready,
+  input  logic [W-1:0]   m_axi_gmem2_rdata,
+  input  logic [1:0]     m_axi_gmem2_rresp,
+  input  logic           m_axi_gmem2_rlast,
+  input  logic           m_axi_gmem2_rvalid,
+  output logic           m_axi_gmem2_rready,
+  output logic [63:0]    m_axi_gmem2_awaddr,
+  output logic [7:0]     m_axi_gmem2_awlen,
+  output logic [2:0]     m_axi_gmem2_awsize,
+  output logic [1:0]     m_axi_gmem2_awburst,
+  output logic           m_axi_gmem2_awvalid,
+  input  logic           m_axi_gmem2_awready,
+  output logic [W-1:0]   m_axi_gmem2_wdata,
+  output logic [W/8-1:0] m_axi_gmem2_wstrb,
+  output logic           m_axi_gmem2_wlast,
+  output logic           m_axi_gmem2_wvalid,
+  input  logic           m_axi_gmem2_wready,
+  input  logic [1:0]     m_axi_gmem2_bresp,
+  input  logic           m_axi_gmem2_bvalid,
+  output logic           m_axi_gmem2_bready
 );
   localparam int VW = $clog2(V_DEPTH);
   localparam int MW = $clog2(M_DEPTH);
@@ -88,10 +99,12 @@ module ese_channel #(
 
   assign m_axi_gmem0_arsize = 3'($clog2(W / 8));
   assign m_axi_gmem1_arsize = 3'($clog2(W / 8));
-  assign m_axi_gmem1_awsize = 3'($clog2(W / 8));
+  assign m_axi_gmem2_arsize = 3'($clog2(W / 8));
+  assign m_axi_gmem2_awsize = 3'($clog2(W / 8));
   assign m_axi_gmem0_arburst = 2'b01;
   assign m_axi_gmem1_arburst = 2'b01;
-  assign m_axi_gmem1_awburst = 2'b01;
+  assign m_axi_gmem2_arburst = 2'b01;
+  assign m_axi_gmem2_awburst = 2'b01;
 
   logic start, idle, done, acknowledge;
   logic [63:0] descriptor;
@@ -125,6 +138,7 @@ module ese_channel #(
   logic entries_beat, data_beat, write_beat, working;
   logic array_rst, frames_done, store, store_done;
   logic [63:0] checksum;
+  logic loader_rst, unused_last;
   logic [PW-1:0] last_pass, pass_addr;
   logic [15:0] frames, inputs, y_columns;
   logic [LW:0] lanes;
@@ -152,30 +166,36 @@ module ese_channel #(
     .out_data_o(batch_word_data), .read_idle_i(entries_idle && data_idle),
     .write_idle_i(write_idle), .read_failed_i(entries_failed || data_failed),
     .write_failed_i(write_failed), .moving_i(entries_beat || data_beat || write_beat || working),
-    .working_i(working), .checksum_i(checksum), .array_rst_o(array_rst), .last_pass_o(last_pass), .frames_o(frames),
+    .working_i(working), .checksum_i(checksum), .array_rst_o(array_rst), .loader_rst_o(loader_rst), .last_pass_o(last_pass), .frames_o(frames),
     .lanes_o(lanes), .lane_frames_o(lane_frames), .inputs_o(inputs), .y_columns_o(y_columns),
     .cells_o(cells), .c_out_o(c_out), .outputs_o(outputs), .pass_write_o(pass_write),
     .pass_addr_o(pass_addr), .pass_data_o(pass_data), .row_write_o(row_write),
     .row_addr_o(row_addr), .frames_done_i(frames_done), .store_o(store),
     .store_done_i(store_done));
 
-  ese_axi_read #(.W(W), .DEPTH(READ_DEPTH)) u_entries (
+  ese_entry_reader #(.W(W), .DEPTH(READ_DEPTH)) u_entries (
     .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(entries_command),
     .addr_i(entries_addr), .beats_i(entries_beats), .ready_o(entries_ready),
     .valid_o(entries_valid), .data_o(entries), .pop_i(entries_pop || table_pop),
     .idle_o(entries_idle), .failed_o(entries_failed), .beat_o(entries_beat),
-    .m_araddr(m_axi_gmem0_araddr), .m_arlen(m_axi_gmem0_arlen), .m_arvalid(m_axi_gmem0_arvalid),
-    .m_arready(m_axi_gmem0_arready), .m_rdata(m_axi_gmem0_rdata), .m_rresp(m_axi_gmem0_rresp),
-    .m_rlast(m_axi_gmem0_rlast), .m_rvalid(m_axi_gmem0_rvalid), .m_rready(m_axi_gmem0_rready));
+    .m_araddr({m_axi_gmem1_araddr, m_axi_gmem0_araddr}),
+    .m_arlen({m_axi_gmem1_arlen, m_axi_gmem0_arlen}),
+    .m_arvalid({m_axi_gmem1_arvalid, m_axi_gmem0_arvalid}),
+    .m_arready({m_axi_gmem1_arready, m_axi_gmem0_arready}),
+    .m_rdata({m_axi_gmem1_rdata, m_axi_gmem0_rdata}),
+    .m_rresp({m_axi_gmem1_rresp, m_axi_gmem0_rresp}),
+    .m_rlast({m_axi_gmem1_rlast, m_axi_gmem0_rlast}),
+    .m_rvalid({m_axi_gmem1_rvalid, m_axi_gmem0_rvalid}),
+    .m_rready({m_axi_gmem1_rready, m_axi_gmem0_rready}));
 
   ese_axi_read #(.W(W), .DEPTH(READ_DEPTH)) u_data (
     .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(data_command),
     .addr_i(data_addr), .beats_i(data_beats), .ready_o(data_ready), .valid_o(data_valid),
-    .data_o(data), .pop_i(load_pop || descriptor_pop), .idle_o(data_idle), .failed_o(data_failed),
-    .beat_o(data_beat), .m_araddr(m_axi_gmem1_araddr), .m_arlen(m_axi_gmem1_arlen),
-    .m_arvalid(m_axi_gmem1_arvalid), .m_arready(m_axi_gmem1_arready),
-    .m_rdata(m_axi_gmem1_rdata), .m_rresp(m_axi_gmem1_rresp), .m_rlast(m_axi_gmem1_rlast),
-    .m_rvalid(m_axi_gmem1_rvalid), .m_rready(m_axi_gmem1_rready));
+    .data_o(data), .last_o(unused_last), .pop_i(load_pop || descriptor_pop), .idle_o(data_idle), .failed_o(data_failed),
+    .beat_o(data_beat), .m_araddr(m_axi_gmem2_araddr), .m_arlen(m_axi_gmem2_arlen),
+    .m_arvalid(m_axi_gmem2_arvalid), .m_arready(m_axi_gmem2_arready),
+    .m_rdata(m_axi_gmem2_rdata), .m_rresp(m_axi_gmem2_rresp), .m_rlast(m_axi_gmem2_rlast),
+    .m_rvalid(m_axi_gmem2_rvalid), .m_rready(m_axi_gmem2_rready));
 
   ese_axi_write #(.W(W), .DEPTH(WRITE_DEPTH)) u_out (
     .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(batch_command || array_command),
@@ -183,10 +203,10 @@ module ese_channel #(
     .words_i(batch_command ? batch_words : 16'(array_words)), .ready_o(out_ready),
     .word_i(batch_word || array_word), .data_i(batch_word ? batch_word_data : array_word_data),
     .popped_o(popped), .idle_o(write_idle), .failed_o(write_failed), .beat_o(write_beat),
-    .m_awaddr(m_axi_gmem1_awaddr), .m_awlen(m_axi_gmem1_awlen), .m_awvalid(m_axi_gmem1_awvalid),
-    .m_awready(m_axi_gmem1_awready), .m_wdata(m_axi_gmem1_wdata), .m_wstrb(m_axi_gmem1_wstrb),
-    .m_wlast(m_axi_gmem1_wlast), .m_wvalid(m_axi_gmem1_wvalid), .m_wready(m_axi_gmem1_wready),
-    .m_bresp(m_axi_gmem1_bresp), .m_bvalid(m_axi_gmem1_bvalid), .m_bready(m_axi_gmem1_bready));
+    .m_awaddr(m_axi_gmem2_awaddr), .m_awlen(m_axi_gmem2_awlen), .m_awvalid(m_axi_gmem2_awvalid),
+    .m_awready(m_axi_gmem2_awready), .m_wdata(m_axi_gmem2_wdata), .m_wstrb(m_axi_gmem2_wstrb),
+    .m_wlast(m_axi_gmem2_wlast), .m_wvalid(m_axi_gmem2_wvalid), .m_wready(m_axi_gmem2_wready),
+    .m_bresp(m_axi_gmem2_bresp), .m_bvalid(m_axi_gmem2_bvalid), .m_bready(m_axi_gmem2_bready));
 
   ese_checksum #(.W(W)) u_checksum (
     .clk_i(ap_clk), .rst_i(masters_rst), .word_i(array_word), .data_i(array_word_data),
@@ -196,7 +216,7 @@ module ese_channel #(
   logic [VW-1:0] v_load_addr;
   logic [CLW+LW-1:0] cell_load_addr;
   ese_loader #(.LANES(LANES), .V_DEPTH(V_DEPTH), .CELLS(CELLS)) u_loader (
-    .clk_i(ap_clk), .rst_i(array_rst), .inputs_i(inputs), .y_columns_i(y_columns), .cells_i(cells),
+    .clk_i(ap_clk), .rst_i(loader_rst), .inputs_i(inputs), .y_columns_i(y_columns), .cells_i(cells),
     .valid_i(data_valid), .pop_o(load_pop), .x_loaded_o(x_loaded), .x_release_i(x_release),
     .cells_loaded_o(cells_loaded), .v_load_o(v_load), .v_load_addr_o(v_load_addr),
     .v_load_ready_i(v_load_ready), .cell_load_o(cell_load), .cell_load_addr_o(cell_load_addr),
@@ -219,4 +239,5 @@ module ese_channel #(
     .word_o(array_word), .word_data_o(array_word_data), .command_o(array_command),
     .command_addr_o(array_addr), .command_words_o(array_words), .command_ready_i(out_ready),
     .popped_i(popped));
+  wire unused = &{1'b0, unused_last};
 endmodule

@@ -53,8 +53,16 @@ void AxiMemory::Drive() {
       options_.refresh_interval > 0 && cycle_ % options_.refresh_interval < options_.refresh_cycles;
   if (!refresh) credit_ = std::min(credit_ + options_.bandwidth, 4.0);
   if (refresh && options_.bandwidth > 0) credit_ = 0;
-  for (Reader& reader : reads_) DriveRead(&reader);
-  DriveWrite();
+  // Whose turn it is gets the bandwidth that is left.
+  const size_t ports = reads_.size() + 1;
+  for (size_t k = 0; k < ports; ++k) {
+    const size_t port = (k + size_t(cycle_)) % ports;
+    if (port < reads_.size()) {
+      DriveRead(&reads_[port]);
+    } else {
+      DriveWrite();
+    }
+  }
 }
 
 void AxiMemory::Sample() {

@@ -27,7 +27,7 @@ template <typename Top>
 class ChannelSim {
  public:
   ChannelSim(const CardShape& shape, const AxiMemoryOptions& memory)
-      : shape_(shape), memory_(shape.beat_bytes(), 2, memory) {
+      : shape_(shape), memory_(shape.beat_bytes(), 3, memory) {
     context_.randReset(2);  // whatever is not reset holds anything
     context_.randSeed(static_cast<int>(memory.seed));
     context_.assertOn(false);  // until then nothing need hold
@@ -58,11 +58,13 @@ class ChannelSim {
               &top_->m_axi_gmem0_rlast, &top_->m_axi_gmem0_rresp, &top_->m_axi_gmem0_rdata);
     DriveRead(memory_.read(1), &top_->m_axi_gmem1_arready, &top_->m_axi_gmem1_rvalid,
               &top_->m_axi_gmem1_rlast, &top_->m_axi_gmem1_rresp, &top_->m_axi_gmem1_rdata);
+    DriveRead(memory_.read(2), &top_->m_axi_gmem2_arready, &top_->m_axi_gmem2_rvalid,
+              &top_->m_axi_gmem2_rlast, &top_->m_axi_gmem2_rresp, &top_->m_axi_gmem2_rdata);
     AxiMemory::WritePort& write = memory_.write();
-    top_->m_axi_gmem1_awready = write.awready;
-    top_->m_axi_gmem1_wready = write.wready;
-    top_->m_axi_gmem1_bvalid = write.bvalid;
-    top_->m_axi_gmem1_bresp = static_cast<uint8_t>(write.bresp);
+    top_->m_axi_gmem2_awready = write.awready;
+    top_->m_axi_gmem2_wready = write.wready;
+    top_->m_axi_gmem2_bvalid = write.bvalid;
+    top_->m_axi_gmem2_bresp = static_cast<uint8_t>(write.bresp);
     top_->ap_clk = 0;
     top_->eval();
 
@@ -70,16 +72,18 @@ class ChannelSim {
                top_->m_axi_gmem0_arlen, top_->m_axi_gmem0_rready);
     SampleRead(&memory_.read(1), top_->m_axi_gmem1_arvalid, top_->m_axi_gmem1_araddr,
                top_->m_axi_gmem1_arlen, top_->m_axi_gmem1_rready);
-    write.awvalid = top_->m_axi_gmem1_awvalid;
-    write.awaddr = top_->m_axi_gmem1_awaddr;
-    write.awlen = top_->m_axi_gmem1_awlen;
-    write.wvalid = top_->m_axi_gmem1_wvalid;
-    write.wlast = top_->m_axi_gmem1_wlast;
-    write.bready = top_->m_axi_gmem1_bready;
+    SampleRead(&memory_.read(2), top_->m_axi_gmem2_arvalid, top_->m_axi_gmem2_araddr,
+               top_->m_axi_gmem2_arlen, top_->m_axi_gmem2_rready);
+    write.awvalid = top_->m_axi_gmem2_awvalid;
+    write.awaddr = top_->m_axi_gmem2_awaddr;
+    write.awlen = top_->m_axi_gmem2_awlen;
+    write.wvalid = top_->m_axi_gmem2_wvalid;
+    write.wlast = top_->m_axi_gmem2_wlast;
+    write.bready = top_->m_axi_gmem2_bready;
     if (write.wvalid && write.wready) {
-      std::memcpy(write.wdata.data(), &top_->m_axi_gmem1_wdata, shape_.beat_bytes());
+      std::memcpy(write.wdata.data(), &top_->m_axi_gmem2_wdata, shape_.beat_bytes());
       for (int k = 0; k < shape_.beat_bytes(); ++k) {
-        write.wstrb[k] = uint64_t{top_->m_axi_gmem1_wstrb} >> k & 1;
+        write.wstrb[k] = uint64_t{top_->m_axi_gmem2_wstrb} >> k & 1;
       }
     }
     memory_.Sample();

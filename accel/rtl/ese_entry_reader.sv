@@ -1,0 +1,57 @@
+// Reads the packed model over two ports, a burst from each in turn. A port moves at most a word a
+// cycle, which is what the array eats: with only one the array would wait out every refresh of the
+// memory. Two take what the memory has to spare, and refill the FIFOs.
+module ese_entry_reader #(
+  parameter int W = 512,
+  parameter int DEPTH = 256  // of each way
+) (
+  input  logic              clk_i,
+  input  logic              rst_i,
+  input  logic              stop_i,
+  input  logic              command_i,
+  input  logic [63:0]       addr_i,
+  input  logic [31:0]       beats_i,
+  output logic              ready_o,
+  output logic              valid_o,
+  output logic [W-1:0]      data_o,
+  input  logic              pop_i,
+  output logic              idle_o,
+  output logic              failed_o,
+  output logic              beat_o,
+  // AXI4.
+  output logic [1:0][63:0]  m_araddr,
+  output logic [1:0][7:0]   m_arlen,
+  output logic [1:0]        m_arvalid,
+  input  logic [1:0]        m_arready,
+  input  logic [1:0][W-1:0] m_rdata,
+  input  logic [1:0][1:0]   m_rresp,
+  input  logic [1:0]        m_rlast,
+  input  logic [1:0]        m_rvalid,
+  output logic [1:0]        m_rready
+);
+  logic way_q;
+  logic [1:0] ready, valid, last, idle, failed, beat;
+  logic [1:0][W-1:0] data;
+
+  assign ready_o = &ready;
+  assign valid_o = valid[way_q];
+  assign data_o = data[way_q];
+  assign idle_o = &idle;
+  assign failed_o = |failed;
+  assign beat_o = |beat;
+
+  always_ff @(posedge clk_i) begin
+    if (rst_i) way_q <= 1'b0;
+    else if (pop_i && last[way_q]) way_q <= !way_q;
+  end
+
+  for (genvar k = 0; k < 2; k++) begin : g_way
+    ese_axi_read #(.W(W), .DEPTH(DEPTH), .WAYS(2), .WAY(k)) u_read (
+      .clk_i, .rst_i, .stop_i, .command_i(command_i && ready_o), .addr_i, .beats_i,
+      .ready_o(ready[k]), .valid_o(valid[k]), .data_o(data[k]), .last_o(last[k]),
+      .pop_i(pop_i && way_q == 1'(k)), .idle_o(idle[k]), .failed_o(failed[k]), .beat_o(beat[k]),
+      .m_araddr(m_araddr[k]), .m_arlen(m_arlen[k]), .m_arvalid(m_arvalid[k]),
+      .m_arready(m_arready[k]), .m_rdata(m_rdata[k]), .m_rresp(m_rresp[k]), .m_rlast(m_rlast[k]),
+      .m_rvalid(m_rvalid[k]), .m_rready(m_rready[k]));
+  end
+endmodule
