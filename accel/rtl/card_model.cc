@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "accel/rtl/output_split.h"
 #include "model/fixed_point.h"
 
 namespace ese {
@@ -71,11 +72,19 @@ class Writer {
     return offset;
   }
 
-  // The matrix row that PE `pe` works on as its row `j` of the pass; -1 if none.
-  int MatrixRow(const CardPass& pass, int j, int pe) const {
+  // What PE `pe` works on as its row `j` of the pass; no row if it has none.
+  struct Work {
+    int row = -1;  // of the matrix
+    int piece = 0;
+  };
+  Work WorkOf(const CardPass& pass, int j, int pe) const {
     const int pes = out_.shape.pes;
+    if (pass.pieces > 1) {
+      if (pe >= pass.count * pass.pieces) return {};
+      return {pass.first_row + pe % pass.count, pe / pass.count};
+    }
     const int row = pass.kind == PassKind::kGates ? 4 * ((j / 4) * pes + pe) + j % 4 : j * pes + pe;
-    return row < pass.matrix->rows ? row : -1;
+    return row < pass.matrix->rows ? Work{row} : Work{};
   }
 
   // {bias 32, peephole 16, shift 16} for each PE, row by row.
@@ -83,9 +92,10 @@ class Writer {
     for (int j = 0; j < pass.rows; ++j) {
       size_t offset = Grow(size_t(out_.shape.pes) * 8);
       for (int pe = 0; pe < out_.shape.pes; ++pe, offset += 8) {
-        const int row = MatrixRow(pass, j, pe);
+        const auto [row, piece] = WorkOf(pass, j, pe);
         if (row < 0) continue;
-        Put(&out_.bytes, offset, pass.matrix->bias[row]);
+        // One of the pieces has the bias.
+        Put(&out_.bytes, offset, piece == 0 ? pass.matrix->bias[row] : 0);
         Put(&out_.bytes, offset + 4, PeepholeOf(pass, layer_index, row));
         Put(&out_.bytes, offset + 6, uint16_t{pass.matrix->shift[row]});
       }
@@ -101,15 +111,15 @@ class Writer {
   }
 
   void Entries(const CardPass& pass) {
-    const int kept = pass.matrix->entries_per_row;
     for (int j = 0; j < pass.rows; ++j) {
       const size_t base = Grow(size_t(pass.entries) * out_.shape.beat_bytes());
       for (int pe = 0; pe < out_.shape.pes; ++pe) {
-        const int row = MatrixRow(pass, j, pe);
+        const auto [row, piece] = WorkOf(pass, j, pe);
         if (row < 0) continue;
-        for (int k = 0; k < kept; ++k) {
-          Put(&out_.bytes, base + size_t(k) * out_.shape.beat_bytes() + size_t(pe) * 2,
-              pass.matrix->entries[size_t(row) * kept + k]);
+        size_t offset = base + size_t(pe) * 2;
+        for (const uint16_t entry : PieceEntries(*pass.matrix, row, pass.pieces, piece)) {
+          Put(&out_.bytes, offset, entry);
+          offset += out_.shape.beat_bytes();
         }
       }
     }
@@ -186,10 +196,9 @@ absl::StatusOr<CardModel> PackForCard(const Model& model, const CardShape& shape
     source = target;
     target += layer.outputs;
   }
-  CardPass output =
-      MatrixPass(PassKind::kOutput, model.output, Rounds(out.units, shape.pes), out.units);
-  output.source = source;
-  out.passes.push_back(output);
+  for (const CardPass& pass : SplitOutput(model.output, shape.pes, source)) {
+    out.passes.push_back(pass);
+  }
 
   for (const CardPass& pass : out.passes) {
     const int largest = std::max({pass.entries, pass.rows, pass.count, pass.source, pass.target});
@@ -279,12 +288,19 @@ void UnpackLogits(const CardModel& model, const uint8_t* bytes, std::vector<Lane
   const size_t pes = model.shape.pes;
   const size_t units = model.units;
   const size_t rounds = Rounds(model.units, model.shape.pes);
+  const CardPass& last = model.passes.back();
   for (size_t lane = 0; lane < lanes->size(); ++lane) {
     absl::Span<int32_t> logits = (*lanes)[lane].logits;
     for (size_t k = 0; k < logits.size(); ++k) {
       const size_t frame = k / units, unit = k % units;
       const size_t group = (frame * rounds + unit / pes) * model.shape.lanes + lane;
-      logits[k] = Get<int32_t>(bytes, (group * pes + unit % pes) * sizeof(int32_t));
+      const bool split = last.pieces > 1 && unit >= size_t(last.first_row);
+      uint32_t logit = 0;
+      for (int piece = 0; piece < (split ? last.pieces : 1); ++piece) {
+        const size_t pe = unit % pes + size_t(piece) * last.count;
+        logit += Get<uint32_t>(bytes, (group * pes + pe) * sizeof(uint32_t));
+      }
+      logits[k] = static_cast<int32_t>(logit);
     }
   }
 }

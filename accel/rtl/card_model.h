@@ -31,6 +31,8 @@ struct CardPass {
   int count = 0;                   // columns written, or units
   int source = 0;                  // first column read
   int target = 0;                  // first column written
+  int first_row = 0;               // of the matrix
+  int pieces = 1;                  // PEs that share a row (output_split.h)
   const Matrix* matrix = nullptr;  // null for a copy
 };
 

@@ -63,9 +63,12 @@ module ese_array #(
   // Words to memory.
   output logic                word_o,
   output logic [W-1:0]        word_data_o,
+  output logic                word_pair_o,
+  output logic [W-1:0]        word_upper_o,
   output logic                command_o,
   output logic [63:0]         command_addr_o,
   output logic [LW+1:0]       command_words_o,
+  output logic                command_pairs_o,
   input  logic                command_ready_i,
   input  logic                popped_i
 );
@@ -124,7 +127,7 @@ module ese_array #(
   logic [8*LANES*PES-1:0] collected;
   logic [32*PES-1:0] logits_p5;
   logic [16*PES-1:0] c_p20;
-  logic drain_word;
+  logic drain_word, drain_pair;
   logic [W-1:0] drain_word_data;
   logic [FW-1:0] room;
 
@@ -137,13 +140,15 @@ module ese_array #(
     .row_g_sigmoid_i(row_g_sigmoid), .row_active_i(row_active), .row_first_frame_i(row_first_frame),
     .row_last_frame_i(row_last_frame), .done_o(drain_done), .idle_o(drain_idle), .cells_loaded_i,
     .hold_o(hold), .row_o(drained_row), .cell_p0_o(cell_p0), .lane_p1_o(lane_p1),
-    .y_shift_p5_o(y_shift_p5), .m_shift_p18_o(m_shift_p18), .tanh_p7_o(tanh_p7), .y_p7_o(y_p7), .lane_p7_o(lane_p7),
+    .y_shift_p5_o(y_shift_p5), .m_shift_p18_o(m_shift_p18), .tanh_p7_o(tanh_p7), .y_p7_o(y_p7),
+    .lane_p7_o(lane_p7),
     .lane_p15_o(lane_p15), .lane_p16_o(lane_p16), .i_p16_o(i_p16), .f_p16_o(f_p16),
     .update_p19_o(update_p19), .active_p19_o(active_p19), .cell_p19_o(cell_p19), .m_p19_o(m_p19),
     .lane_p28_o(lane_p28), .h_p28_o(h_p28), .collected_i(collected), .logits_p5_i(logits_p5),
     .c_p20_i(c_p20), .v_write_o(result_v), .m_write_o(result_m), .write_addr_o(result_addr),
     .write_data_o(result_data), .write_mask_o(result_mask), .word_o(drain_word),
-    .word_data_o(drain_word_data), .command_o, .command_addr_o, .command_words_o, .command_ready_i,
+    .word_data_o(drain_word_data), .word_pair_o(drain_pair), .word_upper_o, .command_o, .command_addr_o, .command_words_o, .command_pairs_o,
+    .command_ready_i,
     .store_word_i(issue_store), .popped_i, .room_o(room));
 
   assign cell_load_ready_o = !update_p19;
@@ -167,6 +172,7 @@ module ese_array #(
     moved_q <= pe0_column;
   end
   assign word_o = drain_word || store_q[1];
+  assign word_pair_o = drain_word && drain_pair;
   // Lanes without a stream have no y.
   logic [8*LANES-1:0] streams_q;
   always_ff @(posedge clk_i)

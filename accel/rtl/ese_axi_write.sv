@@ -1,4 +1,5 @@
-// Writes stretches of memory, each announced by a command and followed by its words in order.
+// Writes stretches of memory, each announced by a command and followed by its words in order. Words of
+// a stretch in pairs come two in a cycle, the lower one first in memory.
 module ese_axi_write #(
   parameter int W = 512,
   parameter int DEPTH = 512,    // words
@@ -11,10 +12,13 @@ module ese_axi_write #(
   input  logic           command_i,
   input  logic [63:0]    addr_i,
   input  logic [15:0]    words_i,
+  input  logic           pairs_i,
   output logic           ready_o,
   input  logic           word_i,
   input  logic [W-1:0]   data_i,
-  output logic           popped_o,
+  input  logic           pair_i,     // upper_i follows data_i
+  input  logic [W-1:0]   upper_i,
+  output logic           popped_o,   // a word, or a pair
   output logic           idle_o,     // all written, all responses here
   output logic           failed_o,
   output logic           beat_o,
@@ -37,15 +41,22 @@ module ese_axi_write #(
 
   logic [CW-1:0] commands_q;
   logic command_valid, command_pop;
-  logic [79:0] command;
-  ese_fifo #(.W(80), .DEPTH(COMMANDS)) u_commands (
-    .clk_i, .rst_i, .push_i(command_i), .data_i({words_i, addr_i}), .valid_o(command_valid),
+  logic [80:0] command;
+  ese_fifo #(.W(81), .DEPTH(COMMANDS)) u_commands (
+    .clk_i, .rst_i, .push_i(command_i), .data_i({pairs_i, words_i, addr_i}), .valid_o(command_valid),
     .data_o(command), .pop_i(command_pop));
 
-  logic word_valid;
-  ese_fifo #(.W(W), .DEPTH(DEPTH)) u_words (
-    .clk_i, .rst_i, .push_i(word_i), .data_i, .valid_o(word_valid), .data_o(m_wdata),
-    .pop_i(popped_o));
+  logic pairs_q, half_q, pop;
+  logic lower_valid, upper_valid;
+  logic [W-1:0] lower, upper;
+  ese_fifo #(.W(W), .DEPTH(DEPTH)) u_lower (
+    .clk_i, .rst_i, .push_i(word_i), .data_i, .valid_o(lower_valid), .data_o(lower),
+    .pop_i(pop && !half_q));
+  ese_fifo #(.W(W), .DEPTH(DEPTH)) u_upper (
+    .clk_i, .rst_i, .push_i(word_i && pair_i), .data_i(upper_i), .valid_o(upper_valid),
+    .data_o(upper), .pop_i(pop && half_q));
+  wire word_valid = half_q ? upper_valid : lower_valid;
+  assign m_wdata = half_q ? upper : lower;
 
   typedef enum logic [1:0] {FETCH, ADDRESS, DATA} state_e;
   state_e state_q;
@@ -72,7 +83,8 @@ module ese_axi_write #(
   assign m_wstrb = masked_q ? '0 : '1;
   assign m_wlast = beats_q == 8'd1;
   assign m_bready = 1'b1;
-  assign popped_o = sent && word_valid;
+  assign pop = sent && word_valid;
+  assign popped_o = pop && half_q == pairs_q;
   assign failed_o = answered && m_bresp != 2'b00;
   assign beat_o = begun || sent || answered;
   assign idle_o = state_q == FETCH && (!command_valid || stop_i) && commands_q == '0 && responses_q == '0;
@@ -84,14 +96,18 @@ module ese_axi_write #(
       responses_q <= '0;
       left_q <= '0;
       masked_q <= 1'b0;
+      pairs_q <= 1'b0;
+      half_q <= 1'b0;
     end else begin
       if (!m_wvalid || m_wready) masked_q <= stop_i;
       commands_q <= stop_i ? '0 : commands_q + CW'(command_i) - CW'(command_pop);
       responses_q <= responses_q + 8'(begun) - 8'(answered);
+      if (pop) half_q <= pairs_q && !half_q;
       case (state_q)
         FETCH: if (command_pop) begin
           state_q <= ADDRESS;
           left_q <= command[79:64];
+          pairs_q <= command[80];
         end
         ADDRESS: if (begun) begin
           state_q <= DATA;

@@ -130,10 +130,11 @@ module ese_channel #(
   logic [W-1:0] entries, data;
   logic data_command, data_ready, data_valid, descriptor_pop, load_pop;
   logic batch_command, array_command, out_ready, batch_word, array_word, popped;
+  logic array_pairs, array_pair;
   logic [63:0] batch_addr, array_addr;
   logic [15:0] batch_words;
   logic [LW+1:0] array_words;
-  logic [W-1:0] batch_word_data, array_word_data;
+  logic [W-1:0] batch_word_data, array_word_data, array_word_upper;
   logic entries_idle, data_idle, write_idle, entries_failed, data_failed, write_failed;
   logic entries_beat, data_beat, write_beat, working;
   logic array_rst, frames_done, store, store_done;
@@ -200,17 +201,19 @@ module ese_channel #(
   ese_axi_write #(.W(W), .DEPTH(WRITE_DEPTH)) u_out (
     .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(batch_command || array_command),
     .addr_i(batch_command ? batch_addr : array_addr),
-    .words_i(batch_command ? batch_words : 16'(array_words)), .ready_o(out_ready),
+    .words_i(batch_command ? batch_words : 16'(array_words)),
+    .pairs_i(array_command && array_pairs), .ready_o(out_ready),
     .word_i(batch_word || array_word), .data_i(batch_word ? batch_word_data : array_word_data),
+    .pair_i(array_pair), .upper_i(array_word_upper),
     .popped_o(popped), .idle_o(write_idle), .failed_o(write_failed), .beat_o(write_beat),
     .m_awaddr(m_axi_gmem2_awaddr), .m_awlen(m_axi_gmem2_awlen), .m_awvalid(m_axi_gmem2_awvalid),
     .m_awready(m_axi_gmem2_awready), .m_wdata(m_axi_gmem2_wdata), .m_wstrb(m_axi_gmem2_wstrb),
     .m_wlast(m_axi_gmem2_wlast), .m_wvalid(m_axi_gmem2_wvalid), .m_wready(m_axi_gmem2_wready),
     .m_bresp(m_axi_gmem2_bresp), .m_bvalid(m_axi_gmem2_bvalid), .m_bready(m_axi_gmem2_bready));
 
-  ese_checksum #(.W(W)) u_checksum (
-    .clk_i(ap_clk), .rst_i(masters_rst), .word_i(array_word), .data_i(array_word_data),
-    .sum_o(checksum));
+  ese_checksum #(.W(2 * W)) u_checksum (
+    .clk_i(ap_clk), .rst_i(masters_rst), .word_i(array_word),
+    .data_i({array_pair ? array_word_upper : '0, array_word_data}), .sum_o(checksum));
 
   logic x_loaded, x_release, v_load, v_load_ready, cell_load, cell_load_ready;
   logic [VW-1:0] v_load_addr;
@@ -236,8 +239,10 @@ module ese_channel #(
     .x_release_o(x_release), .cells_loaded_i(cells_loaded), .v_load_i(v_load),
     .v_load_addr_i(v_load_addr), .cell_load_i(cell_load), .cell_load_addr_i(cell_load_addr),
     .load_data_i(data), .v_load_ready_o(v_load_ready), .cell_load_ready_o(cell_load_ready),
-    .word_o(array_word), .word_data_o(array_word_data), .command_o(array_command),
-    .command_addr_o(array_addr), .command_words_o(array_words), .command_ready_i(out_ready),
+    .word_o(array_word), .word_data_o(array_word_data),
+    .word_pair_o(array_pair), .word_upper_o(array_word_upper), .command_o(array_command),
+    .command_addr_o(array_addr), .command_words_o(array_words),
+    .command_pairs_o(array_pairs), .command_ready_i(out_ready),
     .popped_i(popped));
   wire unused = &{1'b0, unused_last};
 endmodule

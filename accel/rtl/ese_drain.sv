@@ -4,7 +4,7 @@
 //     row ─► wait: collector, room for the words, c of this cell loaded ─► run: lanes 0 .. used-1
 //                 p0 ── p5 logit ── p7 y ── p19 m, c' ── p28 h          (cycles, see ese_cell.sv)
 //                        │           └────────┴─► collectors ─► a column a cycle, PE 0 .. P-1
-//                        └─► two words a lane
+//                        └─► a pair of words
 module ese_drain #(
   parameter int PES = 32,
   parameter int LANES = 64,
@@ -73,9 +73,12 @@ module ese_drain #(
   // Words to memory, and the commands that say where.
   output logic                   word_o,
   output logic [W-1:0]           word_data_o,
+  output logic                   word_pair_o,
+  output logic [W-1:0]           word_upper_o,
   output logic                   command_o,
   output logic [63:0]            command_addr_o,
   output logic [LW+1:0]          command_words_o,
+  output logic                   command_pairs_o,
   input  logic                   command_ready_i,
   input  logic                   store_word_i,  // a word that others will push
   input  logic                   popped_i,
@@ -96,19 +99,18 @@ module ese_drain #(
   logic [LANES-1:0] active_q;
   logic [4:1] arriving_q;
   logic waiting_q, running_q;
-  logic [LW+1:0] count_cycles_q;
+  logic [LW:0] count_cycles_q;
 
   wire gates = kind_q == GATES;
   wire logits = kind_q == OUTPUT;
   wire collects = (gates && gate_q == 2'd3) || kind_q == PROJECTION;
   wire sends_c = gates && gate_q == 2'd2 && last_frame_q;
-  wire [LW+1:0] words = logits ? {lanes_i, 1'b0} : {1'b0, lanes_i};
-  wire [LW+1:0] cycles = words < (LW + 2)'(SHORTEST) ? (LW + 2)'(SHORTEST) : words;
+  wire [LW:0] cycles = lanes_i < (LW + 1)'(SHORTEST) ? (LW + 1)'(SHORTEST) : lanes_i;
 
   logic collecting_q;
   logic [FW-1:0] room_q;
   wire may_run = !(collects && collecting_q) &&
-                 !((logits || sends_c) && (room_q < FW'(words) || !command_ready_i)) &&
+                 !((logits || sends_c) && (room_q < FW'(lanes_i) || !command_ready_i)) &&
                  !(gates && first_frame_q && cells_loaded_i <= {1'b0, cell_q});
   wire run = waiting_q && may_run;
   wire last_cycle = running_q && count_cycles_q == cycles - 1'b1;
@@ -145,12 +147,12 @@ module ese_drain #(
 
   // ---- The controls of a lane, stage by stage.
   localparam int F_VALID = 0, F_I = 1, F_F = 2, F_G = 3, F_O = 4, F_Y = 5, F_LOGIT = 6, F_TANH = 7,
-                 F_ACTIVE = 8, F_HALF = 9, F_END = 10, F_SEND = 11, F_SHIFT = 12, F_LANE = 17,
+                 F_ACTIVE = 8, F_END = 9, F_SEND = 10, F_SHIFT = 11, F_LANE = 16,
                  F_CELL = F_LANE + LW, CTL = F_CELL + CLW;
   logic [CTL-1:0] stage [0:LAST];
-  wire valid_p0 = running_q && count_cycles_q < words;
-  wire [LW-1:0] lane_p0 = logits ? count_cycles_q[LW:1] : count_cycles_q[LW-1:0];
-  wire end_p0 = valid_p0 && count_cycles_q == words - 1'b1;
+  wire valid_p0 = running_q && count_cycles_q < lanes_i;
+  wire [LW-1:0] lane_p0 = count_cycles_q[LW-1:0];
+  wire end_p0 = valid_p0 && count_cycles_q == lanes_i - 1'b1;
 
   always_comb begin
     stage[0] = '0;
@@ -163,7 +165,6 @@ module ese_drain #(
     stage[0][F_LOGIT] = valid_p0 && logits;
     stage[0][F_TANH] = gate_q == 2'd2 && !g_sigmoid_q;
     stage[0][F_ACTIVE] = active_q[lane_p0];
-    stage[0][F_HALF] = logits && count_cycles_q[0];
     stage[0][F_END] = end_p0;
     stage[0][F_SEND] = valid_p0 && sends_c;
     stage[0][F_SHIFT+:5] = shift_q;
@@ -244,7 +245,7 @@ module ese_drain #(
       word_o <= 1'b0;
     end else begin
       started_q <= 1'b1;
-      room_q <= room_q - (send ? FW'(words) : '0) - FW'(store_word_i) + FW'(popped_i);
+      room_q <= room_q - (send ? FW'(lanes_i) : '0) - FW'(store_word_i) + FW'(popped_i);
       word_o <= stage[5][F_LOGIT] || stage[20][F_SEND];
     end
     if (!started_q) begin
@@ -255,13 +256,14 @@ module ese_drain #(
     end else if (send) begin
       c_addr_q <= c_addr_q + 64'(LANES * W / 8);
     end
-    if (stage[5][F_LOGIT])
-      word_data_o <= stage[5][F_HALF] ? logits_p5_i[W+:W] : logits_p5_i[0+:W];
-    else word_data_o <= c_p20_i;
+    word_data_o <= stage[5][F_LOGIT] ? logits_p5_i[0+:W] : c_p20_i;
+    word_pair_o <= stage[5][F_LOGIT];
+    word_upper_o <= logits_p5_i[W+:W];
   end
   assign command_o = send;
   assign command_addr_o = logits ? outputs_addr_q : c_addr_q;
-  assign command_words_o = words;
+  assign command_words_o = logits ? {lanes_i, 1'b0} : {1'b0, lanes_i};
+  assign command_pairs_o = logits;
   assign room_o = room_q;
 
   logic in_pipe;
