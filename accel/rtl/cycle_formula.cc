@@ -1,31 +1,195 @@
 #include "accel/rtl/cycle_formula.h"
 
 #include <algorithm>
+#include <cstring>
+#include <vector>
 
 namespace ese {
 namespace {
 
-constexpr int kDrainOverhead = 6;   // cycles from a row's last word until its drain begins
-constexpr int kShortestDrain = 24;  // see ese_drain.sv
+// Cycles of ese_drain.sv and ese_cell.sv.
+constexpr int kArrival = 5;         // from the issue of a row's last word to the earliest drain
+constexpr int kShortestDrain = 24;  // of a row
+constexpr int kToY = 7;             // from a lane's start to its y
+constexpr int kToM = 19;            // or to its m
+constexpr int kCollected = 2;       // from the last lane's byte to the first column's write
+constexpr int kCopied = 2;          // from the issue of a copy to its write
+// Of ese_batch.sv: states from start to the first word and from the last result to done, beside the
+// tables, and round trips to the memory before the first word.
+constexpr int kStates = 36;
+constexpr int kRoundTrips = 3;
+constexpr int kSteadyFrames = 3;  // after as many each takes the same
+constexpr int kWeightBits = 7;
+constexpr int kBurst = 16;
 
-// A row's words, or the drain of the row before it if that takes longer.
-int64_t PassCycles(const CardPass& pass, int lanes) {
-  if (pass.kind == PassKind::kCopy) return pass.entries;
-  const int words = pass.kind == PassKind::kOutput ? 2 * lanes : lanes;
-  const int drain = std::max(words, kShortestDrain) + kDrainOverhead;
-  return int64_t{pass.rows} * std::max(pass.entries, drain);
-}
+// Writes to a bank of activations that have been scheduled: runs of a column a cycle.
+class Bank {
+ public:
+  void Write(int64_t cycle, int column, int columns) {
+    runs_.push_back({cycle, column, columns});
+    idle_ = std::max(idle_, cycle + columns);
+  }
+  // The first cycle without a write from `cycle` on.
+  int64_t Free(int64_t cycle) const {
+    if (cycle >= idle_) return cycle;
+    for (const Run& run : runs_) {
+      if (cycle >= run.cycle && cycle < run.cycle + run.columns) cycle = run.cycle + run.columns;
+    }
+    return cycle;
+  }
+  int64_t idle() const { return idle_; }
+  // The cycle after the write of the column, if it is among those of the pass under way; else 0.
+  int64_t Written(int column) const {
+    for (const Run& run : runs_) {
+      if (column >= run.column && column < run.column + run.columns) {
+        return run.cycle + (column - run.column) + 1;
+      }
+    }
+    return 0;
+  }
+  void Forget() { runs_.clear(); }
+
+ private:
+  struct Run {
+    int64_t cycle;
+    int column, columns;
+  };
+  std::vector<Run> runs_;
+  int64_t idle_ = 0;  // no write from this cycle on
+};
+
+// The array's cycles, word by word, from the first word on.
+class Schedule {
+ public:
+  Schedule(const CardModel& model, int lanes)
+      : model_(model), lanes_(lanes), drain_(std::max(lanes, kShortestDrain)) {
+    entries_ = model.bytes.data() + model.bytes.size() -
+               size_t(model.entry_beats) * model.shape.beat_bytes();
+  }
+
+  void Frame() {
+    // What is missing of x comes in now.
+    now_ = std::max(now_ + 1, x_left_ > 0 ? now_ + x_left_ + kWaitX : 0);
+    x_left_ = 0;
+    const uint8_t* entries = entries_;
+    for (const CardPass& pass : model_.passes) {
+      if (pass.kind == PassKind::kCopy) {
+        Copy(pass);
+      } else {
+        entries = Rows(pass, entries);
+      }
+      if (&pass == &model_.passes.front()) x_left_ = model_.inputs;
+    }
+  }
+  int64_t now() const { return now_; }
+  // When all that was begun has ended.
+  int64_t idle() const { return std::max({drained_, v_.idle(), m_.idle()}); }
+
+ private:
+  static constexpr int kWaitX = 3;
+
+  void Copy(const CardPass& pass) {
+    now_ = std::max(now_, v_.idle());
+    v_.Forget();
+    for (int column = 0; column < pass.entries; ++column) {
+      const int64_t before = now_;
+      now_ = std::max(m_.Free(now_), m_.Written(column));
+      v_.Write(now_ + kCopied, pass.target + column, 1);
+      LoadX(before, ++now_);
+    }
+  }
+
+  const uint8_t* Rows(const CardPass& pass, const uint8_t* entries) {
+    const bool reads_m = pass.kind == PassKind::kProjection;
+    Bank& source = reads_m ? m_ : v_;
+    Bank* target = pass.kind == PassKind::kGates ? &m_ : reads_m ? &v_ : nullptr;
+    if (target) {
+      now_ = std::max(now_, target->idle());
+      target->Forget();
+    }
+    std::vector<int> columns(model_.shape.pes);
+    for (int row = 0; row < pass.rows; ++row) {
+      std::fill(columns.begin(), columns.end(), pass.source - 1);
+      for (int k = 0; k < pass.entries; ++k) {
+        const int64_t before = now_;
+        if (now_ < source.idle()) Wait(source, entries, &columns);
+        entries += model_.shape.beat_bytes();
+        if (k == pass.entries - 1) now_ = std::max(source.Free(now_), drained_);
+        ++now_;
+        if (reads_m) LoadX(before, now_);
+      }
+      Drain(pass, row, now_ - 1, target);
+    }
+    return entries;
+  }
+
+  // Columns of the next x, in cycles of words that read M, if V is not written.
+  void LoadX(int64_t begin, int64_t end) {
+    for (; x_left_ > 0 && begin < end; ++begin) x_left_ -= v_.Free(begin) == begin ? 1 : 0;
+  }
+
+  // Until the columns that a word asks for are written, and the bank is.
+  void Wait(const Bank& source, const uint8_t* entries, std::vector<int>* columns) {
+    for (size_t pe = 0; pe < columns->size(); ++pe) {
+      uint16_t entry;
+      std::memcpy(&entry, entries + 2 * pe, sizeof(entry));
+      (*columns)[pe] += (entry >> kWeightBits) + 1;
+      now_ = std::max(now_, source.Written((*columns)[pe]));
+    }
+    now_ = source.Free(now_);
+  }
+
+  // The drain of a row whose last word is issued at `issued`, and the columns that it writes.
+  void Drain(const CardPass& pass, int row, int64_t issued, Bank* target) {
+    const bool projection = pass.kind == PassKind::kProjection;
+    const bool collects = projection || (pass.kind == PassKind::kGates && row % 4 == 3);
+    int64_t run = issued + kArrival;
+    if (collects) run = std::max(run, collector_);
+    drained_ = run + drain_ + 1;
+    if (!collects) return;
+    const int group = projection ? row : row / 4;
+    const int first = group * model_.shape.pes;
+    const int columns = std::min(pass.count - first, model_.shape.pes);
+    const int64_t collected = run + lanes_ + (projection ? kToY : kToM);
+    collector_ = collected + columns + 1;
+    target->Write(collected + kCollected, pass.target + first, columns);
+  }
+
+  const CardModel& model_;
+  const int lanes_, drain_;
+  const uint8_t* entries_;
+  Bank v_, m_;
+  int64_t now_ = 0;        // the next word's earliest cycle
+  int64_t drained_ = 0;    // the next row's
+  int64_t collector_ = 0;  // the next collected row's
+  int x_left_ = 0;         // columns of the next x that are not loaded
+};
 
 }  // namespace
 
 int64_t BatchCycles(const CardModel& model, int lanes, int frames, const CardMemoryTiming& memory) {
-  double step = 0;
-  for (const CardPass& pass : model.passes) step += static_cast<double>(PassCycles(pass, lanes));
-  step = std::max(step,
-                  static_cast<double>(model.entry_beats + model.inputs) / memory.beats_per_cycle);
-  const double tables = static_cast<double>(model.passes.size()) + 4.0 * model.rows;
-  const double once = tables + 2.0 * model.y_columns + model.inputs + 5 * memory.latency;
-  return static_cast<int64_t>(once + step * frames);
+  Schedule schedule(model, lanes);
+  const int simulated = std::min(frames, kSteadyFrames);
+  double last_step = 0;
+  for (int frame = 0; frame < simulated; ++frame) {
+    const int64_t before = schedule.now();
+    schedule.Frame();
+    last_step = static_cast<double>(schedule.now() - before);
+  }
+  // Beats that share the memory: c comes in during the first frame and goes out during the last.
+  const double step_beats = static_cast<double>(model.entry_beats) + model.inputs +
+                            static_cast<double>(model.output_bytes(1)) / model.shape.beat_bytes();
+  const double c_beats = double(model.cells) * (model.shape.lanes + lanes);
+  const double by_memory = (step_beats * frames + c_beats) / memory.beats_per_cycle;
+  const double by_array = static_cast<double>(schedule.idle()) + (frames - simulated) * last_step;
+
+  // Tables and, beside them, y and x; at the end y again.
+  const double record_beats = 64.0 / model.shape.beat_bytes();
+  const double tables = static_cast<double>(model.passes.size()) * record_beats + 4.0 * model.rows;
+  const double loads = std::max(tables, double(model.y_columns) + model.inputs);
+  const double store = model.y_columns * (1 + 1.0 / kBurst);
+  const double once = 3 * record_beats + loads + store + kStates + kRoundTrips * memory.latency;
+  return static_cast<int64_t>(once + std::max(by_array, by_memory));
 }
 
 }  // namespace ese

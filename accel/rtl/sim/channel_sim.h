@@ -10,6 +10,7 @@
 
 #include "accel/rtl/card_model.h"
 #include "accel/rtl/sim/axi_memory.h"
+#include "model/testing.h"
 
 namespace ese {
 
@@ -201,6 +202,8 @@ struct OwnedBatch {
   std::vector<std::vector<int32_t>> logits;
   std::vector<Lane> lanes;
 };
+// A model of one to three layers that fits a kernel of 8 PEs as it is built for tests.
+RandomModelOptions RandomCardModel(uint32_t seed);
 // One lane for each number of frames.
 OwnedBatch RandomBatch(const Model& model, const std::vector<int>& frames, uint32_t seed);
 // The same batch by ReferenceStep.

@@ -5,6 +5,25 @@
 
 namespace ese {
 
+RandomModelOptions RandomCardModel(uint32_t seed) {
+  std::mt19937 random(seed);
+  const auto between = [&](int low, int high) {
+    return low + static_cast<int>(random() % uint32_t(high - low + 1));
+  };
+  RandomModelOptions options;
+  options.inputs = between(4, 60);
+  options.layers.resize(between(1, 3));
+  for (RandomLayer& layer : options.layers) {
+    layer.cells = between(8, 80);
+    layer.projection = between(0, 2) == 0 ? 0 : between(4, 48);
+    layer.peepholes = between(0, 1) == 1;
+  }
+  options.units = between(2, 40);
+  options.density = between(10, 100) / 100.0;
+  options.seed = seed;
+  return options;
+}
+
 OwnedBatch RandomBatch(const Model& model, const std::vector<int>& frames, uint32_t seed) {
   std::mt19937 random(seed);
   OwnedBatch batch;
