@@ -8,33 +8,30 @@
 
 #include "Vese_channel_small.h"
 #include "accel/rtl/card_model.h"
+#include "accel/rtl/sim/channel_coverage.h"
 #include "accel/rtl/sim/channel_sim.h"
+#include "accel/rtl/sim/expect_results.h"
 #include "model/testing.h"
 
 namespace ese {
 namespace {
 
 constexpr CardShape kShape = {.pes = 8, .lanes = 16};
-using Sim = ChannelSim<Vese_channel_small>;
+using Sim = ChannelSim<Vese_channel_small, ChannelCoverage>;
+
+// Every state of the control and every error code is reached by the tests of this file.
+class AllIsCovered : public testing::Environment {
+ public:
+  void TearDown() override {
+    if (GTEST_FLAG_GET(filter) == "*") ChannelCoverage::ExpectAllSeen();
+  }
+};
+const auto* const kAllIsCovered = testing::AddGlobalTestEnvironment(new AllIsCovered);
 
 CardModel Pack(const Model& model) {
   auto packed = PackForCard(model, kShape);
   EXPECT_TRUE(packed.ok()) << packed.status();
   return *std::move(packed);
-}
-
-// Random columns may leave whole sums; states are compared whole.
-void ExpectSame(const OwnedBatch& got, const OwnedBatch& expected) {
-  for (size_t lane = 0; lane < expected.lanes.size(); ++lane) {
-    const StreamState &a = got.states_out[lane], &b = expected.states_out[lane];
-    EXPECT_EQ(std::vector<int16_t>(a.c.begin(), a.c.end()),
-              std::vector<int16_t>(b.c.begin(), b.c.end()))
-        << "c of lane " << lane;
-    EXPECT_EQ(std::vector<int8_t>(a.y.begin(), a.y.end()),
-              std::vector<int8_t>(b.y.begin(), b.y.end()))
-        << "y of lane " << lane;
-    EXPECT_EQ(got.logits[lane], expected.logits[lane]) << "logits of lane " << lane;
-  }
 }
 
 void RunAndCompare(Sim* sim, const Model& model, const CardModel& card, uint64_t address,
@@ -51,7 +48,7 @@ void RunAndCompare(Sim* sim, const Model& model, const CardModel& card, uint64_t
             ResultChecksum(card, batch.lanes, sim->memory().At(placed.addresses.state_out),
                            sim->memory().At(placed.addresses.outputs)));
   RunReference(model, &expected);
-  ExpectSame(batch, expected);
+  ExpectSameResults(batch, expected);
   EXPECT_EQ(sim->memory().violations(), 0);
 }
 

@@ -24,7 +24,13 @@ enum ChannelRegister {
 };
 inline constexpr uint32_t kStart = 1, kDone = 2, kIdle = 4, kContinue = 16;
 
-template <typename Top>
+struct NoCoverage {
+  template <typename Top>
+  static void Sample(const Top&) {}
+};
+
+// Coverage::Sample is shown the kernel after every clock.
+template <typename Top, typename Coverage = NoCoverage>
 class ChannelSim {
  public:
   ChannelSim(const CardShape& shape, const AxiMemoryOptions& memory)
@@ -91,6 +97,7 @@ class ChannelSim {
     top_->ap_clk = 1;
     top_->eval();
     ++cycle_;
+    Coverage::Sample(*top_);
   }
 
   void WriteRegister(int address, uint32_t value) {
