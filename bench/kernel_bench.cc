@@ -127,6 +127,7 @@ int Main(bool answer) {
   PrintConvertShare(*packed, *chosen, plan);
   PrintSmoothness(*packed, *chosen, plan);
   PrintTwoThreads(*packed, *chosen, plan);
+  PrintTeams(*packed, *chosen);
   PrintPackTime();
   PrintShapes(*chosen);
   return 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <random>
 #include <string>
 #include <thread>
@@ -52,7 +53,7 @@ class NoKernel final : public StepKernel, public LookupKernel {
 };
 
 // Batches per second of so many threads, each with a load of its own.
-double BatchesPerSecond(std::vector<KernelLoad>* loads, size_t threads) {
+double BatchesPerSecond(std::deque<KernelLoad>* loads, size_t threads) {
   constexpr int kBatches = 40;
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::thread> workers;
@@ -64,6 +65,15 @@ double BatchesPerSecond(std::vector<KernelLoad>* loads, size_t threads) {
   for (std::thread& worker : workers) worker.join();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return double(kBatches) * threads / seconds.count();
+}
+
+// Of a step.
+double WallMicroseconds(KernelLoad* load) {
+  constexpr int kBatches = 20;
+  const auto start = std::chrono::steady_clock::now();
+  for (int n = 0; n < kBatches; ++n) load->Run();
+  const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
+  return time.count() / (kBatches * kFrames);
 }
 
 void PrintShape(const std::string& name, const RandomModelOptions& options,
@@ -196,8 +206,7 @@ void PrintSmoothness(const SharedModel& model, const StepKernel* kernel, const S
 }
 
 void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
-  std::vector<KernelLoad> loads;
-  loads.reserve(2);
+  std::deque<KernelLoad> loads;
   for (int i = 0; i < 2; ++i) loads.emplace_back(model, kernel, plan, kLanes, kFrames);
   std::vector<double> ratios;
   for (int round = 0; round < kRounds / 2; ++round) {
@@ -205,6 +214,24 @@ void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel, const S
     ratios.push_back(BatchesPerSecond(&loads, 2) / one);
   }
   PrintFigure("kernel.step64.2t", Quantile(ratios, 0.5), "frames/s to one thread's");
+}
+
+void PrintTeams(const SharedModel& model, const StepKernel* kernel) {
+  if (kernel->lookup() == nullptr) return;
+  const StepPlan plan = StepPlan::LookUpTo(kMaxLanes);
+  for (const int lanes : {1, 2, 4, 8, 16}) {
+    KernelLoad one(model, kernel, plan, lanes, kFrames, 1),
+        two(model, kernel, plan, lanes, kFrames, 2);
+    std::vector<double> times, ratios;
+    for (int round = 0; round < kRounds; ++round) {
+      const double alone = WallMicroseconds(&one);
+      times.push_back(WallMicroseconds(&two));
+      ratios.push_back(alone / times.back());
+    }
+    const std::string name = "kernel.step" + std::to_string(lanes) + ".team2";
+    PrintFigure(name, Quantile(times, 0.5), "us");
+    PrintFigure(name + ".speedup", Quantile(ratios, 0.5), "1");
+  }
 }
 
 void PrintShapes(const StepKernel* kernel) {

@@ -42,6 +42,10 @@ void PrintSmoothness(const SharedModel& model, const StepKernel* kernel, const S
 // kernel.step64.2t: frames per second of two threads over those of one, by the clock on the wall.
 void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan);
 
+// kernel.step<lanes>.team2: a step that two threads make together, by look-up and by the clock on
+// the wall; kernel.step<lanes>.team2.speedup: how many times longer one thread takes.
+void PrintTeams(const SharedModel& model, const StepKernel* kernel);
+
 // kernel.shape.* and kernel.density.*: other models at 64 lanes, against oneDNN's dense products
 // (here with the output layer, which is dense in ours too).
 void PrintShapes(const StepKernel* kernel);

@@ -6,8 +6,9 @@
 namespace ese {
 
 KernelLoad::KernelLoad(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-                       const StepPlan& plan, int lanes, int frames)
-    : runner_(model, kernel, plan), frames_(size_t(frames) * model->model().input_dim() * lanes) {
+                       const StepPlan& plan, int lanes, int frames, int threads)
+    : runner_(model, kernel, plan, threads),
+      frames_(size_t(frames) * model->model().input_dim() * lanes) {
   std::mt19937 random(3);
   for (int8_t& x : frames_) x = static_cast<int8_t>(random());
   const size_t frame_bytes = frames_.size() / lanes;

@@ -18,7 +18,7 @@ class KernelLoad {
  public:
   // `kernel` must outlive the load.
   KernelLoad(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-             const StepPlan& plan, int lanes, int frames);
+             const StepPlan& plan, int lanes, int frames, int threads = 1);
 
   // One batch: `frames` steps of all lanes, with features and states in and out.
   void Run() { runner_.Run(&batch_); }

@@ -144,8 +144,9 @@ absl::Status Run(const ServerOptions& options) {
   }
   std::string kernel;
   const auto make_channels = [&](const std::shared_ptr<const Model>& model) {
-    auto channels =
-        CreateCpuChannels(model, {.count = options.channels, .first_processor = options.pin});
+    auto channels = CreateCpuChannels(model, {.count = options.channels,
+                                              .first_processor = options.pin,
+                                              .threads = options.channel_threads});
     if (channels.ok()) kernel = channels->front()->kernel();
     return channels;
   };

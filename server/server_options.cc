@@ -46,7 +46,13 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--metrics", options.metrics, "Address of http /metrics; \"\" for none")
       ->type_name("HOST:PORT");
   app.add_option("--channels", options.channels,
-                 "Workers of each model, each a thread; the default is the number of cores")
+                 "Workers of each model; the default is the number of cores divided by "
+                 "--channel-threads")
+      ->type_name("N");
+  app.add_option(
+         "--channel-threads", options.channel_threads,
+         "Threads of each channel, which make every step together: steps of few streams are "
+         "shorter where each thread has a core to itself, and far longer where not")
       ->type_name("N");
   app.add_option("--pin", options.pin,
                  "Processor of each model's first channel, the next ones take the following; -1 "
@@ -127,6 +133,7 @@ absl::Status Validate(const Flags& flags) {
   }
   const std::pair<const char*, double> positive[] = {
       {"channels", options.channels},
+      {"channel-threads", options.channel_threads},
       {"loops", options.serving.loops},
       {"max-streams", scheduler.max_streams},
       {"max-queued-frames", scheduler.max_queued_frames},
@@ -145,8 +152,9 @@ absl::Status Validate(const Flags& flags) {
     }
   }
   constexpr int kMaxThreads = 1024;
-  for (const auto& [name, value] :
-       {std::pair("channels", options.channels), std::pair("loops", options.serving.loops)}) {
+  for (const auto& [name, value] : {std::pair("channels", options.channels),
+                                    std::pair("channel-threads", options.channel_threads),
+                                    std::pair("loops", options.serving.loops)}) {
     if (value > kMaxThreads) {
       return absl::InvalidArgumentError(
           absl::StrCat("--", name, " is ", value, "; it must be at most ", kMaxThreads));
@@ -228,7 +236,6 @@ std::string MessageOf(const CLI::Error& error) {
 CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLine* out) {
   Flags flags;
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  flags.options.channels = cores;
   flags.options.serving.loops = std::max(1, cores / 2);
   CLI::App app("Serves compiled speech models (.ese) over gRPC.", "ese-server");
   Declare(app, flags);
@@ -253,6 +260,9 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
   if (flags.version) {
     out->text = absl::StrCat("ese-server ", ESE_VERSION, "\n");
     return {absl::OkStatus(), 0};
+  }
+  if (app.count("--channels") == 0) {
+    flags.options.channels = std::max(1, cores / std::max(1, flags.options.channel_threads));
   }
   const absl::Status status = Validate(flags);
   if (!status.ok()) return {status, 1};

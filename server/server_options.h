@@ -16,6 +16,7 @@ struct ServerOptions {
   std::string metrics = "127.0.0.1:9700";  // HOST:PORT; empty: no /metrics
   int channels = 1;                        // of each model; ParseServerOptions: the number of cores
   int pin = -1;                            // CpuChannelOptions::first_processor
+  int channel_threads = 1;                 // of each channel
   double drain_seconds = 10;               // grace of open streams at the end
   std::string ready_file;                  // empty: none
   std::string log_level = "info";

@@ -77,6 +77,8 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
                      "gold=3",
                      "--tenant-weight",
                      "a=b=0.5",
+                     "--channel-threads",
+                     "2",
                      "--max-streams",
                      "5",
                      "--max-queued-frames",
@@ -110,6 +112,7 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
   EXPECT_EQ(options.serving.scheduler.max_frames_per_lane, 4);
   EXPECT_EQ(options.serving.scheduler.target_latency, std::chrono::microseconds(2500));
   EXPECT_EQ(options.serving.max_message_bytes, 1000);
+  EXPECT_EQ(options.channel_threads, 2);
   EXPECT_EQ(options.drain_seconds, 0);
   EXPECT_EQ(options.ready_file, "r");
   EXPECT_EQ(options.log_level, "debug");
@@ -153,6 +156,7 @@ TEST_F(ServerOptionsTest, BadValuesExitWith1AndSayWhatIsAllowed) {
   expect("--channels", "0", "--channels is 0; it must be above 0");
   expect("--channels", "-1", "must be above 0");
   expect("--channels", "1025", "at most 1024");
+  expect("--channel-threads", "0", "--channel-threads is 0; it must be above 0");
   expect("--max-streams", "0", "--max-streams is 0");
   expect("--max-queued-frames", "4", "less than --max-frames-per-lane");
   expect("--max-frames-per-lane", "0", "above 0");

@@ -8,9 +8,9 @@
 namespace ese {
 
 BatchRunner::BatchRunner(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-                         const StepPlan& plan)
-    : model_(std::move(model)), plan_(plan), columns_(model_, kernel) {
-  if (kernel->lookup() != nullptr) lookup_.emplace(model_, kernel->lookup());
+                         const StepPlan& plan, int threads)
+    : model_(std::move(model)), plan_(plan), team_(threads), columns_(model_, kernel) {
+  if (kernel->lookup() != nullptr) lookup_.emplace(model_, kernel->lookup(), &team_);
 }
 
 int BatchRunner::WayFor(int lanes) const {

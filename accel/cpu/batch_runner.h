@@ -11,6 +11,7 @@
 #include "accel/cpu/lookup_steps.h"
 #include "accel/cpu/packed_model.h"
 #include "accel/cpu/step_plan.h"
+#include "accel/cpu/step_team.h"
 
 namespace ese {
 
@@ -18,9 +19,12 @@ namespace ese {
 class BatchRunner {
  public:
   // `kernel` must outlive the runner and be supported by the processor; where it has no look-up,
-  // the plan has none either.
+  // the plan has none either. `threads` make steps by look-up together, the caller of Run among
+  // them.
   BatchRunner(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-              const StepPlan& plan);
+              const StepPlan& plan, int threads = 1);
+
+  StepTeam& team() { return team_; }
 
   // Executes all frames of all lanes and fills in the lanes' states and logits, and the batch's
   // steps. Lanes are sorted by length, so that those that have ended cost nothing as soon as the
@@ -34,6 +38,7 @@ class BatchRunner {
   const std::shared_ptr<const PackedModel> model_;
   const StepPlan plan_;
   std::vector<Lane*> sorted_;
+  StepTeam team_;
   ColumnSteps columns_;
   std::optional<LookupSteps> lookup_;  // none where the kernel has none
 };

@@ -23,11 +23,11 @@ namespace {
 class CpuChannel final : public Channel {
  public:
   CpuChannel(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-             const StepPlan& plan, const std::string& name)
+             const StepPlan& plan, int threads, const std::string& name)
       : model_(std::move(model)),
         name_(name),
         kernel_(kernel->name()),
-        runner_(model_, kernel, plan),
+        runner_(model_, kernel, plan, threads),
         worker_([this] { Work(); }) {}
 
   ~CpuChannel() override {
@@ -39,15 +39,13 @@ class CpuChannel final : public Channel {
     worker_.join();
   }
 
-  absl::Status Pin(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
-    const int error = pthread_setaffinity_np(worker_.native_handle(), sizeof(set), &set);
-    if (error == 0) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot pin channel ", name_, " to processor ", cpu, ": ",
-                     std::strerror(error), "; choose one of this machine's, or -1 for none"));
+  // The channel's threads to `processor` and those that follow it.
+  absl::Status Pin(int processor) {
+    ESE_RETURN_IF_ERROR(Pin(&worker_, processor));
+    for (std::thread& thread : runner_.team().others()) {
+      ESE_RETURN_IF_ERROR(Pin(&thread, ++processor));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override {
@@ -69,6 +67,17 @@ class CpuChannel final : public Channel {
   const std::string& kernel() const override { return kernel_; }
 
  private:
+  absl::Status Pin(std::thread* thread, int processor) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (processor < CPU_SETSIZE) CPU_SET(processor, &set);
+    const int error = pthread_setaffinity_np(thread->native_handle(), sizeof(set), &set);
+    if (error == 0) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot pin channel ", name_, " to processor ", processor, ": ",
+                     std::strerror(error), "; choose one of this machine's, or -1 for none"));
+  }
+
   void Work() {
     // So that the processor time of all channels can be told from that of the rest.
     pthread_setname_np(pthread_self(), "ese-channel");
@@ -116,15 +125,25 @@ class CpuChannel final : public Channel {
 absl::StatusOr<std::vector<std::unique_ptr<Channel>>> CreateCpuChannels(
     std::shared_ptr<const Model> model, const CpuChannelOptions& options) {
   ESE_ASSIGN_OR_RETURN(const StepKernel* kernel, ChooseKernel(options.kernel));
+  if (options.threads < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a channel cannot have ", options.threads, " threads; it takes at least 1"));
+  }
+  if (options.threads > 1 && kernel->lookup() == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("kernel ", kernel->name(), " cannot divide a step between ", options.threads,
+                     " threads; use 1, or a kernel that looks up: portable or avx512vbmi"));
+  }
   ESE_ASSIGN_OR_RETURN(const auto packed, PackedModel::Create(std::move(model)));
   const StepPlan plan = StepPlan::Measure(packed, kernel);
   spdlog::debug("model {}: kernel {}, by look-up for these numbers of lanes: {}",
                 packed->model().name, kernel->name(), plan.LookupLanes());
   std::vector<std::unique_ptr<Channel>> channels;
   for (int i = 0; i < options.count; ++i) {
-    auto channel = std::make_unique<CpuChannel>(packed, kernel, plan, absl::StrCat("cpu", i));
+    auto channel =
+        std::make_unique<CpuChannel>(packed, kernel, plan, options.threads, absl::StrCat("cpu", i));
     if (options.first_processor >= 0) {
-      ESE_RETURN_IF_ERROR(channel->Pin(options.first_processor + i));
+      ESE_RETURN_IF_ERROR(channel->Pin(options.first_processor + i * options.threads));
     }
     channels.push_back(std::move(channel));
   }

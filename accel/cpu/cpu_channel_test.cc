@@ -120,6 +120,36 @@ TEST_F(CpuChannelTest, AnUnknownKernelIsAnErrorThatNamesTheVariable) {
   EXPECT_THAT(status.message(), HasSubstr("ESE_CPU_KERNEL"));
 }
 
+TEST_F(CpuChannelTest, AChannelMayHaveSeveralThreads) {
+  auto channels = CreateCpuChannels(model_, {.kernel = "portable", .threads = 2});
+  ASSERT_TRUE(channels.ok()) << channels.status();
+  for (int i = 0; i < 3; ++i) {
+    Work work(*model_, 3);
+    auto batch = work.MakeBatch();
+    Answer answer;
+    ASSERT_TRUE(channels->front()->Submit(&batch, answer.Completion()).ok());
+    answer.called.wait();
+    EXPECT_TRUE(answer.status.ok()) << answer.status;
+    work.ExpectDone();
+  }
+}
+
+TEST_F(CpuChannelTest, AChannelNeedsAThread) {
+  const absl::Status status = CreateCpuChannels(model_, {.threads = 0}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("a channel cannot have 0 threads"));
+}
+
+TEST_F(CpuChannelTest, AKernelThatCannotDivideAStepIsAnError) {
+  for (const StepKernel* kernel : SupportedKernels()) {
+    if (kernel->lookup() != nullptr) continue;
+    const absl::Status status =
+        CreateCpuChannels(model_, {.kernel = kernel->name(), .threads = 2}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(status.message(), HasSubstr("cannot divide a step"));
+  }
+}
+
 TEST_F(CpuChannelTest, AProcessorThatIsNotThereIsAnError) {
   const absl::Status status = CreateCpuChannels(model_, {.first_processor = 1 << 20}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);

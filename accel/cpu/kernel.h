@@ -83,6 +83,7 @@ struct StripConstants {
 // A matrix in strips. The rows of a strip take the same steps, so that rows with fewer entries in a
 // line are padded with weights of 0.
 struct LookupMatrix {
+  int first_strip = 0;  // of a part of a matrix; the arrays below begin there
   int strips = 0;
   int result_shift = 0;                       // T
   const uint16_t* counts = nullptr;           // [strips] steps
@@ -116,7 +117,9 @@ struct PackedLayer {
   int lookup_x = 0;  // x's first granule
 };
 
-// Steps of 1 to 16 lanes by look-up. Memory is aligned to 64 bytes. Stateless and thread-safe.
+// Steps of 1 to 16 lanes by look-up. Memory is aligned to 64 bytes. Stateless and thread-safe:
+// parts of a matrix may go at the same time, as they write different rows (of gates, whole blocks
+// of 16 cells).
 class LookupKernel {
  public:
   // c is [cells / 16, rounded up][8][4][2][4]: for each pair of lanes, four cells of one and of the

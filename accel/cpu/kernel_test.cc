@@ -52,9 +52,9 @@ struct Stream {
 class Comparison {
  public:
   Comparison(std::shared_ptr<const Model> model, const StepKernel* kernel, const StepPlan& plan,
-             uint32_t seed)
+             uint32_t seed, int threads = 1)
       : model_(std::move(model)),
-        runner_(*PackedModel::Create(model_), kernel, plan),
+        runner_(*PackedModel::Create(model_), kernel, plan, threads),
         random_(seed) {}
 
   // Activations are -128 or 127 only, also in the state.
@@ -216,6 +216,23 @@ TEST_P(KernelTest, EqualsReferenceForEveryNumberOfRaggedLanes) {
       for (int i = 0; i < lanes; ++i) lengths.push_back(1 + static_cast<int>(random_() % 5));
     }
     Check(options, batches);
+  }
+}
+
+// More of them than a layer has blocks of cells, or the machine processors.
+TEST(StepTeamTest, EqualsReference) {
+  const std::vector<RandomLayer> layers = {
+      {.cells = 70, .projection = 41, .peepholes = true}, {.cells = 19}, {.cells = 33}};
+  for (const StepKernel* kernel : SupportedKernels()) {
+    if (kernel->lookup() == nullptr) continue;
+    for (const int threads : {2, 3}) {
+      SCOPED_TRACE(std::string(kernel->name()) + " " + std::to_string(threads));
+      for (const int units : {1, 50}) {
+        Comparison(RandomModel({.inputs = 21, .layers = layers, .units = units, .seed = 450}),
+                   kernel, StepPlan::LookUpTo(kMaxLanes), 450, threads)
+            .Run({{3, 1, 2}, {2, 2, 2}});
+      }
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 namespace ese {
@@ -86,10 +87,28 @@ void ForFours(int16_t* c, int lane, State* state, int cells, Move move) {
   }
 }
 
+// Part i of n of a matrix, in multiples of so many strips.
+LookupMatrix PartOf(const LookupMatrix& matrix, int multiple, int i, int n) {
+  const int units = matrix.strips / multiple;
+  const int first = units * i / n * multiple, end = units * (i + 1) / n * multiple;
+  const size_t steps = std::accumulate(matrix.counts, matrix.counts + first, size_t{0});
+  LookupMatrix part = matrix;
+  part.first_strip = first;
+  part.strips = end - first;
+  part.counts += first;
+  part.right_only += first;
+  part.constants += first;
+  part.steps += steps;
+  part.lines += steps;
+  return part;
+}
+
 }  // namespace
 
-LookupSteps::LookupSteps(std::shared_ptr<const PackedModel> model, const LookupKernel* kernel)
-    : model_(std::move(model)), kernel_(kernel) {
+LookupSteps::LookupSteps(std::shared_ptr<const PackedModel> model, const LookupKernel* kernel,
+                         StepTeam* team)
+    : model_(std::move(model)), kernel_(kernel), team_(team) {
+  for (int part = 0; part < team_->threads(); ++part) parts_.push_back(MakePart(part));
   size_t m_bytes = 0;
   for (const PackedLayer& layer : model_->layers()) {
     LayerMemory memory;
@@ -101,6 +120,17 @@ LookupSteps::LookupSteps(std::shared_ptr<const PackedModel> model, const LookupK
   m_ = AlignedBuffer<uint8_t>(m_bytes);
   logits_stride_ = RoundUp(model_->model().num_units(), kStripRows);
   logits_ = AlignedBuffer<int32_t>(logits_stride_ * kLookupLanes);
+}
+
+LookupSteps::Part LookupSteps::MakePart(int part) const {
+  constexpr int kGates = 4;
+  const int parts = team_->threads();
+  Part made{.layers = model_->layers(), .output = PartOf(model_->lookup_output(), 1, part, parts)};
+  for (PackedLayer& layer : made.layers) {
+    layer.lookup_gates = PartOf(layer.lookup_gates, kGates, part, parts);
+    layer.lookup_projection = PartOf(layer.lookup_projection, 1, part, parts);
+  }
+  return made;
 }
 
 void LookupSteps::Run(const Segment& segment) {
@@ -121,7 +151,7 @@ void LookupSteps::RunGroup(const Segment& segment) {
     for (int lane = 0; lane < active; ++lane) {
       LoadFrame(segment.lanes[lane]->frames.data() + size_t(step) * input_dim, lane);
     }
-    Step(active);
+    team_->Run([&](int part) { Step(active, part); });
     for (int lane = 0; lane < active; ++lane) {
       std::copy_n(logits_.data() + lane * logits_stride_, units,
                   segment.lanes[lane]->logits.data() + size_t(step) * units);
@@ -165,23 +195,31 @@ void LookupSteps::StoreState(int lane, StreamState* state) {
   }
 }
 
-void LookupSteps::Step(int lanes) {
-  const std::vector<PackedLayer>& layers = model_->layers();
+void LookupSteps::Step(int lanes, int part) {
+  const std::vector<PackedLayer>& layers = parts_[part].layers;
   for (size_t l = 0; l < layers.size(); ++l) {
     const PackedLayer& layer = layers[l];
+    const bool last = l + 1 == layers.size();
     uint8_t* v = layers_[l].v.data();
     kernel_->Cells(layer, lanes, v, layers_[l].c.data(), m_.data());
+    team_->Meet();
     if (layer.has_projection) {
       kernel_->Project(layer, lanes, m_.data(), v);
-    } else {  // y = m
-      CopyGranules(m_.data(), 0, layer.lookup_v, v, 0, layer.outputs, lanes);
+      team_->Meet();
     }
-    if (l + 1 < layers.size()) {
-      CopyGranules(v, 0, layers[l + 1].lookup_v, layers_[l + 1].v.data(), layers[l + 1].lookup_x,
-                   layer.outputs, lanes);
+    if (layer.has_projection && last) continue;
+    if (part == 0) {
+      if (!layer.has_projection) {  // y = m
+        CopyGranules(m_.data(), 0, layer.lookup_v, v, 0, layer.outputs, lanes);
+      }
+      if (!last) {
+        CopyGranules(v, 0, layers[l + 1].lookup_v, layers_[l + 1].v.data(), layers[l + 1].lookup_x,
+                     layer.outputs, lanes);
+      }
     }
+    team_->Meet();
   }
-  kernel_->Logits(model_->lookup_output(), lanes, layers_.back().v.data(), logits_.data(),
+  kernel_->Logits(parts_[part].output, lanes, layers_.back().v.data(), logits_.data(),
                   logits_stride_);
 }
 

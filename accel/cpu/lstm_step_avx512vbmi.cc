@@ -172,7 +172,9 @@ void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* 
   constexpr int kUsed = Results<kLanes>::kPairsUsed;
   const Functions functions(*layer.tanh);
   Strips<kLanes> strips(layer.lookup_gates, v);
-  for (int strip = 0; strip * kStripRows < layer.cells; ++strip, c += kPairs * 32) {
+  const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
+  c += size_t(first) * kPairs * 32;
+  for (int block = first; block < end; ++block, c += kPairs * 32) {
     __m512i zi[kUsed], zf[kUsed], zg[kUsed], zo[kUsed], m16[kUsed];
     NextWords(strips, zi);
     NextWords(strips, zf);
@@ -185,7 +187,7 @@ void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* 
       _mm512_store_si512(c + pair * 32, state);
       m16[pair] = Hidden(functions, zo[pair], state, layer.hidden_scale);
     }
-    StoreStrip<kLanes>(m16, strip, layer.lookup_m, m);
+    StoreStrip<kLanes>(m16, block, layer.lookup_m, m);
   }
 }
 
@@ -194,8 +196,10 @@ void CellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_t* c, 
   constexpr int kUsed = Results<kLanes>::kPairsUsed;
   const Functions functions(*layer.tanh);
   Strips<kLanes> strips(layer.lookup_gates, v);
-  const int16_t* peepholes = layer.lookup_peepholes;
-  for (int strip = 0; strip * kStripRows < layer.cells; ++strip, c += kPairs * 32) {
+  const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
+  c += size_t(first) * kPairs * 32;
+  const int16_t* peepholes = layer.lookup_peepholes + size_t(first) * 3 * 32;
+  for (int block = first; block < end; ++block, c += kPairs * 32) {
     Results<kLanes> zi, zf, zg, zo;
     __m512i m16[kUsed];
     strips.Next(zi);
@@ -215,7 +219,7 @@ void CellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_t* c, 
       AddPeepholes(peepholes + 64, state, zo.z[a], zo.z[b]);
       m16[pair] = Hidden(functions, PreActivations(zo.z[a], zo.z[b]), state, layer.hidden_scale);
     }
-    StoreStrip<kLanes>(m16, strip, layer.lookup_m, m);
+    StoreStrip<kLanes>(m16, block, layer.lookup_m, m);
     peepholes += 3 * 32;
   }
 }
@@ -223,16 +227,18 @@ void CellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_t* c, 
 template <int kLanes>
 void ProjectImpl(const PackedLayer& layer, const uint8_t* m, uint8_t* v) {
   Strips<kLanes> strips(layer.lookup_projection, m);
+  const int first = layer.lookup_projection.first_strip;
   for (int strip = 0; strip < layer.lookup_projection.strips; ++strip) {
     __m512i words[Results<kLanes>::kPairsUsed];
     NextWords(strips, words);
-    StoreStrip<kLanes>(words, strip, layer.lookup_v, v);
+    StoreStrip<kLanes>(words, first + strip, layer.lookup_v, v);
   }
 }
 
 template <int kLanes>
 void LogitsImpl(const LookupMatrix& matrix, const uint8_t* v, int32_t* logits, size_t stride) {
   Strips<kLanes> strips(matrix, v);
+  logits += size_t(matrix.first_strip) * kStripRows;
   for (int strip = 0; strip < matrix.strips; ++strip) {
     Results<kLanes> results;
     strips.Next(results);

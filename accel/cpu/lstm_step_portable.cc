@@ -176,7 +176,9 @@ class PortableLookup final : public LookupKernel {
   void Cells(const PackedLayer& layer, int lanes, const uint8_t* v, int16_t* c,
              uint8_t* m) const override {
     Strips strips(layer.lookup_gates, v);
-    for (int first = 0; first < layer.cells; first += kStripRows) {
+    const int first_block = layer.lookup_gates.first_strip / 4;
+    for (int block = 0; block < layer.lookup_gates.strips / 4; ++block) {
+      const int first = (first_block + block) * kStripRows;
       int32_t z[4][kLookupLanes][kStripRows];
       for (auto& gate : z) strips.Next(lanes, gate);
       for (int lane = 0; lane < lanes; ++lane) {
@@ -194,13 +196,14 @@ class PortableLookup final : public LookupKernel {
 
   void Project(const PackedLayer& layer, int lanes, const uint8_t* m, uint8_t* v) const override {
     Strips strips(layer.lookup_projection, m);
+    const int first_strip = layer.lookup_projection.first_strip;
     for (int strip = 0; strip < layer.lookup_projection.strips; ++strip) {
       int32_t z[kLookupLanes][kStripRows];
       strips.Next(lanes, z);
       for (int lane = 0; lane < lanes; ++lane) {
         for (int i = 0; i < kStripRows; ++i) {
           const auto y = static_cast<uint8_t>(std::clamp(z[lane][i], -128, 127) + 128);
-          StoreActivation(layer.lookup_v, v, strip * kStripRows + i, lane, y);
+          StoreActivation(layer.lookup_v, v, (first_strip + strip) * kStripRows + i, lane, y);
         }
       }
     }
@@ -213,7 +216,8 @@ class PortableLookup final : public LookupKernel {
       int32_t z[kLookupLanes][kStripRows];
       strips.Next(lanes, z);
       for (int lane = 0; lane < lanes; ++lane) {
-        std::copy_n(z[lane], kStripRows, logits + lane * stride + size_t(strip) * kStripRows);
+        std::copy_n(z[lane], kStripRows,
+                    logits + lane * stride + size_t(matrix.first_strip + strip) * kStripRows);
       }
     }
   }

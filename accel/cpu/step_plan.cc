@@ -92,7 +92,8 @@ StepPlan StepPlan::Measure(const std::shared_ptr<const PackedModel>& model,
                            const StepKernel* kernel) {
   if (kernel->lookup() == nullptr) return LookUpTo(0);
   Load load(model->model(), kMaxLanes);
-  LookupSteps lookup(model, kernel->lookup());
+  StepTeam alone(1);
+  LookupSteps lookup(model, kernel->lookup(), &alone);
   ColumnSteps columns(model, kernel);
   StepCosts costs;
   for (size_t i = 0; i < costs.lookup.size(); ++i) {
