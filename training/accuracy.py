@@ -156,7 +156,9 @@ def figures():
 
 
 def table(rows):
-    """Markdown, aligned."""
+    """Markdown, aligned; nothing if there is only a header."""
+    if len(rows) == 1:
+        return []
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
 
     def line(row):
@@ -213,7 +215,7 @@ def main_rows(found, runs, shipped):
                           f"{2 * run['weights'] / run['weights_kept']:.1f}x",
                           f"{report['logits_snr_db']:.1f} dB",
                           f"{100 * report['same_best_unit']:.2f} %"])
-    return table(rows), table(losses), table(sizes) if len(sizes) > 1 else []
+    return table(rows), table(losses), table(sizes)
 
 
 def wide_rows(found):
@@ -312,26 +314,49 @@ def interpolated(points, density):
     return None
 
 
-def speed_rows(found, runs):
-    """Error rate against the time of a step, at the paper's size."""
+def step_times(found, runs):
+    """[(network, density in percent, us a step of 64 lanes or None)] at the paper's size; the source."""
     points, source = microseconds()
-    rows = [["network", "density, %", "us a step of 64 lanes", *SETS]]
+    times = []
     for what in ("dense", *FACTORS):
         group = found.get(("main", what))
-        if not group or not points:
-            continue
-        run = runs[f"main.s{min(group.by_seed)}.{what}"]
-        density = 100 * run["weights_kept"] / run["weights"]
-        time = interpolated(points, density)
+        if group and points:
+            run = runs[f"main.s{min(group.by_seed)}.{what}"]
+            density = 100 * run["weights_kept"] / run["weights"]
+            times.append((what, density, interpolated(points, density)))
+    return times, source
+
+
+def speed_rows(found, runs):
+    """Error rate against the time of a step, at the paper's size."""
+    times, source = step_times(found, runs)
+    rows = [["network", "density, %", "us a step of 64 lanes", *SETS]]
+    for what, density, time in times:
         rows.append([what, f"{density:.2f}", f"{time:.0f}" if time else "not measured",
-                     *(f"{group.per(s):.1f}" for s in SETS)])
+                     *(f"{found['main', what].per(s):.1f}" for s in SETS)])
     note = [f"Time: interpolated between the densities measured in `{source}`.", ""]
-    return note + table(rows) if points else []
+    return note + table(rows) if times else []
 
 
-def plots(found):
+def speed_plot(found, runs):
+    """docs/accuracy_time.svg; returns the line that shows it."""
+    times = [(what, time) for what, _, time in step_times(found, runs)[0] if time]
+    if len(times) < 2:
+        return []
+    series = {}
+    for test_set in ("asterisk", "synth"):
+        groups_at = [(time, found["main", what]) for what, time in times]
+        series[test_set] = [(time, g.per(test_set), min(g.pers(test_set)), max(g.pers(test_set)))
+                            for time, g in groups_at]
+    path = ROOT / "docs/accuracy_time.svg"
+    plot.write(path, "Phone error rate against time, the paper's size", "us a step of 64 lanes",
+               "PER, %", series, log_x=True, from_zero=True)
+    return [f"![PER against the time of a step]({path.name})"]
+
+
+def plots(found, runs):
     """docs/accuracy_*.svg; returns the lines that show them."""
-    lines = []
+    lines = speed_plot(found, runs)
     for test_set in ("asterisk", "synth"):
         series = {}
         for pattern, title in PATTERNS.items():
@@ -353,7 +378,7 @@ def plots(found):
             plot.write(path, f"Phone error rate, {test_set}", "weights kept, %", "PER, %", series,
                        log_x=True, from_zero=True)
             lines.append(f"![PER against density on {test_set}]({path.name})")
-    return lines + [""]
+    return lines + [""] if lines else []
 
 
 def page():
@@ -366,7 +391,7 @@ def page():
          "Phone error rates in percent, mean of the seeds (each seed).",
          [*rates, "Points of PER; in brackets the interval of 95 %, bold where it leaves out zero.",
           "", *losses, *sizes, *speed_rows(found, runs)]),
-        ("PER against density", "", plots(found)),
+        ("PER against density and time", "", plots(found, runs)),
         ("Patterns and densities: 2 x 320/160", "", wide_rows(found)),
         ("Tricks, one at a time: 2 x 320/160",
          "Change of PER in points against plain pruning at the same density: negative is better.",
@@ -377,7 +402,7 @@ def page():
          dutch_rows(found, runs, shipped))]
     lines = []
     for title, text, rows in sections:
-        if len(rows) > len(table([[""]])):  # more than a header
+        if rows:
             lines += [f"## {title}", "", *([text, ""] if text else []), *rows]
     text = PAGE.read_text()
     head, rest = text.split(BEGIN)
