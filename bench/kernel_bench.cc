@@ -106,7 +106,9 @@ int Main(bool answer) {
     AddPeers((*packed)->model(), lanes, &race);
   }
   for (const StepKernel* other : SupportedKernels()) {
-    if (other != *chosen) AddOurs(*packed, other, StepPlan::Measure(*packed, other), 64, &race);
+    if (other == *chosen) continue;
+    const StepPlan measured = StepPlan::Measure(*packed, other);
+    for (const int lanes : sizes) AddOurs(*packed, other, measured, lanes, &race);
   }
   race.Run(kRounds);
 
@@ -122,6 +124,10 @@ int Main(bool answer) {
   for (const StepKernel* other : SupportedKernels()) {
     PrintAgainst("kernel.isa." + std::string(other->name()), race.Find(Our(other->name(), 64)),
                  "onednn-fp32-gemm", race.Find(Peer("onednn-fp32-gemm", 64)));
+    for (const int lanes : sizes) {
+      PrintFigure("kernel.isa." + std::string(other->name()) + ".step" + std::to_string(lanes),
+                  Quantile(race.Find(Our(other->name(), lanes)).microseconds, 0.5), "us");
+    }
   }
   PrintBoundFraction(*packed, *chosen, plan);
   PrintConvertShare(*packed, *chosen, plan);

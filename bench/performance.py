@@ -3,8 +3,8 @@
 
     bench/performance.py record   runs ./run bench kernel and ./run bench peers and keeps their figures
                                   in bench/results/kernel-<processor>.jsonl
-    bench/performance.py table    writes the tables between the markers in docs/performance.md from
-                                  every file there
+    bench/performance.py table    writes the tables between the markers in docs/performance.md, and
+                                  its plots, from every file there
 
 A results file is the benchmarks' lines of JSON after one that says what was measured and how."""
 import datetime
@@ -15,6 +15,8 @@ import re
 import statistics
 import subprocess
 import sys
+
+import plot
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -92,9 +94,32 @@ def against_dense_table(figures, prefix, title):
 def other_table(figures):
     table = [["figure", "value", "unit"]]
     for f in figures:
-        if "peer" not in f:
+        if "peer" not in f and not f["name"].startswith("kernel.isa."):
             table.append([f["name"], f"{f['value']:.3g}", f["unit"]])
     return rows(table)
+
+
+def plots(slug, name, figures):
+    """us a step against lanes: of each kernel, and of the fastest beside the peers."""
+    kernels, rivals = {}, {}
+    for f in figures:
+        if match := re.fullmatch(r"kernel\.isa\.(\w+)\.step(\d+)", f["name"]):
+            kernels.setdefault(match[1], []).append((int(match[2]), f["value"]))
+        elif match := re.fullmatch(r"kernel\.step(\d+)\.1t", f["name"]):
+            lanes = int(match[1])
+            if f["peer"] == "onednn-fp32-gemm":
+                rivals.setdefault("this project", []).append((lanes, f["value"]))
+            if not f["peer"].startswith("ort-") or f["peer"].endswith("-seq20"):
+                rivals.setdefault(f["peer"], []).append(
+                    (lanes, f.get("peer_value", f["value"] * f["ratio"])))
+    lines = []
+    for kind, title, series in (("kernels", "every kernel", kernels),
+                                ("peers", "the fastest kernel and its peers", rivals)):
+        svg = f"performance-{kind}-{slug}.svg"
+        plot.write(PAGE.parent / svg, f"One step of the paper's LSTM: {title}", "lanes", "us a step",
+                   series, log_x=True, log_y=True)
+        lines += [f"![us a step against lanes, {name}: {title}]({svg})", ""]
+    return lines
 
 
 def section(path):
@@ -107,6 +132,7 @@ def section(path):
         "### One step of the paper's LSTM, one thread", "",
         "The last columns: how many times longer each peer takes, in the same rounds.", "",
         *steps_table(figures), "",
+        *plots(path.stem.removeprefix("kernel-"), head["processor"], figures),
         "### Kernels", "", *against_dense_table(figures, "kernel.isa.", "kernel"), "",
         "### Densities, percent", "", *against_dense_table(figures, "kernel.density.", "density"),
         "", "### Other models", "", *against_dense_table(figures, "kernel.shape.", "model"), "",

@@ -18,6 +18,8 @@
 //   vpermi2b, two registers of 128 columns: 1.90, because it and vpdpbusd both read three
 //   registers; a third as much padding did not make up for it. vpermb of a register or of a whole
 //   cache line in memory: 1.34; of one that crosses cache lines: 1.51.
+// Of a step of 64 lanes: cell updates between the products of the next block, by pairs of lanes
+// 1.08 of the time, by functions 1.02: what waits for results fills the scheduler.
 #include "accel/cpu/kernel.h"
 
 #if defined(__x86_64__)
