@@ -85,7 +85,7 @@ def steps_table(figures):
 def against_dense_table(figures, prefix, title):
     table = [[title, "us at 64 lanes", "10-90 %", "oneDNN fp32 dense"]]
     for f in figures:
-        if f["name"].startswith(prefix):
+        if f["name"].startswith(prefix) and "peer" in f:
             table.append([f["name"][len(prefix):], number(f["value"]), spread(f),
                           number(f["ratio"]) + "x"])
     return rows(table)
