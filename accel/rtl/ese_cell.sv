@@ -45,18 +45,18 @@ module ese_cell #(
   function automatic logic signed [15:0] round15(input logic signed [31:0] v);  // (3)
     logic signed [31:0] sum;
     sum = v + 32'sd16384;
-    return sum[30:15];
+    round15 = sum[30:15];
   endfunction
 
   function automatic logic signed [15:0] saturate16(input logic signed [24:0] v);  // (2)
-    if (v > 25'sd32767) return 16'sh7FFF;
-    if (v < -25'sd32768) return 16'sh8000;
-    return v[15:0];
+    if (v > 25'sd32767) saturate16 = 16'sh7FFF;
+    else if (v < -25'sd32768) saturate16 = 16'sh8000;
+    else saturate16 = v[15:0];
   endfunction
 
   // |v| as 16 bits without a sign.
   function automatic logic [15:0] magnitude(input logic signed [15:0] v);
-    return v[15] ? 16'(-v) : v;
+    magnitude = v[15] ? 16'(-v) : v;
   endfunction
 
   // c before the step, at every stage that still needs it.

@@ -14,7 +14,7 @@ module ese_tanh (
   function automatic logic signed [15:0] round15(input logic signed [31:0] v);
     logic signed [31:0] sum;
     sum = v + 32'sd16384;
-    return sum[30:15];
+    round15 = sum[30:15];
   endfunction
 
   logic [63:0] rom;

@@ -12,6 +12,6 @@ lines = ["// Made by make_tanh_rom.py from model/tanh_segments.inc: {c3, c2, c1,
 for k, (c0, c1, c2, c3) in enumerate(zip(*columns)):
     words = "".join(f"{c & 0xFFFF:04x}" for c in (c3, c2, c1, c0))
     label = "default" if k == 31 else f"5'd{k}"
-    lines.append(f"    {label}: return 64'h{words};")
+    lines.append(f"    {label}: tanh_rom = 64'h{words};")
 lines += ["  endcase", "endfunction"]
 (here / "ese_tanh_rom.svh").write_text("\n".join(lines) + "\n")
