@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -98,10 +99,12 @@ std::string ShapeOf(const Model& model) {
 void LogStart(const Server& server, const ServerOptions& options, const std::string& kernel,
               const std::string& metrics_address) {
   std::vector<std::string> models;
-  for (const ServedModel& served : server.catalog().models()) {
-    models.push_back(absl::StrCat(served.model->name, " (", ShapeOf(*served.model), ", ",
-                                  served.model->fingerprint().substr(0, 8), ")"));
+  for (const auto& served : server.catalog().Current()) {
+    const Model& model = *served->model;
+    models.push_back(absl::StrCat(model.name, " (", ShapeOf(model), ", ",
+                                  model.fingerprint().substr(0, 8), ")"));
   }
+  if (models.empty()) models.push_back("no model yet");
   spdlog::info("ese-server {} serves {}; channels of each model: {}, kernel {}; grpc={} metrics={}",
                ESE_VERSION, absl::StrJoin(models, ", "), options.channels, kernel, server.address(),
                metrics_address.empty() ? "none" : metrics_address);
@@ -142,19 +145,26 @@ absl::Status Run(const ServerOptions& options) {
     ESE_ASSIGN_OR_RETURN(const auto address, ParseListenAddress(options.metrics));
     metrics_address = absl::StrCat(address.host, ":", metrics.port());
   }
-  std::string kernel;
+  std::mutex kernel_mutex;  // models of a folder are loaded by another thread
+  std::string kernel = "not chosen yet";
   const auto make_channels = [&](const std::shared_ptr<const Model>& model) {
     auto channels = CreateCpuChannels(model, {.count = options.channels,
                                               .first_processor = options.pin,
                                               .threads = options.channel_threads});
-    if (channels.ok()) kernel = channels->front()->kernel();
+    if (channels.ok()) {
+      const std::lock_guard lock(kernel_mutex);
+      kernel = channels->front()->kernel();
+    }
     return channels;
   };
   ESE_ASSIGN_OR_RETURN(const auto server,
                        Server::Start(options.serving, models, make_channels, &metrics));
   ESE_RETURN_IF_ERROR(
       ready.Write(absl::StrCat("grpc=", server->address(), "\nmetrics=", metrics_address, "\n")));
-  LogStart(*server, options, kernel, metrics_address);
+  {
+    const std::lock_guard lock(kernel_mutex);
+    LogStart(*server, options, kernel, metrics_address);
+  }
   if (options.serving.checkpoint_keys.empty()) {
     spdlog::info("no --checkpoint-key: checkpoints are good for this process only");
   }

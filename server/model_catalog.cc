@@ -1,72 +1,146 @@
 #include "server/model_catalog.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/status.h"
 #include "features/model_features.h"
 
 namespace ese {
+namespace {
 
-absl::Status ModelCatalog::Add(std::shared_ptr<const Model> model,
-                               std::unique_ptr<Scheduler> scheduler) {
-  for (const ServedModel& other : models_) {
-    if (other.model->name == model->name) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("two models are named \"", model->name,
-                       "\"; clients choose by name, so serve one of them or rename it"));
-    }
-  }
-  ServedModel served;
-  if (model->features.sample_rate_hz > 0) {
-    const FbankOptions options = ToFbankOptions(model->features);
-    auto tables = MakeFbankTables(options);
-    if (!tables.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("audio settings of model \"", model->name,
-                                                     "\": ", tables.status().message()));
-    }
-    if (options.num_mel_bins * options.stack != model->input_dim()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "audio settings of model \"", model->name, "\" give ", options.num_mel_bins, " x ",
-          options.stack, " features, but it takes ", model->input_dim(), "; compile it again"));
-    }
-    served.fbank = *std::move(tables);
-  }
-  served.model = std::move(model);
-  served.scheduler = std::move(scheduler);
-  models_.push_back(std::move(served));
-  return absl::OkStatus();
+bool IsVersion(const Model& model, const std::string& name, const std::string& fingerprint) {
+  return model.fingerprint() == fingerprint && (name.empty() || model.name == name);
 }
 
-absl::StatusOr<const ServedModel*> ModelCatalog::Find(const std::string& name) const {
-  if (name.empty() && models_.size() == 1) return &models_.front();
-  if (name.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("config.model is empty, and this server has several; set one of: ", Names()));
+std::string Names(const std::vector<ModelCatalog::ServedPtr>& models) {
+  if (models.empty()) return "no model at the moment";
+  return absl::StrJoin(models, ", ", [](std::string* out, const ModelCatalog::ServedPtr& served) {
+    absl::StrAppend(out, served->model->name);
+  });
+}
+
+auto Named(const std::string& name) {
+  return [&name](const ModelCatalog::ServedPtr& served) { return served->model->name == name; };
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const FbankTables>> FbankTablesOf(const Model& model) {
+  if (model.features.sample_rate_hz == 0) return nullptr;
+  auto tables = MakeFbankTables(ToFbankOptions(model.features));
+  if (!tables.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("audio settings of model \"", model.name,
+                                                   "\": ", tables.status().message(),
+                                                   "; correct them and compile it again"));
   }
-  for (const ServedModel& served : models_) {
-    if (served.model->name == name) return &served;
+  return tables;
+}
+
+ModelCatalog::ModelCatalog(Clock* clock, Duration resume_grace)
+    : clock_(clock), resume_grace_(resume_grace) {}
+
+void ModelCatalog::Publish(ServedPtr served) {
+  const std::lock_guard lock(mutex_);
+  PublishLocked(std::move(served));
+}
+
+void ModelCatalog::PublishLocked(ServedPtr served) {
+  const auto former = std::ranges::find_if(current_, Named(served->model->name));
+  if (former == current_.end()) {
+    current_.push_back(std::move(served));
+  } else {
+    retired_.push_back({std::exchange(*former, std::move(served)), std::nullopt});
   }
+}
+
+bool ModelCatalog::Reinstate(const std::string& name, const std::string& fingerprint) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find_if(retired_, [&](const RetiredVersion& version) {
+    return IsVersion(*version.served->model, name, fingerprint);
+  });
+  if (found == retired_.end()) return false;
+  ServedPtr served = std::move(found->served);
+  retired_.erase(found);
+  PublishLocked(std::move(served));
+  return true;
+}
+
+void ModelCatalog::Withdraw(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find_if(current_, Named(name));
+  if (found == current_.end()) return;
+  retired_.push_back({std::move(*found), std::nullopt});
+  current_.erase(found);
+}
+
+std::vector<ModelCatalog::ServedPtr> ModelCatalog::TakeUnused() {
+  std::vector<ServedPtr> unused;
+  const std::lock_guard lock(mutex_);
+  const TimePoint now = clock_->Now();
+  int idle = 0;
+  for (RetiredVersion& version : retired_) {
+    // Ours is the only one: nobody can take another without the lock.
+    if (version.served.use_count() > 1) {
+      version.unused_since.reset();
+    } else {
+      if (!version.unused_since) version.unused_since = now;
+      ++idle;
+    }
+  }
+  std::erase_if(retired_, [&](RetiredVersion& version) {
+    if (!version.unused_since) return false;
+    if (idle <= kMaxIdle && now - *version.unused_since < resume_grace_) return false;
+    --idle;
+    unused.push_back(std::move(version.served));
+    return true;
+  });
+  return unused;
+}
+
+absl::StatusOr<ModelCatalog::ServedPtr> ModelCatalog::Find(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  if (name.empty() && current_.size() == 1) return current_.front();
+  if (name.empty() && !current_.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "config.model is empty, and this server has several; set one of: ", Names(current_)));
+  }
+  const auto found = std::ranges::find_if(current_, Named(name));
+  if (found != current_.end()) return *found;
   return absl::NotFoundError(
-      absl::StrCat("no model is named \"", name, "\"; this server has: ", Names()));
+      absl::StrCat("no model is named \"", name, "\"; this server has: ", Names(current_)));
 }
 
-absl::StatusOr<const ServedModel*> ModelCatalog::FindVersion(const std::string& name,
-                                                             const std::string& fingerprint) const {
-  for (const ServedModel& served : models_) {
-    const Model& model = *served.model;
-    if (model.fingerprint() == fingerprint && (name.empty() || model.name == name)) return &served;
+absl::StatusOr<ModelCatalog::ServedPtr> ModelCatalog::FindVersion(
+    const std::string& name, const std::string& fingerprint) const {
+  const std::lock_guard lock(mutex_);
+  for (const ServedPtr& served : current_) {
+    if (IsVersion(*served->model, name, fingerprint)) return served;
+  }
+  for (const RetiredVersion& version : retired_) {
+    if (IsVersion(*version.served->model, name, fingerprint)) return version.served;
   }
   return absl::FailedPreconditionError(
       absl::StrCat("the stream was computed by model \"", name, "\" ", fingerprint.substr(0, 8),
                    ", which is not here; resume where it is served, or begin a new stream"));
 }
 
-std::string ModelCatalog::Names() const {
-  return absl::StrJoin(models_, ", ", [](std::string* out, const ServedModel& served) {
-    absl::StrAppend(out, served.model->name);
-  });
+std::vector<ModelCatalog::ServedPtr> ModelCatalog::Current() const {
+  const std::lock_guard lock(mutex_);
+  return current_;
+}
+
+std::vector<ModelCatalog::ServedPtr> ModelCatalog::Retired() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<ServedPtr> retired;
+  for (auto it = retired_.rbegin(); it != retired_.rend(); ++it) retired.push_back(it->served);
+  return retired;
+}
+
+int ModelCatalog::size() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int>(current_.size() + retired_.size());
 }
 
 v1::Model Describe(const Model& model) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -40,7 +39,8 @@ absl::Status Validate(const ServingOptions& options) {
       {"max_queued_frames", scheduler.max_queued_frames},
       {"max_frames_per_lane", scheduler.max_frames_per_lane},
       {"target_latency", scheduler.target_latency.count()},
-      {"max_attempts", scheduler.max_attempts}};
+      {"max_attempts", scheduler.max_attempts},
+      {"model_poll", options.model_poll.count()}};
   for (const auto& [name, value] : positive) {
     if (value < 1) return absl::InvalidArgumentError(absl::StrCat(name, " must be above 0"));
   }
@@ -53,16 +53,18 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ServingOptions& options, const std::vector<std::shared_ptr<const Model>>& models,
     const ChannelFactory& make_channels, MetricsRegistry* metrics) {
   ESE_RETURN_IF_ERROR(Validate(options));
-  if (models.empty()) return absl::InvalidArgumentError("there is no model to serve");
+  if (models.empty() && options.model_dir.empty()) {
+    return absl::InvalidArgumentError("there is no model to serve");
+  }
   CheckpointSigner signer = CheckpointSigner::Random();
   if (!options.checkpoint_keys.empty()) {
     ESE_ASSIGN_OR_RETURN(signer, CheckpointSigner::FromFiles(options.checkpoint_keys));
   }
-  std::unique_ptr<Server> server(new Server(options, std::move(signer), metrics));
-  for (const auto& model : models) {
-    ESE_RETURN_IF_ERROR(server->AddModel(model, make_channels, metrics));
+  std::unique_ptr<Server> server(new Server(options, std::move(signer), make_channels, metrics));
+  for (const auto& model : models) ESE_RETURN_IF_ERROR(server->models_.Add(model));
+  if (!options.model_dir.empty()) {
+    ESE_RETURN_IF_ERROR(server->models_.Watch(options.model_dir, options.model_poll));
   }
-  const int64_t max_calls = static_cast<int64_t>(models.size()) * options.scheduler.max_streams;
   server->service_ = std::make_unique<SpeechService>(
       StreamEnvironment{.catalog = &server->catalog_,
                         .metrics = &server->metrics_,
@@ -71,28 +73,20 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
                         .checkpoint_max_age = options.checkpoint_max_age,
                         .stream_ids = &server->stream_ids_,
                         .lifetime = options.lifetime},
-      static_cast<int>(std::min<int64_t>(max_calls, std::numeric_limits<int>::max())));
+      options.scheduler.max_streams);
   ESE_RETURN_IF_ERROR(server->Listen());
   return server;
 }
 
-Server::Server(const ServingOptions& options, CheckpointSigner signer, MetricsRegistry* metrics)
-    : options_(options), metrics_(metrics), signer_(std::move(signer)) {}
+Server::Server(const ServingOptions& options, CheckpointSigner signer,
+               const ChannelFactory& make_channels, MetricsRegistry* metrics)
+    : options_(options),
+      metrics_(metrics),
+      signer_(std::move(signer)),
+      catalog_(Clock::Real(), options.model_grace),
+      models_(options.scheduler, make_channels, &catalog_, metrics) {}
 
 Server::~Server() { Stop(); }
-
-absl::Status Server::AddModel(std::shared_ptr<const Model> model,
-                              const ChannelFactory& make_channels, MetricsRegistry* metrics) {
-  ESE_ASSIGN_OR_RETURN(auto channels, make_channels(model));
-  if (channels.empty()) {
-    return absl::InvalidArgumentError("a model needs at least one channel to run on");
-  }
-  scheduler_metrics_.push_back(
-      std::make_unique<SchedulerMetrics>(metrics, Labels{{"model", model->name}}));
-  auto scheduler = std::make_unique<Scheduler>(model, std::move(channels), options_.scheduler,
-                                               Clock::Real(), scheduler_metrics_.back().get());
-  return catalog_.Add(std::move(model), std::move(scheduler));
-}
 
 absl::Status Server::Listen() {
   ESE_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options_.listen));
@@ -127,7 +121,7 @@ absl::Status Server::Listen() {
                                                "; choose another address or port"));
   }
   address_ = absl::StrCat(listen.host, ":", port);
-  health_.SetServing(true);
+  UpdateHealth();
   for (const auto& loop : loops_) {
     loop->Start(&calls_, [this](RpcCall* call) { return Accept(call); });
   }
@@ -143,9 +137,8 @@ std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
 }
 
 void Server::UpdateHealth() {
-  const auto& models = catalog_.models();
-  health_.SetServing(std::any_of(models.begin(), models.end(), [](const ServedModel& served) {
-    return served.scheduler->working_channels() > 0;
+  health_.SetServing(std::ranges::any_of(catalog_.Current(), [](const auto& served) {
+    return served->scheduler->working_channels() > 0;
   }));
 }
 
@@ -158,6 +151,7 @@ void Server::StartDrain() {
 bool Server::WaitUntilIdle(Duration limit) { return service_->WaitUntilIdle(limit); }
 
 void Server::Stop() {
+  models_.Stop();
   if (!grpc_) return;
   StartDrain();
   service_->HandOverAll(ShuttingDown(), /*anyway=*/true);

@@ -1,22 +1,20 @@
 // A gRPC server of models: schedulers, the service, health and reflection, and an orderly end.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "accel/backend.h"
 #include "grpcpp/grpcpp.h"
 #include "metrics/registry.h"
 #include "scheduler/scheduler.h"
-#include "scheduler/scheduler_metrics.h"
 #include "server/call_loop.h"
 #include "server/checkpoint.h"
 #include "server/health.h"
 #include "server/model_catalog.h"
+#include "server/model_manager.h"
 #include "server/server_metrics.h"
 #include "server/speech_service.h"
 #include "server/stream_ids.h"
@@ -33,15 +31,16 @@ struct ServingOptions {
   // Files, see CheckpointSigner; none: a random key, good for this process only.
   std::vector<std::string> checkpoint_keys;
   Duration checkpoint_max_age = std::chrono::hours(24);  // older ones are refused
+  std::string model_dir;                                 // a folder to watch; empty: none
+  Duration model_poll = std::chrono::seconds(1);         // from one look there to the next
+  // Retired versions of models wait so long for streams that come back.
+  Duration model_grace = std::chrono::minutes(10);
 };
-
-// Makes the channels that a model is to run on; at least one.
-using ChannelFactory = std::function<absl::StatusOr<std::vector<std::unique_ptr<Channel>>>(
-    std::shared_ptr<const Model>)>;
 
 class Server {
  public:
-  // Serves from the return on. INVALID_ARGUMENT: no model, two of one name, bad options;
+  // Serves `models` and those of the folder from the return on. INVALID_ARGUMENT: neither models
+  // nor a folder, two models of one name, bad options; NOT_FOUND: the folder cannot be listed;
   // UNAVAILABLE: the address cannot be listened at, with the reason; a key's and the factory's
   // errors. `metrics` must outlive the server.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
@@ -55,7 +54,7 @@ class Server {
   const ModelCatalog& catalog() const { return catalog_; }
 
   // To be called about once a second until the drain: health says NOT_SERVING while no channel of
-  // any model works, and SERVING again when one does.
+  // any model that takes new streams works, and SERVING again when one does.
   void UpdateHealth();
 
   // The three parts of an orderly end; StartDrain: health says NOT_SERVING, new streams are refused
@@ -69,10 +68,9 @@ class Server {
   void Stop();
 
  private:
-  Server(const ServingOptions& options, CheckpointSigner signer, MetricsRegistry* metrics);
+  Server(const ServingOptions& options, CheckpointSigner signer,
+         const ChannelFactory& make_channels, MetricsRegistry* metrics);
 
-  absl::Status AddModel(std::shared_ptr<const Model> model, const ChannelFactory& make_channels,
-                        MetricsRegistry* metrics);
   absl::Status Listen();
   std::shared_ptr<CallHandler> Accept(RpcCall* call);
 
@@ -81,8 +79,8 @@ class Server {
   ServerMetrics metrics_;
   CheckpointSigner signer_;
   StreamIds stream_ids_;
-  std::vector<std::unique_ptr<SchedulerMetrics>> scheduler_metrics_;
   ModelCatalog catalog_;
+  ModelManager models_;
   std::unique_ptr<SpeechService> service_;
   Health health_;
   grpc::AsyncGenericService calls_;  // those that are carried by loops

@@ -22,6 +22,7 @@ struct Flags {
   double target_latency_ms = 30;
   double watchdog_ms = 2000;
   std::vector<std::string> tenant_weights;  // NAME=WEIGHT
+  double model_grace_seconds = 600;
   double checkpoint_max_age_seconds = 24 * 3600;
   double config_timeout_seconds = 10;
   double idle_timeout_seconds = 600;
@@ -40,6 +41,14 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--model", options.models, "A compiled model to serve; may be repeated")
       ->type_name("FILE.ese")
       ->default_str("");
+  app.add_option("--model-dir", options.serving.model_dir,
+                 "Serves the compiled models (*.ese) of this folder, too, as they come, change and "
+                 "go; write them elsewhere, then rename them into it")
+      ->type_name("DIR");
+  app.add_option("--model-grace-seconds", flags.model_grace_seconds,
+                 "A replaced or removed version of a model stays for so long after its last "
+                 "stream, for those that resume")
+      ->type_name("S");
   app.add_option("--listen", options.serving.listen,
                  "Address of the service; port 0 takes a free one")
       ->type_name("HOST:PORT");
@@ -128,8 +137,9 @@ void Declare(CLI::App& app, Flags& flags) {
 absl::Status Validate(const Flags& flags) {
   const ServerOptions& options = flags.options;
   const SchedulerOptions& scheduler = options.serving.scheduler;
-  if (options.models.empty()) {
-    return absl::InvalidArgumentError("there is no model to serve; give one with --model FILE.ese");
+  if (options.models.empty() && options.serving.model_dir.empty()) {
+    return absl::InvalidArgumentError(
+        "there is no model to serve; give one with --model FILE.ese, or a folder with --model-dir");
   }
   const std::pair<const char*, double> positive[] = {
       {"channels", options.channels},
@@ -172,6 +182,7 @@ absl::Status Validate(const Flags& flags) {
   }
   for (const auto& [name, value] : {std::pair("drain-seconds", options.drain_seconds),
                                     std::pair("max-age-seconds", flags.max_age_seconds),
+                                    std::pair("model-grace-seconds", flags.model_grace_seconds),
                                     std::pair("max-load", scheduler.max_load)}) {
     if (!std::isfinite(value) || value < 0) {
       return absl::InvalidArgumentError(
@@ -272,6 +283,7 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
   serving.scheduler.tenant_weights = *std::move(weights);
   serving.scheduler.target_latency = Milliseconds(flags.target_latency_ms);
   serving.scheduler.watchdog = Milliseconds(flags.watchdog_ms);
+  serving.model_grace = Seconds(flags.model_grace_seconds);
   serving.checkpoint_max_age = Seconds(flags.checkpoint_max_age_seconds);
   serving.lifetime.config_timeout = Seconds(flags.config_timeout_seconds);
   serving.lifetime.idle_timeout = Seconds(flags.idle_timeout_seconds);

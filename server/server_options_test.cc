@@ -52,6 +52,8 @@ TEST_F(ServerOptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(options.serving.scheduler.watchdog, defaults.watchdog);
   EXPECT_EQ(options.serving.scheduler.max_load, defaults.max_load);
   EXPECT_EQ(options.pin, -1);
+  EXPECT_EQ(options.serving.model_dir, "");
+  EXPECT_EQ(options.serving.model_grace, std::chrono::minutes(10));
 }
 
 TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
@@ -59,6 +61,10 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
                      "a.ese",
                      "--model",
                      "b.ese",
+                     "--model-dir",
+                     "models",
+                     "--model-grace-seconds",
+                     "2.5",
                      "--listen",
                      "[::1]:0",
                      "--metrics",
@@ -98,6 +104,8 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
                   .status.ok());
   const ServerOptions& options = parsed_.options;
   EXPECT_THAT(options.models, ElementsAre("a.ese", "b.ese"));
+  EXPECT_EQ(options.serving.model_dir, "models");
+  EXPECT_EQ(options.serving.model_grace, std::chrono::milliseconds(2500));
   EXPECT_EQ(options.serving.listen, "[::1]:0");
   EXPECT_EQ(options.metrics, "");
   EXPECT_EQ(options.channels, 3);
@@ -150,6 +158,7 @@ TEST_F(ServerOptionsTest, ABadFileExitsWith1) {
 
 TEST_F(ServerOptionsTest, BadValuesExitWith1AndSayWhatIsAllowed) {
   ExpectError({}, 1, "--model");
+  EXPECT_TRUE(Parse({"--model-dir", "models"}).status.ok());
   const auto expect = [this](const char* flag, const char* value, const std::string& message) {
     ExpectError({"--model", "a", flag, value}, 1, message);
   };
@@ -171,6 +180,7 @@ TEST_F(ServerOptionsTest, BadValuesExitWith1AndSayWhatIsAllowed) {
   expect("--tenant-weight", "gold=nan", "a weight above 0");
   ExpectError({"--model", "a", "--tenant-weight", "x=1", "--tenant-weight", "x=2"}, 1,
               "names \"x\" twice");
+  expect("--model-grace-seconds", "-1", "0 or above");
   expect("--drain-seconds", "-1", "0 or above");
   expect("--listen", "here", "--listen: \"here\" is not HOST:PORT");
   expect("--metrics", "9700", "--metrics: \"9700\" is not HOST:PORT");

@@ -1,5 +1,7 @@
 #include "server/speech_service.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -14,8 +16,8 @@ constexpr std::chrono::seconds kRetryAfter{1};
 
 }  // namespace
 
-SpeechService::SpeechService(const StreamEnvironment& environment, int max_calls)
-    : environment_(environment), max_calls_(max_calls) {}
+SpeechService::SpeechService(const StreamEnvironment& environment, int max_streams)
+    : environment_(environment), max_streams_(max_streams) {}
 
 std::shared_ptr<CallHandler> SpeechService::StreamingInfer(RpcCall* rpc) {
   auto call =
@@ -28,8 +30,11 @@ std::shared_ptr<CallHandler> SpeechService::StreamingInfer(RpcCall* rpc) {
 
 grpc::Status SpeechService::ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
                                        v1::ListModelsResponse* response) {
-  for (const ServedModel& served : environment_.catalog->models()) {
-    *response->add_models() = Describe(*served.model);
+  for (const auto& served : environment_.catalog->Current()) {
+    *response->add_models() = Describe(*served->model);
+  }
+  for (const auto& served : environment_.catalog->Retired()) {
+    *response->add_retired() = Describe(*served->model);
   }
   return grpc::Status::OK;
 }
@@ -65,9 +70,10 @@ absl::Status SpeechService::Admit(std::shared_ptr<StreamCall> call) {
   if (refusing_) {
     return absl::UnavailableError("this server is shutting down; try another replica");
   }
-  if (static_cast<int>(calls_.size()) >= max_calls_) {
+  const int64_t most = int64_t{max_streams_} * std::max(1, environment_.catalog->size());
+  if (static_cast<int64_t>(calls_.size()) >= most) {
     absl::Status status = absl::UnavailableError(
-        absl::StrCat("all ", max_calls_,
+        absl::StrCat("all ", most,
                      " streams of this server are in use; try again later, or another replica "
                      "(--max-streams)"));
     SetRetryAfter(kRetryAfter, &status);

@@ -20,9 +20,10 @@ class SpeechService final
  public:
   static constexpr char kStreamingInferMethod[] = "/ese.v1.SpeechInference/StreamingInfer";
 
-  // More than `max_calls` StreamingInfer calls at once are refused with UNAVAILABLE, also those
-  // that have not sent their config and so are no streams of a scheduler yet.
-  SpeechService(const StreamEnvironment& environment, int max_calls);
+  // More StreamingInfer calls at once than `max_streams` of each version of a model are refused
+  // with UNAVAILABLE, also those that have not sent their config and so are no streams of a
+  // scheduler yet.
+  SpeechService(const StreamEnvironment& environment, int max_streams);
 
   // The handler of a call of kStreamingInferMethod.
   std::shared_ptr<CallHandler> StreamingInfer(RpcCall* call);
@@ -44,7 +45,7 @@ class SpeechService final
   std::vector<std::shared_ptr<StreamCall>> OpenCalls();
 
   const StreamEnvironment environment_;
-  const int max_calls_;
+  const int max_streams_;
 
   std::mutex mutex_;
   std::condition_variable idle_;

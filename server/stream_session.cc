@@ -75,7 +75,7 @@ absl::Status CheckResumes(const Model& model, const v1::StreamingConfig& config,
 absl::StatusOr<std::unique_ptr<StreamSession>> StreamSession::Create(
     const ModelCatalog& catalog, const v1::StreamingConfig& config,
     const StreamCheckpoint* resume) {
-  ESE_ASSIGN_OR_RETURN(const ServedModel* served,
+  ESE_ASSIGN_OR_RETURN(std::shared_ptr<const ServedModel> served,
                        resume ? catalog.FindVersion(config.model(), resume->model_fingerprint)
                               : catalog.Find(config.model()));
   const Model& model = *served->model;
@@ -99,17 +99,19 @@ absl::StatusOr<std::unique_ptr<StreamSession>> StreamSession::Create(
                      "\" has no CTC blank; ask for posteriors, or choose another model"));
   }
   if (resume) ESE_RETURN_IF_ERROR(CheckResumes(model, config, input, *resume));
-  return std::unique_ptr<StreamSession>(new StreamSession(*served, config, input, resume));
+  return std::unique_ptr<StreamSession>(
+      new StreamSession(std::move(served), config, input, resume));
 }
 
-StreamSession::StreamSession(const ServedModel& served, const v1::StreamingConfig& config,
-                             InputKind input, const StreamCheckpoint* resume)
-    : served_(&served),
+StreamSession::StreamSession(std::shared_ptr<const ServedModel> served,
+                             const v1::StreamingConfig& config, InputKind input,
+                             const StreamCheckpoint* resume)
+    : served_(std::move(served)),
       input_(input),
       return_posteriors_(config.return_posteriors()),
       frames_read_(resume ? resume->frame : 0) {
-  const Model& model = *served.model;
-  if (input == InputKind::kAudio) fbank_.emplace(served.fbank);
+  const Model& model = *served_->model;
+  if (input == InputKind::kAudio) fbank_.emplace(served_->fbank);
   if (config.return_units()) {
     decoder_.emplace(model.num_units(), model.blank, frames_read_,
                      resume ? resume->last_unit : model.blank);

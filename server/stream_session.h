@@ -51,14 +51,14 @@ class StreamSession {
   const ServedModel& served() const { return *served_; }
 
  private:
-  StreamSession(const ServedModel& served, const v1::StreamingConfig& config, InputKind input,
-                const StreamCheckpoint* resume);
+  StreamSession(std::shared_ptr<const ServedModel> served, const v1::StreamingConfig& config,
+                InputKind input, const StreamCheckpoint* resume);
 
   // The features [n][input_dim] that `chunk` completes.
   absl::StatusOr<std::vector<float>> DecodeFeatures(absl::string_view chunk) const;
   absl::StatusOr<std::vector<float>> DecodeAudio(absl::string_view chunk);
 
-  const ServedModel* const served_;
+  const std::shared_ptr<const ServedModel> served_;
   const InputKind input_;
   const bool return_posteriors_;
 

@@ -38,6 +38,13 @@ ModelDraft AudioDraft() {
   return draft;
 }
 
+ModelCatalog::ServedPtr Serve(const ModelDraft& draft) {
+  auto served = std::make_shared<ServedModel>();
+  served->model = Load(draft);
+  served->fbank = *FbankTablesOf(*served->model);
+  return served;
+}
+
 template <typename T>
 std::string Bytes(const std::vector<T>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
@@ -46,8 +53,8 @@ std::string Bytes(const std::vector<T>& values) {
 class StreamSessionTest : public testing::Test {
  protected:
   StreamSessionTest() {
-    EXPECT_TRUE(catalog_.Add(Load(PlainDraft()), nullptr).ok());
-    EXPECT_TRUE(catalog_.Add(Load(AudioDraft()), nullptr).ok());
+    catalog_.Publish(Serve(PlainDraft()));
+    catalog_.Publish(Serve(AudioDraft()));
   }
 
   static v1::StreamingConfig Features(v1::FeatureInput::Encoding encoding) {
@@ -82,7 +89,8 @@ class StreamSessionTest : public testing::Test {
     EXPECT_THAT(std::string(status.message()), HasSubstr(message));
   }
 
-  ModelCatalog catalog_;
+  FakeClock clock_;
+  ModelCatalog catalog_{&clock_, Duration(0)};
 };
 
 TEST_F(StreamSessionTest, AnUnknownModelIsNotFoundAndTheKnownOnesAreListed) {
@@ -95,8 +103,8 @@ TEST_F(StreamSessionTest, NoModelNameNeedsAServerOfOneModel) {
   auto config = Features(v1::FeatureInput::FLOAT32);
   config.clear_model();
   ExpectRefused(config, absl::StatusCode::kInvalidArgument, "set one of: plain, audio");
-  ModelCatalog one;
-  ASSERT_TRUE(one.Add(Load(PlainDraft()), nullptr).ok());
+  ModelCatalog one(&clock_, Duration(0));
+  one.Publish(Serve(PlainDraft()));
   EXPECT_TRUE(StreamSession::Create(one, config, nullptr).ok());
 }
 
@@ -274,14 +282,6 @@ TEST_F(StreamSessionTest, ContentGoesOnWhereTheNextFrameBegins) {
   EXPECT_EQ(Open(Audio())->ContentBytesBefore(3), 3 * 2 * 80 * 2);
   EXPECT_EQ(Open(Features(v1::FeatureInput::FLOAT32))->ContentBytesBefore(3), 3 * kDim * 4);
   EXPECT_EQ(Open(Features(v1::FeatureInput::INT16))->ContentBytesBefore(3), 3 * kDim * 2);
-}
-
-TEST(ModelCatalogTest, TwoModelsOfOneNameAreRefused) {
-  ModelCatalog catalog;
-  ASSERT_TRUE(catalog.Add(Load(PlainDraft()), nullptr).ok());
-  const absl::Status status = catalog.Add(Load(PlainDraft()), nullptr);
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("two models are named \"plain\""));
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace ese {
 namespace {
 
 using std::chrono::milliseconds;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
 ServingOptions WithLifetime(const LifetimeOptions& lifetime) {
@@ -119,7 +120,8 @@ TEST_F(LifecycleTest, ThousandsOfCancelsAgainstCompletionsFreeEveryStreamOnce) {
   EXPECT_EQ(finished, kThreads * kRounds);
   EXPECT_TRUE(Eventually([&] { return server.open_streams() == 0; }));
   EXPECT_TRUE(server.server().WaitUntilIdle(std::chrono::seconds(30)));
-  EXPECT_THAT(server.metrics().Render(), HasSubstr("ese_streams{model=\"m\"} 0"));
+  EXPECT_THAT(server.metrics().Render(),
+              ContainsRegex("ese_streams\\{model=\"m\",version=\"[0-9a-f]{8}\"\\} 0"));
 }
 
 }  // namespace

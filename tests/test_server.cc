@@ -40,9 +40,9 @@ std::unique_ptr<v1::SpeechInference::Stub> TestServer::NewStub() const {
 
 int TestServer::open_streams() const {
   int open = 0;
-  for (const ServedModel& served : server_->catalog().models()) {
-    open += served.scheduler->open_streams();
-  }
+  const ModelCatalog& catalog = server_->catalog();
+  for (const auto& served : catalog.Current()) open += served->scheduler->open_streams();
+  for (const auto& served : catalog.Retired()) open += served->scheduler->open_streams();
   return open;
 }
 

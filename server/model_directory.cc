@@ -1,0 +1,99 @@
+#include "server/model_directory.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace ese {
+namespace {
+
+constexpr int64_t kNanoseconds = 1'000'000'000;
+
+int64_t Nanoseconds(const timespec& time) { return time.tv_sec * kNanoseconds + time.tv_nsec; }
+
+}  // namespace
+
+bool ModelDirectory::StampOf(const std::string& path, Stamp* stamp) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  *stamp = {.written_ns = Nanoseconds(info.st_mtim),
+            .changed_ns = Nanoseconds(info.st_ctim),
+            .size = info.st_size,
+            .inode = info.st_ino};
+  return true;
+}
+
+absl::StatusOr<std::map<std::string, ModelDirectory::Stamp>> ModelDirectory::List() const {
+  std::map<std::string, Stamp> files;
+  std::error_code error;
+  std::filesystem::directory_iterator it(path_, error);
+  while (!error && it != std::filesystem::directory_iterator()) {
+    const std::filesystem::path& path = it->path();
+    Stamp stamp;
+    const bool model = path.extension() == ".ese" && path.filename().string().front() != '.';
+    if (model && StampOf(path.string(), &stamp)) files.emplace(path.string(), stamp);
+    it.increment(error);
+  }
+  if (!error) return files;
+  return absl::NotFoundError(absl::StrCat("cannot list the models of ", path_, ": ",
+                                          error.message(), "; give a folder with --model-dir"));
+}
+
+absl::StatusOr<ModelDirectory::Changes> ModelDirectory::Look() {
+  ESE_ASSIGN_OR_RETURN(const auto files, List());
+  Changes changes;
+  std::set<std::pair<Stamp, std::string>> due;
+  for (const auto& [path, stamp] : files) {
+    Known& known = known_[path];
+    const bool rests = known.stamp == stamp;
+    if (!rests) {
+      known.stamp = stamp;
+      known.read = false;
+    }
+    if (!known.read && (rests || !looked_)) due.emplace(stamp, path);
+  }
+  looked_ = true;
+  for (const auto& [stamp, path] : due) {
+    auto model = Read(path);
+    Known& known = known_[path];
+    Stamp now;
+    if (!StampOf(path, &now) || now != stamp) continue;  // the next look sees
+    known.read = known.reported = true;
+    changes.read.push_back({path, std::move(model)});
+  }
+  std::erase_if(known_, [&](const auto& entry) {
+    if (files.contains(entry.first)) return false;
+    if (entry.second.reported) changes.gone.push_back(entry.first);
+    return true;
+  });
+  return changes;
+}
+
+absl::StatusOr<std::shared_ptr<const Model>> ModelDirectory::Read(const std::string& path) {
+  const auto at_path = [&](const absl::Status& status) {
+    return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
+  };
+  Stamp stamp;
+  if (!StampOf(path, &stamp)) return at_path(absl::NotFoundError("there is no such file any more"));
+  if (stamp.size > kMaxFileBytes) {
+    return at_path(absl::InvalidArgumentError(
+        absl::StrCat(stamp.size, " bytes; a model has at most ", kMaxFileBytes)));
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return at_path(absl::ErrnoToStatus(errno, "cannot open the model"));
+  std::string bytes(static_cast<size_t>(stamp.size), '\0');
+  file.read(bytes.data(), stamp.size);
+  bytes.resize(static_cast<size_t>(file.gcount()));
+  auto model = Model::FromBytes(std::move(bytes));
+  if (!model.ok()) return at_path(model.status());
+  return model;
+}
+
+}  // namespace ese

@@ -1,0 +1,245 @@
+#include "server/model_manager.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "spdlog/spdlog.h"
+
+namespace ese {
+namespace {
+
+// A channel that has not passed its test by then is not waited for.
+constexpr Duration kTestLimit = std::chrono::seconds(30);
+constexpr Duration kTestInterval = std::chrono::milliseconds(5);
+
+std::string VersionOf(const std::string& fingerprint) { return fingerprint.substr(0, 8); }
+
+Labels LabelsOf(const Model& model) {
+  return {{"model", model.name}, {"version", VersionOf(model.fingerprint())}};
+}
+
+Counter* LoadsCounter(MetricsRegistry* metrics, const char* result) {
+  return metrics->GetCounter("ese_model_loads_total",
+                             "Models that were to be served, by whether they could be.",
+                             {{"result", result}});
+}
+
+}  // namespace
+
+ModelManager::ModelManager(SchedulerOptions scheduler, ChannelFactory make_channels,
+                           ModelCatalog* catalog, MetricsRegistry* metrics)
+    : scheduler_options_(std::move(scheduler)),
+      make_channels_(std::move(make_channels)),
+      catalog_(catalog),
+      metrics_(metrics),
+      loaded_(LoadsCounter(metrics, "ok")),
+      refused_(LoadsCounter(metrics, "refused")) {}
+
+ModelManager::~ModelManager() { Stop(); }
+
+absl::Status ModelManager::Add(std::shared_ptr<const Model> model) {
+  Source& source = sources_[absl::StrCat("model ", model->name)];
+  if (source.latest) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("two models are named \"", model->name,
+                     "\"; clients choose by name, so serve one of them or rename it"));
+  }
+  source.latest = {model->name, model->fingerprint(), ++order_, model};
+  ESE_ASSIGN_OR_RETURN(auto served, Make(std::move(model)));
+  catalog_->Publish(std::move(served));
+  loaded_->Increment();
+  ShowVersions();
+  return absl::OkStatus();
+}
+
+absl::Status ModelManager::Watch(const std::string& folder, Duration interval) {
+  directory_.emplace(folder);
+  ESE_RETURN_IF_ERROR(Update());
+  thread_ = std::thread([this, interval] { Run(interval); });
+  return absl::OkStatus();
+}
+
+void ModelManager::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  stop_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void ModelManager::Run(Duration interval) {
+  pthread_setname_np(pthread_self(), "ese-models");
+  std::unique_lock lock(mutex_);
+  while (!stop_.wait_for(lock, interval, [this] { return stopping_; })) {
+    lock.unlock();
+    const absl::Status status = Update();
+    if (!status.ok() && !folder_is_lost_) {
+      spdlog::error("{}; the models go on as they are", std::string(status.message()));
+    }
+    folder_is_lost_ = !status.ok();
+    lock.lock();
+  }
+}
+
+absl::Status ModelManager::Update() {
+  auto changes = directory_->Look();
+  if (changes.ok()) {
+    for (const std::string& path : changes->gone) sources_.erase(path);
+    for (ModelDirectory::File& file : changes->read) {
+      if (!file.model.ok()) {
+        Refuse(file.path, file.model.status());
+        continue;
+      }
+      Source& source = sources_[file.path];
+      source.is_file = true;
+      source.former = std::move(source.latest);
+      const Model& model = **file.model;
+      source.latest = {model.name, model.fingerprint(), ++order_, *std::move(file.model)};
+    }
+    if (!changes->gone.empty() || !changes->read.empty()) Settle();
+  }
+  FreeUnused();
+  ShowVersions();
+  return changes.status();
+}
+
+void ModelManager::Settle() {
+  std::set<std::string> served;
+  for (bool done = false; !done;) {
+    std::map<std::string, std::pair<const std::string, Source>*> newest;
+    for (auto& entry : sources_) {
+      if (!entry.second.latest) continue;
+      const Version& version = *entry.second.latest;
+      auto& best = newest[version.name];
+      if (best == nullptr || best->second.latest->order < version.order) best = &entry;
+    }
+    done = true;
+    served.clear();
+    for (auto& [name, entry] : newest) {
+      auto& [path, source] = *entry;
+      served.insert(name);
+      if (Serve(path, *source.latest)) continue;
+      source.latest = std::exchange(source.former, std::nullopt);
+      done = false;
+    }
+  }
+  for (auto& [path, source] : sources_) {
+    source.former.reset();
+    if (source.is_file && source.latest) source.latest->model.reset();
+  }
+  for (const auto& current : catalog_->Current()) {
+    const std::string& name = current->model->name;
+    if (served.contains(name)) continue;
+    catalog_->Withdraw(name);
+    spdlog::info("model \"{}\" takes no new streams: its file is gone", name);
+  }
+}
+
+bool ModelManager::Serve(const std::string& source, const Version& version) {
+  const auto current = catalog_->Current();
+  const bool is_current = std::ranges::any_of(current, [&version](const auto& served) {
+    return served->model->name == version.name &&
+           served->model->fingerprint() == version.fingerprint;
+  });
+  if (is_current) return true;
+  if (!catalog_->Reinstate(version.name, version.fingerprint)) {
+    const absl::Status status = Load(source, version);
+    if (!status.ok()) {
+      Refuse(source, status);
+      return false;
+    }
+  }
+  spdlog::info("model \"{}\" takes new streams on version {} of {}", version.name,
+               VersionOf(version.fingerprint), source);
+  return true;
+}
+
+absl::Status ModelManager::Load(const std::string& source, const Version& version) {
+  std::shared_ptr<const Model> model = version.model;
+  if (model == nullptr) {
+    ESE_ASSIGN_OR_RETURN(model, ModelDirectory::Read(source));
+    if (model->fingerprint() != version.fingerprint) {
+      return absl::AbortedError(absl::StrCat(source, " has changed meanwhile"));
+    }
+  }
+  ESE_ASSIGN_OR_RETURN(auto served, Make(std::move(model)));
+  ESE_RETURN_IF_ERROR(Prove(*served->scheduler));
+  catalog_->Publish(std::move(served));
+  loaded_->Increment();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<ServedModel>> ModelManager::Make(
+    std::shared_ptr<const Model> model) {
+  ESE_ASSIGN_OR_RETURN(auto fbank, FbankTablesOf(*model));
+  ESE_ASSIGN_OR_RETURN(auto channels, make_channels_(model));
+  if (channels.empty()) {
+    return absl::InvalidArgumentError("a model needs at least one channel to run on");
+  }
+  const Labels labels = LabelsOf(*model);
+  std::shared_ptr<ServedModel> served(new ServedModel,
+                                      [metrics = metrics_, labels](ServedModel* last) {
+                                        delete last;
+                                        metrics->Remove(labels);
+                                      });
+  served->model = model;
+  served->fbank = std::move(fbank);
+  served->metrics = std::make_unique<SchedulerMetrics>(metrics_, labels);
+  served->scheduler =
+      std::make_unique<Scheduler>(std::move(model), std::move(channels), scheduler_options_,
+                                  Clock::Real(), served->metrics.get());
+  return served;
+}
+
+absl::Status ModelManager::Prove(const Scheduler& scheduler) {
+  const TimePoint end = Clock::Real()->Now() + kTestLimit;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const int working = scheduler.working_channels();
+    const int proven = scheduler.proven_channels();
+    if (working > 0 && proven >= working) return absl::OkStatus();
+    const bool late = Clock::Real()->Now() >= end;
+    if (late && proven > 0) return absl::OkStatus();
+    if (late || working == 0) {
+      return absl::UnavailableError(absl::StrCat(
+          "no channel passes the known-answer test with model \"", scheduler.model().name,
+          "\"; the log says why, write the file again to retry"));
+    }
+    if (stop_.wait_for(lock, kTestInterval, [this] { return stopping_; })) {
+      return absl::CancelledError("the server ends");
+    }
+  }
+}
+
+void ModelManager::Refuse(const std::string& source, const absl::Status& status) {
+  refused_->Increment();
+  spdlog::error("{} is refused, what was served stays: {}", source, status.ToString());
+}
+
+void ModelManager::FreeUnused() {
+  for (auto& served : catalog_->TakeUnused()) {
+    spdlog::info("model \"{}\", version {}, is unloaded: it has no streams any more",
+                 served->model->name, VersionOf(served->model->fingerprint()));
+    served.reset();
+  }
+}
+
+void ModelManager::ShowVersions() {
+  const auto show = [this](const ModelCatalog::ServedPtr& served, double value) {
+    metrics_
+        ->GetGauge("ese_model_takes_streams",
+                   "1: this version of the model takes new streams; 0: it goes on with its own.",
+                   LabelsOf(*served->model))
+        ->Set(value);
+  };
+  for (const auto& served : catalog_->Current()) show(served, 1);
+  for (const auto& served : catalog_->Retired()) show(served, 0);
+}
+
+}  // namespace ese
