@@ -53,6 +53,7 @@ module ese_array #(
   input  logic                x_loaded_i,
   output logic                x_release_o,
   input  logic [CLW:0]        cells_loaded_i,
+  output logic [CLW-1:0]      cell_o,         // in work
   input  logic                v_load_i,
   input  logic [VW-1:0]       v_load_addr_i,
   input  logic                cell_load_i,
@@ -153,6 +154,7 @@ module ese_array #(
 
   assign cell_load_ready_o = !update_p19;
   assign working_o = issue_work;
+  assign cell_o = row_cell;
   assign frames_done_o = frames_issued && !draining && drain_idle && copy_q == '0;
   assign store_done_o = store_issued && store_q == '0;
 

@@ -129,7 +129,11 @@ module ese_batch #(
   assign data_pop_o = take_data;
   assign entries_pop_o = take_entries;
 
-  // ---- Stretches to fetch.
+  // ---- Stretches to fetch. The array cannot start before y and x are here, so they are requested
+  // before the first frame's entries.
+  wire loads_asked = data_step_q >= 3'd3;
+  wire ask_frame = (state_q == RUN || (state_q == TABLES && asked_q)) && asked_frames_q != frames_o &&
+                   (asked_frames_q != '0 || loads_asked);
   always_comb begin
     entries_command_o = 1'b0;
     entries_addr_o = model_q;
@@ -138,17 +142,16 @@ module ese_batch #(
       HEADER: entries_command_o = !asked_q;
       TABLES: begin
         entries_command_o = !asked_q;
-        // The first frame's entries follow the tables.
         entries_addr_o = model_q + 64'd64;
-        entries_beats_o = table_beats_q + entry_beats_q;
-      end
-      RUN: begin
-        entries_command_o = asked_frames_q != frames_o;
-        entries_addr_o = model_q + 64'd64 + (64'(table_beats_q) << BYTES_W);
-        entries_beats_o = entry_beats_q;
+        entries_beats_o = table_beats_q;
       end
       default: ;
     endcase
+    if (ask_frame) begin
+      entries_command_o = 1'b1;
+      entries_addr_o = model_q + 64'd64 + (64'(table_beats_q) << BYTES_W);
+      entries_beats_o = entry_beats_q;
+    end
 
     data_command_o = 1'b0;
     data_addr_o = descriptor_i;
@@ -254,6 +257,7 @@ module ese_batch #(
       if (at_work) cycles_q <= cycles_q + 64'd1;
       if (working_i) words_q <= words_q + 64'd1;
       if (entries_command_o && entries_ready_i) asked_q <= 1'b1;
+      if (ask_frame && entries_ready_i) asked_frames_q <= asked_frames_q + 16'd1;
       if (state_q == DESCRIPTOR && data_command_o && data_ready_i) asked_q <= 1'b1;
 
       case (state_q)
@@ -325,7 +329,7 @@ module ese_batch #(
           index_q <= '0;
           in_rows_q <= 1'b0;
           part_q <= '0;
-          asked_frames_q <= 16'd1;
+          asked_frames_q <= '0;
           data_step_q <= '0;
           if (header_error != 0) begin
             state_q <= ABORT;
@@ -363,7 +367,6 @@ module ese_batch #(
         end
 
         RUN: begin
-          if (entries_command_o && entries_ready_i) asked_frames_q <= asked_frames_q + 16'd1;
           if (data_command_o && data_ready_i) data_step_q <= data_step_q + 3'd1;
           if (frames_done_i && out_ready_i) begin
             state_q <= STORE;

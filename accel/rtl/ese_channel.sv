@@ -145,6 +145,7 @@ module ese_channel #(
   logic [LW:0] lanes;
   logic [16*LANES-1:0] lane_frames;
   logic [CLW:0] cells, cells_loaded;
+  logic [CLW-1:0] cell_in_work;
   logic [63:0] c_out, outputs;
   logic pass_write;
   logic [95:0] pass_data;
@@ -221,7 +222,7 @@ module ese_channel #(
   ese_loader #(.LANES(LANES), .V_DEPTH(V_DEPTH), .CELLS(CELLS)) u_loader (
     .clk_i(ap_clk), .rst_i(loader_rst), .inputs_i(inputs), .y_columns_i(y_columns), .cells_i(cells),
     .valid_i(data_valid), .pop_o(load_pop), .x_loaded_o(x_loaded), .x_release_i(x_release),
-    .cells_loaded_o(cells_loaded), .v_load_o(v_load), .v_load_addr_o(v_load_addr),
+    .cells_loaded_o(cells_loaded), .cell_i(cell_in_work), .v_load_o(v_load), .v_load_addr_o(v_load_addr),
     .v_load_ready_i(v_load_ready), .cell_load_o(cell_load), .cell_load_addr_o(cell_load_addr),
     .cell_load_ready_i(cell_load_ready));
 
@@ -236,7 +237,7 @@ module ese_channel #(
     .pass_addr_i(pass_addr), .pass_data_i(pass_data), .row_write_i(row_write),
     .row_addr_i(row_addr), .row_data_i(entries), .entries_valid_i(entries_valid && !array_rst),
     .entries_i(entries), .entries_pop_o(entries_pop), .x_loaded_i(x_loaded),
-    .x_release_o(x_release), .cells_loaded_i(cells_loaded), .v_load_i(v_load),
+    .x_release_o(x_release), .cells_loaded_i(cells_loaded), .cell_o(cell_in_work), .v_load_i(v_load),
     .v_load_addr_i(v_load_addr), .cell_load_i(cell_load), .cell_load_addr_i(cell_load_addr),
     .load_data_i(data), .v_load_ready_o(v_load_ready), .cell_load_ready_o(cell_load_ready),
     .word_o(array_word), .word_data_o(array_word_data),

@@ -1,9 +1,10 @@
-// Puts the words of a batch where they belong: y and the first x before the array starts, then c just
-// ahead of its use, then the x of each further frame once the layer that reads x is done with the last.
+// Puts the words of a batch where they belong: y and the first x before the array starts, then c a few
+// cells ahead of its use (no sooner: the entries need the memory more), then the x of each further frame once the layer that reads x is done with the last.
 module ese_loader #(
   parameter int LANES = 64,
   parameter int V_DEPTH = 2048,
   parameter int CELLS = 64,
+  parameter int AHEAD = 4,  // cells
   localparam int VW = $clog2(V_DEPTH),
   localparam int LW = $clog2(LANES),
   localparam int CLW = $clog2(CELLS)
@@ -18,6 +19,7 @@ module ese_loader #(
   output logic              x_loaded_o,
   input  logic              x_release_i,
   output logic [CLW:0]      cells_loaded_o,
+  input  logic [CLW-1:0]    cell_i,        // that the array works on
   output logic              v_load_o,
   output logic [VW-1:0]     v_load_addr_o,
   input  logic              v_load_ready_i,
@@ -37,7 +39,8 @@ module ese_loader #(
 
   assign v_load_o = valid_i && v_load_ready_i && (state_q == LOAD_Y || (state_q == LOAD_X && !x_loaded_o));
   assign v_load_addr_o = VW'(state_q == LOAD_Y ? inputs_i + index_q : index_q);
-  assign cell_load_o = valid_i && cell_load_ready_i && state_q == LOAD_C;
+  wire soon = cells_loaded_o < (CLW + 1)'(cell_i) + (CLW + 1)'(AHEAD);
+  assign cell_load_o = valid_i && cell_load_ready_i && state_q == LOAD_C && soon;
   assign cell_load_addr_o = {cells_loaded_o[CLW-1:0], lane_q};
   assign pop_o = v_load_o || cell_load_o;
 
