@@ -71,6 +71,7 @@ TEST_F(CliTest, BuildsAndInspectsAModel) {
   ASSERT_EQ(Run({"inspect", model_}), 0) << err_;
   EXPECT_THAT(out_, HasSubstr((*model)->fingerprint()));
   EXPECT_THAT(out_, HasSubstr("output/bias"));
+  EXPECT_THAT(out_, HasSubstr("step on the accelerator"));
   EXPECT_THAT(out_, Not(HasSubstr("SNR/dB")));
 }
 

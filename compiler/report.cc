@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "accel/rtl/cycle_formula.h"
 #include "compiler/quantize.h"
 #include "model/fixed_point.h"
 #include "model/model_sections.h"
@@ -175,6 +177,25 @@ void AppendBytes(const Report& report, bool everything, std::string* text) {
                         static_cast<double>(dense) / static_cast<double>(report.file_bytes));
 }
 
+// What a step of as many streams as the accelerator takes costs there, in a batch of ten; nothing
+// for a model that its format cannot hold.
+std::optional<int64_t> CardCyclesPerStep(const Model& model) {
+  constexpr int kFrames = 10;
+  const CardShape shape;
+  const absl::StatusOr<CardModel> card = PackForCard(model, shape);
+  if (!card.ok()) return std::nullopt;
+  return BatchCycles(*card, shape.lanes, kFrames) / kFrames;
+}
+
+void AppendCard(const Report& report, std::string* text) {
+  const std::optional<int64_t> cycles = CardCyclesPerStep(*report.model);
+  if (!cycles) return;
+  absl::StrAppendFormat(text, "%-28s%12d cycles, %.1f us at %g MHz, for %d streams (calculated)\n",
+                        "step on the accelerator", *cycles,
+                        static_cast<double>(*cycles) / kCardMegahertz, kCardMegahertz,
+                        CardShape{}.lanes);
+}
+
 void AppendFidelity(const Report& report, bool everything, std::string* text) {
   if (!report.fidelity) return;
   const Fidelity& f = *report.fidelity;
@@ -278,6 +299,7 @@ std::string TextReport(const Report& report, bool everything) {
   AppendHead(report, &text);
   AppendMatrices(report, &text);
   AppendBytes(report, everything, &text);
+  if (everything) AppendCard(report, &text);
   AppendFidelity(report, everything, &text);
   if (everything && !report.model->facts.empty()) {
     absl::StrAppend(&text, "\nfacts\n");
@@ -313,6 +335,8 @@ std::string JsonReport(const Report& report) {
                {"facts", model.facts},
                {"notices", report.notices},
                {"warnings", report.warnings}};
+  const std::optional<int64_t> cycles = CardCyclesPerStep(model);
+  json["card_cycles_per_step"] = cycles ? Json(*cycles) : Json(nullptr);
   for (const auto& [name, bytes] : Sections(model)) json["section_bytes"][name] = bytes;
   // Names of a model need not be UTF-8; JSON has to be.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

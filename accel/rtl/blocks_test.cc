@@ -1,11 +1,16 @@
-// Blocks of the RTL alone: the packed product and the nonlinearities, for every input there is.
+// Blocks of the RTL alone: the packed product and the nonlinearities for every input there is,
+// cells and activation memory for random ones.
 #include <gtest/gtest.h>
 #include <verilated.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <random>
+#include <vector>
 
+#include "Vese_act_mem_act_mem.h"
+#include "Vese_cell_cell.h"
 #include "Vese_mac_mac.h"
 #include "Vese_tanh_tanh.h"
 #include "model/arithmetic.h"
@@ -68,6 +73,135 @@ TEST(Mac, PackedProductsOfAllPairsAndWeights) {
     // 26 bits with a sign.
     const int sum = static_cast<int32_t>(top.sum_o << 6) >> 6;
     ASSERT_EQ(sum, lane(of, clock % 2) * weight(of)) << of << ", lane " << clock % 2;
+  }
+}
+
+// One lane of one cell, its four gate rows one after the other, each through the whole pipe.
+class CellBench {
+ public:
+  CellBench() : top_(&context_) {}
+
+  struct Row {
+    int32_t sum, bias;
+    int16_t peephole;
+    int shift;
+    Accumulator aligned() const { return {(sum << shift) + bias}; }
+  };
+  struct Out {
+    int32_t logit;
+    int8_t y, m;
+    int16_t c;
+  };
+  static constexpr int kYShift = 15;
+
+  void LoadC(int16_t c) {
+    top_.load_i = 1;
+    top_.load_data_i = static_cast<uint16_t>(c);
+    Clock(&top_);
+    top_.load_i = 0;
+  }
+  // What the row shows in the cycles that ese_cell.sv names.
+  Out Run(const Row& row, int gate, bool g_sigmoid, int m_shift, bool active) {
+    top_.row_p2_i = uint64_t(row.shift) << 48 |
+                    uint64_t{static_cast<uint16_t>(row.peephole)} << 32 |
+                    static_cast<uint32_t>(row.bias);
+    top_.sum_p2_i = static_cast<uint32_t>(row.sum) & ((1u << 26) - 1);
+    top_.y_shift_p5_i = kYShift;
+    top_.m_shift_p18_i = static_cast<uint8_t>(m_shift);
+    top_.tanh_p7_i = gate == 2 && !g_sigmoid;
+    top_.active_p19_i = active;
+    Out out{};
+    for (int cycle = 0; cycle <= 28; ++cycle) {
+      top_.i_p16_i = cycle == 16 && gate == 0;
+      top_.f_p16_i = cycle == 16 && gate == 1;
+      top_.update_p19_i = cycle == 19 && gate == 2;
+      top_.h_p28_i = cycle == 28 && gate == 2;
+      if (cycle == 5) out.logit = static_cast<int32_t>(top_.logit_p5_o);
+      if (cycle == 7) out.y = static_cast<int8_t>(top_.y_p7_o);
+      if (cycle == 19) out.m = static_cast<int8_t>(top_.m_p19_o);
+      if (cycle == 20) out.c = static_cast<int16_t>(top_.c_p20_o);
+      Clock(&top_);
+    }
+    return out;
+  }
+
+ private:
+  VerilatedContext context_;
+  Vese_cell_cell top_;
+};
+
+TEST(Cell, EqualsTheArithmetic) {
+  std::mt19937 random(1);
+  const auto between = [&](int low, int high) {
+    return low + static_cast<int>(random() % uint32_t(high - low + 1));
+  };
+  CellBench bench;
+  Cell c{0};
+  for (int round = 0; round < 5000; ++round) {
+    if (round % 5 == 0) {
+      c = {static_cast<int16_t>(between(-32768, 32767))};
+      bench.LoadC(c.raw);
+    }
+    CellBench::Row rows[4];
+    for (int gate = 0; gate < 4; ++gate) {
+      const auto peephole = static_cast<int16_t>(gate == 2 ? 0 : between(-32768, 32767));
+      rows[gate] = {between(-40000, 40000), between(-300000, 300000), peephole, between(0, 7)};
+    }
+    const bool g_sigmoid = between(0, 1) == 1, active = between(0, 3) > 0;
+    const int fraction_bits = between(7, 10);
+    CellBench::Out out[4];
+    for (int gate = 0; gate < 4; ++gate) {
+      out[gate] = bench.Run(rows[gate], gate, g_sigmoid, 15 - fraction_bits, active);
+    }
+
+    const auto sum = [&](int gate, Cell at) {
+      return Accumulator{rows[gate].aligned().raw + PeepholeTerm({rows[gate].peephole}, at)};
+    };
+    EXPECT_EQ(out[0].logit, sum(0, c).raw);
+    EXPECT_EQ(out[0].y, ToProjected(sum(0, c), 19 - CellBench::kYShift));
+    const Gate i = Sigmoid(ToPreActivation(sum(0, c))), f = Sigmoid(ToPreActivation(sum(1, c)));
+    const PreActivation z = ToPreActivation(sum(2, c));
+    const Cell after = UpdateCell(f, c, i, g_sigmoid ? Sigmoid(z) : Tanh(ToTanhInput(z)));
+    EXPECT_EQ(out[2].c, active ? after.raw : c.raw);
+    if (active) {
+      const Gate o = Sigmoid(ToPreActivation(sum(3, after)));
+      EXPECT_EQ(out[3].m, ToHidden(o, Tanh(ToTanhInput(after)), fraction_bits))
+          << "round " << round;
+      c = after;
+    }
+  }
+}
+
+TEST(ActivationMemory, KeepsWhatIsWrittenUnderTheMask) {
+  constexpr int kColumns = 16, kLanes = 8;
+  VerilatedContext context;
+  Vese_act_mem_act_mem top(&context);
+  std::mt19937 random(1);
+  std::vector<uint64_t> expected(kColumns);
+  const auto write = [&](int column, uint64_t data, unsigned mask) {
+    top.write_i = 1;
+    top.read_i = 0;
+    top.write_addr_i = static_cast<uint8_t>(column);
+    top.write_data_i = data;
+    top.write_mask_i = static_cast<uint8_t>(mask);
+    Clock(&top);
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const uint64_t byte = uint64_t{0xFF} << (8 * lane);
+      if (mask >> lane & 1) expected[column] = (expected[column] & ~byte) | (data & byte);
+    }
+  };
+  for (int column = 0; column < kColumns; ++column) write(column, 0, 0xFF);
+  for (int round = 0; round < 10000; ++round) {
+    const uint64_t data = uint64_t{random()} << 32 | random();
+    write(static_cast<int>(random() % kColumns), data, random() % 256);
+    const unsigned a = random() % kColumns, b = random() % kColumns;
+    top.write_i = 0;
+    top.read_i = 1;
+    top.a_addr_i = static_cast<uint8_t>(a);
+    top.b_addr_i = static_cast<uint8_t>(b);
+    Clock(&top);
+    ASSERT_EQ(top.a_data_o, expected[a]);
+    ASSERT_EQ(top.b_data_o, expected[b]);
   }
 }
 
