@@ -137,7 +137,7 @@ void ModelManager::Settle() {
     const std::string& name = current->model->name;
     if (served.contains(name)) continue;
     catalog_->Withdraw(name);
-    spdlog::info("model \"{}\" takes no new streams: its file is gone", name);
+    spdlog::info("model \"{}\" takes no new streams: no file has it any more", name);
   }
 }
 
