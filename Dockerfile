@@ -8,7 +8,7 @@ FROM debian:12-slim
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends \
        libgrpc++1.51 libprotobuf32 libabsl20220623 libspdlog1.10 libprometheus-cpp-pull1.0 \
-       libkissfft-float131 libsndfile1 libsamplerate0 libssl3 \
+       libkissfft-float131 libsndfile1 libsamplerate0 libssl3 libxrt1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-create-home --uid 10001 ese
 COPY --from=build /image/usr/local /usr/local

@@ -1,4 +1,6 @@
-// ese-server: wires models, CPU channels, the gRPC service and /metrics together.
+// ese-server: wires models, channels on processors and cards, the gRPC service and /metrics
+// together.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -6,11 +8,14 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "accel/cpu/cpu_channel.h"
+#include "accel/xrt/xrt_channel.h"
 #include "base/listen_address.h"
 #include "base/status.h"
 #include "grpc/support/log.h"
@@ -96,7 +101,48 @@ std::string ShapeOf(const Model& model) {
   return absl::StrCat(shape, " -> ", model.num_units());
 }
 
-void LogStart(const Server& server, const ServerOptions& options, const std::string& kernel,
+using Channels = std::vector<std::unique_ptr<Channel>>;
+
+// Cards that were asked for beside processors may be missing; alone they may not.
+absl::StatusOr<Channels> MakeChannels(const std::shared_ptr<const Model>& model,
+                                      const ServerOptions& options) {
+  Channels channels;
+  if (options.channels.cpu > 0) {
+    ESE_ASSIGN_OR_RETURN(channels, CreateCpuChannels(model, {.count = options.channels.cpu,
+                                                             .first_processor = options.pin,
+                                                             .threads = options.channel_threads}));
+  }
+  if (!options.channels.cards) return channels;
+  auto cards =
+      CreateXrtChannels(model, {.xclbin = options.xclbin, .cards = options.channels.cards_only});
+  if (!cards.ok() && channels.empty()) return cards.status();
+  if (!cards.ok()) {
+    spdlog::error("going on without cards: {}", std::string(cards.status().message()));
+    return channels;
+  }
+  for (auto& channel : *cards) channels.push_back(std::move(channel));
+  return channels;
+}
+
+// "2, kernel avx512vnni" and, where there are several kinds, " + 8, kernel emulated_ese_card".
+std::string Summary(const Channels& channels) {
+  std::vector<std::string> kinds;
+  for (size_t k = 0, end = 0; k < channels.size(); k = end) {
+    while (end < channels.size() && channels[end]->kernel() == channels[k]->kernel()) ++end;
+    kinds.push_back(absl::StrCat(end - k, ", kernel ", channels[k]->kernel()));
+  }
+  return absl::StrJoin(kinds, " + ");
+}
+
+// What --channels may name here.
+absl::Status ListChannels() {
+  std::printf("cpu:%u\n", std::max(1u, std::thread::hardware_concurrency()));
+  ESE_ASSIGN_OR_RETURN(const auto cards, ListXrtCards());
+  for (const XrtCard& card : cards) std::printf("xrt:%d  %s\n", card.index, card.name.c_str());
+  return absl::OkStatus();
+}
+
+void LogStart(const Server& server, const std::string& channels,
               const std::string& metrics_address) {
   std::vector<std::string> models;
   for (const auto& served : server.catalog().Current()) {
@@ -105,8 +151,8 @@ void LogStart(const Server& server, const ServerOptions& options, const std::str
                                   model.fingerprint().substr(0, 8), ")"));
   }
   if (models.empty()) models.push_back("no model yet");
-  spdlog::info("ese-server {} serves {}; channels of each model: {}, kernel {}; grpc={} metrics={}",
-               ESE_VERSION, absl::StrJoin(models, ", "), options.channels, kernel, server.address(),
+  spdlog::info("ese-server {} serves {}; channels of each model: {}; grpc={} metrics={}",
+               ESE_VERSION, absl::StrJoin(models, ", "), channels, server.address(),
                metrics_address.empty() ? "none" : metrics_address);
 }
 
@@ -145,15 +191,13 @@ absl::Status Run(const ServerOptions& options) {
     ESE_ASSIGN_OR_RETURN(const auto address, ParseListenAddress(options.metrics));
     metrics_address = absl::StrCat(address.host, ":", metrics.port());
   }
-  std::mutex kernel_mutex;  // models of a folder are loaded by another thread
-  std::string kernel = "not chosen yet";
+  std::mutex made_mutex;  // models of a folder are loaded by another thread
+  std::string made = "not made yet";
   const auto make_channels = [&](const std::shared_ptr<const Model>& model) {
-    auto channels = CreateCpuChannels(model, {.count = options.channels,
-                                              .first_processor = options.pin,
-                                              .threads = options.channel_threads});
+    auto channels = MakeChannels(model, options);
     if (channels.ok()) {
-      const std::lock_guard lock(kernel_mutex);
-      kernel = channels->front()->kernel();
+      const std::lock_guard lock(made_mutex);
+      made = Summary(*channels);
     }
     return channels;
   };
@@ -162,8 +206,8 @@ absl::Status Run(const ServerOptions& options) {
   ESE_RETURN_IF_ERROR(
       ready.Write(absl::StrCat("grpc=", server->address(), "\nmetrics=", metrics_address, "\n")));
   {
-    const std::lock_guard lock(kernel_mutex);
-    LogStart(*server, options, kernel, metrics_address);
+    const std::lock_guard lock(made_mutex);
+    LogStart(*server, made, metrics_address);
   }
   if (options.serving.checkpoint_keys.empty()) {
     spdlog::info("no --checkpoint-key: checkpoints are good for this process only");
@@ -179,7 +223,10 @@ int Main(int argc, char** argv) {
     std::fputs(command_line.text.c_str(), stdout);
     return 0;
   }
-  const absl::Status status = error.status.ok() ? Run(command_line.options) : error.status;
+  const auto act = [](const ServerOptions& options) {
+    return options.list_channels ? ListChannels() : Run(options);
+  };
+  const absl::Status status = error.status.ok() ? act(command_line.options) : error.status;
   if (status.ok()) return 0;
   std::fprintf(stderr, "ese-server: %s\n", std::string(status.message()).c_str());
   return error.status.ok() ? 1 : error.exit_status;

@@ -27,6 +27,7 @@ struct Flags {
   double config_timeout_seconds = 10;
   double idle_timeout_seconds = 600;
   double max_age_seconds = 0;
+  std::string channels;
   bool version = false;
 };
 
@@ -54,10 +55,19 @@ void Declare(CLI::App& app, Flags& flags) {
       ->type_name("HOST:PORT");
   app.add_option("--metrics", options.metrics, "Address of http /metrics; \"\" for none")
       ->type_name("HOST:PORT");
-  app.add_option("--channels", options.channels,
-                 "Workers of each model; the default is the number of cores divided by "
-                 "--channel-threads")
-      ->type_name("N");
+  app.add_option(
+         "--channels", flags.channels,
+         "What computes each model: N or cpu:N processors, xrt:all or xrt:INDEX cards, with "
+         "commas between; the default is the number of cores divided by --channel-threads")
+      ->type_name("SPEC")
+      ->check([](const std::string& text) {
+        return std::string(ParseChannelSpec(text).status().message());
+      });
+  app.add_option("--xclbin", options.xclbin, "What the cards are loaded with")
+      ->type_name("FILE.xclbin")
+      ->default_str("");
+  app.add_flag("--list-channels", options.list_channels,
+               "Print the channels that this machine has, and end");
   app.add_option(
          "--channel-threads", options.channel_threads,
          "Threads of each channel, which make every step together: steps of few streams are "
@@ -142,7 +152,6 @@ absl::Status Validate(const Flags& flags) {
         "there is no model to serve; give one with --model FILE.ese, or a folder with --model-dir");
   }
   const std::pair<const char*, double> positive[] = {
-      {"channels", options.channels},
       {"channel-threads", options.channel_threads},
       {"loops", options.serving.loops},
       {"max-streams", scheduler.max_streams},
@@ -155,6 +164,14 @@ absl::Status Validate(const Flags& flags) {
       {"config-timeout-seconds", flags.config_timeout_seconds},
       {"idle-timeout-seconds", flags.idle_timeout_seconds},
       {"max-message-bytes", options.serving.max_message_bytes}};
+  if (options.channels.cpu < 0 || (options.channels.cpu == 0 && !options.channels.cards)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--channels is ", flags.channels, "; it must be above 0"));
+  }
+  if (options.channels.cards && options.xclbin.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--channels is ", flags.channels, ", and cards need --xclbin FILE.xclbin (docs/cards.md)"));
+  }
   for (const auto& [name, value] : positive) {
     if (!std::isfinite(value) || value <= 0) {
       return absl::InvalidArgumentError(
@@ -162,7 +179,7 @@ absl::Status Validate(const Flags& flags) {
     }
   }
   constexpr int kMaxThreads = 1024;
-  for (const auto& [name, value] : {std::pair("channels", options.channels),
+  for (const auto& [name, value] : {std::pair("channels", options.channels.cpu),
                                     std::pair("channel-threads", options.channel_threads),
                                     std::pair("loops", options.serving.loops)}) {
     if (value > kMaxThreads) {
@@ -273,7 +290,13 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
     return {absl::OkStatus(), 0};
   }
   if (app.count("--channels") == 0) {
-    flags.options.channels = std::max(1, cores / std::max(1, flags.options.channel_threads));
+    flags.options.channels.cpu = std::max(1, cores / std::max(1, flags.options.channel_threads));
+  } else {
+    flags.options.channels = *ParseChannelSpec(flags.channels);  // checked above
+  }
+  if (flags.options.list_channels) {
+    out->options = flags.options;
+    return {absl::OkStatus(), 0};
   }
   const absl::Status status = Validate(flags);
   if (!status.ok()) return {status, 1};

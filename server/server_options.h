@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/channel_spec.h"
 #include "server/server.h"
 
 namespace ese {
@@ -14,11 +15,14 @@ struct ServerOptions {
   ServingOptions serving;
   std::vector<std::string> models;         // .ese files
   std::string metrics = "127.0.0.1:9700";  // HOST:PORT; empty: no /metrics
-  int channels = 1;                        // of each model; ParseServerOptions: the number of cores
-  int pin = -1;                            // CpuChannelOptions::first_processor
-  int channel_threads = 1;                 // of each channel
-  double drain_seconds = 10;               // grace of open streams at the end
-  std::string ready_file;                  // empty: none
+  // Of each model; ParseServerOptions: the number of cores.
+  ChannelSpec channels = {.cpu = 1, .cards = false, .cards_only = {}};
+  std::string xclbin;          // of the cards
+  bool list_channels = false;  // print what --channels may name, and end
+  int pin = -1;                // CpuChannelOptions::first_processor
+  int channel_threads = 1;     // of each channel
+  double drain_seconds = 10;   // grace of open streams at the end
+  std::string ready_file;      // empty: none
   std::string log_level = "info";
 };
 

@@ -44,7 +44,7 @@ TEST_F(ServerOptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_THAT(options.models, ElementsAre("a.ese"));
   EXPECT_EQ(options.serving.listen, "127.0.0.1:7700");
   EXPECT_EQ(options.metrics, "127.0.0.1:9700");
-  EXPECT_GE(options.channels, 1);
+  EXPECT_GE(options.channels.cpu, 1);
   EXPECT_EQ(options.serving.max_message_bytes, 1 << 20);
   EXPECT_EQ(options.serving.scheduler.target_latency, std::chrono::milliseconds(30));
   EXPECT_EQ(options.drain_seconds, 10);
@@ -108,7 +108,7 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
   EXPECT_EQ(options.serving.model_grace, std::chrono::milliseconds(2500));
   EXPECT_EQ(options.serving.listen, "[::1]:0");
   EXPECT_EQ(options.metrics, "");
-  EXPECT_EQ(options.channels, 3);
+  EXPECT_EQ(options.channels.cpu, 3);
   EXPECT_EQ(options.pin, 1);
   EXPECT_EQ(options.serving.scheduler.max_load, 0.5);
   EXPECT_EQ(options.serving.scheduler.max_queued_bytes, 1'000'000);
@@ -132,7 +132,7 @@ TEST_F(ServerOptionsTest, AFileSetsOptionsAndFlagsWin) {
   const CommandLineError error = Parse({"--config", path.c_str(), "--max-streams", "9"});
   ASSERT_TRUE(error.status.ok()) << error.status;
   EXPECT_THAT(parsed_.options.models, ElementsAre("a.ese", "b.ese"));
-  EXPECT_EQ(parsed_.options.channels, 3);
+  EXPECT_EQ(parsed_.options.channels.cpu, 3);
   EXPECT_EQ(parsed_.options.serving.scheduler.max_streams, 9);
 }
 
@@ -165,6 +165,7 @@ TEST_F(ServerOptionsTest, BadValuesExitWith1AndSayWhatIsAllowed) {
   expect("--channels", "0", "--channels is 0; it must be above 0");
   expect("--channels", "-1", "must be above 0");
   expect("--channels", "1025", "at most 1024");
+  expect("--channels", "xrt:all", "cards need --xclbin");
   expect("--channel-threads", "0", "--channel-threads is 0; it must be above 0");
   expect("--max-streams", "0", "--max-streams is 0");
   expect("--max-queued-frames", "4", "less than --max-frames-per-lane");

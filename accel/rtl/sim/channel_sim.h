@@ -10,7 +10,7 @@
 
 #include "accel/rtl/card_model.h"
 #include "accel/rtl/sim/axi_memory.h"
-#include "model/testing.h"
+#include "accel/rtl/sim/random_batch.h"
 
 namespace ese {
 
@@ -201,19 +201,5 @@ class ChannelSim {
   std::unique_ptr<Top> top_;
   int64_t cycle_ = 0;
 };
-
-// A batch of random inputs and states with owned buffers.
-struct OwnedBatch {
-  std::vector<std::vector<int8_t>> frames;
-  std::vector<StreamState> states_in, states_out;
-  std::vector<std::vector<int32_t>> logits;
-  std::vector<Lane> lanes;
-};
-// A model of one to three layers that fits a kernel of 8 PEs as it is built for tests.
-RandomModelOptions RandomCardModel(uint32_t seed);
-// One lane for each number of frames.
-OwnedBatch RandomBatch(const Model& model, const std::vector<int>& frames, uint32_t seed);
-// The same batch by ReferenceStep.
-void RunReference(const Model& model, OwnedBatch* batch);
 
 }  // namespace ese

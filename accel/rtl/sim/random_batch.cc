@@ -1,6 +1,7 @@
+#include "accel/rtl/sim/random_batch.h"
+
 #include <random>
 
-#include "accel/rtl/sim/channel_sim.h"
 #include "model/reference.h"
 
 namespace ese {

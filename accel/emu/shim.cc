@@ -1,0 +1,170 @@
+// libxrt_core.so.2 with emulated cards: XRT loads it when XILINX_XRT names the directory above its
+// lib.
+#include <boost/any.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "accel/emu/emulated_card.h"
+#include "accel/emu/xrt_core_abi.h"
+#include "xclbin.h"
+
+namespace ese::emu {
+namespace {
+
+// The keys of XRT 2.13's queries that are served.
+enum Key {
+  kRomVbnv = 12,
+  kNoDma = 62,
+  kFpgaTemperature = 76,
+  kPowerMicrowatts = 136,
+  kCdmas = 138,
+};
+
+class Query final : public xrt_core::query::request {
+ public:
+  explicit Query(std::function<boost::any(const xrt_core::device*)> value)
+      : value_(std::move(value)) {}
+  boost::any get(const xrt_core::device* device) const override { return value_(device); }
+
+ private:
+  const std::function<boost::any(const xrt_core::device*)> value_;
+};
+
+// A handle of a card, as xclOpen of other shims returns.
+struct Handle {
+  explicit Handle(EmulatedCard* its_card) : card(its_card) {}
+
+  EmulatedCard* card;
+  std::shared_ptr<xrt_core::device> device;
+};
+
+class Device final : public xrt_core::device {
+ public:
+  Device(Handle* handle, unsigned int id) : device(id), handle_(handle) {}
+
+  EmulatedCard& card() const { return *handle_->card; }
+
+  void close_device() override { handle_->device.reset(); }
+  void open_context(const unsigned char*, unsigned int, bool) override {}
+  void close_context(const unsigned char*, unsigned int) override {}
+  unsigned int alloc_bo(size_t size, unsigned int flags) override {
+    return card().Allocate(size, flags, nullptr);
+  }
+  unsigned int alloc_bo(void* host, size_t size, unsigned int flags) override {
+    return card().Allocate(size, flags, host);
+  }
+  void free_bo(unsigned int bo) override { card().Free(bo); }
+  void sync_bo(unsigned int bo, xclBOSyncDirection direction, size_t size, size_t offset) override {
+    card().Sync(bo, direction == XCL_BO_SYNC_BO_TO_DEVICE, size, offset);
+  }
+  void* map_bo(unsigned int bo, bool) override { return card().HostMemory(bo); }
+  void unmap_bo(unsigned int, void*) override {}
+  void get_bo_properties(unsigned int bo, xclBOProperties* properties) const override {
+    *properties = {};
+    properties->handle = bo;
+    properties->flags = card().Flags(bo);
+    properties->size = card().Size(bo);
+    properties->paddr = card().Address(bo);
+  }
+  void exec_buf(unsigned int bo) override { card().Execute(bo); }
+  int exec_wait(int timeout_ms) const override {
+    return card().WaitForCompletion(&seen_, std::chrono::milliseconds(timeout_ms)) ? 1 : 0;
+  }
+  void load_axlf(const axlf* xclbin) override;
+  void* get_device_handle() const override { return handle_; }
+  const xrt_core::query::request& lookup_query(xrt_core::query::key_type key) const override;
+
+ private:
+  Handle* const handle_;
+  mutable uint64_t seen_ = 0;  // of XRT's one monitor thread
+};
+
+void Device::load_axlf(const axlf* xclbin) {
+  int units = 0;
+  for (uint32_t k = 0; k < xclbin->m_header.m_numSections; ++k) {
+    const axlf_section_header& section = xclbin->m_sections[k];
+    if (section.m_sectionKind != IP_LAYOUT) continue;
+    units = reinterpret_cast<const ip_layout*>(reinterpret_cast<const char*>(xclbin) +
+                                               section.m_sectionOffset)
+                ->m_count;
+  }
+  card().Load(std::string(reinterpret_cast<const char*>(xclbin->m_header.uuid), sizeof(xuid_t)),
+              units);
+  register_axlf(xclbin);
+}
+
+const xrt_core::query::request& Device::lookup_query(xrt_core::query::key_type key) const {
+  const auto card_of = [](const xrt_core::device* device) -> EmulatedCard& {
+    return static_cast<const Device*>(device)->card();
+  };
+  static const auto* const queries = new std::map<int, Query>{
+      {kNoDma, Query([](auto*) { return boost::any(uint32_t{0}); })},
+      {kCdmas, Query([](auto*) { return boost::any(uint32_t{0}); })},
+      {kRomVbnv, Query([](auto*) { return boost::any(std::string("emulated_ese_card")); })},
+      {kFpgaTemperature, Query([](auto*) { return boost::any(uint64_t{45}); })},
+      {kPowerMicrowatts, Query([card_of](auto* device) {
+         return boost::any(static_cast<uint64_t>(card_of(device).Watts() * 1e6));
+       })},
+  };
+  const auto found = queries->find(static_cast<int>(key));
+  if (found == queries->end()) throw xrt_core::query::no_such_key(key);
+  return found->second;
+}
+
+class System final : public xrt_core::system {
+ public:
+  System() {
+    const CardOptions options = CardOptions::FromEnvironment();
+    for (int k = 0; k < options.cards; ++k) {
+      cards_.push_back(std::make_unique<EmulatedCard>(k, options));
+    }
+  }
+
+  unsigned int get_device_id(const std::string& name) const override {
+    for (size_t k = 0; k < cards_.size(); ++k) {
+      if (cards_[k]->bdf() == name) return static_cast<unsigned int>(k);
+    }
+    return system::get_device_id(name);
+  }
+  std::pair<unsigned int, unsigned int> get_total_devices(bool) const override {
+    const auto count = static_cast<unsigned int>(cards_.size());
+    return {count, count};
+  }
+  std::shared_ptr<xrt_core::device> get_userpf_device(unsigned int id) const override {
+    if (id >= cards_.size()) {
+      throw std::runtime_error(absl::StrCat("no card ", id, "; there are ", cards_.size()));
+    }
+    // XRT knows devices by their handles for as long as it runs, so none is used again.
+    Handle* handle = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      handles_.push_back(std::make_unique<Handle>(cards_[id].get()));
+      handle = handles_.back().get();
+    }
+    handle->device = xrt_core::get_userpf_device(handle, id);
+    return handle->device;
+  }
+  std::shared_ptr<xrt_core::device> get_userpf_device(void* handle,
+                                                      unsigned int id) const override {
+    return std::make_shared<Device>(static_cast<Handle*>(handle), id);
+  }
+  std::shared_ptr<xrt_core::device> get_mgmtpf_device(unsigned int) const override {
+    throw std::runtime_error("an emulated card has no management function");
+  }
+
+ private:
+  std::vector<std::unique_ptr<EmulatedCard>> cards_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Handle>> handles_;  // guarded by mutex_
+};
+
+System the_system;
+
+}  // namespace
+}  // namespace ese::emu

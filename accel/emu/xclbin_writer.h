@@ -1,0 +1,20 @@
+// Writes the .xclbin of an emulated card: the metadata of a real one, and no bit stream.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace ese::emu {
+
+struct XclbinOptions {
+  std::string kernel = "ese_channel";
+  int compute_units = 4;  // kernel_1, kernel_2 and so on
+  int clock_megahertz = 200;
+  int memory_mebibytes = 4096;
+};
+
+// PERMISSION_DENIED if the file cannot be written.
+absl::Status WriteXclbin(const XclbinOptions& options, const std::string& path);
+
+}  // namespace ese::emu
