@@ -207,6 +207,13 @@ module ese_drain #(
   wire last_column = writing_q && pe_q == columns_q - 1'b1;
   wire collected = (stage[19][F_O] && stage[19][F_END]) || (stage[7][F_Y] && stage[7][F_END]);
 
+  // The column of PE pe_q, by halving: an index into all of them is a shifter that tools are slow to trim.
+  logic [8*LANES*PES-1:0] halved;
+  always_comb begin
+    halved = collected_i;
+    for (int k = PEW - 1; k >= 0; k--) if (pe_q[k]) halved = halved >> (8 * LANES << k);
+  end
+
   always_ff @(posedge clk_i) begin
     if (run && collects) begin
       column_q <= target_q + COLUMN_W'(first_of_group);
@@ -230,7 +237,7 @@ module ese_drain #(
       m_write_o <= writing_q && to_m_q;
     end
     write_addr_o <= column_q;
-    write_data_o <= collected_i[8*LANES*pe_q[PEW-1:0]+:8*LANES];
+    write_data_o <= halved[8*LANES-1:0];
     write_mask_o <= mask_q;
   end
 

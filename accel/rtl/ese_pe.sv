@@ -100,5 +100,6 @@ module ese_pe #(
   end
   assign collect_lane = m_p19_i ? lane_p19_q : lane_p7_i;
   always_ff @(posedge clk_i)
-    if (m_p19_i || y_p7_i) collected_o[8*collect_lane+:8] <= m_p19_i ? m_p19 : y_p7;
+    for (int i = 0; i < LANES; i++)  // an enable for each byte; an indexed write would cost a mux a bit
+      if ((m_p19_i || y_p7_i) && collect_lane == LW'(i)) collected_o[8*i+:8] <= m_p19_i ? m_p19 : y_p7;
 endmodule
