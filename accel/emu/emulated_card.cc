@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <new>
 #include <stdexcept>
 
@@ -52,6 +53,7 @@ CardOptions CardOptions::FromEnvironment() {
   emu::FromEnvironment("ESE_EMU_MEMORY_MIB", 1, &mebibytes);
   emu::FromEnvironment("ESE_EMU_CLOCK_MHZ", 0, &options.clock_megahertz);
   emu::FromEnvironment("ESE_EMU_PCIE_GBPS", 0, &options.pcie_gigabytes);
+  if (const char* file = std::getenv("ESE_EMU_FAULT_FILE")) options.fault_file = file;
   options.cards = static_cast<int>(std::min(cards, 64.0));
   options.memory_mebibytes = static_cast<int64_t>(mebibytes);
   return options;
@@ -224,7 +226,33 @@ void EmulatedCard::Work(int unit) {
   }
 }
 
+std::string EmulatedCard::Fault() const {
+  std::string word;
+  if (!options_.fault_file.empty()) std::ifstream(options_.fault_file) >> word;
+  return word;
+}
+
+void EmulatedCard::FlipABit(uint64_t descriptor) {
+  constexpr uint64_t kOutputsField = 32;
+  const uint8_t* field = View(descriptor + kOutputsField, sizeof(uint64_t));
+  if (field == nullptr) return;
+  uint64_t outputs = 0;
+  std::memcpy(&outputs, field, sizeof(outputs));
+  if (uint8_t* byte = View(outputs, 1)) *byte ^= 1;
+}
+
+void EmulatedCard::HangWhileTold() {
+  constexpr auto kLookAgain = std::chrono::milliseconds(10);
+  while (Fault() == "hang") {
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, kLookAgain, [this] { return stopping_; })) return;
+  }
+}
+
 void EmulatedCard::Run(Buffer* command) {
+  const std::string fault = Fault();
+  if (fault == "error") return SetState(command->host, ERT_CMD_STATE_ERROR);
+  if (fault == "hang") HangWhileTold();
   const auto start = std::chrono::steady_clock::now();
   const auto* packet = reinterpret_cast<ert_start_kernel_cmd*>(command->host);
   // Registers 0x10 and 0x14 of the kernel.
@@ -249,6 +277,7 @@ void EmulatedCard::Run(Buffer* command) {
     const std::lock_guard lock(mutex_);
     joules_ += products * kJoulesPerProduct;
   }
+  if (fault == "flip") FlipABit(descriptor);
   SetState(command->host, ERT_CMD_STATE_COMPLETED);
 }
 

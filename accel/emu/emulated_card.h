@@ -25,6 +25,9 @@ struct CardOptions {
   int64_t memory_mebibytes = 4096;  // ESE_EMU_MEMORY_MIB
   double clock_megahertz = 0;       // ESE_EMU_CLOCK_MHZ; 0: not paced
   double pcie_gigabytes = 0;        // ESE_EMU_PCIE_GBPS, each way; 0: not paced
+  // ESE_EMU_FAULT_FILE; while its first word is `error`, `flip` or `hang`, every batch of every
+  // card ends in XRT's error state, comes back with a flipped bit, or does not end.
+  std::string fault_file = {};
 
   static CardOptions FromEnvironment();
 };
@@ -72,6 +75,9 @@ class EmulatedCard {
   uint8_t* View(uint64_t address, uint64_t size);
   void Work(int unit);
   void Run(Buffer* command);
+  std::string Fault() const;
+  void FlipABit(uint64_t descriptor);
+  void HangWhileTold();
   int64_t Cycles(const CardModel& model, int lanes, int frames);
 
   const int index_;

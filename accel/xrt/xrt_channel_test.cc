@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <future>
 #include <memory>
 #include <string>
@@ -30,10 +31,17 @@ class XrtChannelTest : public testing::Test {
     setenv("XILINX_XRT", ESE_BINARY_DIR "/emu", 1);
     setenv("ESE_EMU_CARDS", kCards, 1);
     setenv("ESE_EMU_MEMORY_MIB", "4", 1);
+    fault_file_ = new std::string(testing::TempDir() + "/fault");
+    setenv("ESE_EMU_FAULT_FILE", fault_file_->c_str(), 1);
     xclbin_ = new std::string(testing::TempDir() + "/ese_channel.xclbin");
     ASSERT_TRUE(emu::WriteXclbin({.compute_units = kUnits}, *xclbin_).ok());
   }
-  static void TearDownTestSuite() { delete xclbin_; }
+  static void TearDownTestSuite() {
+    delete xclbin_;
+    delete fault_file_;
+  }
+  void TearDown() override { Inject(""); }
+  static void Inject(const std::string& fault) { std::ofstream(*fault_file_) << fault; }
 
   static std::vector<std::unique_ptr<Channel>> Create(const std::shared_ptr<const Model>& model) {
     auto channels = CreateXrtChannels(model, {.xclbin = *xclbin_});
@@ -42,6 +50,7 @@ class XrtChannelTest : public testing::Test {
   }
 
   static inline std::string* xclbin_ = nullptr;
+  static inline std::string* fault_file_ = nullptr;
 };
 
 struct Pending {
@@ -147,6 +156,34 @@ TEST_F(XrtChannelTest, RefusesABatchWithoutLanes) {
   EXPECT_EQ(channels.front()->Submit(&empty, [](auto, auto) {}).code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_NE(empty, nullptr);
+}
+
+TEST_F(XrtChannelTest, FaultsFailTheBatchAndTheUnitComesBack) {
+  const auto model = RandomModel({});
+  auto channels =
+      CreateXrtChannels(model, {.xclbin = *xclbin_, .watchdog = std::chrono::milliseconds(50)});
+  ASSERT_TRUE(channels.ok()) << channels.status();
+  Channel* const channel = channels->front().get();
+  const std::vector<int> frames = {2, 1};
+  for (const auto& [fault, code] : {std::pair("flip", absl::StatusCode::kDataLoss),
+                                    std::pair("error", absl::StatusCode::kUnavailable),
+                                    std::pair("hang", absl::StatusCode::kUnavailable)}) {
+    Inject(fault);
+    const auto failed = Start(channel, *model, frames, 1);
+    EXPECT_EQ(failed->done.get().code(), code) << fault;
+    Inject("");
+    // A unit that hung refuses until it has ended the batch that was given up.
+    std::unique_ptr<Pending> well;
+    absl::Status status;
+    do {
+      well = Start(channel, *model, frames, 2);
+      status = well->done.get();
+    } while (absl::IsUnavailable(status));
+    EXPECT_TRUE(status.ok()) << fault << ": " << status;
+    OwnedBatch expected = RandomBatch(*model, frames, 2);
+    RunReference(*model, &expected);
+    EXPECT_EQ(well->batch.logits, expected.logits) << fault;
+  }
 }
 
 }  // namespace
