@@ -3,46 +3,83 @@
 #include <algorithm>
 #include <cmath>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/retry_after.h"
 
 namespace ese {
 namespace {
 
-constexpr Duration kWindow = std::chrono::seconds(1);
+constexpr Duration kDemandWindow = std::chrono::seconds(1);
+// Of waits and of what a frame costs. Short: a rush of new streams overloads a server within less
+// than a second.
+constexpr Duration kAveraged = std::chrono::milliseconds(250);
 // A single long wait, such as that of a machine that stood still, counts as so many target
-// latencies at most: new streams are refused for some seconds, not for a minute.
+// latencies at most: new streams are refused for a second, not for a minute.
 constexpr int kLongestWait = 4;
+// Where less of the processors is used, what a frame costs is mostly other things' cost.
+constexpr double kUseToLearn = 0.25;
+
+// What is left of an average after so long.
+double Kept(Duration passed) { return std::exp(-ToSeconds(passed) / ToSeconds(kAveraged)); }
 
 // Streams refused together must not come back together.
 Duration RetryHint(int refusals) { return std::chrono::milliseconds(1000 + 125 * (refusals % 16)); }
 
 }  // namespace
 
-Admission::Admission(double max_load, Duration target_latency, double stream_frames_per_second)
+Admission::Admission(double max_load, Duration target_latency, double stream_frames_per_second,
+                     const ProcessorBudget* processors)
     : max_load_(max_load),
       target_latency_(target_latency),
       stream_frames_per_second_(stream_frames_per_second),
-      frames_(kWindow),
-      opened_(kWindow) {}
+      frames_(kDemandWindow),
+      opened_(kDemandWindow),
+      use_(processors),
+      use_frames_(ProcessorUse::kWindow),
+      use_real_time_frames_(ProcessorUse::kWindow),
+      use_opened_(ProcessorUse::kWindow) {}
 
-void Admission::Taken(TimePoint now, int frames, Duration wait) {
-  frames_.Add(frames, now);
+void Admission::Opened(TimePoint now) {
+  opened_.Add(1, now);
+  use_opened_.Add(1, now);
+}
+
+void Admission::Taken(TimePoint now, int frames, int real_time_frames, Duration wait) {
+  frames_.Add(real_time_frames, now);
   const auto ns = static_cast<double>(std::min(wait, kLongestWait * target_latency_).count());
-  const double old = std::exp(-ToSeconds(now - waited_at_) / ToSeconds(kWindow));
+  const double old = Kept(now - waited_at_);
   wait_ns_ = old * wait_ns_ + (1 - old) * ns;
   waited_at_ = now;
+
+  use_frames_.Add(frames, now);
+  use_real_time_frames_.Add(real_time_frames, now);
+  LearnCost(now, use_.Share(now));
+}
+
+void Admission::LearnCost(TimePoint now, double share) {
+  const double rate = use_frames_.PerSecond(now);
+  if (share < kUseToLearn || rate <= 0) return;
+  const double cost = share / rate;
+  const double old = Kept(now - learned_at_);
+  frame_cost_ = frame_cost_ > 0 ? old * frame_cost_ + (1 - old) * cost : cost;
+  learned_at_ = now;
 }
 
 double Admission::Load(TimePoint now, double capacity) {
   if (capacity <= 0) return 0;
-  return (frames_.PerSecond(now) + stream_frames_per_second_ * opened_.Count(now)) / capacity;
+  return (frames_.PerSecond(now) + stream_frames_per_second_ * opened_.Outstanding(now)) / capacity;
+}
+
+double Admission::Use(TimePoint now) {
+  const double share = use_.Share(now);
+  const double frames = use_frames_.Count(now);
+  const double real_time = frames > 0 ? use_real_time_frames_.Count(now) / frames : 1;
+  return share * real_time + frame_cost_ * stream_frames_per_second_ * use_opened_.Outstanding(now);
 }
 
 Duration Admission::Wait(TimePoint now) const {
   // Time without a batch is time without waiting.
-  const double old = std::exp(-ToSeconds(now - waited_at_) / ToSeconds(kWindow));
+  const double old = Kept(now - waited_at_);
   return Duration(static_cast<int64_t>(old * wait_ns_));
 }
 
@@ -50,14 +87,23 @@ absl::Status Admission::Check(TimePoint now, double capacity) {
   if (max_load_ <= 0) return absl::OkStatus();
   const double load =
       Load(now, capacity) + (capacity > 0 ? stream_frames_per_second_ / capacity : 0);
+  const double use = Use(now);
   const Duration wait = Wait(now);
+  const bool full_use = full_use_.Stands(use, kMostUse, kUseToReopen);
+  const bool long_waits = long_waits_.Stands(ToSeconds(wait), ToSeconds(target_latency_ / 2),
+                                             ToSeconds(target_latency_ / 4));
   absl::Status refusal;
   if (load > max_load_) {
     refusal = absl::UnavailableError(
         absl::StrFormat("the open streams need %.0f %% of what this server can compute, and it "
                         "takes new ones up to %.0f %%; try again later, or another server",
                         100 * load, 100 * max_load_));
-  } else if (wait > target_latency_ / 2) {
+  } else if (full_use) {
+    refusal = absl::UnavailableError(absl::StrFormat(
+        "the open streams need %.0f %% of this server's processors, and it takes new ones up to "
+        "%.0f %%; try again later, or another server",
+        100 * use, 100 * kMostUse));
+  } else if (long_waits) {
     refusal = absl::UnavailableError(
         absl::StrFormat("frames of the open streams wait for %.0f ms, and new ones are taken up to "
                         "%.0f ms; try again later, or another server",

@@ -56,12 +56,14 @@ SchedulerCore::SchedulerCore(std::shared_ptr<const Model> model,
                              SchedulerMetrics* metrics)
     : clock_(clock),
       metrics_(metrics),
-      commons_{.model = std::move(model), .options = options},
+      commons_{
+          .model = model, .options = options, .frames_per_second = StreamFramesPerSecond(*model)},
       options_(commons_.options),
       known_answer_(commons_.model),
       flights_(*commons_.model, MaxLanes(channels), options.max_frames_per_lane),
       ready_(options.tenant_weights),
-      admission_(options.max_load, options.target_latency, StreamFramesPerSecond(*commons_.model)),
+      admission_(options.max_load, options.target_latency, commons_.frames_per_second,
+                 options.processors),
       arrivals_(kArrivalWindow),
       aloft_(channels.size()),
       channels_(std::move(channels)),
@@ -268,17 +270,15 @@ void SchedulerCore::Land(std::shared_ptr<Flight> flight, const absl::Status& sta
 void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, bool started,
                            const absl::Status& status) {
   const Batch& batch = *flight->batch;
-  int frames = 0;        // of all lanes
-  int fresh_frames = 0;  // of those without backlog
-  Duration wait{0};      // the longest of those
+  int frames = 0;            // of all lanes
+  int real_time_frames = 0;  // see RealTimeCredit
+  Duration wait{0};          // the longest of streams with no others
   for (size_t i = 0; i < flight->streams.size(); ++i) {
     StreamRecord* const stream = flight->streams[i].get();
     const TakenFrames& taken = flight->taken[i];
     frames += taken.count;
-    if (!taken.backlog) {
-      fresh_frames += taken.count;
-      wait = std::max(wait, taken.ready_time);
-    }
+    real_time_frames += taken.real_time;
+    if (taken.real_time == taken.count) wait = std::max(wait, taken.ready_time);
     bool ready;
     if (status.ok()) {
       StreamResult result;
@@ -300,7 +300,7 @@ void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, bool started,
     if (status.ok()) {
       channels_.Release(flight->channel);
       channels_.cost(flight->channel).Learn(batch.steps, frames, batch.compute_time);
-      admission_.Taken(clock_->Now(), fresh_frames, wait);
+      admission_.Taken(clock_->Now(), frames, real_time_frames, wait);
     } else {
       FailChannel(flight->channel, status);
     }

@@ -21,6 +21,14 @@ class RateMeter {
     const double passed = ToSeconds(now - start_) / ToSeconds(window_);
     return current_ + previous_ * (1 - passed);
   }
+  // Each event of the last window's length of time by the part of that time which was before it: of
+  // streams that need a frame a window from when they open, the frames that a meter of their frames
+  // does not show yet.
+  double Outstanding(TimePoint now) {
+    MoveTo(now);
+    const double passed = ToSeconds(now - start_) / ToSeconds(window_);
+    return current_ * (1 - passed / 2) + previous_ * (1 - passed) * (1 - passed) / 2;
+  }
   double PerSecond(TimePoint now) { return Count(now) / ToSeconds(window_); }
 
  private:

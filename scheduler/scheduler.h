@@ -32,6 +32,7 @@
 
 namespace ese {
 
+class ProcessorBudget;    // scheduler/processor_use.h
 class SchedulerCore;      // scheduler/core.h
 class StreamRecord;       // scheduler/stream_record.h
 struct SchedulerMetrics;  // scheduler/scheduler_metrics.h
@@ -48,8 +49,11 @@ struct SchedulerOptions {
   // refused. At least 0.
   Duration target_latency = std::chrono::milliseconds(30);
   // New streams are refused where those open need more than this part of what the channels were
-  // measured to compute; 0: never for the load.
+  // measured to compute; 0: never for the load, the processors' use or the waits.
   double max_load = 0.85;
+  // Likewise where they need nearly all of these, see Admission. Null: not watched. Must outlive
+  // the scheduler.
+  const ProcessorBudget* processors = nullptr;
   // A batch that takes longer, and longer than ten times what was expected, is run elsewhere.
   Duration watchdog = std::chrono::seconds(2);
   int max_attempts = 3;  // batches that a frame may fail in before its stream ends

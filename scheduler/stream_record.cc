@@ -15,6 +15,7 @@ StreamRecord::StreamRecord(StreamCommons* commons, Tenant* tenant, StreamOptions
       input_dim_(commons->model->input_dim()),
       priority_(std::clamp(options.priority, -kMaxPriority, kMaxPriority)),
       queue_(input_dim_),
+      credit_(commons->frames_per_second),
       next_frame_(options.first_frame),
       on_result_(std::move(on_result)) {
   const Model& model = *commons->model;
@@ -98,7 +99,7 @@ TakenFrames StreamRecord::Take(int max_frames, TimePoint now, int8_t* frames, La
   return {.count = in_flight_,
           .queue_time = now - queue_.front_time(),
           .ready_time = now - ready_since_,
-          .backlog = queue_.front_time() < served_at_};
+          .real_time = credit_.Take(in_flight_, now)};
 }
 
 bool StreamRecord::Succeed(StreamResult result, std::shared_ptr<const void> keep) {

@@ -36,6 +36,7 @@
 #include "model/model.h"
 #include "scheduler/fair_queue.h"
 #include "scheduler/frame_queue.h"
+#include "scheduler/real_time_credit.h"
 #include "scheduler/scheduler.h"
 
 namespace ese {
@@ -45,13 +46,14 @@ struct TakenFrames {
   int count = 0;
   Duration queue_time{0};  // of the oldest
   Duration ready_time{0};  // how long the stream has been ready
-  bool backlog = false;    // they were left behind by the stream's last batch
+  int real_time = 0;       // so many are those of a stream in real time, see RealTimeCredit
 };
 
 // What the records of one scheduler share.
 struct StreamCommons {
   std::shared_ptr<const Model> model;
   SchedulerOptions options;
+  double frames_per_second;  // of a stream in real time
   // Of all streams: bytes of frames pushed whose callbacks have not begun.
   std::atomic<int64_t> queued_bytes = 0;
 };
@@ -132,8 +134,9 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
   mutable std::mutex mutex_;
   // Guarded by mutex_:
   Phase phase_ = Phase::kIdle;
-  FrameQueue queue_;    // waiting, and at its front those in flight
-  int in_flight_ = 0;   // frames
+  FrameQueue queue_;   // waiting, and at its front those in flight
+  int in_flight_ = 0;  // frames
+  RealTimeCredit credit_;
   int held_ = 0;        // frames pushed whose callbacks have not begun
   int64_t next_frame_;  // number of the first frame in queue_
   // In flight, the channel reads states_[current_] and writes the other. Two are enough for results

@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "grpc/support/log.h"
 #include "metrics/registry.h"
+#include "scheduler/processor_use.h"
 #include "server/server.h"
 #include "server/server_options.h"
 #include "spdlog/sinks/stdout_sinks.h"
@@ -223,6 +224,7 @@ int Main(int argc, char** argv) {
     std::fputs(command_line.text.c_str(), stdout);
     return 0;
   }
+  command_line.options.serving.scheduler.processors = ProcessorBudget::Process();
   const auto act = [](const ServerOptions& options) {
     return options.list_channels ? ListChannels() : Run(options);
   };

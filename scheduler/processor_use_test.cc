@@ -1,0 +1,72 @@
+#include "scheduler/processor_use.h"
+
+#include <chrono>
+
+#include "gtest/gtest.h"
+
+namespace ese {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+struct FakeProcess final : ProcessorBudget {
+  double processors() const override { return 4; }
+  Duration Taken() const override { return taken; }
+
+  // Uses that part of its four processors for so long, and looks every ten milliseconds.
+  double Run(double share, Duration time) {
+    for (const TimePoint end = now + time; now < end;) {
+      now += milliseconds(10);
+      taken += Duration(static_cast<int64_t>(share * 4 * 10e6));
+      use.Share(now);
+    }
+    return use.Share(now);
+  }
+
+  TimePoint now = TimePoint(seconds(100));
+  Duration taken = seconds(7);
+  ProcessorUse use{this};
+};
+
+TEST(ProcessorUseTest, IsThatOfTheLastWindow) {
+  FakeProcess process;
+  EXPECT_EQ(process.use.Share(process.now), 0) << "not known yet";
+  EXPECT_NEAR(process.Run(0.5, seconds(2)), 0.5, 1e-6);
+  EXPECT_NEAR(process.Run(0.9, milliseconds(320)), 0.9, 1e-6);
+  EXPECT_NEAR(process.Run(0.1, milliseconds(320)), 0.1, 1e-6);
+}
+
+TEST(ProcessorUseTest, AfterALongRestTheRestIsForgottenWithinTwoWindows) {
+  FakeProcess process;
+  process.Run(0.5, seconds(1));
+  process.now += seconds(1000);  // with nobody to look
+  EXPECT_LT(process.use.Share(process.now), 0.01);
+  EXPECT_NEAR(process.Run(0.8, 2 * ProcessorUse::kWindow), 0.8, 1e-6);
+}
+
+TEST(ProcessorUseTest, WithoutABudgetThereIsNone) {
+  ProcessorUse use(nullptr);
+  EXPECT_EQ(use.Share(TimePoint(seconds(1))), 0);
+}
+
+TEST(ProcessorUseTest, QuotasOfControlGroups) {
+  EXPECT_EQ(QuotaOf("max 100000\n", 8), 8);
+  EXPECT_EQ(QuotaOf("150000 100000\n", 8), 1.5);
+  EXPECT_EQ(QuotaOf("900000 100000", 8), 8);
+  for (const char* odd : {"", "max", "1", "0 100000", "1 0", "-1 100000", "a b", "1 2 3"}) {
+    EXPECT_EQ(QuotaOf(odd, 8), 8) << odd;
+  }
+}
+
+TEST(ProcessorUseTest, ThisProcessHasProcessorsAndUsesThem) {
+  const ProcessorBudget& budget = *ProcessorBudget::Process();
+  EXPECT_GT(budget.processors(), 0);
+  const Duration before = budget.Taken();
+  while (budget.Taken() == before) {
+  }
+  EXPECT_GT(budget.Taken(), before);
+}
+
+}  // namespace
+}  // namespace ese
