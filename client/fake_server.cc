@@ -176,8 +176,7 @@ class FakeServer::Service::Session {
   grpc::Status Accept() {
     if (grpc::Status refusal = service_.Refusal(); !refusal.ok()) {
       if (script_.retry_after_ms >= 0) {
-        context_.AddTrailingMetadata("grpc-retry-pushback-ms",
-                                     absl::StrCat(script_.retry_after_ms));
+        context_.AddTrailingMetadata("retry-after-ms", absl::StrCat(script_.retry_after_ms));
       }
       return refusal;
     }

@@ -52,7 +52,8 @@ void AppendFigures(const Arguments& arguments, const LoadReport& report, FigureF
     append("max_ms", Milliseconds(report.latency.max()), "ms");
     append("streams", report.completed, "streams");
   }
-  append("failed_streams", report.streams - report.completed, "streams");
+  append("failed_streams", report.streams - report.completed - report.refused.count, "streams");
+  append("refused_streams", report.refused.count, "streams");
 }
 
 absl::Status WriteReports(const Arguments& arguments, const LoadReport& report,
@@ -164,6 +165,11 @@ void AddLoadOptions(CLI::App& app, Arguments& arguments) {
       "realtime|max|idle", "realtime",
       "realtime: as speakers speak; max: as fast as the server answers; idle: a "
       "chunk, then silence");
+  app.add_option("--tenant", load.tenant, "Whose streams they are; the server weighs tenants")
+      ->type_name("NAME");
+  app.add_option("--priority", load.priority, "Of the streams, among their tenant's")
+      ->check(CLI::Range(-8, 8))
+      ->capture_default_str();
   app.add_option("--window", load.window, "Unanswered chunks of a stream at --rate max")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

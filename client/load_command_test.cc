@@ -146,6 +146,28 @@ TEST(LoadTest, RefusedStreamsAreCountedByCode) {
   EXPECT_THAT(report.errors.at("UNAVAILABLE").example, HasSubstr("server is full"));
 }
 
+TEST(LoadTest, StreamsThatAFullServerRefusesDoNotCountAsFailed) {
+  FakeServer server(
+      {.refusal = {grpc::StatusCode::UNAVAILABLE, "server is full"}, .retry_after_ms = 1000});
+  const LoadReport report = Load(Options(server));
+  EXPECT_FALSE(report.ok());
+  EXPECT_EQ(report.refused.count, 6);
+  EXPECT_THAT(report.refused.example, HasSubstr("server is full"));
+  EXPECT_THAT(report.errors, IsEmpty());
+}
+
+TEST(LoadTest, StreamsCarryTenantAndPriority) {
+  FakeServer server;
+  LoadOptions options = Options(server);
+  options.tenant = "gold";
+  options.priority = -3;
+  EXPECT_TRUE(Load(options).ok());
+  for (const auto& call : server.calls()) {
+    EXPECT_EQ(call.config.tenant(), "gold");
+    EXPECT_EQ(call.config.priority(), -3);
+  }
+}
+
 TEST(LoadTest, StreamsThatFailMidRunAreCounted) {
   FakeServer server({.fail_at_response = 4});
   const LoadReport report = Load(Options(server));
@@ -427,6 +449,15 @@ TEST(LoadCommandTest, FailuresAreReportedAndEndWithAnErrorStatus) {
   EXPECT_THAT(outcome.err, HasSubstr("nothing was answered"));
 }
 
+TEST(LoadCommandTest, RefusedStreamsAreReportedByThemselves) {
+  FakeServer server(
+      {.refusal = {grpc::StatusCode::UNAVAILABLE, "server is full"}, .retry_after_ms = 1000});
+  const Outcome outcome = RunCommand(Short(server, {"--tenant", "gold", "--priority", "3"}));
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("refused      4 streams, the first: "),
+                                 HasSubstr("failed       0 streams")));
+}
+
 TEST(LoadCommandTest, NothingListening) {
   const std::string address = DeadAddress();
   const Outcome outcome = RunCommand({"--server", address});
@@ -480,6 +511,7 @@ TEST(LoadCommandTest, ArgumentErrors) {
   EXPECT_THAT(RunCommand({"--version"}).out, HasSubstr(ESE_VERSION));
   EXPECT_THAT(RunCommand({"--streams", "0"}).err, HasSubstr("--streams"));
   EXPECT_THAT(RunCommand({"--seconds", "-1"}).err, HasSubstr("--seconds"));
+  EXPECT_THAT(RunCommand({"--priority", "9"}).err, HasSubstr("--priority"));
   EXPECT_THAT(RunCommand({"--rate", "fast"}).err, HasSubstr("--rate"));
   EXPECT_THAT(RunCommand({"--input", "video"}).err, HasSubstr("--input"));
   EXPECT_NE(RunCommand({"--unknown"}).status, 0);

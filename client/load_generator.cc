@@ -29,6 +29,8 @@ LoadBehaviour BehaviourOf(const LoadOptions& options) {
   behaviour.max_chunks = options.pace == LoadPace::kIdle ? 1 : 0;
   behaviour.resumes = options.resume;
   behaviour.checkpoint_every_frames = options.checkpoint_every_frames;
+  behaviour.tenant = options.tenant;
+  behaviour.priority = options.priority;
   behaviour.return_units = options.return_units;
   behaviour.return_posteriors = options.return_posteriors || options.verify;
   behaviour.reconnect.give_up_after = options.timeout;
@@ -123,10 +125,10 @@ class LoadRun {
     for (const auto& [code, errors] : tally_.errors()) failed += errors.count;
     progress_ << absl::StreamFormat(
                      "%4d s: %d streams, %d frames/s, p99 %.2f ms, %d chunks unanswered, "
-                     "%d streams failed\n",
+                     "%d streams failed, %d refused\n",
                      timeline_.size(), timeline_.back().streams, timeline_.back().frames,
                      Milliseconds(since.Percentile(99)), tally_.chunks_due - tally_.chunks_answered,
-                     failed)
+                     failed, tally_.refused().count)
               << std::flush;
   }
 
@@ -155,6 +157,7 @@ class LoadRun {
     report->cuts = tally_.cuts;
     report->breaks = tally_.breaks;
     report->resumed = tally_.resumed;
+    report->refused = tally_.refused();
     report->errors = tally_.errors();
     report->stopped = stopped_;
   }

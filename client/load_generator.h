@@ -39,6 +39,8 @@ struct LoadOptions {
   int threads = 1;
   int connections = 0;  // that the streams of a thread share; 0: one for every 64, at most 8
 
+  std::string tenant;
+  int priority = 0;
   bool return_units = false;
   bool return_posteriors = false;
   // Streams go on after a break, at the next of the addresses.
@@ -74,13 +76,16 @@ struct LoadReport {
   std::vector<LoadSecond> timeline;
   int64_t cuts = 0;                                 // connections
   int64_t breaks = 0, resumed = 0;                  // calls
-  std::map<std::string, LoadTally::Errors> errors;  // streams by status code
+  LoadTally::Errors refused;                        // streams, see LoadTally
+  std::map<std::string, LoadTally::Errors> errors;  // other streams by status code
   bool verified = false;
   int64_t frames_verified = 0;
   int differing = 0;     // streams whose posteriors differ from those of an undisturbed one
   bool stopped = false;  // before the time, by `stop`
 
-  bool ok() const { return errors.empty() && chunks_answered > 0 && differing == 0; }
+  bool ok() const {
+    return refused.count == 0 && errors.empty() && chunks_answered > 0 && differing == 0;
+  }
 };
 
 // What streams are to send, as the first server that answers describes its model. Fails where

@@ -110,6 +110,7 @@ nlohmann::ordered_json ToJson(const LoadOptions& options, const LoadReport& repo
   json["cuts"] = report.cuts;
   json["breaks"] = report.breaks;
   json["resumed"] = report.resumed;
+  json["refused"] = report.refused.count;
   json["errors"] = nlohmann::ordered_json::object();
   for (const auto& [code, error] : report.errors) {
     json["errors"][code] = {{"count", error.count}, {"example", error.example}};
@@ -149,6 +150,10 @@ void PrintReport(const LoadOptions& options, const LoadReport& report, std::ostr
                             report.realtime_streams);
   PrintLatencies(report, out);
   PrintBreaks(report, out);
+  if (report.refused.count > 0) {
+    out << absl::StreamFormat("refused      %d streams, the first: %s\n", report.refused.count,
+                              report.refused.example);
+  }
   PrintErrors(report.errors, "streams", out);
 }
 

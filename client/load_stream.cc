@@ -36,6 +36,8 @@ LoadStream::LoadStream(int number, Duration phase, const LoadEnvironment* enviro
               behaviour_.reconnect, static_cast<uint32_t>(number)) {
   v1::StreamingConfig* config = config_.mutable_config();
   *config = environment_.source.config();
+  config->set_tenant(behaviour_.tenant);
+  config->set_priority(behaviour_.priority);
   config->set_return_units(behaviour_.return_units);
   config->set_return_posteriors(behaviour_.return_posteriors);
   config->set_checkpoint_every_frames(behaviour_.checkpoint_every_frames);

@@ -29,6 +29,8 @@ struct LoadBehaviour {
   // Goes on after a break; or a break is the stream's end.
   bool resumes = false;
   uint32_t checkpoint_every_frames = 0;
+  std::string tenant;
+  int priority = 0;
   bool return_units = false;
   bool return_posteriors = false;
   bool keeps_hashes = false;  // of all frames, see AnswerHash

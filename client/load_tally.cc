@@ -1,5 +1,7 @@
 #include "client/load_tally.h"
 
+#include "base/retry_after.h"
+
 namespace ese {
 
 void LoadTally::MeasureBetween(TimePoint from, TimePoint to) {
@@ -16,19 +18,21 @@ void LoadTally::NoteAccepted() {
 void LoadTally::NoteEnd(bool accepted, const absl::Status& status) {
   std::lock_guard<std::mutex> lock(mutex_);
   ++ended_;
-  if (!accepted) ++refused_;
+  if (!accepted) ++never_accepted_;
   if (status.ok()) {
     ++completed_;
+  } else if (!accepted && absl::IsUnavailable(status) && RetryAfter(status)) {
+    refused_.Add(status);
   } else {
-    Errors& errors = errors_[absl::StatusCodeToString(status.code())];
-    if (errors.count++ == 0) errors.example = std::string(status.message());
+    errors_[absl::StatusCodeToString(status.code())].Add(status);
   }
   changed_.notify_all();
 }
 
 bool LoadTally::AwaitAccepted(int streams, TimePoint deadline) {
   std::unique_lock<std::mutex> lock(mutex_);
-  return changed_.wait_until(lock, deadline, [&] { return accepted_ + refused_ >= streams; });
+  return changed_.wait_until(lock, deadline,
+                             [&] { return accepted_ + never_accepted_ >= streams; });
 }
 
 bool LoadTally::AwaitEnded(int streams, TimePoint deadline) {
@@ -49,6 +53,11 @@ int LoadTally::ended() const {
 int LoadTally::completed() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return completed_;
+}
+
+LoadTally::Errors LoadTally::refused() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return refused_;
 }
 
 std::map<std::string, LoadTally::Errors> LoadTally::errors() const {

@@ -20,6 +20,10 @@ class LoadTally {
   struct Errors {
     int64_t count = 0;
     std::string example;  // the first one's message
+
+    void Add(const absl::Status& status) {
+      if (count++ == 0) example = std::string(status.message());
+    }
   };
 
   // Chunks due in [from, to) are measured, others only answered.
@@ -55,10 +59,12 @@ class LoadTally {
   bool AwaitAccepted(int streams, TimePoint deadline);
   bool AwaitEnded(int streams, TimePoint deadline);
 
-  int accepted() const;                          // ever
-  int ended() const;                             // with or without an error
-  int completed() const;                         // answered to the end, with OK
-  std::map<std::string, Errors> errors() const;  // by the name of the status code
+  int accepted() const;   // ever
+  int ended() const;      // with or without an error
+  int completed() const;  // answered to the end, with OK
+  // Streams that a server would not take, and said when to come again: it is full, not failing.
+  Errors refused() const;
+  std::map<std::string, Errors> errors() const;  // others', by the name of the status code
 
  private:
   std::atomic<TimePoint> from_{TimePoint::max()};
@@ -67,7 +73,8 @@ class LoadTally {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   int accepted_ = 0;
-  int refused_ = 0;  // ended before they were accepted
+  int never_accepted_ = 0;  // and ended
+  Errors refused_;
   int ended_ = 0;
   int completed_ = 0;
   std::map<std::string, Errors> errors_;

@@ -52,7 +52,7 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& address,
   absl::Status result = FromGrpc(status, address);
   if (result.ok()) return result;
   const auto& metadata = context.GetServerTrailingMetadata();
-  const auto at = metadata.find("grpc-retry-pushback-ms");
+  const auto at = metadata.find("retry-after-ms");
   int64_t milliseconds = 0;
   if (at != metadata.end() &&
       absl::SimpleAtoi(absl::string_view(at->second.data(), at->second.size()), &milliseconds) &&

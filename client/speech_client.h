@@ -35,7 +35,7 @@ struct ClientOptions {
 absl::Status FromGrpc(const grpc::Status& status, const std::string& address);
 
 // That of a call that has ended, with the hint that RetryAfter of base/ reads: what the trailing
-// metadata grpc-retry-pushback-ms (gRPC proposal A6) asked for.
+// metadata retry-after-ms asked for.
 absl::Status FromGrpc(const grpc::Status& status, const std::string& address,
                       const grpc::ClientContext& context);
 

@@ -1,7 +1,6 @@
 #include "scheduler/admission.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "absl/strings/str_format.h"
 #include "base/retry_after.h"
@@ -19,9 +18,6 @@ constexpr int kLongestWait = 4;
 // Where less of the processors is used, what a frame costs is mostly other things' cost.
 constexpr double kUseToLearn = 0.25;
 
-// What is left of an average after so long.
-double Kept(Duration passed) { return std::exp(-ToSeconds(passed) / ToSeconds(kAveraged)); }
-
 // Streams refused together must not come back together.
 Duration RetryHint(int refusals) { return std::chrono::milliseconds(1000 + 125 * (refusals % 16)); }
 
@@ -34,10 +30,12 @@ Admission::Admission(double max_load, Duration target_latency, double stream_fra
       stream_frames_per_second_(stream_frames_per_second),
       frames_(kDemandWindow),
       opened_(kDemandWindow),
+      wait_ns_(kAveraged),
       use_(processors),
       use_frames_(ProcessorUse::kWindow),
       use_real_time_frames_(ProcessorUse::kWindow),
-      use_opened_(ProcessorUse::kWindow) {}
+      use_opened_(ProcessorUse::kWindow),
+      frame_cost_(kAveraged) {}
 
 void Admission::Opened(TimePoint now) {
   opened_.Add(1, now);
@@ -46,11 +44,7 @@ void Admission::Opened(TimePoint now) {
 
 void Admission::Taken(TimePoint now, int frames, int real_time_frames, Duration wait) {
   frames_.Add(real_time_frames, now);
-  const auto ns = static_cast<double>(std::min(wait, kLongestWait * target_latency_).count());
-  const double old = Kept(now - waited_at_);
-  wait_ns_ = old * wait_ns_ + (1 - old) * ns;
-  waited_at_ = now;
-
+  wait_ns_.Add(static_cast<double>(std::min(wait, kLongestWait * target_latency_).count()), now);
   use_frames_.Add(frames, now);
   use_real_time_frames_.Add(real_time_frames, now);
   LearnCost(now, use_.Share(now));
@@ -59,10 +53,7 @@ void Admission::Taken(TimePoint now, int frames, int real_time_frames, Duration 
 void Admission::LearnCost(TimePoint now, double share) {
   const double rate = use_frames_.PerSecond(now);
   if (share < kUseToLearn || rate <= 0) return;
-  const double cost = share / rate;
-  const double old = Kept(now - learned_at_);
-  frame_cost_ = frame_cost_ > 0 ? old * frame_cost_ + (1 - old) * cost : cost;
-  learned_at_ = now;
+  frame_cost_.Add(share / rate, now);
 }
 
 double Admission::Load(TimePoint now, double capacity) {
@@ -74,21 +65,21 @@ double Admission::Use(TimePoint now) {
   const double share = use_.Share(now);
   const double frames = use_frames_.Count(now);
   const double real_time = frames > 0 ? use_real_time_frames_.Count(now) / frames : 1;
-  return share * real_time + frame_cost_ * stream_frames_per_second_ * use_opened_.Outstanding(now);
+  return share * real_time +
+         frame_cost_.value() * stream_frames_per_second_ * use_opened_.Outstanding(now);
 }
 
 Duration Admission::Wait(TimePoint now) const {
   // Time without a batch is time without waiting.
-  const double old = Kept(now - waited_at_);
-  return Duration(static_cast<int64_t>(old * wait_ns_));
+  return Duration(static_cast<int64_t>(wait_ns_.Decayed(now)));
 }
 
-absl::Status Admission::Check(TimePoint now, double capacity) {
+absl::Status Admission::Check(TimePoint now, double capacity, Duration upstream) {
   if (max_load_ <= 0) return absl::OkStatus();
   const double load =
       Load(now, capacity) + (capacity > 0 ? stream_frames_per_second_ / capacity : 0);
   const double use = Use(now);
-  const Duration wait = Wait(now);
+  const Duration wait = Wait(now) + upstream;
   const bool full_use = full_use_.Stands(use, kMostUse, kUseToReopen);
   const bool long_waits = long_waits_.Stands(ToSeconds(wait), ToSeconds(target_latency_ / 2),
                                              ToSeconds(target_latency_ / 4));

@@ -3,6 +3,7 @@
 
 #include "absl/status/status.h"
 #include "base/clock.h"
+#include "scheduler/decaying_average.h"
 #include "scheduler/processor_use.h"
 #include "scheduler/rate_meter.h"
 
@@ -15,8 +16,9 @@ namespace ese {
 //   - processors: what the process used of its processors in the last quarter of a second, and what
 //     streams opened in that time have yet to need, would exceed kMostUse. This sees what the
 //     channels' costs do not tell: all that a chunk costs beside the kernels;
-//   - waits: the streams' frames have been waiting for over half of the target latency, averaged
-//     over about a quarter of a second. This also sees processors that other processes use.
+//   - waits: the streams' frames have been waiting for over half of the target latency, in the
+//     scheduler and before that (see StreamOptions), averaged over about a quarter of a second.
+//     This also sees processors that other processes use.
 // Of the last two it goes on to refuse until the sign has fallen well below that (hysteresis), or
 // each stream that ends would let in one that makes the others wait again.
 //
@@ -45,8 +47,8 @@ class Admission {
   // Averaged, of streams in real time.
   Duration Wait(TimePoint now) const;
   // OK, or UNAVAILABLE with what is amiss and a hint when to try again. A capacity of 0 has not
-  // been measured yet: no reason to refuse.
-  absl::Status Check(TimePoint now, double capacity);
+  // been measured yet: no reason to refuse. `upstream`: how long frames wait before they are here.
+  absl::Status Check(TimePoint now, double capacity, Duration upstream = Duration(0));
 
  private:
   // A sign that has risen above one level stands until it has fallen below another.
@@ -68,16 +70,14 @@ class Admission {
   const double stream_frames_per_second_;
   RateMeter frames_;  // in real time
   RateMeter opened_;
-  double wait_ns_ = 0;
-  TimePoint waited_at_{};  // when wait_ns_ was last averaged
+  DecayingAverage wait_ns_;
   Latch long_waits_;
 
   ProcessorUse use_;
   RateMeter use_frames_;  // of use_'s window: all frames, those in real time, streams opened
   RateMeter use_real_time_frames_;
   RateMeter use_opened_;
-  double frame_cost_ = 0;  // of the processors' time, in seconds a frame; 0: not known
-  TimePoint learned_at_{};
+  DecayingAverage frame_cost_;  // of the processors' time, in seconds a frame; 0: not known
   Latch full_use_;
 
   int refusals_ = 0;

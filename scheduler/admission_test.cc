@@ -114,6 +114,14 @@ TEST(AdmissionTest, RefusesBeforeTheWaitsReachTheTarget) {
   EXPECT_EQ(admission.Check(now + milliseconds(250), 1e9), absl::OkStatus()) << "idle since";
 }
 
+TEST(AdmissionTest, WaitsBeforeTheSchedulerCountToo) {
+  Admission admission = MakeAdmission();
+  EXPECT_EQ(admission.Check(kStart, 1e9, milliseconds(14)), absl::OkStatus());
+  EXPECT_FALSE(admission.Check(kStart, 1e9, milliseconds(16)).ok());
+  EXPECT_FALSE(admission.Check(kStart, 1e9, milliseconds(8)).ok()) << "only just below";
+  EXPECT_EQ(admission.Check(kStart, 1e9, milliseconds(7)), absl::OkStatus());
+}
+
 TEST(AdmissionTest, OneLongWaitIsForgottenWithinSeconds) {
   Admission admission = MakeAdmission();
   admission.Taken(kStart, 1, 1, seconds(60));

@@ -106,7 +106,8 @@ absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
     } else if (channels_.working() == 0) {
       refusal = NoChannelError();
     } else {
-      refusal = admission_.Check(now, channels_.Capacity(options_.max_frames_per_lane));
+      refusal = admission_.Check(now, channels_.Capacity(options_.max_frames_per_lane),
+                                 options.upstream_wait);
     }
     if (refusal.ok()) {
       ++open_streams_;

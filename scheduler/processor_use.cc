@@ -1,5 +1,6 @@
 #include "scheduler/processor_use.h"
 
+#include <sched.h>
 #include <time.h>
 
 #include <algorithm>
@@ -28,10 +29,14 @@ class ThisProcess final : public ProcessorBudget {
 
  private:
   static double Measure() {
+    // Not std::thread::hardware_concurrency, which counts those that others are for, too.
+    cpu_set_t allowed;
+    const bool known = sched_getaffinity(0, sizeof(allowed), &allowed) == 0;
+    const double processors = known ? CPU_COUNT(&allowed) : std::thread::hardware_concurrency();
     std::string cpu_max;
     std::ifstream file("/sys/fs/cgroup/cpu.max");  // as a container sees its own
     std::getline(file, cpu_max);
-    return QuotaOf(cpu_max, std::max(1u, std::thread::hardware_concurrency()));
+    return QuotaOf(cpu_max, std::max(1.0, processors));
   }
 
   const double processors_ = Measure();

@@ -1,5 +1,7 @@
 #include "scheduler/processor_use.h"
 
+#include <sched.h>
+
 #include <chrono>
 
 #include "gtest/gtest.h"
@@ -62,6 +64,9 @@ TEST(ProcessorUseTest, QuotasOfControlGroups) {
 TEST(ProcessorUseTest, ThisProcessHasProcessorsAndUsesThem) {
   const ProcessorBudget& budget = *ProcessorBudget::Process();
   EXPECT_GT(budget.processors(), 0);
+  cpu_set_t allowed;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+  EXPECT_LE(budget.processors(), CPU_COUNT(&allowed));
   const Duration before = budget.Taken();
   while (budget.Taken() == before) {
   }

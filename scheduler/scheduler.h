@@ -41,7 +41,9 @@ struct SchedulerMetrics;  // scheduler/scheduler_metrics.h
 struct SchedulerOptions {
   int max_streams = 4096;       // more are refused with UNAVAILABLE
   int max_queued_frames = 256;  // of one stream; a push that does not fit is refused whole
-  // Of the frames of all streams: from here on a stream has room for max_frames_per_lane only.
+  // Of the frames of all streams, but that each may hold max_frames_per_lane, so that it gets on: a
+  // push that does not fit is refused whole. So no more than this and max_streams times a batch's
+  // frames are ever queued.
   int64_t max_queued_bytes = int64_t{256} << 20;
   int max_frames_per_lane = 16;  // of one stream in one batch: bounds the buffers
   // From push to result. A quarter of it bounds how long a batch takes, a tenth how long streams
@@ -73,6 +75,9 @@ struct StreamOptions {
   // Where the stream goes on from; none: zeros, the start of a stream.
   std::optional<StreamState> initial_state = std::nullopt;
   int64_t first_frame = 0;  // the number of the first frame that will be pushed; at least 0
+  // How long what is to be pushed has lately been waiting for that, with whoever pushes. Counts
+  // with the frames' waits in the scheduler where it is to say whether there is room for a stream.
+  Duration upstream_wait{0};
 };
 
 // What a batch did for one stream.
@@ -138,8 +143,9 @@ class Scheduler::Stream {
   ~Stream();
 
   // Queues frames [n][input_dim], n >= 1: all or none.
-  // INVALID_ARGUMENT: not such frames. RESOURCE_EXHAUSTED: more than room() frames; nothing was
-  // taken. The stream's own error status from when it has ended with one.
+  // INVALID_ARGUMENT: not such frames. RESOURCE_EXHAUSTED: more than room() frames (others may have
+  // filled it since it was asked, but for those of a batch); nothing was taken. The stream's own
+  // error status from when it has ended with one.
   absl::Status Push(absl::Span<const int8_t> frames);
   // Frames that Push would take now. Grows as results are delivered (a frame holds its place until
   // the callback with its result begins).

@@ -279,16 +279,19 @@ TEST(BatchTest, AFewLongQueuesDoNotProlongTheBatchOfTheOthers) {
 TEST(LimitsTest, BeyondTheBytesOfAllAStreamHasRoomForOneBatch) {
   TestRig rig(1, 4, {.max_queued_bytes = 3 * 100, .max_frames_per_lane = 8});
   TestStream a(&rig, 1), b(&rig, 2);
-  EXPECT_EQ(a.handle->room(), 256);
-  ASSERT_EQ(a.Push(99), absl::OkStatus());
-  EXPECT_EQ(b.handle->room(), 256);
-  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  EXPECT_EQ(a.handle->room(), 100);
+  EXPECT_EQ(a.Push(101).code(), absl::StatusCode::kResourceExhausted);
+  ASSERT_EQ(a.Push(80), absl::OkStatus());
+  EXPECT_EQ(b.handle->room(), 20);
+  EXPECT_EQ(b.Push(21).code(), absl::StatusCode::kResourceExhausted) << "with a queue of its own";
+  ASSERT_EQ(a.Push(20), absl::OkStatus());
   EXPECT_EQ(b.handle->room(), 8);
   EXPECT_EQ(a.handle->room(), 0);
+  EXPECT_EQ(b.Push(9).code(), absl::StatusCode::kResourceExhausted);
   ASSERT_EQ(b.Push(8), absl::OkStatus());
   EXPECT_EQ(b.handle->room(), 0);
   while (rig.puppet().busy()) rig.Finish();
-  EXPECT_EQ(a.handle->room(), 256);
+  EXPECT_EQ(a.handle->room(), 100);
   EXPECT_EQ(b.frames_done(), 8);
 }
 
@@ -297,11 +300,11 @@ TEST(LimitsTest, FramesOfAStreamThatIsDestroyedAreGivenBack) {
   TestStream a(&rig, 1);
   {
     TestStream b(&rig, 2);
-    ASSERT_EQ(b.Push(200), absl::OkStatus());
+    ASSERT_EQ(b.Push(100), absl::OkStatus());
     EXPECT_EQ(a.handle->room(), 16);
   }
   rig.FinishAll();
-  EXPECT_EQ(a.handle->room(), 256);
+  EXPECT_EQ(a.handle->room(), 100);
 }
 
 // Two channels of 4 lanes at 1 ms a step and lane: 2000 frames a second, 20 streams at 100 a

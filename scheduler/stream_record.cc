@@ -35,28 +35,31 @@ absl::Status StreamRecord::Push(absl::Span<const int8_t> frames, TimePoint now, 
   const size_t n = frames.size() / input_dim_;
   std::lock_guard lock(mutex_);
   if (!error_.ok()) return error_;
-  const int limit = commons_->options.max_queued_frames;
-  if (n > static_cast<size_t>(limit - held_)) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("push of ", n, " frames into a queue with room for ", limit - held_, " of ",
-                     limit, "; wait for results, or push fewer at once"));
+  if (n > static_cast<size_t>(commons_->options.max_queued_frames) ||
+      !TryHold(static_cast<int>(n))) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "push of ", n, " frames into a queue with room for ", RoomLocked(), " of ",
+        commons_->options.max_queued_frames, "; wait for results, or push fewer at once"));
   }
   queue_.Append(frames, now);
-  Hold(static_cast<int>(n));
   waiting_.store(queue_.size() - in_flight_, std::memory_order_relaxed);
   *ready = BecomeReady();
   return absl::OkStatus();
 }
 
 int StreamRecord::room() const {
-  const SchedulerOptions& options = commons_->options;
   std::lock_guard lock(mutex_);
-  if (!error_.ok()) return 0;
-  const bool full =
-      commons_->queued_bytes.load(std::memory_order_relaxed) >= options.max_queued_bytes;
-  const int limit = full ? std::min(options.max_queued_frames, options.max_frames_per_lane)
-                         : options.max_queued_frames;
-  return std::max(0, limit - held_);
+  return error_.ok() ? RoomLocked() : 0;
+}
+
+int StreamRecord::RoomLocked() const {
+  const SchedulerOptions& options = commons_->options;
+  const int64_t bytes =
+      options.max_queued_bytes - commons_->queued_bytes.load(std::memory_order_relaxed);
+  const int64_t room = std::min<int64_t>(options.max_queued_frames - held_, bytes / input_dim_);
+  // A batch's frames have room whatever the others hold.
+  const int batch = std::min(options.max_queued_frames, options.max_frames_per_lane);
+  return static_cast<int>(std::max<int64_t>({0, room, batch - held_}));
 }
 
 TimePoint StreamRecord::deadline() const {
@@ -202,6 +205,19 @@ void StreamRecord::EndLocked(const absl::Status& error) {
 void StreamRecord::Hold(int frames) {
   held_ += frames;
   commons_->queued_bytes.fetch_add(int64_t{frames} * input_dim_, std::memory_order_relaxed);
+}
+
+// Takes first and looks then: of several streams that would exceed the limit together, none does.
+bool StreamRecord::TryHold(int frames) {
+  const SchedulerOptions& options = commons_->options;
+  Hold(frames);
+  if (held_ <= std::min(options.max_queued_frames, options.max_frames_per_lane)) return true;
+  if (held_ <= options.max_queued_frames &&
+      commons_->queued_bytes.load(std::memory_order_relaxed) <= options.max_queued_bytes) {
+    return true;
+  }
+  Hold(-frames);
+  return false;
 }
 
 }  // namespace ese

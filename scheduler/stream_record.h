@@ -120,7 +120,9 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
   bool BecomeReady();
   bool FailLocked(const absl::Status& error);
   void EndLocked(const absl::Status& error);
-  void Hold(int frames);  // more; fewer if negative
+  void Hold(int frames);     // more; fewer if negative
+  bool TryHold(int frames);  // unless it would exceed a limit
+  int RoomLocked() const;
 
   StreamCommons* const commons_;
   Tenant* const tenant_;

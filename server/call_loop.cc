@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "server/rpc_call.h"
@@ -11,6 +12,12 @@ namespace {
 
 // Calls that may come between two turns of the loop without waiting for the next.
 constexpr int kCallsAwaited = 32;
+// A look at the queue can end with a part of a message read, and no event: so many without one tell
+// that nothing is waiting.
+constexpr int kLooks = 2;
+// An event counts as having waited for so long at most: after a machine stood still, the loop is
+// itself again within a second.
+constexpr Duration kLongestDelay = std::chrono::milliseconds(120);
 
 }  // namespace
 
@@ -64,7 +71,7 @@ void CallLoop::Run() {
     RunTimers();
     void* tag = nullptr;
     bool ok = false;
-    const auto status = queue_->AsyncNext(&tag, &ok, WakeTime());
+    const auto status = Next(&tag, &ok);
     {
       const std::lock_guard lock(mutex_);
       asleep_ = false;
@@ -73,6 +80,28 @@ void CallLoop::Run() {
     if (status == grpc::CompletionQueue::SHUTDOWN) return;
     if (status == grpc::CompletionQueue::GOT_EVENT && tag != this) RpcCall::OnEvent(tag, ok);
   }
+}
+
+// An event has waited at most since the loop last had nothing to do.
+grpc::CompletionQueue::NextStatus CallLoop::Next(void** tag, bool* ok) {
+  for (int i = 0; i < kLooks; ++i) {
+    const auto status = queue_->AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
+    if (status == grpc::CompletionQueue::TIMEOUT) continue;
+    NoteDelay(Clock::Real()->Now());
+    return status;
+  }
+  const auto status = queue_->AsyncNext(tag, ok, WakeTime());
+  idle_at_ = Clock::Real()->Now();
+  NoteDelay(idle_at_);
+  return status;
+}
+
+void CallLoop::NoteDelay(TimePoint now) {
+  delay_ns_.Add(static_cast<double>(std::min(now - idle_at_, kLongestDelay).count()), now);
+}
+
+Duration CallLoop::Delay() const {
+  return Duration(static_cast<int64_t>(delay_ns_.Decayed(Clock::Real()->Now())));
 }
 
 // Until there is no more: what is posted may post.

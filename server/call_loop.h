@@ -5,6 +5,7 @@
 // Why gRPC's completion queues, each with one thread, and not its callbacks: docs/operations.md.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,7 @@
 #include "grpcpp/alarm.h"
 #include "grpcpp/generic/async_generic_service.h"
 #include "grpcpp/grpcpp.h"
+#include "scheduler/decaying_average.h"
 
 namespace ese {
 
@@ -42,6 +44,10 @@ class CallLoop {
   // Waits for the end of all calls and joins the thread. The gRPC server must have been shut down.
   void Stop();
 
+  // How long events have waited for the thread, at most, averaged over about a quarter of a second.
+  // On the loop's thread.
+  Duration Delay() const;
+
   // Runs `work` on the loop's thread, in the order of the Posts. Thread-safe. After Stop it is
   // dropped.
   void Post(Work work);
@@ -53,6 +59,8 @@ class CallLoop {
   void RunPosted();
   void RunTimers();
   gpr_timespec WakeTime() const;
+  grpc::CompletionQueue::NextStatus Next(void** tag, bool* ok);
+  void NoteDelay(TimePoint now);
   // On the loop's thread. A call has one timer; `at` replaces it.
   void SetTimer(RpcCall* call, TimePoint before, TimePoint at);
   void ClearTimer(RpcCall* call, TimePoint at);
@@ -67,6 +75,8 @@ class CallLoop {
   std::vector<Work> running_;                        // likewise; kept for its capacity
   int calls_ = 0;                                    // likewise; awaited and under way
   bool stopping_ = false;                            // likewise
+  TimePoint idle_at_{};                              // likewise; nothing was waiting until then
+  DecayingAverage delay_ns_{std::chrono::milliseconds(250)};  // likewise
   grpc::Alarm wake_;
 
   std::mutex mutex_;

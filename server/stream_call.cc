@@ -177,7 +177,8 @@ absl::Status StreamCall::OpenStream(const v1::StreamingConfig& config) {
         "the stream of resume_token is open here already; end that call first");
   }
   const ServedModel& served = session_->served();
-  StreamOptions options{.tenant = config.tenant(), .priority = config.priority()};
+  StreamOptions options{
+      .tenant = config.tenant(), .priority = config.priority(), .upstream_wait = loop_->Delay()};
   if (resume) {
     options.first_frame = resume->frame;
     options.initial_state = std::move(resume->state);
@@ -274,10 +275,16 @@ void StreamCall::AddCheckpoint() {
 }
 
 void StreamCall::PushFrames() {
-  const auto frames = flow_->NextFrames(stream_->room());
-  if (frames.empty()) return;
-  // An error is that of a stream which has just ended; it comes as a result, after those before it.
-  if (stream_->Push(frames).ok()) flow_->Pushed(frames);
+  for (;;) {
+    const auto frames = flow_->NextFrames(stream_->room());
+    if (frames.empty()) return;
+    const absl::Status status = stream_->Push(frames);
+    if (status.ok()) return flow_->Pushed(frames);
+    // Other streams have filled the room meanwhile: there is always some for a stream without
+    // frames. Any other error is that of a stream which has just ended; it comes as a result, after
+    // those before it.
+    if (status.code() != absl::StatusCode::kResourceExhausted) return;
+  }
 }
 
 void StreamCall::Write(OutgoingResponse response) {

@@ -8,13 +8,15 @@
 
 #include "ese/v1/speech.grpc.pb.h"
 #include "metrics/registry.h"
+#include "scheduler/processor_use.h"
 #include "server/server.h"
 
 namespace ese {
 
 class TestServer {
  public:
-  // `channels` of each model. Options other than the address are as given.
+  // `channels` of each model. Options other than the address are as given, but all are admitted
+  // unless there are options.scheduler.processors.
   explicit TestServer(const std::vector<std::shared_ptr<const Model>>& models, int channels = 2,
                       ServingOptions options = {});
 

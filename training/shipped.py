@@ -11,13 +11,12 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 
+from bench import server_ready
 from training import data, evaluate, export, recipes
 from training.settings import REPOSITORY, work_dir
 
 BIN = REPOSITORY / "build/release/bin"
-START_SECONDS = 20
 
 
 def compile_model(folder, target):
@@ -40,14 +39,8 @@ class Server:
              "--ready-file", self._ready], stderr=self._log)
 
     def __enter__(self):
-        deadline = time.monotonic() + START_SECONDS
-        while not (self._ready.exists() and self._ready.read_text().endswith("\n")):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._log.seek(0)
-                sys.exit(f"the server did not start:\n{self._log.read()}")
-            time.sleep(0.05)
-        lines = dict(line.split("=", 1) for line in self._ready.read_text().splitlines())
-        return lines["grpc"]
+        log = pathlib.Path(self._log.name)
+        return server_ready.wait_until_ready(self._process, self._ready, log)["grpc"]
 
     def __exit__(self, *unused):
         self._process.terminate()
