@@ -64,7 +64,8 @@ double Admission::Load(TimePoint now, double capacity) {
 double Admission::Use(TimePoint now) {
   const double share = use_.Share(now);
   const double frames = use_frames_.Count(now);
-  const double real_time = frames > 0 ? use_real_time_frames_.Count(now) / frames : 1;
+  // Without frames it is not the streams' work: a model that is loaded, say.
+  const double real_time = frames > 0 ? use_real_time_frames_.Count(now) / frames : 0;
   return share * real_time +
          frame_cost_.value() * stream_frames_per_second_ * use_opened_.Outstanding(now);
 }

@@ -66,6 +66,7 @@ void CallLoop::Post(Work work) {
 
 void CallLoop::Run() {
   pthread_setname_np(pthread_self(), "ese-loop");
+  idle_at_ = Clock::Real()->Now();
   for (;;) {
     RunPosted();
     RunTimers();

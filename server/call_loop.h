@@ -75,7 +75,7 @@ class CallLoop {
   std::vector<Work> running_;                        // likewise; kept for its capacity
   int calls_ = 0;                                    // likewise; awaited and under way
   bool stopping_ = false;                            // likewise
-  TimePoint idle_at_{};                              // likewise; nothing was waiting until then
+  TimePoint idle_at_;                                // likewise; nothing was waiting until then
   DecayingAverage delay_ns_{std::chrono::milliseconds(250)};  // likewise
   grpc::Alarm wake_;
 
