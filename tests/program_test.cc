@@ -50,11 +50,12 @@ class ProgramTest : public testing::Test {
     return Path(name);
   }
 
-  // Arguments of a server that takes free ports; more flags may follow.
+  // Arguments of a server that takes free ports, and streams however busy the machine is; more
+  // flags may follow.
   std::vector<std::string> Arguments(const std::vector<std::string>& more = {}) const {
     std::vector<std::string> arguments = {
-        "--model",     model_path_,  "--listen", "127.0.0.1:0",  "--metrics",
-        "127.0.0.1:0", "--channels", "1",        "--ready-file", ready_path_};
+        "--model",    model_path_, "--listen",     "127.0.0.1:0", "--metrics",  "127.0.0.1:0",
+        "--channels", "1",         "--ready-file", ready_path_,   "--max-load", "0"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
