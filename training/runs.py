@@ -27,7 +27,7 @@ class Run:
     size: str
     seed: int
     updates: int
-    parent: str = ""  # the trunk that it goes on from; "" from scratch
+    parent: str = ""  # the trunk or finished run that it goes on from; "" from scratch
     density: float = 1.0  # share of each row that stays
     density_projection: float = 0.0  # of weight_hr; 0: as the others
     pattern: str = "row"
@@ -103,11 +103,16 @@ def _dense(size, seed, updates):
 def _main(seed, updates):
     """Dense, and pruned with the dense one as the teacher."""
     dense = _dense("main", seed, updates)
-    yield dense
-    for factor in FACTORS:
-        yield Run(f"main.s{seed}.{factor}x", "main", seed, updates, "main.trunk",
-                  _density(INPUTS + SIZES["main"].projection, factor),
-                  _density(SIZES["main"].cells, factor), teacher=dense.name)
+    return [dense] + [Run(f"main.s{seed}.{factor}x", "main", seed, updates, "main.trunk",
+                          _density(INPUTS + SIZES["main"].projection, factor),
+                          _density(SIZES["main"].cells, factor), teacher=dense.name)
+                      for factor in FACTORS]
+
+
+def _again(run, updates):
+    """Goes on from a finished pruned run: its rows fill up again, and are pruned once more."""
+    return dataclasses.replace(run, name=f"{run.name}_again", parent=run.name, updates=updates,
+                               prune_share=0.2)
 
 
 def _language(language, size, trunk_updates, updates):
@@ -134,7 +139,8 @@ def dutch_smoke():
 def full():
     """All runs, those first that tell most."""
     small = {seed: [_dense("small", seed, 400), *_wide("small", seed, 400)] for seed in (1, 2)}
-    runs = [Run("main.trunk", "main", 1, 2000), *_main(1, 2000), *_main(2, 2000),
+    main = _main(1, 2000)
+    runs = [Run("main.trunk", "main", 1, 2000), *main, _again(main[1], 2000), *_main(2, 2000),
             Run("small.trunk", "small", 1, 1600), *small[1], *_tricks("small", 1, 400), *small[2],
             *_tricks("small", 2, 400)]
     return list(dict.fromkeys(runs))
@@ -151,6 +157,7 @@ def select(runs, prefix):
 
 def smoke():
     """Every kind of run, a few updates each."""
-    runs = [Run("smoke.trunk", "smoke", 1, 6), _dense("smoke", 1, 4), *_tricks("smoke", 1, 4),
-            *_wide("smoke", 1, 4)]
+    tricks = list(_tricks("smoke", 1, 4))
+    runs = [Run("smoke.trunk", "smoke", 1, 6), _dense("smoke", 1, 4), *tricks,
+            _again(tricks[0], 4), *_wide("smoke", 1, 4)]
     return list(dict.fromkeys(runs))

@@ -2,7 +2,7 @@
 
 import unittest
 
-from training import accuracy
+from training import accuracy_page, accuracy_stats
 
 
 def rates(errors, phones=10):
@@ -14,52 +14,52 @@ class StatisticsTest(unittest.TestCase):
     """Means over seeds, paired differences, intervals."""
 
     def test_mean_and_spread_of_seeds(self):
-        group = accuracy.Group({1: rates([1, 3]), 2: rates([2, 4])})
+        group = accuracy_stats.Group({1: rates([1, 3]), 2: rates([2, 4])})
         self.assertAlmostEqual(group.per("asterisk"), 25.0)
         self.assertAlmostEqual(group.spread("asterisk"), 10.0)
 
     def test_a_constant_difference_is_certain(self):
-        base = accuracy.Group({1: rates([1, 5, 9, 2] * 5)})
-        worse = accuracy.Group({1: rates([2, 6, 10, 3] * 5)})
-        mean, low, high = accuracy.loss(worse, base, ["asterisk"])
+        base = accuracy_stats.Group({1: rates([1, 5, 9, 2] * 5)})
+        worse = accuracy_stats.Group({1: rates([2, 6, 10, 3] * 5)})
+        mean, low, high = accuracy_stats.loss(worse, base, ["asterisk"])
         self.assertAlmostEqual(mean, 10.0)
         self.assertAlmostEqual(low, 10.0)
         self.assertAlmostEqual(high, 10.0)
-        self.assertTrue(accuracy.difference_text((mean, low, high)).startswith("**+10.0"))
+        self.assertTrue(accuracy_page.difference_text((mean, low, high)).startswith("**+10.0"))
 
     def test_noise_is_not_significant(self):
-        base = accuracy.Group({1: rates([3, 5] * 10)})
-        other = accuracy.Group({1: rates([5, 3] * 10)})
-        mean, low, high = accuracy.loss(other, base, ["asterisk"])
+        base = accuracy_stats.Group({1: rates([3, 5] * 10)})
+        other = accuracy_stats.Group({1: rates([5, 3] * 10)})
+        mean, low, high = accuracy_stats.loss(other, base, ["asterisk"])
         self.assertAlmostEqual(mean, 0.0)
         self.assertLess(low, 0)
         self.assertGreater(high, 0)
-        self.assertNotIn("**", accuracy.difference_text((mean, low, high)))
+        self.assertNotIn("**", accuracy_page.difference_text((mean, low, high)))
 
     def test_only_common_seeds_are_compared(self):
-        base = accuracy.Group({1: rates([1] * 4), 2: rates([9] * 4)})
-        other = accuracy.Group({1: rates([2] * 4)})
-        self.assertAlmostEqual(accuracy.loss(other, base, ["asterisk"])[0], 10.0)
-        self.assertIsNone(accuracy.loss(accuracy.Group({3: rates([1])}), base, ["asterisk"]))
+        base = accuracy_stats.Group({1: rates([1] * 4), 2: rates([9] * 4)})
+        other = accuracy_stats.Group({1: rates([2] * 4)})
+        self.assertAlmostEqual(accuracy_stats.loss(other, base, ["asterisk"])[0], 10.0)
+        self.assertIsNone(accuracy_stats.loss(accuracy_stats.Group({3: rates([1])}), base, ["asterisk"]))
 
     def test_other_utterances_are_refused(self):
-        base = accuracy.Group({1: rates([1, 2])})
+        base = accuracy_stats.Group({1: rates([1, 2])})
         with self.assertRaises(ValueError):
-            accuracy.loss(accuracy.Group({1: rates([1, 2], phones=11)}), base, ["asterisk"])
+            accuracy_stats.loss(accuracy_stats.Group({1: rates([1, 2], phones=11)}), base, ["asterisk"])
 
     def test_names(self):
-        found = accuracy.groups({"small.s1.row.d11": {"per": rates([1])},
+        found = accuracy_stats.groups({"small.s1.row.d11": {"per": rates([1])},
                                  "small.s2.row.d11": {"per": rates([2])},
                                  "small.s1.dense": {"per": rates([0])},
                                  "main.trunk": {"per": rates([0])}})
         self.assertEqual(set(found), {("small", "row.d11"), ("small", "dense")})
         self.assertEqual(found["small", "row.d11"].seeds(), 2)
-        line = accuracy.of_pattern(found, "small", "row")
+        line = accuracy_stats.of_pattern(found, "small", "row")
         self.assertEqual([density for density, _ in line], [100.0, 11.0])
 
     def test_interpolation(self):
-        self.assertAlmostEqual(accuracy.interpolated({5.0: 80.0, 11.0: 140.0}, 8.0), 110.0)
-        self.assertIsNone(accuracy.interpolated({5.0: 80.0, 11.0: 140.0}, 3.0))
+        self.assertAlmostEqual(accuracy_page.interpolated({5.0: 80.0, 11.0: 140.0}, 8.0), 110.0)
+        self.assertIsNone(accuracy_page.interpolated({5.0: 80.0, 11.0: 140.0}, 3.0))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ class RunsTest(unittest.TestCase):
     def test_main_rows_reach_their_factors(self):
         for run in runs.full():
             if run.name.startswith("main.s1.") and run.density < 1:
-                factor = int(run.name.split(".")[2][:-1])
+                factor = int(run.name.split(".")[2].split("x")[0])
                 size = runs.SIZES[run.size]
                 gates, rows = 4 * size.cells, INPUTS + size.projection
                 kept = (gates * round(run.density * rows)

@@ -83,11 +83,19 @@ class Trainer:
         if own.exists():
             self._restore(torch.load(own))
         elif run.parent:
-            self._begin(trunks.read(trunks.path_of(results, run.parent)))
+            self._begin(self._parent_weights())
         else:
             self._mean, self._inv = features.statistics(self._train, settings)
         if run.teacher:
             self._teacher = load_finished(folder, run.teacher, len(settings.units))[0]
+
+    def _parent_weights(self):
+        """Of a trunk, which is a file of the repository, or of another finished run."""
+        trunk = trunks.path_of(self._results, self._run.parent)
+        if trunk.exists():
+            return trunks.read(trunk)
+        saved = torch.load(checkpoint(self._folder, self._run.parent))
+        return {**saved["model"], "input.mean": saved["mean"], "input.inv_stddev": saved["inv"]}
 
     def _restore(self, saved):
         self.model.load_state_dict(saved["model"])
@@ -97,9 +105,9 @@ class Trainer:
         self._saliency.load_state_dict(saved["saliency"])
         self._pruner = self._make_pruner(saved["pruner"])
 
-    def _begin(self, trunk):
-        self._mean, self._inv = trunk.pop("input.mean"), trunk.pop("input.inv_stddev")
-        self.model.load_state_dict(trunk)
+    def _begin(self, weights):
+        self._mean, self._inv = weights.pop("input.mean"), weights.pop("input.inv_stddev")
+        self.model.load_state_dict(weights)
         self._pruner = self._make_pruner(None)
 
     def _make_pruner(self, saved):

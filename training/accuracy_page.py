@@ -1,0 +1,271 @@
+"""The tables and plots of docs/accuracy.md."""
+
+import json
+import re
+import sys
+
+from training.accuracy_stats import (DUTCH, FACTORS, PATTERNS, ROOT, SETS, groups, loss, of_pattern,
+                                     read)
+
+sys.path.insert(0, str(ROOT / "bench"))
+import plot  # noqa: E402  pylint: disable=wrong-import-position
+
+PAGE = ROOT / "docs/accuracy.md"
+BEGIN, END = "<!-- tables: training/accuracy.py page -->", "<!-- end of tables -->"
+AGAIN = "20x_again"  # pruned and trained once more, so with more updates than the dense one
+
+
+def table(rows):
+    """Markdown, aligned; nothing if there is only a header."""
+    if len(rows) == 1:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+
+    def line(row):
+        return "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths)) + " |"
+
+    return [line(rows[0]), "|" + "|".join("-" * (w + 2) for w in widths) + "|",
+            *map(line, rows[1:]), ""]
+
+
+def difference_text(difference):
+    """+0.3 [-0.1, 0.7], in bold where the interval leaves zero out."""
+    if difference is None:
+        return ""
+    mean, low, high = difference
+    text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def per_text(group, test_set):
+    """19.1 (18.9, 19.3): the mean and the seeds."""
+    values = group.pers(test_set)
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    return f"{group.per(test_set):.1f} ({', '.join(f'{v:.1f}' for v in values)})"
+
+
+def main_rows(found, runs, shipped):
+    """The paper's size: error rates, losses, bytes."""
+    served = groups(shipped)
+    rows = [["network", "weights kept", *SETS]]
+    losses = [["against dense", *SETS]]
+    for what in ("dense", *FACTORS, AGAIN):
+        group = found.get(("main", what))
+        title = what.replace("_", ", ")
+        if not group:
+            continue
+        run = runs[f"main.s{min(group.by_seed)}.{what}"]
+        rows.append([title, f"{100 * run['weights_kept'] / run['weights']:.2f} %",
+                     *(per_text(group, test_set) for test_set in SETS)])
+        as_served = served.get(("main", what))
+        if as_served:
+            rows.append([f"{title}, as shipped", "", *(per_text(as_served, s) for s in SETS)])
+            losses.append([f"{title}: quantization alone",
+                           *(difference_text(loss(as_served, group, [s])) for s in SETS)])
+        if what != "dense":
+            losses.append([title, *(difference_text(loss(group, found["main", "dense"], [s]))
+                                   for s in SETS)])
+    sizes = [["model", "file", "dense fp32 / file", "fp32 / 16-bit entries, matrices alone",
+              "SNR of logits", "same best unit"]]
+    for name, report in shipped.items():
+        run = runs.get(name)
+        if run and run["run"]["size"] == "main":
+            sizes.append([name, f"{report['file_bytes'] / 1000:.0f} KB",
+                          f"{report['dense_fp32_bytes'] / report['file_bytes']:.1f}x",
+                          f"{2 * run['weights'] / run['weights_kept']:.1f}x",
+                          f"{report['logits_snr_db']:.1f} dB",
+                          f"{100 * report['same_best_unit']:.2f} %"])
+    return table(rows), table(losses), table(sizes)
+
+
+def wide_rows(found):
+    """Small LSTM: each pattern and density; and whether the patterns differ."""
+    dense = found.get(("small", "dense"))
+    if not dense:
+        return []
+    lines = []
+    for test_set in SETS:
+        rows = [[f"density, % ({test_set})", *PATTERNS.values()]]
+        by_pattern = {p: dict(of_pattern(found, "small", p)) for p in PATTERNS}
+        for density in sorted(by_pattern["row"], reverse=True):
+            rows.append([f"{density:g}", *(per_text(by_pattern[p][density], test_set)
+                                           if density in by_pattern[p] else ""
+                                           for p in PATTERNS)])
+        lines += table(rows)
+    rows = [["density, % (all sets)", "loss against dense", "ours less the paper's",
+             "ours less unbalanced", "seeds"]]
+    for density, group in of_pattern(found, "small", "row")[1:]:
+        others = [found.get(("small", f"{p}.d{density:g}")) for p in ("pe", "unbalanced")]
+        rows.append([f"{density:g}", difference_text(loss(group, dense, SETS)),
+                     *(difference_text(loss(group, other, SETS)) if other else ""
+                       for other in others), str(group.seeds())])
+    return lines + table(rows)
+
+
+def trick_rows(found):
+    """Small LSTM: what each trick changes against the plain pruning at the same density."""
+    names = sorted({what.split(".")[0] for size, what in found if size == "small"}
+                   - set(PATTERNS) - {"dense"})
+    rows = [["trick", "density, %", "recorded (asterisk, others)", "synthesised (both)", "all",
+             "seeds"]]
+    for name in names:
+        for density in (10, 5):
+            group = found.get(("small", f"{name}.d{density}"))
+            base = found.get(("small", f"row.d{density}"))
+            if group and base:
+                rows.append([name.replace("_", " "), str(density),
+                             difference_text(loss(group, base, SETS[:2])),
+                             difference_text(loss(group, base, SETS[2:])),
+                             difference_text(loss(group, base, SETS)), str(group.seeds())])
+    return table(rows)
+
+
+def dutch_rows(found, runs, shipped):
+    """The second language: error rates and losses on its test set."""
+    served = groups(shipped)
+    rows = [["network", "weights kept", "PER", "against dense", "as shipped",
+             "quantization alone"]]
+    for what in ("dense", *FACTORS):
+        group, as_served = found.get(("nl", what)), served.get(("nl", what))
+        if group:
+            run = runs[f"nl.s{min(group.by_seed)}.{what}"]
+            rows.append([what, f"{100 * run['weights_kept'] / run['weights']:.2f} %",
+                         per_text(group, DUTCH),
+                         "" if what == "dense" else
+                         difference_text(loss(group, found.get(("nl", "dense")), [DUTCH])),
+                         per_text(as_served, DUTCH) if as_served else "",
+                         difference_text(loss(as_served, group, [DUTCH])) if as_served else ""])
+    return table(rows)
+
+
+def split_rows(splits, found):
+    """Widths of weights and activations."""
+    rows = [["run", "weights/activations, bits", *SETS]]
+    for name, by_split in splits.items():
+        size, seed, what = name.split(".", 2)
+        rows.append([name, "float", *(f"{found[size, what].by_seed[int(seed[1:])][s]['per']:.2f}"
+                                      for s in SETS)])
+        for split, rates in by_split.items():
+            rows.append(["", split, *(f"{rates[s]['per']:.2f}" for s in SETS)])
+    return table(rows)
+
+
+def microseconds():
+    """{density in percent: us of a step of 64 lanes} of the newest kernel measurement, and its source."""
+    for path in sorted((ROOT / "bench/results").glob("kernel-*.jsonl"), reverse=True):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        found = {}
+        for line in lines:
+            match = re.fullmatch(r"kernel\.density\.([\d.]+)", line.get("name", ""))
+            if match:
+                found[float(match[1])] = line["value"]
+        if found:
+            return found, path.relative_to(ROOT)
+    return {}, None
+
+
+def interpolated(points, density):
+    """Between the two densities measured on either side."""
+    known = sorted(points)
+    for low, high in zip(known, known[1:]):
+        if low <= density <= high:
+            part = (density - low) / (high - low)
+            return points[low] + part * (points[high] - points[low])
+    return None
+
+
+def step_times(found, runs):
+    """[(network, density in percent, us a step of 64 lanes or None)] at the paper's size; the source."""
+    points, source = microseconds()
+    times = []
+    for what in ("dense", *FACTORS):
+        group = found.get(("main", what))
+        if group and points:
+            run = runs[f"main.s{min(group.by_seed)}.{what}"]
+            density = 100 * run["weights_kept"] / run["weights"]
+            times.append((what, density, interpolated(points, density)))
+    return times, source
+
+
+def speed_rows(found, runs):
+    """Error rate against the time of a step, at the paper's size."""
+    times, source = step_times(found, runs)
+    rows = [["network", "density, %", "us a step of 64 lanes", *SETS]]
+    for what, density, time in times:
+        rows.append([what, f"{density:.2f}", f"{time:.0f}" if time else "not measured",
+                     *(f"{found['main', what].per(s):.1f}" for s in SETS)])
+    note = [f"Time: interpolated between the densities measured in `{source}`.", ""]
+    return note + table(rows) if times else []
+
+
+def speed_plot(found, runs):
+    """docs/accuracy_time.svg; returns the line that shows it."""
+    times = [(what, time) for what, _, time in step_times(found, runs)[0] if time]
+    if len(times) < 2:
+        return []
+    series = {}
+    for test_set in ("asterisk", "synth"):
+        groups_at = [(time, found["main", what]) for what, time in times]
+        series[test_set] = [(time, g.per(test_set), min(g.pers(test_set)), max(g.pers(test_set)))
+                            for time, g in groups_at]
+    path = ROOT / "docs/accuracy_time.svg"
+    plot.write(path, "Phone error rate against time, the paper's size", "us a step of 64 lanes",
+               "PER, %", series, log_x=True, from_zero=True)
+    return [f"![PER against the time of a step]({path.name})"]
+
+
+def plots(found, runs):
+    """docs/accuracy_*.svg; returns the lines that show them."""
+    lines = speed_plot(found, runs)
+    for test_set in ("asterisk", "synth"):
+        series = {}
+        for pattern, title in PATTERNS.items():
+            points = [(d, g.per(test_set), min(g.pers(test_set)), max(g.pers(test_set)))
+                      for d, g in of_pattern(found, "small", pattern)]
+            if len(points) > 1:
+                series[title.split(" (")[0]] = points
+        main = []
+        for what in ("dense", *FACTORS):
+            if ("main", what) in found:
+                group = found["main", what]
+                density = 100.0 if what == "dense" else 200 / int(what[:-1])
+                main.append((density, group.per(test_set), min(group.pers(test_set)),
+                             max(group.pers(test_set))))
+        if main:
+            series["paper's size, rows"] = main
+        if series:
+            path = ROOT / f"docs/accuracy_{test_set}.svg"
+            plot.write(path, f"Phone error rate, {test_set}", "weights kept, %", "PER, %", series,
+                       log_x=True, from_zero=True)
+            lines.append(f"![PER against density on {test_set}]({path.name})")
+    return lines + [""] if lines else []
+
+
+def page():
+    """Rewrites the part of docs/accuracy.md between the markers."""
+    runs, shipped, splits = read("runs"), read("shipped"), read("splits")
+    found = groups(runs)
+    rates, losses, sizes = main_rows(found, runs, shipped)
+    sections = [
+        ("The paper's size: 153 inputs, 1024 cells, 512 projected",
+         "Phone error rates in percent, mean of the seeds (each seed).",
+         [*rates, "Points of PER; in brackets the interval of 95 %, bold where it leaves out zero.",
+          "", *losses, *sizes, *speed_rows(found, runs)]),
+        ("PER against density and time", "", plots(found, runs)),
+        ("Patterns and densities: 2 x 320/160", "", wide_rows(found)),
+        ("Tricks, one at a time: 2 x 320/160",
+         "Change of PER in points against plain pruning at the same density: negative is better.",
+         trick_rows(found)),
+        ("Bits: emulated, without fine-tuning", "", split_rows(splits, found)),
+        ("A second language: Dutch, 2 x 320/160",
+         "Recordings alone, two speakers (training/README.md).",
+         dutch_rows(found, runs, shipped))]
+    lines = []
+    for title, text, rows in sections:
+        if rows:
+            lines += [f"## {title}", "", *([text, ""] if text else []), *rows]
+    text = PAGE.read_text()
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    PAGE.write_text(head + BEGIN + "\n\n" + "\n".join(lines) + "\n" + END + tail)
