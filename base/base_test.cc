@@ -1,3 +1,5 @@
+#include <sched.h>
+
 #include <cstdint>
 #include <latch>
 #include <memory>
@@ -8,6 +10,7 @@
 #include "base/aligned_buffer.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
+#include "base/processors.h"
 #include "base/retry_after.h"
 #include "base/status.h"
 #include "gmock/gmock.h"
@@ -20,6 +23,24 @@ using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::Pair;
 using ::testing::SizeIs;
+
+TEST(ProcessorsTest, QuotasOfControlGroups) {
+  EXPECT_EQ(QuotaOf("max 100000\n", 8), 8);
+  EXPECT_EQ(QuotaOf("150000 100000\n", 8), 1.5);
+  EXPECT_EQ(QuotaOf("900000 100000", 8), 8);
+  for (const char* odd : {"", "max", "1", "0 100000", "1 0", "-1 100000", "a b", "1 2 3"}) {
+    EXPECT_EQ(QuotaOf(odd, 8), 8) << odd;
+  }
+}
+
+TEST(ProcessorsTest, ThisProcessHasSomeButNotMoreThanItMayRunOn) {
+  cpu_set_t allowed;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+  EXPECT_GT(ProcessorsAllowed(), 0);
+  EXPECT_LE(ProcessorsAllowed(), CPU_COUNT(&allowed));
+  EXPECT_GE(ThreadsAllowed(), 1);
+  EXPECT_LE(ThreadsAllowed(), CPU_COUNT(&allowed));
+}
 
 // RFC 3720, B.4.
 TEST(Crc32cTest, PublishedVectors) {

@@ -1,17 +1,8 @@
 #include "scheduler/processor_use.h"
 
-#include <sched.h>
 #include <time.h>
 
-#include <algorithm>
-#include <fstream>
-#include <string>
-#include <thread>
-#include <utility>
-#include <vector>
-
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_split.h"
+#include "base/processors.h"
 
 namespace ese {
 namespace {
@@ -20,40 +11,15 @@ constexpr Duration kReadEvery = ProcessorUse::kWindow / 8;
 
 class ThisProcess final : public ProcessorBudget {
  public:
-  double processors() const override { return processors_; }
+  double processors() const override { return ProcessorsAllowed(); }
   Duration Taken() const override {
     timespec time{};
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
   }
-
- private:
-  static double Measure() {
-    // Not std::thread::hardware_concurrency, which counts those that others are for, too.
-    cpu_set_t allowed;
-    const bool known = sched_getaffinity(0, sizeof(allowed), &allowed) == 0;
-    const double processors = known ? CPU_COUNT(&allowed) : std::thread::hardware_concurrency();
-    std::string cpu_max;
-    std::ifstream file("/sys/fs/cgroup/cpu.max");  // as a container sees its own
-    std::getline(file, cpu_max);
-    return QuotaOf(cpu_max, std::max(1.0, processors));
-  }
-
-  const double processors_ = Measure();
 };
 
 }  // namespace
-
-double QuotaOf(absl::string_view cpu_max, double processors) {
-  const std::vector<absl::string_view> parts =
-      absl::StrSplit(cpu_max, absl::ByAnyChar(" \n"), absl::SkipEmpty());
-  double quota = 0, period = 0;
-  if (parts.size() != 2 || !absl::SimpleAtod(parts[0], &quota) ||
-      !absl::SimpleAtod(parts[1], &period) || !(quota > 0) || !(period > 0)) {
-    return processors;
-  }
-  return std::min(processors, quota / period);
-}
 
 const ProcessorBudget* ProcessorBudget::Process() {
   static const auto* const process = new ThisProcess;

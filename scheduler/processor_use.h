@@ -4,7 +4,6 @@
 
 #include <deque>
 
-#include "absl/strings/string_view.h"
 #include "base/clock.h"
 
 namespace ese {
@@ -18,14 +17,9 @@ class ProcessorBudget {
   // Processor time of all its threads so far.
   virtual Duration Taken() const = 0;
 
-  // This process's, which lives for ever: the processors that it may run on, or what its control
-  // group's quota leaves of them.
+  // This process's, which lives for ever (base/processors.h).
   static const ProcessorBudget* Process();
 };
-
-// The processors that a control group's cpu.max ("QUOTA PERIOD" or "max PERIOD") grants, at most
-// `processors`.
-double QuotaOf(absl::string_view cpu_max, double processors);
 
 // The budget's use in the last kWindow. Not thread-safe.
 class ProcessorUse {

@@ -89,45 +89,14 @@ ReferenceChannel::ReferenceChannel(std::shared_ptr<const Model> model, std::stri
     : model_(std::move(model)),
       name_(std::move(name)),
       max_lanes_(max_lanes),
-      worker_([this] { Work(); }) {}
-
-ReferenceChannel::~ReferenceChannel() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-    work_.notify_one();
-  }
-  worker_.join();
-}
+      worker_(name_, "ese-reference", [this](Batch* batch) {
+        RunReferenceBatch(*model_, batch);
+        return absl::OkStatus();
+      }) {}
 
 absl::Status ReferenceChannel::Submit(std::unique_ptr<Batch>* batch, Completion done) {
   ESE_RETURN_IF_ERROR(ValidateBatch(*model_, **batch, max_lanes_));
-  std::lock_guard lock(mutex_);
-  if (busy_) return absl::UnavailableError(absl::StrCat("channel ", name_, " is busy"));
-  busy_ = true;
-  batch_ = std::move(*batch);
-  done_ = std::move(done);
-  work_.notify_one();
-  return absl::OkStatus();
-}
-
-void ReferenceChannel::Work() {
-  std::unique_lock lock(mutex_);
-  while (true) {
-    work_.wait(lock, [this] { return stopping_ || batch_ != nullptr; });
-    if (batch_ == nullptr) return;
-    std::unique_ptr<Batch> batch = std::move(batch_);
-    const Completion done = std::exchange(done_, nullptr);
-    lock.unlock();
-    const TimePoint start = Clock::Real()->Now();
-    RunReferenceBatch(*model_, batch.get());
-    batch->compute_time = Clock::Real()->Now() - start;
-    lock.lock();
-    busy_ = false;
-    lock.unlock();
-    done(std::move(batch), absl::OkStatus());
-    lock.lock();
-  }
+  return worker_.Submit(batch, std::move(done));
 }
 
 void RunReferenceBatch(const Model& model, Batch* batch) {

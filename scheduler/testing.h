@@ -1,13 +1,12 @@
 // Channels for tests: one that executes when the test says so, and one that is merely correct.
 #pragma once
 
-#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
 #include "accel/backend.h"
+#include "accel/batch_worker.h"
 
 namespace ese {
 
@@ -60,7 +59,6 @@ class PuppetChannel final : public Channel {
 class ReferenceChannel final : public Channel {
  public:
   ReferenceChannel(std::shared_ptr<const Model> model, std::string name, int max_lanes);
-  ~ReferenceChannel() override;
 
   absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override;
   int max_lanes() const override { return max_lanes_; }
@@ -68,21 +66,11 @@ class ReferenceChannel final : public Channel {
   const std::string& kernel() const override { return kernel_; }
 
  private:
-  void Work();
-
   const std::shared_ptr<const Model> model_;
   const std::string name_;
   const std::string kernel_ = "reference";
   const int max_lanes_;
-
-  std::mutex mutex_;
-  std::condition_variable work_;  // batch_ or stopping_
-  bool busy_ = false;
-  bool stopping_ = false;
-  std::unique_ptr<Batch> batch_;  // accepted, not yet taken by the worker
-  Completion done_;
-
-  std::thread worker_;  // last: it uses all of the above
+  BatchWorker worker_;  // last: it uses all of the above
 };
 
 // Executes a batch as every channel must, one ReferenceStep after another.

@@ -1,6 +1,5 @@
 // ese-server: wires models, channels on processors and cards, the gRPC service and /metrics
 // together.
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -8,7 +7,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -17,6 +15,7 @@
 #include "accel/cpu/cpu_channel.h"
 #include "accel/xrt/xrt_channel.h"
 #include "base/listen_address.h"
+#include "base/processors.h"
 #include "base/status.h"
 #include "grpc/support/log.h"
 #include "metrics/registry.h"
@@ -137,7 +136,7 @@ std::string Summary(const Channels& channels) {
 
 // What --channels may name here.
 absl::Status ListChannels() {
-  std::printf("cpu:%u\n", std::max(1u, std::thread::hardware_concurrency()));
+  std::printf("cpu:%d\n", ThreadsAllowed());
   ESE_ASSIGN_OR_RETURN(const auto cards, ListXrtCards());
   for (const XrtCard& card : cards) std::printf("xrt:%d  %s\n", card.index, card.name.c_str());
   return absl::OkStatus();

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <thread>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "base/listen_address.h"
+#include "base/processors.h"
 #include "base/status.h"
 
 namespace ese {
@@ -263,7 +263,7 @@ std::string MessageOf(const CLI::Error& error) {
 
 CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLine* out) {
   Flags flags;
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int cores = ThreadsAllowed();
   flags.options.serving.loops = std::max(1, cores / 2);
   CLI::App app("Serves compiled speech models (.ese) over gRPC.", "ese-server");
   Declare(app, flags);

@@ -3,13 +3,12 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include <condition_variable>
 #include <cstring>
-#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "accel/batch_worker.h"
 #include "accel/cpu/batch_runner.h"
 #include "accel/cpu/kernel_registry.h"
 #include "accel/cpu/packed_model.h"
@@ -28,20 +27,14 @@ class CpuChannel final : public Channel {
         name_(name),
         kernel_(kernel->name()),
         runner_(model_, kernel, plan, threads),
-        worker_([this] { Work(); }) {}
-
-  ~CpuChannel() override {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    has_work_.notify_one();
-    worker_.join();
-  }
+        worker_(name, "ese-channel", [this](Batch* batch) {
+          runner_.Run(batch);
+          return absl::OkStatus();
+        }) {}
 
   // The channel's threads to `processor` and those that follow it.
   absl::Status Pin(int processor) {
-    ESE_RETURN_IF_ERROR(Pin(&worker_, processor));
+    ESE_RETURN_IF_ERROR(Pin(&worker_.thread(), processor));
     for (std::thread& thread : runner_.team().others()) {
       ESE_RETURN_IF_ERROR(Pin(&thread, ++processor));
     }
@@ -50,16 +43,7 @@ class CpuChannel final : public Channel {
 
   absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override {
     ESE_RETURN_IF_ERROR(ValidateBatch(model_->model(), **batch, kMaxLanes));
-    const std::lock_guard lock(mutex_);
-    if (busy_ || stopping_) {
-      return absl::UnavailableError(
-          absl::StrCat("channel ", name_, stopping_ ? " is stopping" : " is busy"));
-    }
-    busy_ = true;
-    batch_ = std::move(*batch);
-    done_ = std::move(done);
-    has_work_.notify_one();
-    return absl::OkStatus();
+    return worker_.Submit(batch, std::move(done));
   }
 
   int max_lanes() const override { return kMaxLanes; }
@@ -78,46 +62,11 @@ class CpuChannel final : public Channel {
                      std::strerror(error), "; choose one of this machine's, or -1 for none"));
   }
 
-  void Work() {
-    // So that the processor time of all channels can be told from that of the rest.
-    pthread_setname_np(pthread_self(), "ese-channel");
-    while (true) {
-      std::unique_ptr<Batch> batch;
-      Completion done;
-      {
-        std::unique_lock lock(mutex_);
-        has_work_.wait(lock, [this] { return batch_ != nullptr || stopping_; });
-        if (batch_ == nullptr) return;
-        batch = std::move(batch_);
-        done = std::move(done_);
-      }
-      const TimePoint start = Clock::Real()->Now();
-      runner_.Run(batch.get());
-      batch->compute_time = Clock::Real()->Now() - start;
-      {
-        const std::lock_guard lock(mutex_);
-        busy_ = false;
-      }
-      done(std::move(batch), absl::OkStatus());
-    }
-  }
-
   const std::shared_ptr<const PackedModel> model_;
   const std::string name_;
   const std::string kernel_;
   BatchRunner runner_;  // the worker's own
-
-  // Of the standard library, not Abseil's: ThreadSanitizer does not see into that.
-  std::mutex mutex_;
-  std::condition_variable has_work_;
-  // Guarded by mutex_.
-  // From Submit until the batch is finished, not only until the worker takes it.
-  bool busy_ = false;
-  bool stopping_ = false;
-  std::unique_ptr<Batch> batch_;  // accepted, not yet taken
-  Completion done_;
-
-  std::thread worker_;  // last: it uses all of the above
+  BatchWorker worker_;  // last: it uses all of the above
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/processors.h"
 #include "base/status.h"
 #include "model/arithmetic.h"
 
@@ -51,8 +52,8 @@ int64_t Addend(const Matrix& matrix, int r, int32_t sum_of_weights, int32_t roun
 // In how many parts to pack a matrix: as many as there are processors, if there is enough to do.
 int Parts(const Matrix& matrix) {
   constexpr size_t kEntriesForThread = size_t{1} << 16;  // some ten times what starting one takes
-  const size_t processors = std::max(1u, std::thread::hardware_concurrency());
-  return static_cast<int>(std::min(processors, matrix.entries.size() / kEntriesForThread + 1));
+  const size_t most = matrix.entries.size() / kEntriesForThread + 1;
+  return static_cast<int>(std::min<size_t>(ThreadsAllowed(), most));
 }
 
 // Calls pack(part, first, end) for each part of 0 to n - 1 at the same time.

@@ -1,15 +1,12 @@
 #include "accel/xrt/xrt_channel.h"
 
-#include <pthread.h>
-
-#include <condition_variable>
 #include <cstring>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "accel/batch_worker.h"
 #include "accel/xrt/xrt_card.h"
 #include "base/status.h"
 
@@ -45,29 +42,16 @@ class XrtChannel final : public Channel {
         watchdog_(std::chrono::ceil<std::chrono::milliseconds>(watchdog)),
         kernel_(card_->units[unit]),
         run_(kernel_),
-        worker_([this] { Work(); }) {}
-
-  ~XrtChannel() override {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    has_work_.notify_one();
-    worker_.join();
-  }
+        worker_(name_, "ese-xrt", [this](Batch* batch) {
+          absl::Status status;
+          const absl::Status translated =
+              TranslateXrt(absl::StrCat("channel ", name_), [&] { status = Execute(batch); });
+          return translated.ok() ? status : translated;
+        }) {}
 
   absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override {
     ESE_RETURN_IF_ERROR(ValidateBatch(*card_->model, **batch, max_lanes()));
-    const std::lock_guard lock(mutex_);
-    if (busy_ || stopping_) {
-      return absl::UnavailableError(
-          absl::StrCat("channel ", name_, stopping_ ? " is stopping" : " is busy"));
-    }
-    busy_ = true;
-    batch_ = std::move(*batch);
-    done_ = std::move(done);
-    has_work_.notify_one();
-    return absl::OkStatus();
+    return worker_.Submit(batch, std::move(done));
   }
 
   int max_lanes() const override { return card_->packed.shape.lanes; }
@@ -75,32 +59,6 @@ class XrtChannel final : public Channel {
   const std::string& kernel() const override { return card_->kernel; }
 
  private:
-  void Work() {
-    pthread_setname_np(pthread_self(), "ese-xrt");
-    while (true) {
-      std::unique_ptr<Batch> batch;
-      Completion done;
-      {
-        std::unique_lock lock(mutex_);
-        has_work_.wait(lock, [this] { return batch_ != nullptr || stopping_; });
-        if (batch_ == nullptr) return;
-        batch = std::move(batch_);
-        done = std::move(done_);
-      }
-      const TimePoint start = Clock::Real()->Now();
-      absl::Status status;
-      const absl::Status translated =
-          TranslateXrt(absl::StrCat("channel ", name_), [&] { status = Execute(batch.get()); });
-      if (!translated.ok()) status = translated;
-      batch->compute_time = Clock::Real()->Now() - start;
-      {
-        const std::lock_guard lock(mutex_);
-        busy_ = false;
-      }
-      done(std::move(batch), status);
-    }
-  }
-
   // May throw what XRT throws.
   absl::Status Execute(Batch* batch) {
     if (hung_ && run_.state() < ERT_CMD_STATE_COMPLETED) {
@@ -193,15 +151,7 @@ class XrtChannel final : public Channel {
   size_t reserved_ = 0;
   bool hung_ = false;  // the unit may still write to memory_
 
-  std::mutex mutex_;
-  std::condition_variable has_work_;
-  // Guarded by mutex_.
-  bool busy_ = false;
-  bool stopping_ = false;
-  std::unique_ptr<Batch> batch_;  // accepted, not yet taken
-  Completion done_;
-
-  std::thread worker_;  // last: it uses all of the above
+  BatchWorker worker_;  // last: it uses all of the above
 };
 
 }  // namespace

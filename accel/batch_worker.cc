@@ -1,0 +1,63 @@
+#include "accel/batch_worker.h"
+
+#include <pthread.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+
+namespace ese {
+
+BatchWorker::BatchWorker(std::string channel_name, const char* thread_name, Execute execute)
+    : channel_name_(std::move(channel_name)),
+      execute_(std::move(execute)),
+      thread_([this, thread_name] { Work(thread_name); }) {}
+
+BatchWorker::~BatchWorker() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  has_work_.notify_one();
+  thread_.join();
+}
+
+absl::Status BatchWorker::Submit(std::unique_ptr<Batch>* batch, Channel::Completion done) {
+  const std::lock_guard lock(mutex_);
+  if (busy_ || stopping_) {
+    return absl::UnavailableError(
+        absl::StrCat("channel ", channel_name_, stopping_ ? " is stopping" : " is busy"));
+  }
+  busy_ = true;
+  batch_ = std::move(*batch);
+  done_ = std::move(done);
+  has_work_.notify_one();
+  return absl::OkStatus();
+}
+
+void BatchWorker::Work(const char* thread_name) {
+  pthread_setname_np(pthread_self(), thread_name);
+  while (true) {
+    std::unique_ptr<Batch> batch;
+    Channel::Completion done;
+    {
+      std::unique_lock lock(mutex_);
+      has_work_.wait(lock, [this] { return batch_ != nullptr || stopping_; });
+      if (batch_ == nullptr) return;
+      batch = std::move(batch_);
+      done = std::move(done_);
+    }
+    const TimePoint start = Clock::Real()->Now();
+    batch->compute_time = Duration(0);
+    const absl::Status status = execute_(batch.get());
+    if (batch->compute_time == Duration(0)) batch->compute_time = Clock::Real()->Now() - start;
+    {
+      const std::lock_guard lock(mutex_);
+      busy_ = false;
+    }
+    done(std::move(batch), status);
+  }
+}
+
+}  // namespace ese
