@@ -13,6 +13,9 @@ namespace {
 constexpr size_t kRecordBytes = 64;
 constexpr uint32_t kMagic = 0x43455345;  // "ESEC"
 constexpr uint32_t kVersion = 1;
+// Of the descriptor, in bytes.
+constexpr size_t kOutputsField = 32;
+constexpr size_t kStatusField = 40;
 
 template <typename T>
 T Get(const uint8_t* bytes, size_t offset) {
@@ -266,6 +269,19 @@ CardError Compute(const CardModel& model, const Descriptor& batch, const MemoryV
   return CardError::kNone;
 }
 
+bool LeavesStatus(CardError error) {
+  return error == CardError::kNone ||
+         (error >= CardError::kBadModel && error <= CardError::kBadPass);
+}
+
+bool WriteStatus(const MemoryView& memory, uint64_t address, const BatchStatus& status) {
+  uint8_t* record = memory(address, kRecordBytes);
+  if (record == nullptr) return false;
+  std::memset(record, 0, kRecordBytes);
+  std::memcpy(record, &status, sizeof(status));
+  return true;
+}
+
 }  // namespace
 
 CardError RunBatch(const CardShape& shape, const MemoryView& memory, uint64_t descriptor,
@@ -277,14 +293,24 @@ CardError RunBatch(const CardShape& shape, const MemoryView& memory, uint64_t de
   BatchStatus status;
   error = ReadModel(shape, memory, batch.at.model, &model);
   if (error == CardError::kNone) error = Compute(model, batch, memory, &status);
-  if (error == CardError::kReadFailed || error == CardError::kWriteFailed) return error;
+  if (!LeavesStatus(error)) return error;
   if (error == CardError::kNone) status.cycles = cycles(model, batch.lanes, batch.frames);
   status.error = static_cast<uint32_t>(error);
-  uint8_t* record = memory(batch.at.status, kRecordBytes);
-  if (record == nullptr) return CardError::kWriteFailed;
-  std::memset(record, 0, kRecordBytes);
-  std::memcpy(record, &status, sizeof(status));
-  return error;
+  return WriteStatus(memory, batch.at.status, status) ? error : CardError::kWriteFailed;
+}
+
+void EndWithError(const MemoryView& memory, uint64_t descriptor, CardError error) {
+  const uint8_t* bytes = memory(descriptor, kRecordBytes);
+  if (bytes == nullptr || !LeavesStatus(error)) return;
+  BatchStatus status;
+  status.error = static_cast<uint32_t>(error);
+  WriteStatus(memory, Get<uint64_t>(bytes, kStatusField), status);
+}
+
+void FlipABit(const MemoryView& memory, uint64_t descriptor) {
+  const uint8_t* bytes = memory(descriptor, kRecordBytes);
+  if (bytes == nullptr) return;
+  if (uint8_t* byte = memory(Get<uint64_t>(bytes, kOutputsField), 1)) *byte ^= 1;
 }
 
 }  // namespace ese::emu

@@ -17,4 +17,10 @@ using MemoryView = std::function<uint8_t*(uint64_t address, uint64_t size)>;
 CardError RunBatch(const CardShape& shape, const MemoryView& memory, uint64_t descriptor,
                    const std::function<int64_t(const CardModel&, int lanes, int frames)>& cycles);
 
+// What a faulty kernel does instead: no more than its error code in the status record, and that
+// only of those errors that leave one (docs/hardware.md).
+void EndWithError(const MemoryView& memory, uint64_t descriptor, CardError error);
+// After the batch: flips a bit of its outputs.
+void FlipABit(const MemoryView& memory, uint64_t descriptor);
+
 }  // namespace ese::emu

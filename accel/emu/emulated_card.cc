@@ -4,31 +4,20 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <new>
 #include <stdexcept>
+#include <system_error>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "accel/emu/batch_interpreter.h"
-#include "accel/rtl/cycle_formula.h"
-#include "ert.h"
-#include "xrt_mem.h"
 
 namespace ese::emu {
 namespace {
 
-constexpr uint64_t kMemoryBase = uint64_t{1} << 38;  // so that a host's pointer or 0 is no address
-constexpr uint64_t kAlignment = 4096;
-
-// A power model, not a measurement: 20 W idle, and as much for products as makes 41 W, the ESE
-// paper's whole card, of one compute unit that multiplies 32 x 64 products a cycle at 200 MHz.
-// Bytes moved over PCIe: 15 pJ a bit.
-constexpr double kIdleWatts = 20;
-constexpr double kPaperWatts = 41;
-constexpr double kJoulesPerProduct = (kPaperWatts - kIdleWatts) / (kCardMegahertz * 1e6 * 32 * 64);
-constexpr double kJoulesPerByte = 15e-12 * 8;
+// How often a wait looks at the fault file.
+constexpr auto kLookAgain = std::chrono::milliseconds(10);
 
 void FromEnvironment(const char* name, double least, double* value) {
   const char* text = std::getenv(name);
@@ -39,9 +28,13 @@ void FromEnvironment(const char* name, double least, double* value) {
   }
 }
 
-void SetState(uint8_t* packet, ert_cmd_state state) {
-  std::atomic_ref<uint32_t> header(*reinterpret_cast<uint32_t*>(packet));
+void SetState(const BufferPointer& packet, ert_cmd_state state) {
+  std::atomic_ref<uint32_t> header(*reinterpret_cast<uint32_t*>(packet->host));
   header.store((header.load() & ~uint32_t{0xF}) | static_cast<uint32_t>(state));
+}
+
+std::system_error Error(int number, const char* what) {
+  return std::system_error(number, std::generic_category(), what);
 }
 
 }  // namespace
@@ -59,8 +52,11 @@ CardOptions CardOptions::FromEnvironment() {
   return options;
 }
 
-EmulatedCard::EmulatedCard(int index, const CardOptions& options)
-    : index_(index), options_(options), watts_(kIdleWatts) {}
+EmulatedCard::EmulatedCard(int index, const CardOptions& options, FaultFile* faults)
+    : index_(index),
+      options_(options),
+      faults_(faults),
+      memory_(static_cast<uint64_t>(options.memory_mebibytes) << 20) {}
 
 EmulatedCard::~EmulatedCard() {
   {
@@ -73,69 +69,59 @@ EmulatedCard::~EmulatedCard() {
 
 std::string EmulatedCard::bdf() const { return absl::StrFormat("0000:%02x:00.1", index_ + 1); }
 
+int EmulatedCard::Open() {
+  LookForLoss();
+  if (faults_->Has(Fault::kPermission, index_)) throw Error(EACCES, "failed to open the card");
+  const std::lock_guard lock(mutex_);
+  if (gone_) throw Error(ENODEV, "failed to open the card");
+  return session_;
+}
+
+void EmulatedCard::Require(int session) {
+  LookForLoss();
+  const std::lock_guard lock(mutex_);
+  if (gone_ || session != session_) throw Error(ENODEV, "the card has fallen off the bus");
+}
+
+void EmulatedCard::LookForLoss() {
+  const bool gone = faults_->Has(Fault::kGone, index_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (gone == std::exchange(gone_, gone) || !gone) return;
+    ++session_;
+    loaded_.clear();
+    memory_.Lose();
+    for (const BufferPointer& command : commands_) SetState(command, ERT_CMD_STATE_ABORT);
+    for (const BufferPointer& command : running_) SetState(command, ERT_CMD_STATE_ABORT);
+    commands_.clear();
+    running_.clear();
+    ++completions_;
+  }
+  changed_.notify_all();
+}
+
 void EmulatedCard::Load(const std::string& xclbin_uuid, int compute_units) {
+  if (faults_->Has(Fault::kBusy, index_)) {
+    throw Error(EBUSY, "failed to load the xclbin: another program has one on this card");
+  }
   const std::lock_guard lock(mutex_);
   if (loaded_ == xclbin_uuid) return;
-  if (!loaded_.empty()) throw std::runtime_error("another xclbin is in use on this card");
+  if (!loaded_.empty()) {
+    throw Error(EBUSY, "failed to load the xclbin: another one is in use on this card");
+  }
   loaded_ = xclbin_uuid;
-  for (int unit = 0; unit < compute_units; ++unit)
+  for (int unit = static_cast<int>(units_.size()); unit < compute_units; ++unit) {
     units_.emplace_back([this, unit] { Work(unit); });
-}
-
-unsigned int EmulatedCard::Allocate(size_t size, unsigned int flags, void* host) {
-  auto buffer = std::make_shared<Buffer>();
-  buffer->size = size;
-  buffer->flags = flags;
-  if (host == nullptr) {
-    buffer->own.resize(size);
-    host = buffer->own.data();
   }
-  buffer->host = static_cast<uint8_t*>(host);
-  const std::lock_guard lock(mutex_);
-  if ((flags & XCL_BO_FLAGS_EXECBUF) == 0) {
-    // The first gap that is wide enough.
-    uint64_t address = kMemoryBase;
-    for (const auto& [start, other] : by_address_) {
-      if (address + size <= start) break;
-      address = (start + other->size + kAlignment - 1) / kAlignment * kAlignment;
-    }
-    if (address + size > kMemoryBase + (static_cast<uint64_t>(options_.memory_mebibytes) << 20)) {
-      throw std::bad_alloc();
-    }
-    buffer->address = address;
-    buffer->device.resize(size);
-    by_address_[address] = buffer.get();
-  }
-  buffers_[next_handle_] = std::move(buffer);
-  return next_handle_++;
 }
-
-void EmulatedCard::Free(unsigned int handle) {
-  const std::lock_guard lock(mutex_);
-  const auto found = buffers_.find(handle);
-  if (found == buffers_.end()) return;
-  if (!found->second->device.empty()) by_address_.erase(found->second->address);
-  buffers_.erase(found);
-}
-
-EmulatedCard::BufferPointer EmulatedCard::Find(unsigned int handle) {
-  const std::lock_guard lock(mutex_);
-  const auto found = buffers_.find(handle);
-  if (found == buffers_.end()) throw std::runtime_error("no such buffer on the emulated card");
-  return found->second;
-}
-
-uint8_t* EmulatedCard::HostMemory(unsigned int handle) { return Find(handle)->host; }
-uint64_t EmulatedCard::Address(unsigned int handle) { return Find(handle)->address; }
-size_t EmulatedCard::Size(unsigned int handle) { return Find(handle)->size; }
-unsigned int EmulatedCard::Flags(unsigned int handle) { return Find(handle)->flags; }
 
 void EmulatedCard::Sync(unsigned int handle, bool to_device, size_t size, size_t offset) {
-  const BufferPointer buffer = Find(handle);
+  const BufferPointer buffer = memory_.Find(handle);
   if (buffer->device.empty()) return;
   if (offset > buffer->size || size > buffer->size - offset) {
     throw std::out_of_range("a transfer beyond its buffer");
   }
+  if (faults_->Has(Fault::kDma, index_)) throw Error(EIO, "failed to move a buffer by DMA");
   const std::lock_guard link(link_[to_device]);
   uint8_t* const device = buffer->device.data() + offset;
   uint8_t* const host = buffer->host + offset;
@@ -144,13 +130,12 @@ void EmulatedCard::Sync(unsigned int handle, bool to_device, size_t size, size_t
     std::this_thread::sleep_for(
         std::chrono::duration<double>(static_cast<double>(size) / (options_.pcie_gigabytes * 1e9)));
   }
-  const std::lock_guard lock(mutex_);
-  joules_ += static_cast<double>(size) * kJoulesPerByte;
+  power_.AddBytes(static_cast<double>(size));
 }
 
 void EmulatedCard::Execute(unsigned int handle) {
-  BufferPointer command = Find(handle);
-  SetState(command->host, ERT_CMD_STATE_QUEUED);
+  BufferPointer command = memory_.Find(handle);
+  SetState(command, ERT_CMD_STATE_QUEUED);
   {
     const std::lock_guard lock(mutex_);
     commands_.push_back(std::move(command));
@@ -159,33 +144,25 @@ void EmulatedCard::Execute(unsigned int handle) {
 }
 
 bool EmulatedCard::WaitForCompletion(uint64_t* seen, std::chrono::milliseconds limit) {
-  std::unique_lock lock(mutex_);
-  const bool any = changed_.wait_for(lock, limit, [&] { return completions_ != *seen; });
-  *seen = completions_;
-  return any;
-}
-
-double EmulatedCard::Watts() {
-  const std::lock_guard lock(mutex_);
-  const auto now = std::chrono::steady_clock::now();
-  const double seconds = std::chrono::duration<double>(now - measured_).count();
-  constexpr double kLeastSeconds = 0.1;
-  if (seconds >= kLeastSeconds) {
-    watts_ = kIdleWatts + joules_ / seconds;
-    joules_ = 0;
-    measured_ = now;
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (true) {
+    LookForLoss();
+    std::unique_lock lock(mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    const bool any = changed_.wait_until(lock, std::min(end, now + kLookAgain),
+                                         [&] { return completions_ != *seen; });
+    if (!any && now < end) continue;
+    *seen = completions_;
+    return any;
   }
-  return watts_;
 }
 
-uint8_t* EmulatedCard::View(uint64_t address, uint64_t size) {
-  const std::lock_guard lock(mutex_);
-  auto found = by_address_.upper_bound(address);
-  if (found == by_address_.begin()) return nullptr;
-  Buffer& buffer = *std::prev(found)->second;
-  const uint64_t offset = address - buffer.address;
-  if (offset > buffer.size || size > buffer.size - offset) return nullptr;
-  return buffer.device.data() + offset;
+uint8_t* EmulatedCard::View(uint64_t address, uint64_t size, std::vector<BufferPointer>* pins) {
+  BufferPointer buffer = memory_.At(address, size);
+  if (buffer == nullptr) return nullptr;
+  uint8_t* const bytes = buffer->device.data() + (address - buffer->address);
+  pins->push_back(std::move(buffer));
+  return bytes;
 }
 
 int64_t EmulatedCard::Cycles(const CardModel& model, int lanes, int frames) {
@@ -216,69 +193,63 @@ void EmulatedCard::Work(int unit) {
       if (stopping_) return;
       command = std::move(*found);
       commands_.erase(found);
+      running_.insert(command);
     }
-    Run(command.get());
-    {
-      const std::lock_guard lock(mutex_);
-      ++completions_;
-    }
-    changed_.notify_all();
+    Run(unit, command);
   }
 }
 
-std::string EmulatedCard::Fault() const {
-  std::string word;
-  if (!options_.fault_file.empty()) std::ifstream(options_.fault_file) >> word;
-  return word;
+void EmulatedCard::Finish(const BufferPointer& command, ert_cmd_state state) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (running_.erase(command) == 0) return;  // the card was lost meanwhile
+    SetState(command, state);
+    ++completions_;
+  }
+  changed_.notify_all();
 }
 
-void EmulatedCard::FlipABit(uint64_t descriptor) {
-  constexpr uint64_t kOutputsField = 32;
-  const uint8_t* field = View(descriptor + kOutputsField, sizeof(uint64_t));
-  if (field == nullptr) return;
-  uint64_t outputs = 0;
-  std::memcpy(&outputs, field, sizeof(outputs));
-  if (uint8_t* byte = View(outputs, 1)) *byte ^= 1;
-}
-
-void EmulatedCard::HangWhileTold() {
-  constexpr auto kLookAgain = std::chrono::milliseconds(10);
-  while (Fault() == "hang") {
+void EmulatedCard::HangWhileTold(int unit, const BufferPointer& command) {
+  while (faults_->Has(Fault::kHang, index_, unit)) {
+    LookForLoss();
     std::unique_lock lock(mutex_);
-    if (changed_.wait_for(lock, kLookAgain, [this] { return stopping_; })) return;
+    const auto over = [&] { return stopping_ || running_.count(command) == 0; };
+    if (changed_.wait_for(lock, kLookAgain, over)) return;
   }
 }
 
-void EmulatedCard::Run(Buffer* command) {
-  const std::string fault = Fault();
-  if (fault == "error") return SetState(command->host, ERT_CMD_STATE_ERROR);
-  if (fault == "hang") HangWhileTold();
+void EmulatedCard::Run(int unit, const BufferPointer& command) {
+  if (faults_->Has(Fault::kError, index_, unit)) return Finish(command, ERT_CMD_STATE_ERROR);
+  HangWhileTold(unit, command);
   const auto start = std::chrono::steady_clock::now();
   const auto* packet = reinterpret_cast<ert_start_kernel_cmd*>(command->host);
   // Registers 0x10 and 0x14 of the kernel.
   const uint32_t* registers = packet->data + packet->extra_cu_masks;
   const uint64_t descriptor = registers[4] | uint64_t{registers[5]} << 32;
+  std::vector<BufferPointer> pins;
+  const MemoryView memory = [&](uint64_t address, uint64_t size) {
+    return View(address, size, &pins);
+  };
+  if (const auto rule = faults_->Find(Fault::kKernelError, index_, unit)) {
+    EndWithError(memory, descriptor, static_cast<CardError>(rule->code));
+    return Finish(command, ERT_CMD_STATE_COMPLETED);
+  }
   int64_t cycles = 0;
   double products = 0;
-  RunBatch(
-      CardShape{}, [this](uint64_t address, uint64_t size) { return View(address, size); },
-      descriptor,
-      [&](const CardModel& model, int lanes, int frames) {
-        products = static_cast<double>(model.entry_beats) * frames * model.shape.pes * lanes;
-        return cycles = Cycles(model, lanes, frames);
-      });
+  RunBatch(CardShape{}, memory, descriptor, [&](const CardModel& model, int lanes, int frames) {
+    products = static_cast<double>(model.entry_beats) * frames * model.shape.pes * lanes;
+    return cycles = Cycles(model, lanes, frames);
+  });
   if (options_.clock_megahertz > 0) {
-    std::this_thread::sleep_until(start +
-                                  std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                      std::chrono::duration<double, std::micro>(
-                                          static_cast<double>(cycles) / options_.clock_megahertz)));
+    const int slower = faults_->Has(Fault::kHot, index_) ? kThrottle : 1;
+    std::this_thread::sleep_until(
+        start + std::chrono::duration_cast<std::chrono::nanoseconds>(
+                    std::chrono::duration<double, std::micro>(static_cast<double>(cycles) * slower /
+                                                              options_.clock_megahertz)));
   }
-  {
-    const std::lock_guard lock(mutex_);
-    joules_ += products * kJoulesPerProduct;
-  }
-  if (fault == "flip") FlipABit(descriptor);
-  SetState(command->host, ERT_CMD_STATE_COMPLETED);
+  power_.AddProducts(products);
+  if (faults_->Has(Fault::kFlip, index_, unit)) FlipABit(memory, descriptor);
+  Finish(command, ERT_CMD_STATE_COMPLETED);
 }
 
 }  // namespace ese::emu

@@ -8,14 +8,18 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <tuple>
 #include <vector>
 
+#include "accel/emu/device_memory.h"
+#include "accel/emu/faults.h"
+#include "accel/emu/sensors.h"
 #include "accel/rtl/card_model.h"
+#include "ert.h"
 
 namespace ese::emu {
 
@@ -25,30 +29,32 @@ struct CardOptions {
   int64_t memory_mebibytes = 4096;  // ESE_EMU_MEMORY_MIB
   double clock_megahertz = 0;       // ESE_EMU_CLOCK_MHZ; 0: not paced
   double pcie_gigabytes = 0;        // ESE_EMU_PCIE_GBPS, each way; 0: not paced
-  // ESE_EMU_FAULT_FILE; while its first word is `error`, `flip` or `hang`, every batch of every
-  // card ends in XRT's error state, comes back with a flipped bit, or does not end.
-  std::string fault_file = {};
+  std::string fault_file = {};      // ESE_EMU_FAULT_FILE
 
   static CardOptions FromEnvironment();
 };
 
 // Shared by all handles of one card; thread-safe. Errors are std::exceptions, as in XRT's own
-// shims.
+// shims; what a real card's driver answers with a number is a std::system_error of that number.
+//
+// A card that falls off the bus loses its memory and its xclbin, and ends what runs; its sessions
+// are over, also when it is back.
 class EmulatedCard {
  public:
-  EmulatedCard(int index, const CardOptions& options);
+  // `faults` must outlive it.
+  EmulatedCard(int index, const CardOptions& options, FaultFile* faults);
   ~EmulatedCard();  // ends what runs
 
-  // Starts a compute unit's thread for each of the xclbin's; of the one loaded already: nothing.
-  void Load(const std::string& xclbin_uuid, int compute_units);
+  // Begins a session. Throws ENODEV: the card is gone; EACCES.
+  int Open();
+  // Throws ENODEV if the session is over.
+  void Require(int session);
 
-  // Throws std::bad_alloc if the card's memory is full. A command buffer is of the host only.
-  unsigned int Allocate(size_t size, unsigned int flags, void* host);
-  void Free(unsigned int handle);
-  uint8_t* HostMemory(unsigned int handle);
-  uint64_t Address(unsigned int handle);
-  size_t Size(unsigned int handle);
-  unsigned int Flags(unsigned int handle);
+  // Starts a compute unit's thread for each of the xclbin's; of the one loaded already: nothing.
+  // Throws EBUSY: another one is in use, or another program has one.
+  void Load(const std::string& xclbin_uuid, int compute_units);
+  DeviceMemory& memory() { return memory_; }
+  // Throws EIO: the transfer failed.
   void Sync(unsigned int handle, bool to_device, size_t size, size_t offset);
 
   // Queues a start-kernel packet for the first free compute unit of its mask.
@@ -57,45 +63,35 @@ class EmulatedCard {
   bool WaitForCompletion(uint64_t* seen, std::chrono::milliseconds limit);
 
   std::string bdf() const;
-  // From a model: idle watts, and energy for each product and each byte moved since the last call.
-  double Watts();
+  bool SensorsFail() { return faults_->Has(Fault::kSensor, index_); }
+  double Watts() { return power_.Watts(); }
+  int Degrees() { return faults_->Has(Fault::kHot, index_) ? kDegreesWhenHot : kDegrees; }
 
  private:
-  struct Buffer {
-    std::vector<uint8_t> own;  // host memory, unless the user gave some
-    uint8_t* host = nullptr;
-    std::vector<uint8_t> device;
-    size_t size = 0;
-    unsigned int flags = 0;
-    uint64_t address = 0;
-  };
-  using BufferPointer = std::shared_ptr<Buffer>;
-
-  BufferPointer Find(unsigned int handle);
-  uint8_t* View(uint64_t address, uint64_t size);
+  uint8_t* View(uint64_t address, uint64_t size, std::vector<BufferPointer>* pins);
   void Work(int unit);
-  void Run(Buffer* command);
-  std::string Fault() const;
-  void FlipABit(uint64_t descriptor);
-  void HangWhileTold();
+  void Run(int unit, const BufferPointer& command);
+  void Finish(const BufferPointer& command, ert_cmd_state state);
+  void HangWhileTold(int unit, const BufferPointer& command);
+  void LookForLoss();
   int64_t Cycles(const CardModel& model, int lanes, int frames);
 
   const int index_;
   const CardOptions options_;
+  FaultFile* const faults_;
+  DeviceMemory memory_;
+  PowerModel power_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
   // Guarded by mutex_.
-  std::map<unsigned int, BufferPointer> buffers_;
-  std::map<uint64_t, Buffer*> by_address_;
-  unsigned int next_handle_ = 1;
+  int session_ = 0;
+  bool gone_ = false;
   std::string loaded_;
   std::deque<BufferPointer> commands_;
+  std::set<BufferPointer> running_;
   uint64_t completions_ = 0;
   bool stopping_ = false;
-  double joules_ = 0;  // over the idle card's
-  std::chrono::steady_clock::time_point measured_ = std::chrono::steady_clock::now();
-  double watts_;
   // Cycles by entry beats, bytes of the model, lanes and frames.
   std::map<std::tuple<int64_t, size_t, int, int>, int64_t> cycles_;
 

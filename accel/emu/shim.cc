@@ -20,8 +20,12 @@ namespace {
 // The keys of XRT 2.13's queries that are served.
 enum Key {
   kRomVbnv = 12,
+  kMaxPowerLevel = 40,
+  kPowerWarning = 41,
   kNoDma = 62,
   kFpgaTemperature = 76,
+  k12VoltMillivolts = 89,
+  k12VoltMilliamps = 90,
   kPowerMicrowatts = 136,
   kCdmas = 138,
 };
@@ -38,9 +42,10 @@ class Query final : public xrt_core::query::request {
 
 // A handle of a card, as xclOpen of other shims returns.
 struct Handle {
-  explicit Handle(EmulatedCard* its_card) : card(its_card) {}
+  Handle(EmulatedCard* its_card, int its_session) : card(its_card), session(its_session) {}
 
-  EmulatedCard* card;
+  EmulatedCard* const card;
+  const int session;
   std::shared_ptr<xrt_core::device> device;
 };
 
@@ -48,33 +53,40 @@ class Device final : public xrt_core::device {
  public:
   Device(Handle* handle, unsigned int id) : device(id), handle_(handle) {}
 
-  EmulatedCard& card() const { return *handle_->card; }
+  // Throws if the session is over.
+  EmulatedCard& card() const {
+    handle_->card->Require(handle_->session);
+    return *handle_->card;
+  }
 
   void close_device() override { handle_->device.reset(); }
   void open_context(const unsigned char*, unsigned int, bool) override {}
   void close_context(const unsigned char*, unsigned int) override {}
   unsigned int alloc_bo(size_t size, unsigned int flags) override {
-    return card().Allocate(size, flags, nullptr);
+    return card().memory().Allocate(size, flags, nullptr);
   }
   unsigned int alloc_bo(void* host, size_t size, unsigned int flags) override {
-    return card().Allocate(size, flags, host);
+    return card().memory().Allocate(size, flags, host);
   }
-  void free_bo(unsigned int bo) override { card().Free(bo); }
+  // From destructors, so it works without a card.
+  void free_bo(unsigned int bo) override { handle_->card->memory().Free(bo); }
   void sync_bo(unsigned int bo, xclBOSyncDirection direction, size_t size, size_t offset) override {
     card().Sync(bo, direction == XCL_BO_SYNC_BO_TO_DEVICE, size, offset);
   }
-  void* map_bo(unsigned int bo, bool) override { return card().HostMemory(bo); }
+  void* map_bo(unsigned int bo, bool) override { return card().memory().Find(bo)->host; }
   void unmap_bo(unsigned int, void*) override {}
   void get_bo_properties(unsigned int bo, xclBOProperties* properties) const override {
+    const BufferPointer buffer = card().memory().Find(bo);
     *properties = {};
     properties->handle = bo;
-    properties->flags = card().Flags(bo);
-    properties->size = card().Size(bo);
-    properties->paddr = card().Address(bo);
+    properties->flags = buffer->flags;
+    properties->size = buffer->size;
+    properties->paddr = buffer->address;
   }
   void exec_buf(unsigned int bo) override { card().Execute(bo); }
+  // Like the poll that a real shim waits with, it does not fail when the card is gone, but ends.
   int exec_wait(int timeout_ms) const override {
-    return card().WaitForCompletion(&seen_, std::chrono::milliseconds(timeout_ms)) ? 1 : 0;
+    return handle_->card->WaitForCompletion(&seen_, std::chrono::milliseconds(timeout_ms)) ? 1 : 0;
   }
   void load_axlf(const axlf* xclbin) override;
   void* get_device_handle() const override { return handle_; }
@@ -100,18 +112,26 @@ void Device::load_axlf(const axlf* xclbin) {
 }
 
 const xrt_core::query::request& Device::lookup_query(xrt_core::query::key_type key) const {
-  const auto card_of = [](const xrt_core::device* device) -> EmulatedCard& {
-    return static_cast<const Device*>(device)->card();
+  const auto sensor = [](double (*value)(EmulatedCard*)) {
+    return Query([value](const xrt_core::device* device) {
+      EmulatedCard& its_card = static_cast<const Device*>(device)->card();
+      if (its_card.SensorsFail()) throw xrt_core::query::exception("the sensor cannot be read");
+      return boost::any(static_cast<uint64_t>(value(&its_card)));
+    });
   };
   static const auto* const queries = new std::map<int, Query>{
       {kNoDma, Query([](auto*) { return boost::any(uint32_t{0}); })},
       {kCdmas, Query([](auto*) { return boost::any(uint32_t{0}); })},
       {kRomVbnv, Query([](auto*) { return boost::any(std::string("emulated_ese_card")); })},
-      {kFpgaTemperature, Query([](auto*) { return boost::any(uint64_t{45}); })},
-      {kPowerMicrowatts, Query([card_of](auto* device) {
-         return boost::any(static_cast<uint64_t>(card_of(device).Watts() * 1e6));
-       })},
+      // 225 W. XRT tells no power without it and the next.
+      {kMaxPowerLevel, Query([](auto*) { return boost::any(uint64_t{2}); })},
+      {kPowerWarning, Query([](auto*) { return boost::any(false); })},
+      {kFpgaTemperature, sensor([](EmulatedCard* card) { return double(card->Degrees()); })},
+      {k12VoltMillivolts, sensor([](EmulatedCard*) { return kVolts * 1e3; })},
+      {k12VoltMilliamps, sensor([](EmulatedCard* card) { return card->Watts() / kVolts * 1e3; })},
+      {kPowerMicrowatts, sensor([](EmulatedCard* card) { return card->Watts() * 1e6; })},
   };
+  card();  // no query of a card that is gone
   const auto found = queries->find(static_cast<int>(key));
   if (found == queries->end()) throw xrt_core::query::no_such_key(key);
   return found->second;
@@ -119,10 +139,10 @@ const xrt_core::query::request& Device::lookup_query(xrt_core::query::key_type k
 
 class System final : public xrt_core::system {
  public:
-  System() {
-    const CardOptions options = CardOptions::FromEnvironment();
+  System() : System(CardOptions::FromEnvironment()) {}
+  explicit System(const CardOptions& options) : faults_(options.fault_file) {
     for (int k = 0; k < options.cards; ++k) {
-      cards_.push_back(std::make_unique<EmulatedCard>(k, options));
+      cards_.push_back(std::make_unique<EmulatedCard>(k, options, &faults_));
     }
   }
 
@@ -140,11 +160,12 @@ class System final : public xrt_core::system {
     if (id >= cards_.size()) {
       throw std::runtime_error(absl::StrCat("no card ", id, "; there are ", cards_.size()));
     }
+    const int session = cards_[id]->Open();
     // XRT knows devices by their handles for as long as it runs, so none is used again.
     Handle* handle = nullptr;
     {
       const std::lock_guard lock(mutex_);
-      handles_.push_back(std::make_unique<Handle>(cards_[id].get()));
+      handles_.push_back(std::make_unique<Handle>(cards_[id].get(), session));
       handle = handles_.back().get();
     }
     handle->device = xrt_core::get_userpf_device(handle, id);
@@ -159,6 +180,7 @@ class System final : public xrt_core::system {
   }
 
  private:
+  FaultFile faults_;
   std::vector<std::unique_ptr<EmulatedCard>> cards_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Handle>> handles_;  // guarded by mutex_

@@ -168,7 +168,7 @@ TEST_F(XrtChannelTest, FaultsFailTheBatchAndTheUnitComesBack) {
   for (const auto& [fault, code] : {std::pair("flip", absl::StatusCode::kDataLoss),
                                     std::pair("error", absl::StatusCode::kUnavailable),
                                     std::pair("hang", absl::StatusCode::kUnavailable)}) {
-    Inject(fault);
+    Inject(std::string("* ") + fault);
     const auto failed = Start(channel, *model, frames, 1);
     EXPECT_EQ(failed->done.get().code(), code) << fault;
     Inject("");

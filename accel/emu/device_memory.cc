@@ -1,0 +1,76 @@
+#include "accel/emu/device_memory.h"
+
+#include <new>
+#include <system_error>
+#include <utility>
+
+#include "xrt_mem.h"
+
+namespace ese::emu {
+namespace {
+
+constexpr uint64_t kBase = uint64_t{1} << 38;  // so that a host's pointer or 0 is no address
+constexpr uint64_t kAlignment = 4096;
+
+}  // namespace
+
+unsigned int DeviceMemory::Allocate(size_t size, unsigned int flags, void* host) {
+  auto buffer = std::make_shared<Buffer>();
+  buffer->size = size;
+  buffer->flags = flags;
+  if (host == nullptr) {
+    buffer->own.resize(size);
+    host = buffer->own.data();
+  }
+  buffer->host = static_cast<uint8_t*>(host);
+  const std::lock_guard lock(mutex_);
+  if ((flags & XCL_BO_FLAGS_EXECBUF) == 0) {
+    // The first gap that is wide enough.
+    uint64_t address = kBase;
+    for (const auto& [start, other] : by_address_) {
+      if (address + size <= start) break;
+      address = (start + other->size + kAlignment - 1) / kAlignment * kAlignment;
+    }
+    if (address + size > kBase + bytes_) throw std::bad_alloc();
+    buffer->address = address;
+    buffer->device.resize(size);
+    by_address_[address] = buffer;
+  }
+  buffers_[next_handle_] = std::move(buffer);
+  return next_handle_++;
+}
+
+void DeviceMemory::Free(unsigned int handle) {
+  const std::lock_guard lock(mutex_);
+  lost_.erase(handle);
+  const auto found = buffers_.find(handle);
+  if (found == buffers_.end()) return;
+  if (!found->second->device.empty()) by_address_.erase(found->second->address);
+  buffers_.erase(found);
+}
+
+BufferPointer DeviceMemory::Find(unsigned int handle) {
+  const std::lock_guard lock(mutex_);
+  const auto found = buffers_.find(handle);
+  if (found != buffers_.end()) return found->second;
+  throw std::system_error(ENOENT, std::generic_category(), "no such buffer on the emulated card");
+}
+
+BufferPointer DeviceMemory::At(uint64_t address, uint64_t size) {
+  const std::lock_guard lock(mutex_);
+  auto found = by_address_.upper_bound(address);
+  if (found == by_address_.begin()) return nullptr;
+  const BufferPointer& buffer = std::prev(found)->second;
+  const uint64_t offset = address - buffer->address;
+  if (offset > buffer->size || size > buffer->size - offset) return nullptr;
+  return buffer;
+}
+
+void DeviceMemory::Lose() {
+  const std::lock_guard lock(mutex_);
+  lost_.merge(buffers_);
+  buffers_.clear();
+  by_address_.clear();
+}
+
+}  // namespace ese::emu
