@@ -16,8 +16,8 @@ using Bytes = std::vector<char>;
 
 template <typename T>
 void Append(Bytes* bytes, const T& value) {
-  const char* data = reinterpret_cast<const char*>(&value);
-  bytes->insert(bytes->end(), data, data + sizeof(T));
+  bytes->resize(bytes->size() + sizeof(T));
+  std::memcpy(bytes->data() + bytes->size() - sizeof(T), &value, sizeof(T));
 }
 
 template <size_t kSize, typename Char>
