@@ -61,9 +61,7 @@ BufferPointer DeviceMemory::At(uint64_t address, uint64_t size) {
   auto found = by_address_.upper_bound(address);
   if (found == by_address_.begin()) return nullptr;
   const BufferPointer& buffer = std::prev(found)->second;
-  const uint64_t offset = address - buffer->address;
-  if (offset > buffer->size || size > buffer->size - offset) return nullptr;
-  return buffer;
+  return buffer->Has(address, size) ? buffer : nullptr;
 }
 
 void DeviceMemory::Lose() {
@@ -71,6 +69,26 @@ void DeviceMemory::Lose() {
   lost_.merge(buffers_);
   buffers_.clear();
   by_address_.clear();
+}
+
+const BufferPointer* PinnedMemory::Find(uint64_t address, uint64_t size) {
+  for (const BufferPointer& pin : pins_) {
+    if (pin->Has(address, size)) return &pin;
+  }
+  BufferPointer buffer = memory_.At(address, size);
+  if (buffer == nullptr) return nullptr;
+  pins_.push_back(std::move(buffer));
+  return &pins_.back();
+}
+
+uint8_t* PinnedMemory::At(uint64_t address, uint64_t size) {
+  const BufferPointer* buffer = Find(address, size);
+  return buffer == nullptr ? nullptr : (*buffer)->device.data() + (address - (*buffer)->address);
+}
+
+uint64_t PinnedMemory::Version(uint64_t address) {
+  const BufferPointer* buffer = Find(address, 1);
+  return buffer == nullptr ? 0 : (*buffer)->version.load();
 }
 
 }  // namespace ese::emu

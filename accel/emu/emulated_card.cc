@@ -1,5 +1,7 @@
 #include "accel/emu/emulated_card.h"
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -11,7 +13,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "accel/emu/batch_interpreter.h"
+#include "accel/emu/descriptor.h"
+#include "accel/emu/functional_unit.h"
 
 namespace ese::emu {
 namespace {
@@ -33,6 +36,11 @@ void SetState(const BufferPointer& packet, ert_cmd_state state) {
   header.store((header.load() & ~uint32_t{0xF}) | static_cast<uint32_t>(state));
 }
 
+std::chrono::nanoseconds Seconds(double seconds) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::chrono::duration<double>(seconds));
+}
+
 std::system_error Error(int number, const char* what) {
   return std::system_error(number, std::generic_category(), what);
 }
@@ -46,24 +54,29 @@ CardOptions CardOptions::FromEnvironment() {
   emu::FromEnvironment("ESE_EMU_MEMORY_MIB", 1, &mebibytes);
   emu::FromEnvironment("ESE_EMU_CLOCK_MHZ", 0, &options.clock_megahertz);
   emu::FromEnvironment("ESE_EMU_PCIE_GBPS", 0, &options.pcie_gigabytes);
+  double memo_batches = 0;
+  emu::FromEnvironment("ESE_EMU_MEMO", 0, &memo_batches);
+  options.memo_batches = static_cast<int64_t>(memo_batches);
   if (const char* file = std::getenv("ESE_EMU_FAULT_FILE")) options.fault_file = file;
   options.cards = static_cast<int>(std::min(cards, 64.0));
   options.memory_mebibytes = static_cast<int64_t>(mebibytes);
   return options;
 }
 
-EmulatedCard::EmulatedCard(int index, const CardOptions& options, FaultFile* faults)
+EmulatedCard::EmulatedCard(int index, const CardOptions& options, FaultFile* faults,
+                           BatchMemo* memo)
     : index_(index),
       options_(options),
       faults_(faults),
+      memo_(memo),
       memory_(static_cast<uint64_t>(options.memory_mebibytes) << 20) {}
 
 EmulatedCard::~EmulatedCard() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    for (const auto& queue : queues_) queue->changed.notify_all();
   }
-  changed_.notify_all();
   for (std::thread& unit : units_) unit.join();
 }
 
@@ -91,13 +104,16 @@ void EmulatedCard::LookForLoss() {
     ++session_;
     loaded_.clear();
     memory_.Lose();
-    for (const BufferPointer& command : commands_) SetState(command, ERT_CMD_STATE_ABORT);
-    for (const BufferPointer& command : running_) SetState(command, ERT_CMD_STATE_ABORT);
-    commands_.clear();
-    running_.clear();
+    for (const auto& queue : queues_) {
+      for (const Command& command : queue->waiting) SetState(command.packet, ERT_CMD_STATE_ABORT);
+      if (queue->running != nullptr) SetState(queue->running, ERT_CMD_STATE_ABORT);
+      queue->waiting.clear();
+      queue->running.reset();
+      queue->changed.notify_all();
+    }
     ++completions_;
   }
-  changed_.notify_all();
+  completed_.notify_all();
 }
 
 void EmulatedCard::Load(const std::string& xclbin_uuid, int compute_units) {
@@ -111,6 +127,7 @@ void EmulatedCard::Load(const std::string& xclbin_uuid, int compute_units) {
   }
   loaded_ = xclbin_uuid;
   for (int unit = static_cast<int>(units_.size()); unit < compute_units; ++unit) {
+    queues_.push_back(std::make_unique<Queue>());
     units_.emplace_back([this, unit] { Work(unit); });
   }
 }
@@ -122,134 +139,132 @@ void EmulatedCard::Sync(unsigned int handle, bool to_device, size_t size, size_t
     throw std::out_of_range("a transfer beyond its buffer");
   }
   if (faults_->Has(Fault::kDma, index_)) throw Error(EIO, "failed to move a buffer by DMA");
-  const std::lock_guard link(link_[to_device]);
-  uint8_t* const device = buffer->device.data() + offset;
-  uint8_t* const host = buffer->host + offset;
-  std::memcpy(to_device ? device : host, to_device ? host : device, size);
-  if (options_.pcie_gigabytes > 0) {
-    std::this_thread::sleep_for(
-        std::chrono::duration<double>(static_cast<double>(size) / (options_.pcie_gigabytes * 1e9)));
+  Link& link = links_[to_device];
+  Clock::time_point end;
+  {
+    const std::lock_guard lock(link.mutex);
+    const auto start = std::max(Clock::now(), link.free);
+    uint8_t* const device = buffer->device.data() + offset;
+    uint8_t* const host = buffer->host + offset;
+    std::memcpy(to_device ? device : host, to_device ? host : device, size);
+    if (to_device) buffer->Written();
+    if (options_.pcie_gigabytes > 0) {
+      link.free = start + Seconds(static_cast<double>(size) / (options_.pcie_gigabytes * 1e9));
+    }
+    end = link.free;
   }
+  std::this_thread::sleep_until(end);
   power_.AddBytes(static_cast<double>(size));
 }
 
 void EmulatedCard::Execute(unsigned int handle) {
-  BufferPointer command = memory_.Find(handle);
-  SetState(command, ERT_CMD_STATE_QUEUED);
-  {
-    const std::lock_guard lock(mutex_);
-    commands_.push_back(std::move(command));
+  BufferPointer packet = memory_.Find(handle);
+  const uint32_t mask = reinterpret_cast<ert_start_kernel_cmd*>(packet->host)->cu_mask;
+  SetState(packet, ERT_CMD_STATE_QUEUED);
+  const std::lock_guard lock(mutex_);
+  Queue* chosen = nullptr;
+  size_t least = 0;
+  for (size_t unit = 0; unit < queues_.size(); ++unit) {
+    Queue* const queue = queues_[unit].get();
+    const size_t load = queue->waiting.size() + (queue->running != nullptr);
+    if ((mask >> unit & 1) == 0 || (chosen != nullptr && load >= least)) continue;
+    chosen = queue;
+    least = load;
   }
-  changed_.notify_all();
+  if (chosen == nullptr) throw Error(EINVAL, "the command is for no compute unit of this card");
+  chosen->waiting.push_back({std::move(packet), Clock::now()});
+  chosen->changed.notify_all();
 }
 
 bool EmulatedCard::WaitForCompletion(uint64_t* seen, std::chrono::milliseconds limit) {
-  const auto end = std::chrono::steady_clock::now() + limit;
+  const auto end = Clock::now() + limit;
   while (true) {
     LookForLoss();
     std::unique_lock lock(mutex_);
-    const auto now = std::chrono::steady_clock::now();
-    const bool any = changed_.wait_until(lock, std::min(end, now + kLookAgain),
-                                         [&] { return completions_ != *seen; });
+    const auto now = Clock::now();
+    const bool any = completed_.wait_until(lock, std::min(end, now + kLookAgain),
+                                           [&] { return completions_ != *seen; });
     if (!any && now < end) continue;
     *seen = completions_;
     return any;
   }
 }
 
-uint8_t* EmulatedCard::View(uint64_t address, uint64_t size, std::vector<BufferPointer>* pins) {
-  BufferPointer buffer = memory_.At(address, size);
-  if (buffer == nullptr) return nullptr;
-  uint8_t* const bytes = buffer->device.data() + (address - buffer->address);
-  pins->push_back(std::move(buffer));
-  return bytes;
-}
-
-int64_t EmulatedCard::Cycles(const CardModel& model, int lanes, int frames) {
-  const auto key = std::tuple(model.entry_beats, model.bytes.size(), lanes, frames);
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = cycles_.find(key);
-    if (found != cycles_.end()) return found->second;
-  }
-  const int64_t cycles = BatchCycles(model, lanes, frames);
-  const std::lock_guard lock(mutex_);
-  return cycles_[key] = cycles;
-}
-
 void EmulatedCard::Work(int unit) {
-  const uint32_t mask = uint32_t{1} << unit;
+  // Sleeps end within a microsecond or so, rather than fifty.
+  prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+  FunctionalUnit kernel(CardShape{}, memo_);
+  Clock::time_point free{};
   while (true) {
-    BufferPointer command;
+    Command command;
     {
       std::unique_lock lock(mutex_);
-      auto found = commands_.end();
-      changed_.wait(lock, [&] {
-        found = std::find_if(commands_.begin(), commands_.end(), [&](const BufferPointer& waiting) {
-          return (reinterpret_cast<ert_start_kernel_cmd*>(waiting->host)->cu_mask & mask) != 0;
-        });
-        return found != commands_.end() || stopping_;
-      });
+      Queue& queue = *queues_[unit];
+      queue.changed.wait(lock, [&] { return !queue.waiting.empty() || stopping_; });
       if (stopping_) return;
-      command = std::move(*found);
-      commands_.erase(found);
-      running_.insert(command);
+      command = std::move(queue.waiting.front());
+      queue.waiting.pop_front();
+      queue.running = command.packet;
     }
-    Run(unit, command);
+    free = Run(unit, &kernel, command, free);
   }
 }
 
-void EmulatedCard::Finish(const BufferPointer& command, ert_cmd_state state) {
+void EmulatedCard::Finish(int unit, const BufferPointer& packet, ert_cmd_state state) {
   {
     const std::lock_guard lock(mutex_);
-    if (running_.erase(command) == 0) return;  // the card was lost meanwhile
-    SetState(command, state);
+    BufferPointer& running = queues_[unit]->running;
+    if (running != packet) return;  // the card was lost meanwhile
+    running.reset();
+    SetState(packet, state);
     ++completions_;
   }
-  changed_.notify_all();
+  completed_.notify_all();
 }
 
-void EmulatedCard::HangWhileTold(int unit, const BufferPointer& command) {
+void EmulatedCard::HangWhileTold(int unit, const BufferPointer& packet) {
   while (faults_->Has(Fault::kHang, index_, unit)) {
     LookForLoss();
     std::unique_lock lock(mutex_);
-    const auto over = [&] { return stopping_ || running_.count(command) == 0; };
-    if (changed_.wait_for(lock, kLookAgain, over)) return;
+    Queue& queue = *queues_[unit];
+    const auto over = [&] { return stopping_ || queue.running != packet; };
+    if (queue.changed.wait_for(lock, kLookAgain, over)) return;
   }
 }
 
-void EmulatedCard::Run(int unit, const BufferPointer& command) {
-  if (faults_->Has(Fault::kError, index_, unit)) return Finish(command, ERT_CMD_STATE_ERROR);
-  HangWhileTold(unit, command);
-  const auto start = std::chrono::steady_clock::now();
-  const auto* packet = reinterpret_cast<ert_start_kernel_cmd*>(command->host);
+EmulatedCard::Clock::time_point EmulatedCard::Run(int unit, Unit* kernel, const Command& command,
+                                                  Clock::time_point free) {
+  auto start = std::max(command.queued, free);
+  if (faults_->Has(Fault::kHang, index_, unit)) {
+    HangWhileTold(unit, command.packet);
+    start = Clock::now();
+  }
+  const auto* packet = reinterpret_cast<ert_start_kernel_cmd*>(command.packet->host);
   // Registers 0x10 and 0x14 of the kernel.
   const uint32_t* registers = packet->data + packet->extra_cu_masks;
   const uint64_t descriptor = registers[4] | uint64_t{registers[5]} << 32;
-  std::vector<BufferPointer> pins;
-  const MemoryView memory = [&](uint64_t address, uint64_t size) {
-    return View(address, size, &pins);
-  };
-  if (const auto rule = faults_->Find(Fault::kKernelError, index_, unit)) {
-    EndWithError(memory, descriptor, static_cast<CardError>(rule->code));
-    return Finish(command, ERT_CMD_STATE_COMPLETED);
+  PinnedMemory memory(&memory_);
+  auto state = ERT_CMD_STATE_COMPLETED;
+  UnitWork work;
+  if (faults_->Has(Fault::kError, index_, unit)) {
+    state = ERT_CMD_STATE_ERROR;
+  } else if (const auto rule = faults_->Find(Fault::kKernelError, index_, unit)) {
+    EndWithError(&memory, descriptor, static_cast<CardError>(rule->code));
+  } else {
+    work = kernel->Run(&memory, descriptor);
+    if (faults_->Has(Fault::kFlip, index_, unit)) FlipABit(&memory, descriptor);
   }
-  int64_t cycles = 0;
-  double products = 0;
-  RunBatch(CardShape{}, memory, descriptor, [&](const CardModel& model, int lanes, int frames) {
-    products = static_cast<double>(model.entry_beats) * frames * model.shape.pes * lanes;
-    return cycles = Cycles(model, lanes, frames);
-  });
+  auto end = Clock::now();
   if (options_.clock_megahertz > 0) {
     const int slower = faults_->Has(Fault::kHot, index_) ? kThrottle : 1;
-    std::this_thread::sleep_until(
-        start + std::chrono::duration_cast<std::chrono::nanoseconds>(
-                    std::chrono::duration<double, std::micro>(static_cast<double>(cycles) * slower /
-                                                              options_.clock_megahertz)));
+    const auto takes =
+        Seconds(static_cast<double>(work.cycles) * slower / (options_.clock_megahertz * 1e6));
+    end = std::max(end, start + takes);
+    std::this_thread::sleep_until(end);
   }
-  power_.AddProducts(products);
-  if (faults_->Has(Fault::kFlip, index_, unit)) FlipABit(memory, descriptor);
-  Finish(command, ERT_CMD_STATE_COMPLETED);
+  power_.AddProducts(work.products);
+  Finish(unit, command.packet, state);
+  return end;
 }
 
 }  // namespace ese::emu

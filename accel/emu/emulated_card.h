@@ -1,24 +1,23 @@
 // An emulated FPGA card: device memory apart from the host's, and compute units that execute the
-// ese_channel kernel's batches (batch_interpreter.h), paced by its cycle formula or as fast as they
-// can. It proves the host's use of XRT and the bits; not PCIe, DMA, the driver or any timing.
+// ese_channel kernel's batches (unit.h), paced by its cycle formula or as fast as they can. It
+// proves the host's use of XRT and the bits; not PCIe, DMA, the driver or any timing.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <map>
+#include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
-#include <tuple>
 #include <vector>
 
+#include "accel/emu/batch_memo.h"
 #include "accel/emu/device_memory.h"
 #include "accel/emu/faults.h"
 #include "accel/emu/sensors.h"
-#include "accel/rtl/card_model.h"
+#include "accel/emu/unit.h"
 #include "ert.h"
 
 namespace ese::emu {
@@ -29,6 +28,7 @@ struct CardOptions {
   int64_t memory_mebibytes = 4096;  // ESE_EMU_MEMORY_MIB
   double clock_megahertz = 0;       // ESE_EMU_CLOCK_MHZ; 0: not paced
   double pcie_gigabytes = 0;        // ESE_EMU_PCIE_GBPS, each way; 0: not paced
+  int64_t memo_batches = 0;         // ESE_EMU_MEMO: results kept (batch_memo.h)
   std::string fault_file = {};      // ESE_EMU_FAULT_FILE
 
   static CardOptions FromEnvironment();
@@ -41,8 +41,8 @@ struct CardOptions {
 // are over, also when it is back.
 class EmulatedCard {
  public:
-  // `faults` must outlive it.
-  EmulatedCard(int index, const CardOptions& options, FaultFile* faults);
+  // `memo` may be null. Both must outlive it.
+  EmulatedCard(int index, const CardOptions& options, FaultFile* faults, BatchMemo* memo);
   ~EmulatedCard();  // ends what runs
 
   // Begins a session. Throws ENODEV: the card is gone; EACCES.
@@ -57,7 +57,7 @@ class EmulatedCard {
   // Throws EIO: the transfer failed.
   void Sync(unsigned int handle, bool to_device, size_t size, size_t offset);
 
-  // Queues a start-kernel packet for the first free compute unit of its mask.
+  // Queues a start-kernel packet for the least busy compute unit of its mask.
   void Execute(unsigned int handle);
   // Waits until a command has ended since *seen was set; false at the end of the time.
   bool WaitForCompletion(uint64_t* seen, std::chrono::milliseconds limit);
@@ -68,34 +68,49 @@ class EmulatedCard {
   int Degrees() { return faults_->Has(Fault::kHot, index_) ? kDegreesWhenHot : kDegrees; }
 
  private:
-  uint8_t* View(uint64_t address, uint64_t size, std::vector<BufferPointer>* pins);
+  using Clock = std::chrono::steady_clock;
+
+  struct Command {
+    BufferPointer packet;
+    Clock::time_point queued;
+  };
+  // A compute unit's commands, those that wait and the one that runs, if it does.
+  struct Queue {
+    std::deque<Command> waiting;
+    BufferPointer running;
+    std::condition_variable changed;
+  };
+
   void Work(int unit);
-  void Run(int unit, const BufferPointer& command);
-  void Finish(const BufferPointer& command, ert_cmd_state state);
-  void HangWhileTold(int unit, const BufferPointer& command);
+  // Returns when the unit has ended it, which may be before now: a card does not oversleep.
+  Clock::time_point Run(int unit, Unit* kernel, const Command& command, Clock::time_point free);
+  void Finish(int unit, const BufferPointer& packet, ert_cmd_state state);
+  void HangWhileTold(int unit, const BufferPointer& packet);
   void LookForLoss();
-  int64_t Cycles(const CardModel& model, int lanes, int frames);
 
   const int index_;
   const CardOptions options_;
   FaultFile* const faults_;
+  BatchMemo* const memo_;
   DeviceMemory memory_;
   PowerModel power_;
 
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable completed_;
   // Guarded by mutex_.
   int session_ = 0;
   bool gone_ = false;
   std::string loaded_;
-  std::deque<BufferPointer> commands_;
-  std::set<BufferPointer> running_;
+  std::vector<std::unique_ptr<Queue>> queues_;  // of each compute unit
   uint64_t completions_ = 0;
   bool stopping_ = false;
-  // Cycles by entry beats, bytes of the model, lanes and frames.
-  std::map<std::tuple<int64_t, size_t, int, int>, int64_t> cycles_;
 
-  std::mutex link_[2];  // to the card, from the card: one transfer at a time each
+  // To the card, from the card: one transfer at a time each.
+  struct Link {
+    std::mutex mutex;
+    Clock::time_point free{};  // guarded by mutex
+  };
+  Link links_[2];
   std::vector<std::thread> units_;
 };
 

@@ -154,7 +154,7 @@ TEST_F(EmulatedCardTest, ACardThatComesBackIsEmpty) {
     InUse card(0, *xclbin_), other(1, *xclbin_);
     Inject("0.0 hang");
     xrt::run run = card.Start(0);
-    Inject("0 gone");
+    Inject("0.0 hang\n0 gone");
     // The wait ends though the batch does not.
     EXPECT_EQ(run.wait(std::chrono::seconds(5)), ERT_CMD_STATE_ABORT);
     const auto sync = [&] { card.memory.sync(XCL_BO_SYNC_BO_TO_DEVICE); };

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -141,8 +142,10 @@ class System final : public xrt_core::system {
  public:
   System() : System(CardOptions::FromEnvironment()) {}
   explicit System(const CardOptions& options) : faults_(options.fault_file) {
+    if (options.memo_batches > 0) memo_.emplace(options.memo_batches);
+    BatchMemo* const memo = memo_.has_value() ? &*memo_ : nullptr;
     for (int k = 0; k < options.cards; ++k) {
-      cards_.push_back(std::make_unique<EmulatedCard>(k, options, &faults_));
+      cards_.push_back(std::make_unique<EmulatedCard>(k, options, &faults_, memo));
     }
   }
 
@@ -181,6 +184,7 @@ class System final : public xrt_core::system {
 
  private:
   FaultFile faults_;
+  std::optional<BatchMemo> memo_;
   std::vector<std::unique_ptr<EmulatedCard>> cards_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Handle>> handles_;  // guarded by mutex_
