@@ -42,12 +42,13 @@ LookupPacker::LookupPacker(const Matrix& matrix, const LookupPlaces& places, int
     : matrix_(matrix),
       places_(places),
       columns_(matrix.columns),
-      room_(size_t(kStripRows) * places.lines()),
+      entries_(size_t(matrix.entries_per_row) * kStripRows),
+      wanted_(size_t(kStripRows) * places.lines()),
       steps_(places.lines()),
       demand_(places.lines()),
       held_(places.lines()),
       visits_(places.lines()),
-      next_(places.lines()) {
+      next_(size_t(kStripRows) * places.lines()) {
   for (int c = 0; c < matrix.columns; ++c) {
     const int granule = places.GranuleOf(c + first_column), byte = places.ByteOf(c + first_column);
     Entry& entry = columns_[c];
@@ -61,41 +62,52 @@ LookupPacker::LookupPacker(const Matrix& matrix, const LookupPlaces& places, int
 }
 
 void LookupPacker::Append(const int* rows, bool upwards, LookupStrip* strip) {
-  std::fill(demand_.begin(), demand_.end(), 0);
-  for (int i = 0; i < kStripRows; ++i) ReadRow(rows[i], &rows_[i]);
+  ReadRows(rows);
   BeginStrip();
   Route();
   Emit(upwards, strip);
 }
 
-int32_t LookupPacker::SumOfWeights(int i) const {
-  int32_t sum = 0;
-  for (const Entry& entry : rows_[i]) sum += entry.weight;
-  return sum;
-}
-
-void LookupPacker::ReadRow(int r, std::vector<Entry>* row) {
-  row->clear();
-  if (r < 0) return;
+// Here as in what follows rows take turns: what is written for one entry is often read for the next
+// of the same row, for which the processor would have to wait.
+void LookupPacker::ReadRows(const int* rows) {
+  const size_t lines = steps_.size();
   const int n = matrix_.entries_per_row;
-  const uint16_t* entries = matrix_.entries.data() + size_t(r) * n;
-  row->resize(n);
-  int column = -1;
-  for (int k = 0; k < n; ++k) {
-    column += EntryGap(entries[k]) + 1;
-    Entry& entry = (*row)[k];
-    entry = columns_[column];
-    entry.weight = static_cast<int8_t>(EntryWeight(entries[k]));
-    ++demand_[entry.line[0]];
-    ++demand_[entry.line[1]];
+  const uint16_t* file[kStripRows];
+  int column[kStripRows];
+  int32_t sums[kStripRows] = {};
+  for (rows_ = 0; rows_ < kStripRows && rows[rows_] >= 0; ++rows_) {
+    file[rows_] = matrix_.entries.data() + size_t(rows[rows_]) * n;
+    column[rows_] = -1;
   }
+  std::fill(wanted_.begin(), wanted_.end(), 0);
+  Entry* entries = entries_.data();
+  for (int e = 0; e < n; ++e, entries += kStripRows) {
+    int* wanted = wanted_.data();
+    for (int r = 0; r < rows_; ++r, wanted += lines) {
+      const uint16_t word = file[r][e];
+      column[r] += EntryGap(word) + 1;
+      Entry entry = columns_[column[r]];
+      entry.weight = static_cast<int8_t>(EntryWeight(word));
+      sums[r] += entry.weight;
+      ++wanted[entry.line[0]];
+      ++wanted[entry.line[1]];
+      entries[r] = entry;
+    }
+  }
+  std::copy(std::begin(sums), std::end(sums), sums_);
 }
 
 void LookupPacker::BeginStrip() {
+  const size_t lines = steps_.size();
+  std::fill(demand_.begin(), demand_.end(), 0);
+  for (size_t i = 0; i < wanted_.size(); i += lines) {
+    for (size_t line = 0; line < lines; ++line) demand_[line] += wanted_[i + line];
+  }
   const int64_t least = (matrix_.entries_per_row + kBlockEntries - 1) / kBlockEntries;
   const int64_t total = std::max(1, std::accumulate(demand_.begin(), demand_.end(), 0));
   int64_t before = 0;
-  for (size_t line = 0; line < steps_.size(); ++line) {
+  for (size_t line = 0; line < lines; ++line) {
     const int64_t until = before + demand_[line];
     steps_[line] = static_cast<int>(until * least / total - before * least / total);
     before = until;
@@ -103,99 +115,90 @@ void LookupPacker::BeginStrip() {
 }
 
 void LookupPacker::Route() {
-  RouteDirectly();
-  for (int r = 0; r < kStripRows; ++r) {
-    if (!left_[r].empty()) RouteRest(r);
+  constexpr int kTogether = 8;  // enough to take turns; the next find what these have widened
+  for (int first = 0; first < rows_; first += kTogether) {
+    const int end = std::min(rows_, first + kTogether);
+    RouteDirectly(first, end);
+    for (int r = first; r < end; ++r) RouteRest(r);
   }
 }
 
-void LookupPacker::RouteDirectly() {
+// An entry takes room for one from its line, but also its claim, which counts half; and its claim
+// from the other.
+void LookupPacker::RouteDirectly(int first, int end) {
   const size_t lines = steps_.size();
-  for (int r = 0; r < kStripRows; ++r) {
-    left_[r].clear();
+  for (int r = first; r < end; ++r) {
     for (size_t line = 0; line < lines; ++line) {
-      room_[r * lines + line] = static_cast<int16_t>(kBlockEntries * steps_[line]);
+      int& wanted = wanted_[r * lines + line];
+      wanted = 2 * kBlockEntries * steps_[line] - wanted;
     }
   }
-  // Rows take turns: where one entry goes decides what is read for the next of the same row, for
-  // which the processor would have to wait.
   for (int e = 0; e < matrix_.entries_per_row; ++e) {
-    int16_t* room = room_.data();
-    for (int r = 0; r < kStripRows; ++r, room += lines) {
-      if (rows_[r].empty()) continue;
-      Entry& entry = rows_[r][e];
-      entry.choice = room[entry.line[1]] > room[entry.line[0]] ? 1 : 0;
-      int16_t& chosen = room[entry.line[entry.choice]];
-      if (chosen > 0) {
-        --chosen;
-      } else {
-        left_[r].push_back(static_cast<uint16_t>(e));
-      }
+    Entry* const entries = &At(0, e);
+    int* slack = &wanted_[first * lines];
+    for (int r = first; r < end; ++r, slack += lines) {
+      Entry& entry = entries[r];
+      int &a = slack[entry.line[0]], &b = slack[entry.line[1]];
+      const int second = b > a ? 1 : 0, change = 2 * second - 1;
+      entry.choice = static_cast<uint8_t>(second);
+      a += change;
+      b -= change;
     }
   }
 }
 
 void LookupPacker::RouteRest(int r) {
-  std::vector<Entry>& row = rows_[r];
+  const size_t lines = steps_.size();
+  const int* slack = &wanted_[r * lines];
+  if (std::all_of(slack, slack + lines, [](int x) { return x >= 0; })) return;
   for (Held& held : held_) held.count = 0;
-  size_t left = 0;
-  for (int e = 0; e < static_cast<int>(row.size()); ++e) {
-    if (left < left_[r].size() && left_[r][left] == e) {
-      ++left;
-      continue;
-    }
-    Held& held = held_[row[e].line[row[e].choice]];
+  for (int e = 0; e < matrix_.entries_per_row; ++e) {
+    const Entry& entry = At(r, e);
+    Held& held = held_[entry.line[entry.choice]];
     held.entry[held.count++] = static_cast<uint16_t>(e);
   }
-  for (const int e : left_[r]) {
-    while (!PlaceByMoving(&row, e)) ++steps_[LineToWiden()];
+  for (size_t line = 0; line < lines; ++line) {
+    while (Room(line) < 0) {
+      if (!Relieve(r, line)) ++steps_[LineToWiden()];
+    }
   }
 }
 
-bool LookupPacker::PlaceByMoving(std::vector<Entry>* row, int e) {
+bool LookupPacker::Relieve(int r, int line) {
   ++attempt_;
-  queue_.clear();
-  // True if the way ends here.
-  const auto visit = [&, visits = visits_.data(), attempt = attempt_](int line, int from, int slot,
-                                                                      uint16_t entry) {
-    if (visits[line].attempt == attempt) return false;
-    visits[line] = {.attempt = attempt, .from = from, .slot = slot, .entry = entry};
-    queue_.push_back(line);
-    return Room(line) > 0;
-  };
-  for (const int line : (*row)[e].line) {
-    if (visit(line, -1, 0, static_cast<uint16_t>(e))) {
-      MoveChain(row, line);
-      return true;
-    }
-  }
-  const Entry* const entries = row->data();
+  queue_ = {line};
+  visits_[line] = {.attempt = attempt_, .from = -1};
   for (size_t i = 0; i < queue_.size(); ++i) {
     const int from = queue_[i];
     const Held& held = held_[from];
-    for (int slot = 0, count = held.count; slot < count; ++slot) {
-      const uint16_t other = held.entry[slot];
-      const int line = entries[other].line[1 - entries[other].choice];
-      if (visit(line, from, slot, other)) {
-        MoveChain(row, line);
+    for (int slot = 0; slot < held.count; ++slot) {
+      const Entry& entry = At(r, held.entry[slot]);
+      const int to = entry.line[1 - entry.choice];
+      if (visits_[to].attempt == attempt_) continue;
+      visits_[to] = {.attempt = attempt_, .from = from, .slot = slot};
+      if (Room(to) > 0) {
+        MoveChain(r, to);
         return true;
       }
+      queue_.push_back(to);
     }
   }
   return false;
 }
 
-void LookupPacker::MoveChain(std::vector<Entry>* row, int line) {
+void LookupPacker::MoveChain(int r, int line) {
   int slot = held_[line].count++;
-  while (true) {
+  while (visits_[line].from >= 0) {
     const Visit& visit = visits_[line];
-    Entry& entry = (*row)[visit.entry];
-    entry.choice = entry.line[1] == line ? 1 : 0;
-    held_[line].entry[slot] = visit.entry;
-    if (visit.from < 0) return;
+    Held& from = held_[visit.from];
+    const uint16_t moved = from.entry[visit.slot];
+    At(r, moved).choice ^= 1;
+    held_[line].entry[slot] = moved;
     line = visit.from;
     slot = visit.slot;
   }
+  Held& first = held_[line];
+  first.entry[slot] = first.entry[--first.count];
 }
 
 int LookupPacker::LineToWiden() const {
@@ -208,17 +211,18 @@ int LookupPacker::LineToWiden() const {
 
 void LookupPacker::Emit(bool upwards, LookupStrip* strip) {
   const int lines = places_.lines();
-  std::vector<size_t> first(lines);
   for (int i = 0; i < lines; ++i) {
     const int line = upwards ? i : lines - 1 - i;
-    first[line] = strip->lines.size() * kBlockEntries;
+    next_[line] = strip->lines.size() * kBlockEntries;
     strip->lines.insert(strip->lines.end(), steps_[line], static_cast<uint16_t>(line));
   }
   strip->steps.resize(strip->lines.size(), LookupStep{});
-  for (int r = 0; r < kStripRows; ++r) {
-    next_ = first;
-    for (const Entry& entry : rows_[r]) {
-      const size_t k = next_[entry.line[entry.choice]]++;
+  for (int r = 1; r < rows_; ++r) std::copy_n(next_.begin(), lines, next_.begin() + r * lines);
+  for (int e = 0; e < matrix_.entries_per_row; ++e) {
+    size_t* next = next_.data();
+    for (int r = 0; r < rows_; ++r, next += lines) {
+      const Entry& entry = At(r, e);
+      const size_t k = next[entry.line[entry.choice]]++;
       LookupStep& step = strip->steps[k / kBlockEntries];
       step.column[r][k % kBlockEntries] = entry.column[entry.choice];
       step.weight[r][k % kBlockEntries] = entry.weight;

@@ -46,12 +46,12 @@ class LookupPacker {
   // Column c of the matrix lies where places has column c + first_column. Both must outlive it.
   LookupPacker(const Matrix& matrix, const LookupPlaces& places, int first_column);
 
-  // Appends the steps of rows [kStripRows], -1 being a row of zeros. They go through the lines
-  // upwards or downwards: where strips alternate, each begins with what the last has left in the
-  // first-level cache.
+  // Appends the steps of rows [kStripRows], -1 being a row of zeros; those come last. Steps go
+  // through the lines upwards or downwards: where strips alternate, each begins with what the last
+  // has left in the first-level cache.
   void Append(const int* rows, bool upwards, LookupStrip* strip);
   // Of row i of the strip that was appended last.
-  int32_t SumOfWeights(int i) const;
+  int32_t SumOfWeights(int i) const { return sums_[i]; }
 
  private:
   struct Entry {
@@ -65,47 +65,51 @@ class LookupPacker {
     int count = 0;
     uint16_t entry[kLineColumns];
   };
-  // How a search came to a line: `entry` would move to it from place `slot` of line `from`, -1
-  // being the entry that has no line yet.
+  // How a search came to a line: the entry in place `slot` of line `from` would move to it, -1
+  // being no line.
   struct Visit {
     int attempt = 0;
     int from = 0;
     int slot = 0;
-    uint16_t entry = 0;
   };
 
-  void ReadRow(int r, std::vector<Entry>* row);
+  void ReadRows(const int* rows);
   // Steps for each line by its demand, as few in all as can hold a row's entries.
   void BeginStrip();
   // Chooses a line for every entry of each row, with no more than four for each step that the line
   // has; adds steps where that cannot be.
   void Route();
-  // The first choice: for each entry the emptier one of its lines. What finds neither with room
-  // goes to left_.
-  void RouteDirectly();
-  // The rest of row r, by moving others.
+  // The first choice for all entries of rows first to end - 1: of its two lines that which needs it
+  // more.
+  void RouteDirectly(int first, int end);
+  // Where row r has chosen a line too often: moves others.
   void RouteRest(int r);
-  // Puts entry e in one of its lines by the shortest chain of entries that move to their other
-  // lines. False if there is none; then queue_ has the lines that stand in the way.
-  bool PlaceByMoving(std::vector<Entry>* row, int e);
-  void MoveChain(std::vector<Entry>* row, int line);
+  // Takes one entry out of a line by the shortest chain of entries that move to their other lines.
+  // False if there is none; then queue_ has the lines that stand in the way.
+  bool Relieve(int r, int line);
+  void MoveChain(int r, int line);
   int LineToWiden() const;
-  int Room(int line) const { return kBlockEntries * steps_[line] - held_[line].count; }
   void Emit(bool upwards, LookupStrip* strip);
+
+  int Room(int line) const { return kBlockEntries * steps_[line] - held_[line].count; }
+  Entry& At(int r, size_t e) { return entries_[e * kStripRows + r]; }
 
   const Matrix& matrix_;
   const LookupPlaces& places_;
   std::vector<Entry> columns_;  // an entry of weight 0 for each column
-  std::vector<Entry> rows_[kStripRows];
-  std::vector<uint16_t> left_[kStripRows];
-  std::vector<int16_t> room_;  // [kStripRows][lines], in RouteDirectly
+  int rows_ = 0;                // of the strip that are not of zeros; they come first
+  std::vector<Entry> entries_;  // [entries of a row][kStripRows]
+  int32_t sums_[kStripRows];
+  // [kStripRows][lines]: at first, entries that could be looked up there; in RouteDirectly twice
+  // the room less those of them that are still to choose.
+  std::vector<int> wanted_;
+  std::vector<size_t> next_;  // [kStripRows][lines] of the entries in the strip's steps, see Emit
   // [lines]:
   std::vector<int> steps_;   // of the strip
   std::vector<int> demand_;  // entries of the strip that could be looked up in it
   std::vector<Held> held_;
   std::vector<Visit> visits_;
-  std::vector<size_t> next_;  // of the entries in the strip's steps, see Emit
-  std::vector<int> queue_;    // lines in the order of their visits
+  std::vector<int> queue_;  // lines in the order of their visits
   int attempt_ = 0;
 };
 
