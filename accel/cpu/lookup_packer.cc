@@ -44,11 +44,11 @@ LookupPacker::LookupPacker(const Matrix& matrix, const LookupPlaces& places, int
       columns_(matrix.columns),
       entries_(size_t(matrix.entries_per_row) * kStripRows),
       wanted_(size_t(kStripRows) * places.lines()),
+      next_(size_t(kStripRows) * places.lines()),
       steps_(places.lines()),
       demand_(places.lines()),
       held_(places.lines()),
-      visits_(places.lines()),
-      next_(size_t(kStripRows) * places.lines()) {
+      visits_(places.lines()) {
   for (int c = 0; c < matrix.columns; ++c) {
     const int granule = places.GranuleOf(c + first_column), byte = places.ByteOf(c + first_column);
     Entry& entry = columns_[c];
