@@ -18,8 +18,18 @@ struct VnniDot {
   }
 };
 
-// The scalar functions of model/arithmetic.h on 32 lanes. A rounded Q0.15 product is one vpmulhrsw,
-// a table of 32 coefficients one register and its look-up one vpermw.
+#define ESE_EACH _Pragma("GCC unroll 8") for (int k = 0; k < N; ++k)
+
+// Registers that go through the functions below side by side, an instruction of each in turn: what
+// one waits for, the others fill. Updates of eight registers of cells took 35.5 us of a step of 64
+// lanes one by one, by twos 33, by fours 28, all at once 28.5 (Zen 4).
+template <int N>
+struct Registers {
+  __m512i v[N];
+};
+
+// The scalar functions of model/arithmetic.h on 32 lanes a register. A rounded Q0.15 product is one
+// vpmulhrsw, a table of 32 coefficients one register and its look-up one vpermw.
 class Functions {
  public:
   explicit Functions(const TanhTable& table)
@@ -31,57 +41,86 @@ class Functions {
 
   // tanh(S16(2^kShift x)), kShift being 1 or 2. T is 32767 from n = 21760 on, so that the largest
   // multiple of 2^kShift stands for all that saturates.
-  template <int kShift>
-  ESE_INLINE __m512i Tanh(__m512i x) const {
-    const __mmask32 negative = _mm512_movepi16_mask(x);
-    const __m512i n = _mm512_min_epu16(_mm512_abs_epi16(x), _mm512_set1_epi16(32767 >> kShift));
-    const Point point = Locate<kShift>(n);
-    const __m512i p = _mm512_add_epi16(_mm512_permutexvar_epi16(point.segment, c0_), Slope(point));
-    return _mm512_mask_sub_epi16(p, negative, _mm512_setzero_si512(), p);
+  template <int kShift, int N>
+  ESE_INLINE Registers<N> Tanh(const Registers<N>& x) const {
+    const Curve<N> curve = Follow<kShift>(x);
+    Registers<N> t;
+    ESE_EACH t.v[k] = _mm512_add_epi16(Look(curve.segment[k], c0_), curve.slope[k]);
+    ESE_EACH t.v[k] =
+        _mm512_mask_sub_epi16(t.v[k], curve.negative[k], _mm512_setzero_si512(), t.v[k]);
+    return t;
   }
 
   // 2^14 + floor(T / 2) = (c0 + P + 2^15) >> 1 is one rounding average of c0 + 32767 and P, which
   // is never negative; what it lacks to 2^15 is the result for -z.
-  ESE_INLINE __m512i Sigmoid(__m512i z) const {
-    const __mmask32 negative = _mm512_movepi16_mask(z);
-    const Point point = Locate<0>(_mm512_min_epu16(_mm512_abs_epi16(z), _mm512_set1_epi16(32767)));
-    const __m512i p =
-        _mm512_avg_epu16(_mm512_permutexvar_epi16(point.segment, average_c0_), Slope(point));
-    return _mm512_mask_sub_epi16(p, negative, _mm512_set1_epi16(-32768), p);
+  template <int N>
+  ESE_INLINE Registers<N> Sigmoid(const Registers<N>& z) const {
+    const Curve<N> curve = Follow<0>(z);
+    Registers<N> s;
+    ESE_EACH s.v[k] = _mm512_avg_epu16(Look(curve.segment[k], average_c0_), curve.slope[k]);
+    ESE_EACH s.v[k] =
+        _mm512_mask_sub_epi16(s.v[k], curve.negative[k], _mm512_set1_epi16(-32768), s.v[k]);
+    return s;
   }
 
  private:
-  // Where n of (4) lies: its segment, and the position within that in Q0.15.
-  struct Point {
-    __m512i segment, position;
+  // Of the absolute value: the segment of (4), and what is added to its c0.
+  template <int N>
+  struct Curve {
+    __mmask32 negative[N];
+    __m512i segment[N], slope[N];
   };
-  // Of 2^kShift n.
-  template <int kShift>
-  static ESE_INLINE Point Locate(__m512i n) {
-    return {_mm512_srli_epi16(n, 10 - kShift),
-            _mm512_and_si512(_mm512_slli_epi16(n, 5 + kShift), _mm512_set1_epi16(1023 << 5))};
+  static ESE_INLINE __m512i Look(__m512i segment, __m512i coefficients) {
+    return _mm512_permutexvar_epi16(segment, coefficients);
   }
-  // What (4) adds to c0.
-  ESE_INLINE __m512i Slope(const Point& point) const {
-    const auto coefficient = [&](__m512i c) { return _mm512_permutexvar_epi16(point.segment, c); };
-    const auto times = [&](__m512i p) { return _mm512_mulhrs_epi16(p, point.position); };
-    const __m512i p2 = _mm512_add_epi16(coefficient(c2_), times(coefficient(c3_)));
-    return times(_mm512_add_epi16(coefficient(c1_), times(p2)));
+  template <int kShift, int N>
+  ESE_INLINE Curve<N> Follow(const Registers<N>& x) const {
+    Curve<N> at;
+    __m512i n[N], position[N];  // position: within the segment, in Q0.15
+    ESE_EACH at.negative[k] = _mm512_movepi16_mask(x.v[k]);
+    ESE_EACH n[k] = _mm512_min_epu16(_mm512_abs_epi16(x.v[k]), _mm512_set1_epi16(32767 >> kShift));
+    ESE_EACH at.segment[k] = _mm512_srli_epi16(n[k], 10 - kShift);
+    ESE_EACH position[k] =
+        _mm512_and_si512(_mm512_slli_epi16(n[k], 5 + kShift), _mm512_set1_epi16(1023 << 5));
+    const auto times = [&](__m512i p, int k) { return _mm512_mulhrs_epi16(p, position[k]); };
+    ESE_EACH at.slope[k] = times(Look(at.segment[k], c3_), k);
+    ESE_EACH at.slope[k] = _mm512_add_epi16(at.slope[k], Look(at.segment[k], c2_));
+    ESE_EACH at.slope[k] = times(at.slope[k], k);
+    ESE_EACH at.slope[k] = _mm512_add_epi16(at.slope[k], Look(at.segment[k], c1_));
+    ESE_EACH at.slope[k] = times(at.slope[k], k);
+    return at;
   }
 
   __m512i c0_, c1_, c2_, c3_;
   __m512i average_c0_;
 };
 
-// c' = f c + i g (10).
-ESE_INLINE __m512i UpdateCell(__m512i f, __m512i c, __m512i i, __m512i g) {
-  const __m512i added = _mm512_mulhrs_epi16(_mm512_mulhrs_epi16(i, g), _mm512_set1_epi16(1 << 10));
-  return _mm512_adds_epi16(_mm512_mulhrs_epi16(f, c), added);
+// From the gates' pre-activations and the cells before.
+template <int N>
+ESE_INLINE Registers<N> UpdateCells(const Functions& functions, bool g_is_sigmoid,
+                                    const Registers<N>& zi, const Registers<N>& zf,
+                                    const Registers<N>& zg, const Registers<N>& c) {
+  const Registers<N> i = functions.Sigmoid(zi);
+  const Registers<N> g = g_is_sigmoid ? functions.Sigmoid(zg) : functions.Tanh<1>(zg);
+  const Registers<N> f = functions.Sigmoid(zf);
+  Registers<N> updated;  // c' = f c + i g (10)
+  ESE_EACH {
+    const __m512i ig = _mm512_mulhrs_epi16(i.v[k], g.v[k]);
+    updated.v[k] = _mm512_adds_epi16(_mm512_mulhrs_epi16(f.v[k], c.v[k]),
+                                     _mm512_mulhrs_epi16(ig, _mm512_set1_epi16(1 << 10)));
+  }
+  return updated;
 }
 
 // m = o tanh(c), still to be saturated (12).
-ESE_INLINE __m512i HiddenOf(__m512i o, __m512i tanh_c, int16_t scale) {
-  return _mm512_mulhrs_epi16(_mm512_mulhrs_epi16(o, tanh_c), _mm512_set1_epi16(scale));
+template <int N>
+ESE_INLINE Registers<N> Hidden(const Functions& functions, const Registers<N>& zo,
+                               const Registers<N>& c, int16_t scale) {
+  const Registers<N> o = functions.Sigmoid(zo), tanh = functions.Tanh<2>(c);
+  Registers<N> m;
+  ESE_EACH m.v[k] =
+      _mm512_mulhrs_epi16(_mm512_mulhrs_epi16(o.v[k], tanh.v[k]), _mm512_set1_epi16(scale));
+  return m;
 }
 
 }  // namespace

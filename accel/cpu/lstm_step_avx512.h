@@ -183,10 +183,9 @@ ESE_INLINE void SumGroup(const PackedMatrix& matrix, int group, const uint8_t* v
 // has lanes 16 b ... + 7 and of v[1] lanes 16 b + 8 ... + 15; otherwise lanes follow each other
 // (and at 16 lanes the upper half is unused).
 template <int kWidth>
-struct Words {
-  static constexpr int kCount = kWidth == 64 ? 2 : 1;
-  __m512i v[kCount];
-};
+constexpr int kWords = kWidth == 64 ? 2 : 1;
+template <int kWidth>
+using Words = Registers<kWords<kWidth>>;
 
 // Lane order <-> block order at 64 lanes.
 ESE_INLINE __m512i FirstHalves(__m512i a, __m512i b) {
@@ -261,7 +260,7 @@ ESE_INLINE void AddPeephole(int16_t peephole, const Words<kWidth>& c, Sums<kWidt
     add(0, _mm512_mullo_epi32(wide, _mm512_set1_epi32(peephole)));
   } else {
     const __m512i p = _mm512_set1_epi16(peephole);
-    for (int i = 0; i < Words<kWidth>::kCount; ++i) {
+    for (int i = 0; i < kWords<kWidth>; ++i) {
       const __m512i low = _mm512_mullo_epi16(p, c.v[i]), high = _mm512_mulhi_epi16(p, c.v[i]);
       add(2 * i, _mm512_unpacklo_epi16(low, high));
       add(2 * i + 1, _mm512_unpackhi_epi16(low, high));
@@ -273,7 +272,6 @@ template <typename Dot, int kWidth>
 void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
   const Functions functions(*layer.tanh);
   const __m128i shift = _mm_cvtsi32_si128(8);
-  constexpr int kWords = Words<kWidth>::kCount;
   for (int cell = 0; cell < layer.cells; ++cell, c += kWidth, m += kWidth) {
     Sums<kWidth> sums[kBlockRows];
     SumGroup<Dot, kWidth>(layer.gates, cell, v, sums);
@@ -286,21 +284,12 @@ void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* 
     }
     const Words<kWidth> zi = ToWords<kWidth>(sums[0], shift), zf = ToWords<kWidth>(sums[1], shift);
     const Words<kWidth> zg = ToWords<kWidth>(sums[2], shift);
-    for (int k = 0; k < kWords; ++k) {
-      const __m512i i = functions.Sigmoid(zi.v[k]), f = functions.Sigmoid(zf.v[k]);
-      const __m512i g =
-          layer.g_is_sigmoid ? functions.Sigmoid(zg.v[k]) : functions.Tanh<1>(zg.v[k]);
-      state.v[k] = UpdateCell(f, state.v[k], i, g);
-    }
+    state = UpdateCells(functions, layer.g_is_sigmoid, zi, zf, zg, state);
     StoreCell<kWidth>(state, c);
 
     if (peephole != nullptr) AddPeephole<kWidth>(peephole[2], state, sums[3]);
-    Words<kWidth> hidden = ToWords<kWidth>(sums[3], shift);
-    for (int k = 0; k < kWords; ++k) {
-      hidden.v[k] = HiddenOf(functions.Sigmoid(hidden.v[k]), functions.Tanh<2>(state.v[k]),
-                             layer.hidden_scale);
-    }
-    StoreActivations<kWidth>(hidden, m);
+    const Words<kWidth> zo = ToWords<kWidth>(sums[3], shift);
+    StoreActivations<kWidth>(Hidden(functions, zo, state, layer.hidden_scale), m);
   }
 }
 

@@ -103,16 +103,18 @@ class Strips {
   size_t strip_ = 0;
 };
 
-// The rounded products of peepholes with the cells of a pair of lanes, added to both lanes' sums
-// (7).
-ESE_INLINE void AddPeepholes(const int16_t* peepholes, __m512i c, __m512i& a, __m512i& b) {
+// The rounded products of peepholes with the cells of N pairs of lanes, added to their sums (7).
+template <int N>
+ESE_INLINE void AddPeepholes(const int16_t* peepholes, const Registers<N>& c, __m512i* sums) {
   const __m512i p = _mm512_load_si512(peepholes), half = _mm512_set1_epi32(4);
-  const __m512i low = _mm512_mullo_epi16(p, c), high = _mm512_mulhi_epi16(p, c);
-  const auto term = [&](__m512i product) {
-    return _mm512_srai_epi32(_mm512_add_epi32(product, half), 3);
+  const auto add = [&](__m512i& sum, __m512i product) {
+    sum = _mm512_add_epi32(sum, _mm512_srai_epi32(_mm512_add_epi32(product, half), 3));
   };
-  a = _mm512_add_epi32(a, term(_mm512_unpacklo_epi16(low, high)));
-  b = _mm512_add_epi32(b, term(_mm512_unpackhi_epi16(low, high)));
+  ESE_EACH {
+    const __m512i low = _mm512_mullo_epi16(p, c.v[k]), high = _mm512_mulhi_epi16(p, c.v[k]);
+    add(sums[2 * k], _mm512_unpacklo_epi16(low, high));
+    add(sums[2 * k + 1], _mm512_unpackhi_epi16(low, high));
+  }
 }
 
 // The results of all pairs of lanes in 16 bits.
@@ -126,9 +128,13 @@ ESE_INLINE void NextWords(Strips<kLanes>& strips, __m512i (&words)[Results<kLane
   }
 }
 
-// Pre-activations of a pair of lanes from exact sums.
-ESE_INLINE __m512i PreActivations(__m512i a, __m512i b) {
-  return _mm512_packs_epi32(_mm512_srai_epi32(a, 8), _mm512_srai_epi32(b, 8));
+// Pre-activations of N pairs of lanes from exact sums.
+template <int N>
+ESE_INLINE Registers<N> PreActivations(const __m512i* sums) {
+  Registers<N> z;
+  ESE_EACH z.v[k] =
+      _mm512_packs_epi32(_mm512_srai_epi32(sums[2 * k], 8), _mm512_srai_epi32(sums[2 * k + 1], 8));
+  return z;
 }
 
 // Saturates a strip's words to 8 bits and stores them as unsigned activations in all their places.
@@ -159,14 +165,26 @@ ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], 
   }
 }
 
-// The cells of a pair of lanes before o's peephole and after it.
-ESE_INLINE __m512i UpdateState(const Functions& functions, bool g_is_sigmoid, __m512i zi,
-                               __m512i zf, __m512i zg, __m512i c) {
-  const __m512i g = g_is_sigmoid ? functions.Sigmoid(zg) : functions.Tanh<1>(zg);
-  return UpdateCell(functions.Sigmoid(zf), c, functions.Sigmoid(zi), g);
+// Calls update<n>(first) for pairs first to first + n - 1, for all of them, four at once.
+template <int kPairs, typename Update>
+ESE_INLINE void ForPairs(const Update& update) {
+  constexpr int kTogether = 4, kRest = kPairs % kTogether;
+#pragma GCC unroll 1
+  for (int first = 0; first + kTogether <= kPairs; first += kTogether) {
+    update.template operator()<kTogether>(first);
+  }
+  if constexpr (kRest != 0) update.template operator()<kRest>(kPairs - kRest);
 }
-ESE_INLINE __m512i Hidden(const Functions& functions, __m512i zo, __m512i c, int16_t scale) {
-  return HiddenOf(functions.Sigmoid(zo), functions.Tanh<2>(c), scale);
+
+template <int N>
+ESE_INLINE Registers<N> Load(const void* from) {
+  Registers<N> x;
+  ESE_EACH x.v[k] = _mm512_load_si512(static_cast<const __m512i*>(from) + k);
+  return x;
+}
+template <int N>
+ESE_INLINE void Store(const Registers<N>& x, void* to) {
+  ESE_EACH _mm512_store_si512(static_cast<__m512i*>(to) + k, x.v[k]);
 }
 
 template <int kLanes>
@@ -182,13 +200,13 @@ void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* 
     NextWords(strips, zf);
     NextWords(strips, zg);
     NextWords(strips, zo);
-#pragma GCC unroll 1
-    for (int pair = 0; pair < kUsed; ++pair) {
-      const __m512i state = UpdateState(functions, layer.g_is_sigmoid, zi[pair], zf[pair], zg[pair],
-                                        _mm512_load_si512(c + pair * 32));
-      _mm512_store_si512(c + pair * 32, state);
-      m16[pair] = Hidden(functions, zo[pair], state, layer.hidden_scale);
-    }
+    ForPairs<kUsed>([&]<int N>(int pair) __attribute__((always_inline)) {
+      const auto state =
+          UpdateCells(functions, layer.g_is_sigmoid, Load<N>(zi + pair), Load<N>(zf + pair),
+                      Load<N>(zg + pair), Load<N>(c + pair * 32));
+      Store(state, c + pair * 32);
+      Store(Hidden(functions, Load<N>(zo + pair), state, layer.hidden_scale), m16 + pair);
+    });
     StoreStrip<kLanes>(m16, block, layer.lookup_m, m);
   }
 }
@@ -208,19 +226,21 @@ void CellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_t* c, 
     strips.Next(zf);
     strips.Next(zg);
     strips.Next(zo);
-#pragma GCC unroll 1
-    for (int pair = 0; pair < kUsed; ++pair) {
-      const int a = 2 * pair, b = a + 1;
-      __m512i state = _mm512_load_si512(c + pair * 32);
-      AddPeepholes(peepholes, state, zi.z[a], zi.z[b]);
-      AddPeepholes(peepholes + 32, state, zf.z[a], zf.z[b]);
-      state =
-          UpdateState(functions, layer.g_is_sigmoid, PreActivations(zi.z[a], zi.z[b]),
-                      PreActivations(zf.z[a], zf.z[b]), PreActivations(zg.z[a], zg.z[b]), state);
-      _mm512_store_si512(c + pair * 32, state);
-      AddPeepholes(peepholes + 64, state, zo.z[a], zo.z[b]);
-      m16[pair] = Hidden(functions, PreActivations(zo.z[a], zo.z[b]), state, layer.hidden_scale);
-    }
+    ForPairs<kUsed>([&]<int N>(int pair) __attribute__((always_inline)) {
+      const auto z = [&](const Results<kLanes>& sums) {
+        return PreActivations<N>(sums.z + 2 * pair);
+      };
+      const auto add = [&](const int16_t* p, const Registers<N>& cells, Results<kLanes>& sums) {
+        AddPeepholes<N>(p, cells, sums.z + 2 * pair);
+      };
+      const Registers<N> before = Load<N>(c + pair * 32);
+      add(peepholes, before, zi);
+      add(peepholes + 32, before, zf);
+      const auto state = UpdateCells(functions, layer.g_is_sigmoid, z(zi), z(zf), z(zg), before);
+      Store(state, c + pair * 32);
+      add(peepholes + 64, state, zo);
+      Store(Hidden(functions, z(zo), state, layer.hidden_scale), m16 + pair);
+    });
     StoreStrip<kLanes>(m16, block, layer.lookup_m, m);
     peepholes += 3 * 32;
   }
