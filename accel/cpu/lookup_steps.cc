@@ -14,11 +14,9 @@ size_t VectorBytes(const LookupVector& vector) {
   return size_t(vector.lines) * kLookupLanes * kLineColumns;
 }
 
-// A lane's place p in a vector.
-uint8_t* Place(uint8_t* vector, unsigned p, int lane) {
-  constexpr int kPlaces = kLineColumns / kGranule;
-  return vector + (size_t(p / kPlaces) * kLookupLanes + lane) * kLineColumns +
-         size_t(p % kPlaces) * kGranule;
+// Puts a granule into both of its places.
+void StoreGranule(const uint32_t (&places)[2], const void* granule, uint8_t* lane) {
+  for (const uint32_t place : places) std::memcpy(lane + place, granule, kGranule);
 }
 
 // Between signed and unsigned activations, a granule at a time.
@@ -28,13 +26,11 @@ static_assert(sizeof(uint64_t) == kGranule);
 // n signed values become activations from granule g on.
 void StoreValues(const LookupVector& layout, uint8_t* vector, unsigned g, int lane,
                  const int8_t* values, int n) {
-  // Kept here, because stores of bytes may change anything else.
-  const uint16_t* const copy = layout.copy;
+  vector += lane * kLineColumns;
+  const auto* places = layout.places + g;
   const auto store = [&](uint64_t granule) {
     granule = Flipped(granule);
-    std::memcpy(Place(vector, g, lane), &granule, kGranule);
-    std::memcpy(Place(vector, copy[g], lane), &granule, kGranule);
-    ++g;
+    StoreGranule(*places++, &granule, vector);
   };
   uint64_t granule = 0;
   int i = 0;
@@ -48,23 +44,25 @@ void StoreValues(const LookupVector& layout, uint8_t* vector, unsigned g, int la
 }
 
 // The reverse, from granule 0 on.
-void LoadValues(uint8_t* vector, int lane, int8_t* values, int n) {
+void LoadValues(const LookupVector& layout, const uint8_t* vector, int lane, int8_t* values,
+                int n) {
+  vector += lane * kLineColumns;
+  const auto* places = layout.places;
   for (int i = 0; i < n; i += kGranule) {
     uint64_t granule;
-    std::memcpy(&granule, Place(vector, unsigned(i) / kGranule, lane), kGranule);
+    std::memcpy(&granule, vector + (*places++)[0], kGranule);
     granule = Flipped(granule);
     std::memcpy(values + i, &granule, std::min(kGranule, n - i));
   }
 }
 
-// So many values from granule `from_granule` of one vector to `to_granule` of another.
-void CopyGranules(uint8_t* from, int from_granule, const LookupVector& layout, uint8_t* to,
-                  int to_granule, int values, int lanes) {
+// So many values from granule 0 of one vector to `to_granule` of another.
+void CopyGranules(const LookupVector& from_layout, const uint8_t* from, const LookupVector& layout,
+                  uint8_t* to, int to_granule, int values, int lanes) {
   for (int i = 0; i * kGranule < values; ++i) {
-    for (int lane = 0; lane < lanes; ++lane) {
-      const uint8_t* granule = Place(from, from_granule + i, lane);
-      std::memcpy(Place(to, to_granule + i, lane), granule, kGranule);
-      std::memcpy(Place(to, layout.copy[to_granule + i], lane), granule, kGranule);
+    const uint8_t* granule = from + from_layout.places[i][0];
+    for (int lane = 0; lane < lanes; ++lane, granule += kLineColumns) {
+      StoreGranule(layout.places[to_granule + i], granule, to + lane * kLineColumns);
     }
   }
 }
@@ -189,7 +187,7 @@ void LookupSteps::StoreState(int lane, StreamState* state) {
     const PackedLayer& layer = model_->layers()[l];
     ForFours(layers_[l].c.data(), lane, c, layer.cells,
              [](const int16_t* four, int16_t* to, int n) { std::copy_n(four, n, to); });
-    LoadValues(layers_[l].v.data(), lane, y, layer.outputs);
+    LoadValues(layer.lookup_v, layers_[l].v.data(), lane, y, layer.outputs);
     c += layer.cells;
     y += layer.outputs;
   }
@@ -210,11 +208,11 @@ void LookupSteps::Step(int lanes, int part) {
     if (layer.has_projection && last) continue;
     if (part == 0) {
       if (!layer.has_projection) {  // y = m
-        CopyGranules(m_.data(), 0, layer.lookup_v, v, 0, layer.outputs, lanes);
+        CopyGranules(layer.lookup_m, m_.data(), layer.lookup_v, v, 0, layer.outputs, lanes);
       }
       if (!last) {
-        CopyGranules(v, 0, layers[l + 1].lookup_v, layers_[l + 1].v.data(), layers[l + 1].lookup_x,
-                     layer.outputs, lanes);
+        CopyGranules(layer.lookup_v, v, layers[l + 1].lookup_v, layers_[l + 1].v.data(),
+                     layers[l + 1].lookup_x, layer.outputs, lanes);
       }
     }
     team_->Meet();

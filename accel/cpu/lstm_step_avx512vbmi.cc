@@ -31,12 +31,6 @@ namespace {
 constexpr size_t kLineBytes = size_t{kLookupLanes} * kLineColumns;  // of all lanes
 constexpr int kPairs = kLookupLanes / 2;
 
-// Where place p of lane 0 begins.
-ESE_INLINE size_t PlaceBytes(int p) {
-  constexpr int kPlaces = kLineColumns / kGranule;
-  return size_t(p / kPlaces) * kLineBytes + size_t(p % kPlaces) * kGranule;
-}
-
 // One result for each row of a strip and each lane; an odd lane's neighbour is 0.
 template <int kLanes>
 struct Results {
@@ -142,9 +136,9 @@ template <int kLanes>
 ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], int strip,
                            const LookupVector& layout, uint8_t* v) {
   static_assert(kStripRows == 2 * kGranule);
-  uint8_t* const both = v + PlaceBytes(2 * strip);
-  uint8_t* const low = v + PlaceBytes(layout.copy[2 * strip]);
-  uint8_t* const high = v + PlaceBytes(layout.copy[2 * strip + 1]);
+  const auto* const places = layout.places + 2 * strip;
+  uint8_t* const both = v + places[0][0];  // the first places of two granules follow each other
+  uint8_t *const low = v + places[0][1], *const high = v + places[1][1];
   const __m512i by_lane = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 #pragma GCC unroll 4
   for (int lane = 0; lane < kLanes; lane += 4) {

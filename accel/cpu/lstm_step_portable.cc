@@ -165,9 +165,8 @@ class Strips {
 
 // Puts an activation of a lane in both its places.
 void StoreActivation(const LookupVector& layout, uint8_t* v, int column, int lane, uint8_t value) {
-  for (const int place : {column / kGranule, int{layout.copy[column / kGranule]}}) {
-    const int at = place * kGranule + column % kGranule;  // in a lane's lines
-    v[(size_t(at / kLineColumns) * kLookupLanes + lane) * kLineColumns + at % kLineColumns] = value;
+  for (const uint32_t place : layout.places[column / kGranule]) {
+    v[place + size_t(lane) * kLineColumns + column % kGranule] = value;
   }
 }
 

@@ -158,9 +158,16 @@ PackedMatrix PackedModel::Pack(const Matrix& matrix, int32_t rounding) {
 }
 
 LookupVector PackedModel::PackVector(const LookupPlaces& places) {
-  auto* const copy = memory_.Take<uint16_t>(places.copy().size());
-  std::copy(places.copy().begin(), places.copy().end(), copy);
-  return {.granules = places.granules(), .lines = places.lines(), .copy = copy};
+  auto* const bytes = memory_.Take<uint32_t[2]>(places.granules());
+  const auto begin = [](uint32_t place) {
+    constexpr uint32_t kPlaces = kLineColumns / kGranule;
+    return place / kPlaces * kLookupLanes * kLineColumns + place % kPlaces * kGranule;
+  };
+  for (int g = 0; g < places.granules(); ++g) {
+    bytes[g][0] = begin(g);
+    bytes[g][1] = begin(places.copy()[g]);
+  }
+  return {.granules = places.granules(), .lines = places.lines(), .places = bytes};
 }
 
 template <typename RowOf>
