@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "accel/emu/descriptor.h"
 #include "accel/emu/functional_unit.h"
+#include "accel/emu/rtl_unit.h"
 
 namespace ese::emu {
 namespace {
@@ -57,6 +59,12 @@ CardOptions CardOptions::FromEnvironment() {
   double memo_batches = 0;
   emu::FromEnvironment("ESE_EMU_MEMO", 0, &memo_batches);
   options.memo_batches = static_cast<int64_t>(memo_batches);
+  const char* fidelity = std::getenv("ESE_EMU_FIDELITY");
+  options.rtl = fidelity != nullptr && std::string_view(fidelity) == "rtl";
+  if (fidelity != nullptr && !options.rtl && std::string_view(fidelity) != "functional") {
+    throw std::invalid_argument(
+        absl::StrCat("ESE_EMU_FIDELITY is \"", fidelity, "\"; it must be functional or rtl"));
+  }
   if (const char* file = std::getenv("ESE_EMU_FAULT_FILE")) options.fault_file = file;
   options.cards = static_cast<int>(std::min(cards, 64.0));
   options.memory_mebibytes = static_cast<int64_t>(mebibytes);
@@ -125,11 +133,13 @@ void EmulatedCard::Load(const std::string& xclbin_uuid, int compute_units) {
   if (!loaded_.empty()) {
     throw Error(EBUSY, "failed to load the xclbin: another one is in use on this card");
   }
-  loaded_ = xclbin_uuid;
   for (int unit = static_cast<int>(units_.size()); unit < compute_units; ++unit) {
+    std::unique_ptr<Unit> kernel =
+        options_.rtl ? CreateRtlUnit() : std::make_unique<FunctionalUnit>(CardShape{}, memo_);
     queues_.push_back(std::make_unique<Queue>());
-    units_.emplace_back([this, unit] { Work(unit); });
+    units_.emplace_back([this, unit, kernel = std::move(kernel)] { Work(unit, kernel.get()); });
   }
+  loaded_ = xclbin_uuid;
 }
 
 void EmulatedCard::Sync(unsigned int handle, bool to_device, size_t size, size_t offset) {
@@ -190,10 +200,9 @@ bool EmulatedCard::WaitForCompletion(uint64_t* seen, std::chrono::milliseconds l
   }
 }
 
-void EmulatedCard::Work(int unit) {
+void EmulatedCard::Work(int unit, Unit* kernel) {
   // Sleeps end within a microsecond or so, rather than fifty.
   prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
-  FunctionalUnit kernel(CardShape{}, memo_);
   Clock::time_point free{};
   while (true) {
     Command command;
@@ -206,7 +215,7 @@ void EmulatedCard::Work(int unit) {
       queue.waiting.pop_front();
       queue.running = command.packet;
     }
-    free = Run(unit, &kernel, command, free);
+    free = Run(unit, kernel, command, free);
   }
 }
 
@@ -255,7 +264,7 @@ EmulatedCard::Clock::time_point EmulatedCard::Run(int unit, Unit* kernel, const 
     if (faults_->Has(Fault::kFlip, index_, unit)) FlipABit(&memory, descriptor);
   }
   auto end = Clock::now();
-  if (options_.clock_megahertz > 0) {
+  if (options_.clock_megahertz > 0 && !options_.rtl) {
     const int slower = faults_->Has(Fault::kHot, index_) ? kThrottle : 1;
     const auto takes =
         Seconds(static_cast<double>(work.cycles) * slower / (options_.clock_megahertz * 1e6));

@@ -26,11 +26,13 @@ namespace ese::emu {
 struct CardOptions {
   int cards = 1;                    // ESE_EMU_CARDS
   int64_t memory_mebibytes = 4096;  // ESE_EMU_MEMORY_MIB
-  double clock_megahertz = 0;       // ESE_EMU_CLOCK_MHZ; 0: not paced
+  double clock_megahertz = 0;       // ESE_EMU_CLOCK_MHZ; 0, or RTL: not paced
   double pcie_gigabytes = 0;        // ESE_EMU_PCIE_GBPS, each way; 0: not paced
+  bool rtl = false;                 // ESE_EMU_FIDELITY: `rtl`, or `functional`
   int64_t memo_batches = 0;         // ESE_EMU_MEMO: results kept (batch_memo.h)
   std::string fault_file = {};      // ESE_EMU_FAULT_FILE
 
+  // Throws std::invalid_argument naming the variable.
   static CardOptions FromEnvironment();
 };
 
@@ -51,7 +53,7 @@ class EmulatedCard {
   void Require(int session);
 
   // Starts a compute unit's thread for each of the xclbin's; of the one loaded already: nothing.
-  // Throws EBUSY: another one is in use, or another program has one.
+  // Throws EBUSY: another one is in use, or another program has one; std::runtime_error: no RTL.
   void Load(const std::string& xclbin_uuid, int compute_units);
   DeviceMemory& memory() { return memory_; }
   // Throws EIO: the transfer failed.
@@ -81,7 +83,7 @@ class EmulatedCard {
     std::condition_variable changed;
   };
 
-  void Work(int unit);
+  void Work(int unit, Unit* kernel);
   // Returns when the unit has ended it, which may be before now: a card does not oversleep.
   Clock::time_point Run(int unit, Unit* kernel, const Command& command, Clock::time_point free);
   void Finish(int unit, const BufferPointer& packet, ert_cmd_state state);

@@ -5,7 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -140,12 +140,19 @@ const xrt_core::query::request& Device::lookup_query(xrt_core::query::key_type k
 
 class System final : public xrt_core::system {
  public:
-  System() : System(CardOptions::FromEnvironment()) {}
-  explicit System(const CardOptions& options) : faults_(options.fault_file) {
-    if (options.memo_batches > 0) memo_.emplace(options.memo_batches);
-    BatchMemo* const memo = memo_.has_value() ? &*memo_ : nullptr;
+  System() {
+    CardOptions options;
+    try {
+      options = CardOptions::FromEnvironment();
+    } catch (const std::exception& error) {
+      // No constructor of a library may throw; whoever looks for cards is told.
+      wrong_ = error.what();
+      return;
+    }
+    faults_ = std::make_unique<FaultFile>(options.fault_file);
+    if (options.memo_batches > 0) memo_ = std::make_unique<BatchMemo>(options.memo_batches);
     for (int k = 0; k < options.cards; ++k) {
-      cards_.push_back(std::make_unique<EmulatedCard>(k, options, &faults_, memo));
+      cards_.push_back(std::make_unique<EmulatedCard>(k, options, faults_.get(), memo_.get()));
     }
   }
 
@@ -156,6 +163,7 @@ class System final : public xrt_core::system {
     return system::get_device_id(name);
   }
   std::pair<unsigned int, unsigned int> get_total_devices(bool) const override {
+    if (!wrong_.empty()) throw std::runtime_error(wrong_);
     const auto count = static_cast<unsigned int>(cards_.size());
     return {count, count};
   }
@@ -183,8 +191,9 @@ class System final : public xrt_core::system {
   }
 
  private:
-  FaultFile faults_;
-  std::optional<BatchMemo> memo_;
+  std::string wrong_;  // with the environment
+  std::unique_ptr<FaultFile> faults_;
+  std::unique_ptr<BatchMemo> memo_;
   std::vector<std::unique_ptr<EmulatedCard>> cards_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Handle>> handles_;  // guarded by mutex_

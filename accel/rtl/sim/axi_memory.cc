@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace ese {
 
-AxiMemory::AxiMemory(int beat_bytes, int read_ports, const AxiMemoryOptions& options)
-    : beat_bytes_(beat_bytes), options_(options), random_(options.seed), reads_(read_ports) {
+AxiMemory::AxiMemory(int beat_bytes, int read_ports, const AxiMemoryOptions& options, Store store)
+    : beat_bytes_(beat_bytes),
+      options_(options),
+      store_(std::move(store)),
+      random_(options.seed),
+      reads_(read_ports) {
   for (Reader& reader : reads_) reader.signals.rdata.resize(beat_bytes);
   write_.wdata.resize(beat_bytes);
   write_.wstrb.resize(beat_bytes);
@@ -16,6 +21,12 @@ uint64_t AxiMemory::Allocate(size_t bytes) {
   const uint64_t address = kBase + bytes_.size();
   bytes_.resize((bytes_.size() + bytes + 63) / 64 * 64);
   return address;
+}
+
+uint8_t* AxiMemory::Find(uint64_t address, uint64_t size) {
+  if (store_) return store_(address, size);
+  const bool inside = address >= kBase && address + size <= kBase + bytes_.size();
+  return inside ? bytes_.data() + (address - kBase) : nullptr;
 }
 
 void AxiMemory::Write(uint64_t address, const std::vector<uint8_t>& bytes) {
@@ -73,7 +84,7 @@ void AxiMemory::Sample() {
 
 void AxiMemory::CheckBurst(uint64_t address, int beats) {
   const uint64_t bytes = uint64_t(beats) * beat_bytes_;
-  if (address < kBase || address + bytes > kBase + bytes_.size()) ++violations_;
+  if (!store_ && Find(address, bytes) == nullptr) ++violations_;
   if (address / 4096 != (address + bytes - 1) / 4096) ++violations_;
   if (address % beat_bytes_ != 0) ++violations_;
 }
@@ -88,10 +99,9 @@ void AxiMemory::DriveRead(Reader* reader) {
   if (burst.ready > cycle_ || !Chance() || !TakeBeat()) return;
   port.rvalid = true;
   port.rlast = burst.beats == 1;
-  port.rresp = burst.address == fail_at_ ? 2 : 0;
-  const bool inside =
-      burst.address >= kBase && burst.address + beat_bytes_ <= kBase + bytes_.size();
-  if (inside) std::memcpy(port.rdata.data(), At(burst.address), beat_bytes_);
+  const uint8_t* bytes = Find(burst.address, beat_bytes_);
+  port.rresp = burst.address == fail_at_ || bytes == nullptr ? 2 : 0;
+  if (bytes != nullptr) std::memcpy(port.rdata.data(), bytes, beat_bytes_);
 }
 
 void AxiMemory::SampleRead(Reader* reader) {
@@ -129,12 +139,12 @@ void AxiMemory::SampleWrite() {
   }
   if (write_.wvalid && write_.wready) {
     Burst& burst = writes_.front();
-    const bool inside =
-        burst.address >= kBase && burst.address + beat_bytes_ <= kBase + bytes_.size();
-    for (int k = 0; k < beat_bytes_ && inside; ++k) {
-      if (write_.wstrb[k]) bytes_[burst.address - kBase + k] = write_.wdata[k];
+    uint8_t* const bytes = Find(burst.address, beat_bytes_);
+    for (int k = 0; k < beat_bytes_ && bytes != nullptr; ++k) {
+      if (write_.wstrb[k]) bytes[k] = write_.wdata[k];
     }
-    if (burst.address == fail_at_) burst.ready = 1;  // this burst is answered with an error
+    if (burst.address == fail_at_ || bytes == nullptr)
+      burst.ready = 1;  // this burst is answered with an error
     burst.address += beat_bytes_;
     --burst.beats;
     if (write_.wlast != (burst.beats == 0)) ++violations_;

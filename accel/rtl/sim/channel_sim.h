@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "accel/rtl/card_model.h"
@@ -33,8 +34,8 @@ struct NoCoverage {
 template <typename Top, typename Coverage = NoCoverage>
 class ChannelSim {
  public:
-  ChannelSim(const CardShape& shape, const AxiMemoryOptions& memory)
-      : shape_(shape), memory_(shape.beat_bytes(), 3, memory) {
+  ChannelSim(const CardShape& shape, const AxiMemoryOptions& memory, AxiMemory::Store store = {})
+      : shape_(shape), memory_(shape.beat_bytes(), 3, memory, std::move(store)) {
     context_.randReset(2);  // whatever is not reset holds anything
     context_.randSeed(static_cast<int>(memory.seed));
     context_.assertOn(false);  // until then nothing need hold

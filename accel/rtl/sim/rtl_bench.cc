@@ -33,14 +33,6 @@ void Print(const std::string& name, double value, const std::string& unit, doubl
   std::fflush(stdout);
 }
 
-// DDR4-2400, 64 bits wide: 19.2 GB/s, of which 90 % are had, is 1.35 beats of 64 bytes in a cycle
-// of 200 MHz; a refresh of 350 ns every 7.8 us.
-const AxiMemoryOptions kDdr4 = {.min_latency = 60,
-                                .max_latency = 120,
-                                .bandwidth = 1.35,
-                                .refresh_interval = 1560,
-                                .refresh_cycles = 70};
-
 bool Equal(const OwnedBatch& a, const OwnedBatch& b) {
   for (size_t lane = 0; lane < a.lanes.size(); ++lane) {
     const StreamState &x = a.states_out[lane], &y = b.states_out[lane];
@@ -144,7 +136,7 @@ bool MeasureModel(const RandomModelOptions& options, const std::string& prefix) 
   Print("rtl.words_per_step" + prefix, static_cast<double>(card->entry_beats), "words");
   for (const int frames : {1, 10}) {
     if (!Measure(*model, *card, prefix, {"ideal", {}, kIdealMemory, frames})) return false;
-    if (!Measure(*model, *card, prefix, {"ddr4", kDdr4, {}, frames})) return false;
+    if (!Measure(*model, *card, prefix, {"ddr4", kDdr4Memory, {}, frames})) return false;
   }
   return true;
 }
