@@ -74,7 +74,8 @@ class LookupPacker {
   };
 
   void ReadRows(const int* rows);
-  // Steps for each line by its demand, as few in all as can hold a row's entries.
+  // Steps for each line by its demand, as few in all as can hold a row's entries; of short rows, as
+  // can hold all columns.
   void BeginStrip();
   // Chooses a line for every entry of each row, with no more than four for each step that the line
   // has; adds steps where that cannot be.
