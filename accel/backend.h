@@ -32,13 +32,16 @@ struct Lane {
 struct Batch {
   std::vector<Lane> lanes;
   // Filled in by the channel when it succeeds.
-  Duration compute_time{0};  // from the start of execution to its end
-  int steps = 0;             // the longest lane's frames
+  // From the start of execution, or from the end of the executor's batch before if that is later,
+  // to its end.
+  Duration compute_time{0};
+  int steps = 0;  // the longest lane's frames
 };
 
 class Channel {
  public:
-  // Called exactly once for each accepted batch, from a thread of the channel's, with no lock of
+  // Called exactly once for each accepted batch, with UNAVAILABLE or DATA_LOSS if the channel is to
+  // blame for the failure and surely not the batch, from a thread of the channel's, with no lock of
   // the channel's held; by then the channel accepts the next batch, also from within the call.
   using Completion = std::function<void(std::unique_ptr<Batch>, absl::Status)>;
 
@@ -53,6 +56,9 @@ class Channel {
   virtual int max_lanes() const = 0;
   // For logs and metric labels, for example "cpu0" and "avx512vnni".
   virtual const std::string& name() const = 0;
+  // What computes its batches. Channels with the same executor share it: they have batches in hand
+  // at the same time, but together compute no more than one of them alone.
+  virtual const std::string& executor() const { return name(); }
   virtual const std::string& kernel() const = 0;
 };
 

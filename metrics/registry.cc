@@ -80,6 +80,12 @@ void MetricsRegistry::Remove(const Labels& labels) {
   }
 }
 
+void MetricsRegistry::Show(const std::shared_ptr<prometheus::Collectable>& more) {
+  const std::lock_guard lock(mutex_);
+  more_.push_back(more);
+  if (exposer_ != nullptr) exposer_->RegisterCollectable(more);
+}
+
 absl::Status MetricsRegistry::Serve(const std::string& address) {
   if (exposer_ != nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("cannot serve metrics on ", address,
@@ -98,6 +104,8 @@ absl::Status MetricsRegistry::Serve(const std::string& address) {
     exposer->RegisterCollectable(registry_);
     exposer->RegisterCollectable(process_);
     port_ = exposer->GetListeningPorts().front();
+    const std::lock_guard lock(mutex_);
+    for (const auto& more : more_) exposer->RegisterCollectable(more);
     exposer_ = std::move(exposer);
   } catch (const std::exception& e) {
     // It does not say why.
@@ -111,6 +119,11 @@ absl::Status MetricsRegistry::Serve(const std::string& address) {
 std::string MetricsRegistry::Render() const {
   std::vector<prometheus::MetricFamily> families = registry_->Collect();
   std::ranges::move(process_->Collect(), std::back_inserter(families));
+  const std::lock_guard lock(mutex_);
+  for (const auto& weak : more_) {
+    const auto more = weak.lock();
+    if (more != nullptr) std::ranges::move(more->Collect(), std::back_inserter(families));
+  }
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, families);
   return out.str();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "prometheus/collectable.h"
 #include "prometheus/counter.h"
 #include "prometheus/exposer.h"
 #include "prometheus/family.h"
@@ -58,6 +59,10 @@ class MetricsRegistry {
   // invalid from then on.
   void Remove(const Labels& labels);
 
+  // Shows what `more` collects, too, for as long as it lives: for values that are only sometimes
+  // there. Its families' names must be its own.
+  void Show(const std::shared_ptr<prometheus::Collectable>& more);
+
   // Serves http://ADDRESS/metrics from two threads of its own until destruction. `address` is
   // HOST:PORT as of base/listen_address.h, but not of IPv6; port 0 takes a free one, see port().
   // INVALID_ARGUMENT: not such an address. UNAVAILABLE: nobody can listen there, with the reason.
@@ -81,8 +86,10 @@ class MetricsRegistry {
 
   const std::shared_ptr<prometheus::Registry> registry_;
   const std::shared_ptr<ProcessMetrics> process_;
-  std::mutex mutex_;
-  std::map<const void*, Entry> metrics_;  // by handle; guarded by mutex_
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  std::map<const void*, Entry> metrics_;  // by handle
+  std::vector<std::weak_ptr<prometheus::Collectable>> more_;
   std::unique_ptr<prometheus::Exposer> exposer_;
   int port_ = 0;
 };

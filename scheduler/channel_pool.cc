@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <map>
+#include <numeric>
+#include <string>
 #include <utility>
 
 namespace ese {
@@ -19,7 +22,14 @@ Duration RestAfter(int failures) {
 ChannelPool::ChannelPool(std::vector<std::unique_ptr<Channel>> channels) {
   assert(!channels.empty());
   slots_.reserve(channels.size());
-  for (auto& channel : channels) slots_.push_back({.channel = std::move(channel)});
+  std::map<std::string, int> executors;
+  for (auto& channel : channels) {
+    const auto [at, is_new] =
+        executors.try_emplace(channel->executor(), static_cast<int>(executors.size()));
+    if (is_new) at_work_.push_back(0);
+    ++at_work_[at->second];
+    slots_.push_back({.channel = std::move(channel), .executor = at->second});
+  }
   CountWorking();
 }
 
@@ -30,7 +40,9 @@ int ChannelPool::Fastest(int lanes) const {
   for (int i = 0; i < size(); ++i) {
     const Slot& slot = slots_[i];
     if (slot.phase != Phase::kFree) continue;
-    const Duration time = slot.cost.Of(1, std::min(lanes, slot.channel->max_lanes()));
+    // Behind those that its executor has in hand.
+    const Duration time =
+        (1 + at_work_[slot.executor]) * slot.cost.Of(1, std::min(lanes, slot.channel->max_lanes()));
     if (best == kNone || time < best_time ||
         (time == best_time && slot.released < slots_[best].released)) {
       best = i;
@@ -42,7 +54,7 @@ int ChannelPool::Fastest(int lanes) const {
 
 void ChannelPool::Acquire(int i) {
   assert(slots_[i].phase == Phase::kFree);
-  slots_[i].phase = Phase::kBusy;
+  SetPhase(&slots_[i], Phase::kBusy);
   --free_;
 }
 
@@ -58,7 +70,7 @@ void ChannelPool::Fail(int i, const absl::Status& error, TimePoint now) {
   assert(slot.phase != Phase::kFree && slot.phase != Phase::kResting);
   // One that hung failed when it hung.
   if (slot.phase != Phase::kHung) ++slot.failures;
-  slot.phase = Phase::kResting;
+  SetPhase(&slot, Phase::kResting);
   slot.rests_until = now + RestAfter(slot.failures);
   last_error_ = error;
   CountWorking();
@@ -68,7 +80,7 @@ void ChannelPool::Hang(int i, const absl::Status& error) {
   Slot& slot = slots_[i];
   assert(slot.phase == Phase::kBusy || slot.phase == Phase::kTesting);
   ++slot.failures;
-  slot.phase = Phase::kHung;
+  SetPhase(&slot, Phase::kHung);
   last_error_ = error;
   CountWorking();
 }
@@ -77,7 +89,7 @@ int ChannelPool::StartTest(TimePoint now) {
   for (int i = 0; i < size(); ++i) {
     Slot& slot = slots_[i];
     if (slot.phase != Phase::kResting || now < slot.rests_until) continue;
-    slot.phase = Phase::kTesting;
+    SetPhase(&slot, Phase::kTesting);
     return i;
   }
   return kNone;
@@ -99,11 +111,13 @@ TimePoint ChannelPool::NextTest() const {
 }
 
 double ChannelPool::Capacity(int steps) const {
-  double capacity = 0;
+  std::vector<double> fastest(at_work_.size());
   for (const Slot& slot : slots_) {
-    if (Works(slot)) capacity += slot.cost.FramesPerSecond(slot.channel->max_lanes(), steps);
+    if (!Works(slot)) continue;
+    const double speed = slot.cost.FramesPerSecond(slot.channel->max_lanes(), steps);
+    fastest[slot.executor] = std::max(fastest[slot.executor], speed);
   }
-  return capacity;
+  return std::accumulate(fastest.begin(), fastest.end(), 0.0);
 }
 
 int ChannelPool::proven() const {
@@ -125,8 +139,17 @@ bool ChannelPool::Works(const Slot& slot) {
   return false;
 }
 
+bool ChannelPool::IsAtWork(Phase phase) {
+  return phase == Phase::kTesting || phase == Phase::kBusy || phase == Phase::kHung;
+}
+
+void ChannelPool::SetPhase(Slot* slot, Phase phase) {
+  at_work_[slot->executor] += IsAtWork(phase) - IsAtWork(slot->phase);
+  slot->phase = phase;
+}
+
 void ChannelPool::SetFree(Slot* slot) {
-  slot->phase = Phase::kFree;
+  SetPhase(slot, Phase::kFree);
   slot->released = ++releases_;
   ++free_;
 }

@@ -23,7 +23,8 @@ namespace ese {
 // the reference does: at the start, and after each failure. The first test after a failure comes at
 // once; if that fails, too, or the next batch of streams, the channel rests for kFirstRest, then
 // twice as long each time, up to kLongestRest. So a broken channel costs the others little, and
-// comes back by itself once it works again. Not thread-safe.
+// comes back by itself once it works again. Channels that share an executor (Channel::executor)
+// have its capacity once, and are slower while others of it are at work. Not thread-safe.
 class ChannelPool {
  public:
   // After so many failures in a row a channel does not count as working until it passes a test.
@@ -49,6 +50,8 @@ class ChannelPool {
   void Release(int i);
   // Busy, testing or hung to resting, from now on.
   void Fail(int i, const absl::Status& error, TimePoint now);
+  // Failures of channel i in a row, since a batch of streams was computed.
+  int failures(int i) const { return slots_[i].failures; }
   // Busy or testing to hung.
   void Hang(int i, const absl::Status& error);
   // A channel that has rested, to testing; kNone if there is none.
@@ -62,7 +65,8 @@ class ChannelPool {
   int working() const { return working_; }
   // Those of them that have passed a test.
   int proven() const;
-  // Frames per second of the working channels with full lanes; 0 until one has been measured.
+  // Frames per second of the working channels with full lanes, of each executor the fastest's; 0
+  // until one has been measured.
   double Capacity(int steps) const;
   // The latest error of any channel.
   const absl::Status& last_error() const { return last_error_; }
@@ -71,6 +75,7 @@ class ChannelPool {
   enum class Phase { kTesting, kFree, kBusy, kResting, kHung };
   struct Slot {
     std::unique_ptr<Channel> channel;
+    int executor = 0;  // in at_work_
     Phase phase = Phase::kTesting;
     int failures = 0;  // since a batch of streams was computed
     bool proven = false;
@@ -80,10 +85,13 @@ class ChannelPool {
   };
 
   static bool Works(const Slot& slot);
+  static bool IsAtWork(Phase phase);
+  void SetPhase(Slot* slot, Phase phase);
   void SetFree(Slot* slot);
   void CountWorking();
 
   std::vector<Slot> slots_;
+  std::vector<int> at_work_;  // of each executor: channels that have a batch in hand
   int free_ = 0;
   int working_ = 0;
   uint64_t releases_ = 0;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "scheduler/testing.h"
 
@@ -14,12 +16,18 @@ namespace {
 constexpr int kNone = ChannelPool::kNone;
 const absl::Status kBroken = absl::InternalError("broken");
 
-ChannelPool MakePool(int n) {
+ChannelPool MakePool(const std::vector<std::string>& names) {
   std::vector<std::unique_ptr<Channel>> channels;
-  for (int i = 0; i < n; ++i) {
-    channels.push_back(std::make_unique<PuppetChannel>(nullptr, "puppet", 4));
+  for (const std::string& name : names) {
+    channels.push_back(std::make_unique<PuppetChannel>(nullptr, name, 4));
   }
   return ChannelPool(std::move(channels));
+}
+
+ChannelPool MakePool(int n) {
+  std::vector<std::string> names;
+  for (int i = 0; i < n; ++i) names.push_back(absl::StrCat("puppet", i));
+  return MakePool(names);
 }
 
 TimePoint At(Duration since_start) { return TimePoint(since_start); }
@@ -134,6 +142,37 @@ TEST(ChannelPoolTest, CapacityIsThatOfTheWorkingChannelsWithAllTheirLanes) {
   pool.Acquire(1);
   pool.Hang(1, kBroken);
   EXPECT_DOUBLE_EQ(pool.Capacity(8), 1e9 * 4 * 8 / (800 + 8 * 300));
+}
+
+// Two places of each of two compute units.
+TEST(ChannelPoolTest, ChannelsThatShareAnExecutorHaveItsCapacityOnce) {
+  ChannelPool pool = MakePool({"a.0", "a.1", "b.0", "b.1"});
+  for (int i = 0; i < 4; ++i) {
+    pool.Pass(i);
+    pool.cost(i) = {.per_frame_ns = i == 1 ? 50.0 : 100.0};
+  }
+  EXPECT_DOUBLE_EQ(pool.Capacity(8), 1e9 / 50 + 1e9 / 100) << "the faster one's";
+  pool.Acquire(1);
+  pool.Hang(1, kBroken);
+  EXPECT_DOUBLE_EQ(pool.Capacity(8), 2 * 1e9 / 100);
+}
+
+TEST(ChannelPoolTest, AnExecutorAtWorkIsSlower) {
+  ChannelPool pool = MakePool({"a.0", "a.1", "b.0", "b.1"});
+  for (int i = 0; i < 4; ++i) {
+    pool.Pass(i);
+    pool.cost(i) = {.per_frame_ns = i < 2 ? 60.0 : 100.0};
+  }
+  std::vector<int> order;
+  for (int k = 0; k < 4; ++k) {
+    order.push_back(pool.Fastest(1));
+    pool.Acquire(order.back());
+  }
+  EXPECT_EQ(order, (std::vector<int>{0, 2, 1, 3})) << "60, 100, 2 x 60, 2 x 100";
+  pool.Release(0);
+  pool.Fail(1, kBroken, At({}));
+  pool.Release(2);
+  EXPECT_EQ(pool.Fastest(1), 0) << "one that rests is not at work";
 }
 
 }  // namespace

@@ -260,7 +260,7 @@ void SchedulerCore::Fill(Flight* flight) {
 }
 
 void SchedulerCore::Land(std::shared_ptr<Flight> flight, const absl::Status& status) {
-  Settle(flight, /*started=*/true, status);
+  Settle(flight, status);
   if (!status.ok()) StartTests();
   Dispatch();
   for (const auto& stream : flight->streams) Deliver(stream.get());
@@ -268,8 +268,7 @@ void SchedulerCore::Land(std::shared_ptr<Flight> flight, const absl::Status& sta
   FlightIsOver();
 }
 
-void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, bool started,
-                           const absl::Status& status) {
+void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status) {
   const Batch& batch = *flight->batch;
   int frames = 0;            // of all lanes
   int real_time_frames = 0;  // see RealTimeCredit
@@ -289,10 +288,11 @@ void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, bool started,
       result.compute_time = batch.compute_time;
       ready = stream->Succeed(std::move(result), flight);
     } else {
-      ready = started ? stream->Fail(status) : stream->Return();
+      ready = BlamesTheChannel(status) ? stream->Return() : stream->Fail(status);
     }
     if (ready) flight->ready.push_back(stream);
   }
+  int failures = 0;
   {
     std::lock_guard lock(mutex_);
     for (StreamRecord* stream : flight->ready) {
@@ -304,14 +304,11 @@ void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, bool started,
       admission_.Taken(clock_->Now(), frames, real_time_frames, wait);
     } else {
       FailChannel(flight->channel, status);
+      failures = channels_.failures(flight->channel);
     }
   }
   Count(*flight, status);
-  if (!status.ok()) {
-    spdlog::warn("channel {} {} a batch of {} streams: {}",
-                 channels_.channel(flight->channel).name(), started ? "failed" : "refused",
-                 flight->streams.size(), status.ToString());
-  }
+  if (!status.ok()) LogFailure(flight->channel, "failed a batch", failures, status);
 }
 
 void SchedulerCore::Count(const Flight& flight, const absl::Status& status) {

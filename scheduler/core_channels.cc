@@ -56,10 +56,8 @@ void SchedulerCore::Launch(std::shared_ptr<Flight> flight) {
   if (status.ok()) return;
   if (!Reclaim(flight)) return LandLate(std::move(flight));
   if (flight->test != nullptr) return LandTest(std::move(flight), status);
-  // A channel that is busy or broken is no fault of the streams. Anything else might be: it counts.
-  const bool started = !absl::IsUnavailable(status);
-  Settle(flight, started, status);
-  if (started) DeliverElsewhere(flight->streams);
+  Settle(flight, status);
+  if (!BlamesTheChannel(status)) DeliverElsewhere(flight->streams);  // their last attempt, maybe
   flight.reset();
   FlightIsOver();
   StartTests();
@@ -117,8 +115,10 @@ void SchedulerCore::LandTest(std::shared_ptr<Flight> flight, absl::Status status
   if (status.ok()) status = known_answer_.Check(test.probe);
   test.times[test.stage] = flight->batch->compute_time;
   bool again = false;
+  int failures = 0;  // before this test
   {
     std::lock_guard lock(mutex_);
+    failures = channels_.failures(channel);
     if (!status.ok()) {
       FailChannel(channel, status);
     } else if (test.stage < kLastTest) {
@@ -142,11 +142,28 @@ void SchedulerCore::LandTest(std::shared_ptr<Flight> flight, absl::Status status
   } else {
     flight.reset();
   }
-  const std::string& name = channels_.channel(channel).name();
-  if (!status.ok()) spdlog::warn("channel {} fails its test: {}", name, status.ToString());
+  if (!status.ok()) {
+    LogFailure(channel, "fails its test", failures + 1, status);
+  } else if (!again && failures >= ChannelPool::kFailuresToStop) {
+    spdlog::info("channel {} works again", channels_.channel(channel).name());
+  }
   StartTests();
   Dispatch();
   FlightIsOver();
+}
+
+// The first failure in a row, and the one after which the channel does not count any more: a broken
+// channel fails a test a minute, and a broken card has many channels.
+void SchedulerCore::LogFailure(int channel, const char* what, int failures,
+                               const absl::Status& status) {
+  const std::string& name = channels_.channel(channel).name();
+  if (failures == ChannelPool::kFailuresToStop) {
+    spdlog::error("channel {} {}, the {}rd time in a row, and is left out until it passes one: {}",
+                  name, what, failures, status.ToString());
+  } else {
+    spdlog::log(failures == 1 ? spdlog::level::warn : spdlog::level::debug, "channel {} {}: {}",
+                name, what, status.ToString());
+  }
 }
 
 void SchedulerCore::FailChannel(int channel, const absl::Status& error) {

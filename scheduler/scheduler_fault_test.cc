@@ -119,6 +119,20 @@ TEST(SchedulerFaultTest, ErrorEndsTheStreamAfterMaxAttempts) {
   EXPECT_FALSE(rig.puppet().busy());
 }
 
+TEST(SchedulerFaultTest, WhatTheChannelIsToBlameForIsNoAttempt) {
+  TestRig rig(1, 4, {.max_attempts = 1});
+  TestStream a(&rig, 1);
+  ASSERT_EQ(a.Push(1), absl::OkStatus());
+  for (const absl::Status& error : {kUnplugged, absl::DataLossError("a bit flipped")}) {
+    ASSERT_TRUE(rig.puppet().busy());
+    rig.puppet().Fail(error);
+    rig.clock.Advance(kUntilStopped);
+    rig.PassTest();
+  }
+  rig.puppet().Finish();
+  EXPECT_EQ(a.frames_done(), 1);
+}
+
 TEST(SchedulerFaultTest, SuccessStartsTheCountOfAttemptsAnew) {
   TestRig rig(1, 4, {.max_frames_per_lane = 1, .max_attempts = 2});
   TestStream a(&rig, 1);

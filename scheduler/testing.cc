@@ -11,7 +11,10 @@
 namespace ese {
 
 PuppetChannel::PuppetChannel(std::shared_ptr<const Model> model, std::string name, int max_lanes)
-    : model_(std::move(model)), name_(std::move(name)), max_lanes_(max_lanes) {}
+    : model_(std::move(model)),
+      name_(std::move(name)),
+      executor_(name_.substr(0, name_.find('.'))),
+      max_lanes_(max_lanes) {}
 
 PuppetChannel::~PuppetChannel() { assert(!busy()); }
 

@@ -11,7 +11,8 @@
 namespace ese {
 
 // Accepts a batch and keeps it until the test finishes or fails it; completions run on the test's
-// thread. Several threads may submit, but only one at a time may play the puppeteer.
+// thread. Several threads may submit, but only one at a time may play the puppeteer. Puppets whose
+// names are alike up to the first '.' share an executor.
 class PuppetChannel final : public Channel {
  public:
   PuppetChannel(std::shared_ptr<const Model> model, std::string name, int max_lanes);
@@ -21,6 +22,7 @@ class PuppetChannel final : public Channel {
   absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override;
   int max_lanes() const override { return max_lanes_; }
   const std::string& name() const override { return name_; }
+  const std::string& executor() const override { return executor_; }
   const std::string& kernel() const override { return kernel_; }
 
   bool busy() const;
@@ -44,6 +46,7 @@ class PuppetChannel final : public Channel {
 
   const std::shared_ptr<const Model> model_;
   const std::string name_;
+  const std::string executor_;
   const std::string kernel_ = "puppet";
   const int max_lanes_;
 

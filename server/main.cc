@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "accel/cpu/cpu_channel.h"
-#include "accel/xrt/xrt_channel.h"
+#include "accel/xrt/xrt_cards.h"
 #include "base/listen_address.h"
 #include "base/processors.h"
 #include "base/status.h"
@@ -104,23 +104,36 @@ std::string ShapeOf(const Model& model) {
 using Channels = std::vector<std::unique_ptr<Channel>>;
 
 // Cards that were asked for beside processors may be missing; alone they may not.
+absl::StatusOr<std::unique_ptr<XrtCards>> OpenCards(const ServerOptions& options,
+                                                    MetricsRegistry* metrics) {
+  if (!options.channels.cards) return nullptr;
+  auto cards = XrtCards::Open({.xclbin = options.xclbin,
+                               .cards = options.channels.cards_only,
+                               .watchdog = options.serving.scheduler.watchdog / 2,
+                               .hot_celsius = options.card_hot_celsius},
+                              metrics);
+  if (cards.ok() || options.channels.cpu == 0) return cards;
+  spdlog::error("going on without cards: {}", std::string(cards.status().message()));
+  return nullptr;
+}
+
 absl::StatusOr<Channels> MakeChannels(const std::shared_ptr<const Model>& model,
-                                      const ServerOptions& options) {
+                                      const ServerOptions& options, XrtCards* cards) {
   Channels channels;
   if (options.channels.cpu > 0) {
     ESE_ASSIGN_OR_RETURN(channels, CreateCpuChannels(model, {.count = options.channels.cpu,
                                                              .first_processor = options.pin,
                                                              .threads = options.channel_threads}));
   }
-  if (!options.channels.cards) return channels;
-  auto cards =
-      CreateXrtChannels(model, {.xclbin = options.xclbin, .cards = options.channels.cards_only});
-  if (!cards.ok() && channels.empty()) return cards.status();
-  if (!cards.ok()) {
-    spdlog::error("going on without cards: {}", std::string(cards.status().message()));
+  if (cards == nullptr) return channels;
+  auto on_cards = cards->MakeChannels(model);
+  if (!on_cards.ok() && channels.empty()) return on_cards.status();
+  if (!on_cards.ok()) {
+    spdlog::error("model \"{}\" goes on without cards: {}", model->name,
+                  std::string(on_cards.status().message()));
     return channels;
   }
-  for (auto& channel : *cards) channels.push_back(std::move(channel));
+  for (auto& channel : *on_cards) channels.push_back(std::move(channel));
   return channels;
 }
 
@@ -138,7 +151,13 @@ std::string Summary(const Channels& channels) {
 absl::Status ListChannels() {
   std::printf("cpu:%d\n", ThreadsAllowed());
   ESE_ASSIGN_OR_RETURN(const auto cards, ListXrtCards());
-  for (const XrtCard& card : cards) std::printf("xrt:%d  %s\n", card.index, card.name.c_str());
+  for (const XrtCardInfo& card : cards) {
+    const std::string text = card.status.ok()
+                                 ? absl::StrCat(card.name, " at ", card.bdf,
+                                                card.serial.empty() ? "" : ", serial ", card.serial)
+                                 : absl::StrCat("cannot be used: ", card.status.message());
+    std::printf("xrt:%d  %s\n", card.index, text.c_str());
+  }
   return absl::OkStatus();
 }
 
@@ -191,10 +210,11 @@ absl::Status Run(const ServerOptions& options) {
     ESE_ASSIGN_OR_RETURN(const auto address, ParseListenAddress(options.metrics));
     metrics_address = absl::StrCat(address.host, ":", metrics.port());
   }
+  ESE_ASSIGN_OR_RETURN(const auto cards, OpenCards(options, &metrics));
   std::mutex made_mutex;  // models of a folder are loaded by another thread
   std::string made = "not made yet";
   const auto make_channels = [&](const std::shared_ptr<const Model>& model) {
-    auto channels = MakeChannels(model, options);
+    auto channels = MakeChannels(model, options, cards.get());
     if (channels.ok()) {
       const std::lock_guard lock(made_mutex);
       made = Summary(*channels);

@@ -66,6 +66,10 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--xclbin", options.xclbin, "What the cards are loaded with")
       ->type_name("FILE.xclbin")
       ->default_str("");
+  app.add_option("--card-hot-celsius", options.card_hot_celsius,
+                 "A card whose FPGA is that hot gets no batches until it is 5 degrees cooler; 0: "
+                 "however hot it is")
+      ->type_name("DEGREES");
   app.add_flag("--list-channels", options.list_channels,
                "Print the channels that this machine has, and end");
   app.add_option(
@@ -198,6 +202,7 @@ absl::Status Validate(const Flags& flags) {
         ", less than --max-frames-per-lane, ", scheduler.max_frames_per_lane, "; raise it"));
   }
   for (const auto& [name, value] : {std::pair("drain-seconds", options.drain_seconds),
+                                    std::pair("card-hot-celsius", options.card_hot_celsius),
                                     std::pair("max-age-seconds", flags.max_age_seconds),
                                     std::pair("model-grace-seconds", flags.model_grace_seconds),
                                     std::pair("max-load", scheduler.max_load)}) {

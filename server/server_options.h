@@ -17,7 +17,8 @@ struct ServerOptions {
   std::string metrics = "127.0.0.1:9700";  // HOST:PORT; empty: no /metrics
   // Of each model; ParseServerOptions: the number of cores.
   ChannelSpec channels = {.cpu = 1, .cards = false, .cards_only = {}};
-  std::string xclbin;          // of the cards
+  std::string xclbin;  // of the cards
+  double card_hot_celsius = 90;
   bool list_channels = false;  // print what --channels may name, and end
   int pin = -1;                // CpuChannelOptions::first_processor
   int channel_threads = 1;     // of each channel

@@ -88,7 +88,7 @@ EmulatedCard::~EmulatedCard() {
   for (std::thread& unit : units_) unit.join();
 }
 
-std::string EmulatedCard::bdf() const { return absl::StrFormat("0000:%02x:00.1", index_ + 1); }
+std::string EmulatedCard::bdf() const { return absl::StrFormat("0000:%02x:00.1", bus()); }
 
 int EmulatedCard::Open() {
   LookForLoss();

@@ -64,7 +64,8 @@ class EmulatedCard {
   // Waits until a command has ended since *seen was set; false at the end of the time.
   bool WaitForCompletion(uint64_t* seen, std::chrono::milliseconds limit);
 
-  std::string bdf() const;
+  uint16_t bus() const { return static_cast<uint16_t>(index_ + 1); }
+  std::string bdf() const;  // 0000:BUS:00.1
   bool SensorsFail() { return faults_->Has(Fault::kSensor, index_); }
   double Watts() { return power_.Watts(); }
   int Degrees() { return faults_->Has(Fault::kHot, index_) ? kDegreesWhenHot : kDegrees; }

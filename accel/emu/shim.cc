@@ -7,6 +7,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,7 @@ namespace {
 
 // The keys of XRT 2.13's queries that are served.
 enum Key {
+  kPcieBdf = 8,
   kRomVbnv = 12,
   kMaxPowerLevel = 40,
   kPowerWarning = 41,
@@ -121,6 +123,10 @@ const xrt_core::query::request& Device::lookup_query(xrt_core::query::key_type k
     });
   };
   static const auto* const queries = new std::map<int, Query>{
+      {kPcieBdf, Query([](auto* device) {
+         const uint16_t bus = static_cast<const Device*>(device)->card().bus();
+         return boost::any(std::tuple<uint16_t, uint16_t, uint16_t, uint16_t>(0, bus, 0, 1));
+       })},
       {kNoDma, Query([](auto*) { return boost::any(uint32_t{0}); })},
       {kCdmas, Query([](auto*) { return boost::any(uint32_t{0}); })},
       {kRomVbnv, Query([](auto*) { return boost::any(std::string("emulated_ese_card")); })},

@@ -54,7 +54,7 @@ Bytes Metadata(const XclbinOptions& options) {
       "<kernelClocks><clock port=\"KERNEL_CLK\" frequency=\"",
       options.clock_megahertz, "MHz\"/></kernelClocks><kernel name=\"", options.kernel,
       "\" language=\"ip_c\" vlnv=\"ese:kernel:", options.kernel,
-      ":1.0\" attributes=\"\" preferredWorkGroupSizeMultiple=\"0\" workGroupSize=\"1\" "
+      ":", options.interface_version, "\" attributes=\"\" preferredWorkGroupSizeMultiple=\"0\" workGroupSize=\"1\" "
       "interrupt=\"true\" hwControlProtocol=\"ap_ctrl_chain\">"
       "<port name=\"M_AXI\" mode=\"master\" range=\"0xFFFFFFFFFFFFFFFF\" dataWidth=\"512\" "
       "portType=\"addressable\" base=\"0x0\"/>"

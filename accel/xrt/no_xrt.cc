@@ -1,5 +1,6 @@
 // In builds where XRT is not installed.
-#include "accel/xrt/xrt_channel.h"
+#include "accel/xrt/card_sensors.h"
+#include "accel/xrt/xrt_cards.h"
 
 namespace ese {
 namespace {
@@ -11,10 +12,17 @@ absl::Status NotBuilt() {
 
 }  // namespace
 
-absl::StatusOr<std::vector<XrtCard>> ListXrtCards() { return NotBuilt(); }
+absl::StatusOr<std::vector<XrtCardInfo>> ListXrtCards() { return NotBuilt(); }
 
-absl::StatusOr<std::vector<std::unique_ptr<Channel>>> CreateXrtChannels(
-    std::shared_ptr<const Model> /*model*/, const XrtOptions& /*options*/) {
+absl::StatusOr<std::unique_ptr<XrtCards>> XrtCards::Open(const XrtOptions& /*options*/,
+                                                         MetricsRegistry* /*metrics*/) {
+  return NotBuilt();
+}
+
+XrtCards::~XrtCards() = default;
+
+absl::StatusOr<std::vector<std::unique_ptr<Channel>>> XrtCards::MakeChannels(
+    std::shared_ptr<const Model> /*model*/) {
   return NotBuilt();
 }
 

@@ -1,14 +1,17 @@
 #include "accel/xrt/xrt_card.h"
 
+#include <algorithm>
+#include <boost/property_tree/json_parser.hpp>
 #include <boost/property_tree/ptree.hpp>
-#include <cstring>
-#include <filesystem>
+#include <sstream>
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "accel/xrt/xrt_error.h"
+#include "accel/xrt/xrt_place.h"
 #include "base/status.h"
 #include "experimental/xrt_system.h"
-#include "experimental/xrt_xclbin.h"
 #include "spdlog/spdlog.h"
 
 namespace xrt_core {
@@ -19,96 +22,224 @@ void get_xrt_build_info(boost::property_tree::ptree&);
 namespace ese {
 namespace {
 
-constexpr const char* kKernel = "ese_channel";
+using boost::property_tree::ptree;
+namespace info = xrt::info;
+
 constexpr const char* kVersion = "2.13.";
 
-absl::Status CheckVersion() {
-  std::string version;
-  ESE_RETURN_IF_ERROR(TranslateXrt("the version of XRT", [&] {
-    boost::property_tree::ptree tree;
-    xrt_core::get_xrt_build_info(tree);
-    version = tree.get<std::string>("version", "unknown");
-  }));
+// XRT's own maps of devices and kernels have no lock.
+std::mutex& Opening() {
+  static std::mutex one_at_a_time;
+  return one_at_a_time;
+}
+
+// The card's management controller tells it, if anybody.
+std::string SerialOf(const xrt::device& device) {
+  std::string serial;
+  const absl::Status ignored = TranslateXrt("", [&] {
+    std::istringstream json(device.get_info<info::device::platform>());
+    ptree tree;
+    boost::property_tree::read_json(json, tree);
+    for (const auto& [key, platform] : tree.get_child("platforms")) {
+      serial = platform.get("controller.card_mgmt_controller.serial_number", serial);
+    }
+  });
+  return serial == "N/A" ? "" : serial;
+}
+
+// The driver knows the name as long as there is the card.
+bool Answers(const xrt::device& device) {
+  if (!TranslateXrt("", [&] { device.get_info<info::device::name>(); }).ok()) return false;
+  bool offline = false;  // not all can tell
+  const absl::Status ignored =
+      TranslateXrt("", [&] { offline = device.get_info<info::device::offline>(); });
+  return !offline;
+}
+
+}  // namespace
+
+absl::Status CheckXrtVersion(const std::string& version) {
   if (absl::StartsWith(version, kVersion)) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("XRT is of version ", version, "; cards need ",
                                              kVersion, "x: install libxrt1 of Debian 12"));
 }
 
-absl::StatusOr<std::vector<std::string>> UnitsOf(const xrt::xclbin& xclbin,
-                                                 const std::string& path) {
-  std::vector<std::string> names;
-  for (const xrt::xclbin::kernel& kernel : xclbin.get_kernels()) {
-    if (kernel.get_name() != kKernel) continue;
-    for (const xrt::xclbin::ip& unit : kernel.get_cus()) names.push_back(unit.get_name());
-  }
-  if (!names.empty()) return names;
-  return absl::InvalidArgumentError(absl::StrCat(
-      path, " has no kernel ", kKernel, "; build one from accel/rtl, or for emulated cards take ",
-      "emu/ese_channel.xclbin of the build"));
-}
-
-}  // namespace
-
-absl::StatusOr<std::vector<XrtCard>> ListXrtCards() {
-  ESE_RETURN_IF_ERROR(CheckVersion());
-  std::vector<XrtCard> cards;
+absl::StatusOr<int> CountXrtCards() {
+  std::string version;
   unsigned int count = 0;
+  ESE_RETURN_IF_ERROR(TranslateXrt("the version of XRT", [&] {
+    ptree tree;
+    xrt_core::get_xrt_build_info(tree);
+    version = tree.get<std::string>("version", "unknown");
+  }));
+  ESE_RETURN_IF_ERROR(CheckXrtVersion(version));
   const absl::Status found =
       TranslateXrt("looking for cards", [&] { count = xrt::system::enumerate_devices(); });
-  if (!found.ok()) {
-    return absl::UnavailableError(absl::StrCat(
-        found.message(), "; XILINX_XRT must name an installation of XRT (docs/cards.md)"));
-  }
-  for (unsigned int index = 0; index < count; ++index) {
-    XrtCard card{.index = static_cast<int>(index), .name = {}};
-    ESE_RETURN_IF_ERROR(TranslateXrt(absl::StrCat("card ", index), [&] {
-      card.name = xrt::device(index).get_info<xrt::info::device::name>();
-    }));
-    cards.push_back(std::move(card));
-  }
-  return cards;
+  if (found.ok()) return static_cast<int>(count);
+  return absl::UnavailableError(absl::StrCat(
+      found.message(), "; XILINX_XRT must name an installation of XRT (docs/cards.md)"));
 }
 
-absl::StatusOr<std::shared_ptr<LoadedCard>> LoadCard(int index, std::shared_ptr<const Model> model,
-                                                     const XrtOptions& options) {
-  if (!std::filesystem::exists(options.xclbin)) {
-    return absl::NotFoundError(absl::StrCat("there is no xclbin \"", options.xclbin,
-                                            "\"; cards need one of ", kKernel, " (docs/cards.md)"));
+absl::StatusOr<CardIdentity> Identify(int index, const xrt::device& device) {
+  CardIdentity identity{.index = index, .serial = SerialOf(device)};
+  ESE_RETURN_IF_ERROR(TranslateXrt(absl::StrCat("asking card ", index, " for its name"),
+                                   [&] { identity.name = device.get_info<info::device::name>(); }));
+  const absl::Status may_be_unknown =
+      TranslateXrt("", [&] { identity.bdf = device.get_info<info::device::bdf>(); });
+  return identity;
+}
+
+XrtCard::XrtCard(int index, std::shared_ptr<const XclbinFile> xclbin, const XrtOptions& options,
+                 MetricsRegistry* metrics)
+    : index_(index),
+      name_(absl::StrCat("xrt", index)),
+      title_(absl::StrCat("card ", index)),
+      xclbin_(std::move(xclbin)),
+      metrics_(metrics, {.index = index, .serial = {}}),
+      sensors_(title_, {.interval = options.sensor_interval, .hot_celsius = options.hot_celsius},
+               &metrics_),
+      identity_{.index = index, .serial = {}},
+      finished_(xclbin_->units.size()) {}
+
+XrtCard::~XrtCard() = default;
+
+CardIdentity XrtCard::identity() const {
+  const std::lock_guard lock(mutex_);
+  return identity_;
+}
+
+absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::Get() {
+  const auto current = [this] {
+    const std::lock_guard lock(mutex_);
+    return open_;
+  };
+  if (auto open = current()) return open;
+  const std::unique_lock opening(Opening(), std::try_to_lock);
+  if (!opening.owns_lock()) {
+    return absl::UnavailableError(
+        absl::StrCat(title_, " is not open, and a card is being opened at the moment"));
   }
-  auto card = std::make_shared<LoadedCard>();
-  card->name = absl::StrCat("xrt", index);
-  card->model = std::move(model);
-  ESE_ASSIGN_OR_RETURN(card->packed, PackForCard(*card->model, CardShape{}));
-  std::vector<std::string> units;
-  absl::Status status;
-  ESE_RETURN_IF_ERROR(TranslateXrt(absl::StrCat("reading ", options.xclbin), [&] {
-    const xrt::xclbin xclbin(options.xclbin);
-    auto names = UnitsOf(xclbin, options.xclbin);
-    if (!names.ok()) {
-      status = names.status();
-    } else {
-      units = *std::move(names);
+  if (auto open = current()) return open;
+  CloseLost();
+  absl::StatusOr<std::shared_ptr<OpenCard>> opened = OpenNow();
+  const std::lock_guard lock(mutex_);
+  if (!opened.ok()) {
+    metrics_.Count(CardFault::kOpen);
+    Complain(opened.status());
+    return opened;
+  }
+  open_ = *opened;
+  complaint_.clear();
+  metrics_.Opened();
+  spdlog::info("{}: {} at {}, serial {}, xclbin {} of {}, {} units at {}", title_, identity_.name,
+               identity_.bdf, identity_.serial.empty() ? "unknown" : identity_.serial,
+               xclbin_->uuid, xclbin_->path, xclbin_->units.size(),
+               xclbin_->clock_megahertz == 0 ? "an unknown clock"
+                                             : absl::StrCat(xclbin_->clock_megahertz, " MHz"));
+  return opened;
+}
+
+void XrtCard::CloseLost() {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(stuck_, [](const auto& place) { return !place->IsStuck(); });
+  std::erase_if(lost_, [](const auto& open) { return open.use_count() == 1; });
+}
+
+absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::OpenNow() {
+  CardIdentity identity;
+  bool identified = false;
+  {
+    const std::lock_guard lock(mutex_);
+    identity = identity_;
+    identified = identified_;
+  }
+  auto open = std::make_shared<OpenCard>();
+  ESE_RETURN_IF_ERROR(TranslateXrt(absl::StrCat("opening ", title_), [&] {
+    // A card that comes back may come back with another index.
+    open->device =
+        identified ? xrt::device(identity.bdf) : xrt::device(static_cast<unsigned int>(index_));
+  }));
+  if (!identified) {
+    ESE_ASSIGN_OR_RETURN(identity, Identify(index_, open->device));
+    metrics_.Identify(identity);
+    const std::lock_guard lock(mutex_);
+    identity_ = identity;
+    identified_ = true;
+  }
+  ESE_RETURN_IF_ERROR(TranslateXrt(absl::StrCat("loading ", title_, " with ", xclbin_->path), [&] {
+    const xrt::uuid uuid = open->device.load_xclbin(xclbin_->xclbin);
+    for (const std::string& unit : xclbin_->units) {
+      xrt::kernel kernel(open->device, uuid, unit);
+      const xrt::memory_group group = kernel.group_id(0);
+      open->units.push_back({.kernel = std::move(kernel), .group = group});
     }
   }));
-  ESE_RETURN_IF_ERROR(status);
-  ESE_RETURN_IF_ERROR(TranslateXrt(absl::StrCat("card ", index), [&] {
-    card->device = xrt::device(static_cast<unsigned int>(index));
-    card->kernel = card->device.get_info<xrt::info::device::name>();
-    const xrt::uuid uuid = card->device.load_xclbin(options.xclbin);
-    for (const std::string& unit : units) {
-      // "ese_channel:ese_channel_1" of the xclbin is "ese_channel:{ese_channel_1}" of XRT.
-      const std::string instance = unit.substr(unit.find(':') + 1);
-      card->units.emplace_back(card->device, uuid, absl::StrCat(kKernel, ":{", instance, "}"));
-    }
-    card->group = card->units.front().group_id(0);
-    const std::vector<uint8_t>& bytes = card->packed.bytes;
-    card->model_memory = xrt::bo(card->device, BufferSize(bytes.size()), card->group);
-    std::memcpy(card->model_memory.map<uint8_t*>(), bytes.data(), bytes.size());
-    card->model_memory.sync(XCL_BO_SYNC_BO_TO_DEVICE);
+  return open;
+}
+
+// Each kind of complaint once, however often the card is tried.
+void XrtCard::Complain(const absl::Status& status) {
+  if (status.message() == complaint_) return;
+  complaint_ = std::string(status.message());
+  spdlog::error("{} cannot be used, and is tried again: {}", title_, complaint_);
+}
+
+void XrtCard::Report(OpenCard* open, CardFault fault, const absl::Status& status, bool first) {
+  if (first) ++alarms_;
+  const bool gone = absl::IsNotFound(status);
+  if (!gone && fault != CardFault::kGone) metrics_.Count(fault);
+  if (!open->lost && (gone || !Answers(open->device))) Lose(open, std::string(status.message()));
+}
+
+void XrtCard::Lose(OpenCard* open, const std::string& reason) {
+  if (open->lost.exchange(true)) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (open_.get() == open) lost_.push_back(std::move(open_));
+  }
+  ++alarms_;
+  metrics_.Count(CardFault::kGone);
+  metrics_.Lost();
+  spdlog::error("{} is lost, its batches run elsewhere, and it is tried again: {}", title_, reason);
+}
+
+Duration XrtCard::Succeeded(int unit, TimePoint start) {
+  ++successes_;
+  const TimePoint now = Clock::Real()->Now();
+  const std::lock_guard lock(mutex_);
+  const TimePoint before = std::exchange(finished_[unit], now);
+  return now - std::max(start, before);
+}
+
+void XrtCard::KeepStuck(std::unique_ptr<XrtPlace> place) {
+  const std::lock_guard lock(mutex_);
+  stuck_.push_back(std::move(place));
+}
+
+bool XrtCard::IsStuck(const OpenCard* open, int unit) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(stuck_, [](const auto& place) { return !place->IsStuck(); });
+  return std::ranges::any_of(
+      stuck_, [&](const auto& place) { return place->open() == open && place->unit() == unit; });
+}
+
+absl::StatusOr<SensorReadings> XrtCard::ReadSensors() {
+  std::shared_ptr<OpenCard> open;
+  {
+    const std::lock_guard lock(mutex_);
+    open = open_;
+  }
+  if (open == nullptr) return absl::NotFoundError(absl::StrCat(title_, " is not open"));
+  if (!Answers(open->device)) {
+    Lose(open.get(), "it does not answer");
+    return absl::NotFoundError(absl::StrCat(title_, " does not answer"));
+  }
+  std::string electrical, thermal;
+  ESE_RETURN_IF_ERROR(TranslateXrt(absl::StrCat("reading the sensors of ", title_), [&] {
+    electrical = open->device.get_info<info::device::electrical>();
+    thermal = open->device.get_info<info::device::thermal>();
   }));
-  spdlog::info("card {} ({}): {} compute units, {} bytes of model {}", index, card->kernel,
-               card->units.size(), card->packed.bytes.size(), card->model->name);
-  return card;
+  return ParseSensors(electrical, thermal);
 }
 
 }  // namespace ese

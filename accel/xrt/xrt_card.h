@@ -1,55 +1,110 @@
-// One card with a model in its memory, and its translation of XRT's exceptions.
+// One card: opened, lost and opened again; what its channels share.
 #pragma once
 
+#include <atomic>
 #include <memory>
-#include <new>
-#include <stdexcept>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
-#include "accel/rtl/card_model.h"
-#include "accel/xrt/xrt_channel.h"
-#include "xrt/xrt_bo.h"
+#include "accel/xrt/card_metrics.h"
+#include "accel/xrt/card_sensors.h"
+#include "accel/xrt/xclbin_file.h"
+#include "accel/xrt/xrt_cards.h"
+#include "base/clock.h"
 #include "xrt/xrt_device.h"
 #include "xrt/xrt_kernel.h"
 
 namespace ese {
 
-// Calls function(); what XRT throws becomes a status with `what` in front.
-template <typename Function>
-absl::Status TranslateXrt(const std::string& what, Function&& function) {
-  try {
-    function();
-    return absl::OkStatus();
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(absl::StrCat(what, ": the card's memory is full"));
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat(what, ": ", error.what()));
-  }
-}
+class XrtPlace;
 
-// Shared by the card's channels; constant once made.
-struct LoadedCard {
-  std::string name;  // xrt0
-  std::string kernel;
-  std::shared_ptr<const Model> model;
-  CardModel packed;
+// XRT's objects of a card from when it is opened until it is lost; then they are of no more use,
+// and all of them have to go. Thread-safe.
+struct OpenCard {
+  struct Unit {
+    xrt::kernel kernel;
+    xrt::memory_group group = 0;  // the memory that it can reach: units need not share any
+  };
   xrt::device device;
-  std::vector<xrt::kernel> units;
-  xrt::bo model_memory;
-  xrt::memory_group group = 0;
+  std::vector<Unit> units;
+  std::atomic<bool> lost = false;
 };
 
-// Opens card `index`. From one thread at a time: XRT's own maps have no lock.
-absl::StatusOr<std::shared_ptr<LoadedCard>> LoadCard(int index, std::shared_ptr<const Model> model,
-                                                     const XrtOptions& options);
+// Who the card is; from XRT.
+absl::StatusOr<CardIdentity> Identify(int index, const xrt::device& device);
+// UNAVAILABLE unless the binary interface of that version of XRT is the one that is used here.
+absl::Status CheckXrtVersion(const std::string& version);
+// Number of cards. UNAVAILABLE: no XRT, or one of another version.
+absl::StatusOr<int> CountXrtCards();
 
-// XRT rejects sizes that are no multiple of this.
-inline constexpr size_t kBufferAlignment = 4096;
-inline size_t BufferSize(size_t bytes) {
-  return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
-}
+// Thread-safe.
+class XrtCard {
+ public:
+  // `metrics` may be null, and must outlive it.
+  XrtCard(int index, std::shared_ptr<const XclbinFile> xclbin, const XrtOptions& options,
+          MetricsRegistry* metrics);
+  ~XrtCard();
+
+  // The card, opened if it is not open. UNAVAILABLE at once while another thread opens a card: no
+  // card waits for another one that does not answer.
+  absl::StatusOr<std::shared_ptr<OpenCard>> Get();
+
+  const std::string& name() const { return name_; }  // xrt0
+  int units() const { return static_cast<int>(xclbin_->units.size()); }
+  CardSensors& sensors() { return sensors_; }
+  // For sensors(). NOT_FOUND while the card is not open; a card that does not answer any more is
+  // lost. May take as long as the driver likes.
+  absl::StatusOr<SensorReadings> ReadSensors();
+  // As known so far.
+  CardIdentity identity() const;
+
+  // A batch has failed, on a place that worked until then if `first`. Counts it, and finds out
+  // whether the card is gone.
+  void Report(OpenCard* open, CardFault fault, const absl::Status& status, bool first);
+  // The card is of no use any more as it is open now; logged, once, with the reason.
+  void Lose(OpenCard* open, const std::string& reason);
+  // Grows with each fault of a place that worked until then. A place that sees it grow should be
+  // tested before it gets streams: what is wrong may be the whole card.
+  uint64_t alarms() const { return alarms_; }
+
+  // A batch of unit `unit`, begun at `start`, is finished now: returns the time that the unit has
+  // had it, not that of the batch before it.
+  Duration Succeeded(int unit, TimePoint start);
+  uint64_t successes() const { return successes_; }
+
+  // Keeps a place whose batch the card has not ended: its memory may still be written.
+  void KeepStuck(std::unique_ptr<XrtPlace> place);
+  // Whether unit `unit` has not ended all of those.
+  bool IsStuck(const OpenCard* open, int unit);
+
+ private:
+  // Opens the card and loads it. REQUIRES: no other thread opens one.
+  absl::StatusOr<std::shared_ptr<OpenCard>> OpenNow();
+  void CloseLost();                           // likewise
+  void Complain(const absl::Status& status);  // REQUIRES: mutex_
+
+  const int index_;
+  const std::string name_;
+  const std::string title_;  // card 0
+  const std::shared_ptr<const XclbinFile> xclbin_;
+
+  CardMetrics metrics_;
+  CardSensors sensors_;
+  std::atomic<uint64_t> alarms_ = 0;
+  std::atomic<uint64_t> successes_ = 0;
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_:
+  CardIdentity identity_;
+  bool identified_ = false;
+  std::shared_ptr<OpenCard> open_;  // null: not open
+  // Closed by whoever opens a card, when nobody uses them: XRT's maps have no lock.
+  std::vector<std::shared_ptr<OpenCard>> lost_;
+  std::string complaint_;            // the last one about opening that was logged
+  std::vector<TimePoint> finished_;  // of each unit: when its last batch was
+  std::vector<std::unique_ptr<XrtPlace>> stuck_;
+};
 
 }  // namespace ese

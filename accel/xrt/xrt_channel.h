@@ -1,44 +1,59 @@
-// The back end of FPGA cards through XRT, the only user of XRT beside the emulated card. Which
-// cards there are, real or emulated, is XRT's matter: XILINX_XRT names the installation
-// (docs/cards.md).
+// A place of a compute unit as a channel.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "absl/status/statusor.h"
 #include "accel/backend.h"
+#include "accel/batch_worker.h"
+#include "accel/xrt/resident_model.h"
+#include "accel/xrt/xrt_card.h"
+#include "accel/xrt/xrt_place.h"
 #include "base/clock.h"
-#include "model/model.h"
 
 namespace ese {
 
-struct XrtOptions {
-  // Of a card with ese_channel kernels.
-  std::string xclbin;
-  // Indices of cards; empty takes all.
-  std::vector<int> cards = {};
-  // Batches that a compute unit has in hand: one is packed and moved while another is computed.
-  int batches_in_flight = 2;
-  // A batch that takes longer has failed, and its place is out of use until the card ends it.
-  Duration watchdog = std::chrono::seconds(5);
+// Its thread packs a batch and waits, asleep, until the unit has computed it; another place's batch
+// is computed meanwhile. What it needs of the card it gets when the first batch comes, and anew
+// after the card was lost.
+class XrtChannel final : public Channel {
+ public:
+  XrtChannel(std::shared_ptr<XrtCard> card, std::shared_ptr<ResidentModel> model, int unit,
+             int place, Duration watchdog);
+
+  // UNAVAILABLE also while the card is too hot, and once after something on the card has gone
+  // wrong: the scheduler then tests the channel before streams' batches come, which it would
+  // otherwise fail one after another if the whole card is to blame.
+  absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override;
+
+  int max_lanes() const override { return model_->packed().card.shape.lanes; }
+  const std::string& name() const override { return name_; }
+  const std::string& executor() const override { return executor_; }
+  const std::string& kernel() const override { return kernel_; }
+
+ private:
+  absl::Status Execute(Batch* batch);
+  // Makes place_ ready for a batch.
+  absl::Status Prepare();
+  absl::Status Failed(const BatchOutcome& outcome);
+
+  const std::shared_ptr<XrtCard> card_;
+  const std::shared_ptr<ResidentModel> model_;
+  const int unit_;
+  const std::string executor_;  // xrt0.1
+  const std::string name_;      // xrt0.1.0
+  const std::string kernel_;
+  const std::chrono::milliseconds watchdog_;
+  std::atomic<uint64_t> alarms_seen_;
+
+  // The worker's own.
+  std::unique_ptr<XrtPlace> place_;
+  int failures_ = 0;               // in a row
+  uint64_t successes_before_ = 0;  // of the card, at the first of them
+
+  BatchWorker worker_;  // last: it uses all of the above
 };
-
-struct XrtCard {
-  int index = 0;
-  std::string name;  // of the platform; an emulated card's says so
-};
-
-// UNAVAILABLE: no XRT, or one of another version; the message says what to do.
-absl::StatusOr<std::vector<XrtCard>> ListXrtCards();
-
-// Puts the model into the memory of each card and makes `batches_in_flight` channels of 64 lanes
-// for each of its compute units, xrt<card>.<unit>.<place>, that share the unit. Errors: those of
-// ListXrtCards; NOT_FOUND: no such card, no card at all, or no such file; INVALID_ARGUMENT: the
-// xclbin is not of ese_channel, or a model that the card's format has no room for;
-// RESOURCE_EXHAUSTED: the card's memory is too small; UNAVAILABLE: a card that cannot be opened.
-absl::StatusOr<std::vector<std::unique_ptr<Channel>>> CreateXrtChannels(
-    std::shared_ptr<const Model> model, const XrtOptions& options);
 
 }  // namespace ese

@@ -1,0 +1,49 @@
+#include "accel/xrt/card_collectable.h"
+
+#include <map>
+#include <string>
+
+namespace ese {
+namespace {
+
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+void Add(const Labels& labels, double value, MetricFamily* family) {
+  prometheus::ClientMetric metric;
+  for (const auto& [name, text] : labels) metric.label.push_back({name, text});
+  metric.gauge.value = value;
+  family->metric.push_back(std::move(metric));
+}
+
+void Add(Labels labels, const char* label, const std::map<std::string, double>& values,
+         MetricFamily* family) {
+  for (const auto& [name, value] : values) {
+    labels[label] = name;
+    Add(labels, value, family);
+  }
+}
+
+}  // namespace
+
+std::vector<MetricFamily> CardCollectable::Collect() const {
+  MetricFamily watts{"ese_card_watts", "Power of a card, all of it.", MetricType::Gauge, {}};
+  MetricFamily celsius{"ese_card_celsius", "Temperatures of a card.", MetricType::Gauge, {}};
+  MetricFamily volts{"ese_card_volts", "Voltages of a card's rails.", MetricType::Gauge, {}};
+  for (const auto& card : cards_) {
+    const CardIdentity identity = card->identity();
+    Labels labels = LabelsOf(identity);
+    labels["source"] = SourceOf(identity);
+    const SensorReadings readings = card->sensors().Latest(Clock::Real()->Now());
+    if (readings.watts) Add(labels, *readings.watts, &watts);
+    Add(labels, "sensor", readings.celsius, &celsius);
+    Add(labels, "rail", readings.volts, &volts);
+  }
+  std::vector<MetricFamily> shown;
+  for (MetricFamily* family : {&watts, &celsius, &volts}) {
+    if (!family->metric.empty()) shown.push_back(std::move(*family));
+  }
+  return shown;
+}
+
+}  // namespace ese

@@ -1,0 +1,123 @@
+#include "accel/xrt/xrt_cards.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "accel/rtl/card_model.h"
+#include "accel/xrt/card_collectable.h"
+#include "accel/xrt/card_sensors.h"
+#include "accel/xrt/resident_model.h"
+#include "accel/xrt/xclbin_file.h"
+#include "accel/xrt/xrt_card.h"
+#include "accel/xrt/xrt_channel.h"
+#include "accel/xrt/xrt_error.h"
+#include "base/status.h"
+#include "spdlog/spdlog.h"
+
+namespace ese {
+namespace {
+
+XrtCardInfo LookAt(int index) {
+  XrtCardInfo card{.index = index, .status = {}, .name = {}, .bdf = {}, .serial = {}};
+  card.status = TranslateXrt(absl::StrCat("opening card ", index), [&] {
+    const auto identity = Identify(index, xrt::device(static_cast<unsigned int>(index)));
+    if (identity.ok()) {
+      card.name = identity->name;
+      card.bdf = identity->bdf;
+      card.serial = identity->serial;
+    } else {
+      card.status = identity.status();
+    }
+  });
+  return card;
+}
+
+absl::StatusOr<std::vector<int>> Choose(const std::vector<int>& wanted, int present) {
+  if (present == 0) {
+    return absl::NotFoundError(
+        "XRT finds no card; is one installed, and its driver, xocl, loaded? (docs/cards.md)");
+  }
+  std::vector<int> chosen = wanted;
+  for (int index = 0; wanted.empty() && index < present; ++index) chosen.push_back(index);
+  for (const int index : chosen) {
+    if (index >= 0 && index < present) continue;
+    return absl::NotFoundError(absl::StrCat("there is no card ", index, "; XRT finds ", present,
+                                            ", the first of which is 0"));
+  }
+  return chosen;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<XrtCardInfo>> ListXrtCards() {
+  ESE_ASSIGN_OR_RETURN(const int count, CountXrtCards());
+  std::vector<XrtCardInfo> cards;
+  for (int index = 0; index < count; ++index) cards.push_back(LookAt(index));
+  return cards;
+}
+
+absl::StatusOr<std::unique_ptr<XrtCards>> XrtCards::Open(const XrtOptions& options,
+                                                         MetricsRegistry* metrics) {
+  ESE_ASSIGN_OR_RETURN(const int present, CountXrtCards());
+  ESE_ASSIGN_OR_RETURN(const std::vector<int> chosen, Choose(options.cards, present));
+  ESE_ASSIGN_OR_RETURN(XclbinFile file, ReadXclbin(options.xclbin));
+  const auto xclbin = std::make_shared<const XclbinFile>(std::move(file));
+  std::unique_ptr<XrtCards> cards(new XrtCards(options));
+  absl::Status first_error;
+  bool any = false;
+  for (const int index : chosen) {
+    cards->cards_.push_back(std::make_shared<XrtCard>(index, xclbin, options, metrics));
+    const absl::Status status = cards->cards_.back()->Get().status();
+    any = any || status.ok();
+    first_error.Update(status);
+  }
+  if (!any) return first_error;
+  for (const auto& card : cards->cards_) {
+    cards->samplers_.push_back(std::make_unique<SensorSampler>(
+        options.sensor_interval, [card] { return card->ReadSensors(); },
+        [card = card.get()](const absl::StatusOr<SensorReadings>& readings) {
+          if (absl::IsNotFound(readings.status())) return;  // its sensors are not to blame
+          card->sensors().Take(readings, Clock::Real()->Now());
+        }));
+  }
+  cards->collectable_ = std::make_shared<CardCollectable>(cards->cards_);
+  if (metrics != nullptr) metrics->Show(cards->collectable_);
+  return cards;
+}
+
+XrtCards::XrtCards(const XrtOptions& options) : options_(options) {}
+
+XrtCards::~XrtCards() = default;
+
+absl::StatusOr<std::vector<std::unique_ptr<Channel>>> XrtCards::MakeChannels(
+    std::shared_ptr<const Model> model) {
+  ESE_ASSIGN_OR_RETURN(CardModel card_model, PackForCard(*model, CardShape{}));
+  const auto packed = std::make_shared<const PackedForCards>(
+      PackedForCards{.model = std::move(model), .card = std::move(card_model)});
+  std::vector<std::unique_ptr<Channel>> channels;
+  absl::Status too_small;
+  for (const auto& card : cards_) {
+    const auto resident = std::make_shared<ResidentModel>(packed);
+    const auto open = card->Get();
+    absl::Status fits;
+    for (int unit = 0; open.ok() && unit < card->units(); ++unit) {
+      fits.Update(resident->AddressOn(*open, (*open)->units[unit].group).status());
+    }
+    // Whatever else is wrong may pass.
+    if (absl::IsResourceExhausted(fits)) {
+      spdlog::error("card {}: {}", card->identity().index, std::string(fits.message()));
+      too_small.Update(fits);
+      continue;
+    }
+    for (int unit = 0; unit < card->units(); ++unit) {
+      for (int place = 0; place < options_.batches_in_flight; ++place) {
+        channels.push_back(
+            std::make_unique<XrtChannel>(card, resident, unit, place, options_.watchdog));
+      }
+    }
+  }
+  if (channels.empty()) return too_small;
+  return channels;
+}
+
+}  // namespace ese

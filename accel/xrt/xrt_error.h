@@ -1,0 +1,26 @@
+// XRT's exceptions as statuses.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace ese {
+
+// Of the exception that is being handled, with `what` in front and a remedy behind.
+// PERMISSION_DENIED: this user may not open the card. FAILED_PRECONDITION: another program holds
+// it. NOT_FOUND: it is gone. RESOURCE_EXHAUSTED: its memory is full. UNAVAILABLE: all others.
+absl::Status CurrentXrtError(const std::string& what);
+
+// Calls function(); what it throws becomes such a status.
+template <typename Function>
+absl::Status TranslateXrt(const std::string& what, Function&& function) {
+  try {
+    function();
+    return absl::OkStatus();
+  } catch (...) {
+    return CurrentXrtError(what);
+  }
+}
+
+}  // namespace ese

@@ -1,0 +1,161 @@
+#include "accel/xrt/xrt_place.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
+#include "accel/xrt/xrt_error.h"
+#include "base/clock.h"
+
+namespace ese {
+namespace {
+
+constexpr size_t kStatusBytes = 64;
+constexpr uint32_t kNoStatus = ~uint32_t{0};
+// How soon a wait notices that the card was lost.
+constexpr std::chrono::milliseconds kLookAgain(50);
+
+size_t Align(size_t offset) { return (offset + 63) / 64 * 64; }
+
+bool IsUnderWay(ert_cmd_state state) {
+  return state == ERT_CMD_STATE_NEW || state == ERT_CMD_STATE_QUEUED ||
+         state == ERT_CMD_STATE_RUNNING || state == ERT_CMD_STATE_SUBMITTED;
+}
+
+}  // namespace
+
+// The parts of a batch in one buffer: all that goes to the card, then all that comes back, so that
+// each way is one transfer.
+struct BatchLayout {
+  size_t descriptor = 0, state_in, inputs, status, state_out, outputs, end;
+
+  BatchLayout(const CardModel& model, int frames) {
+    state_in = Align(64 + size_t(model.shape.lanes) * 2);
+    inputs = Align(state_in + model.state_bytes());
+    status = BufferSize(inputs + model.input_bytes(frames));
+    state_out = status + kStatusBytes;
+    outputs = Align(state_out + model.state_bytes());
+    end = BufferSize(outputs + model.output_bytes(frames));
+  }
+};
+
+XrtPlace::XrtPlace(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed,
+                   uint64_t model)
+    : open_(std::move(open)),
+      unit_(unit),
+      packed_(packed),
+      model_(model),
+      run_(open_->units[unit].kernel) {}
+
+BatchOutcome XrtPlace::Run(Batch* batch, std::chrono::milliseconds watchdog) {
+  size_t frames = 0;
+  for (const Lane& lane : batch->lanes) {
+    frames = std::max(frames, lane.frames.size() / packed_.inputs);
+  }
+  batch->steps = static_cast<int>(frames);
+  const BatchLayout layout(packed_, batch->steps);
+  absl::Status status = TranslateXrt("memory for a batch", [&] { Reserve(layout.end); });
+  if (!status.ok()) return {status, CardFault::kMemory};
+  status = TranslateXrt("moving a batch to the card", [&] {
+    Put(layout, *batch);
+    memory_.sync(XCL_BO_SYNC_BO_TO_DEVICE, layout.status + kBufferAlignment, 0);
+  });
+  if (!status.ok()) return {status, CardFault::kTransfer};
+  ert_cmd_state state = ERT_CMD_STATE_NEW;
+  status = TranslateXrt("starting a batch", [&] {
+    run_.set_arg(0, memory_);
+    run_.start();
+    started_ = true;
+    state = Wait(watchdog);
+  });
+  if (!status.ok()) return {status, CardFault::kStart};
+  if (IsUnderWay(state) && open_->lost) {
+    return {absl::UnavailableError("the card was lost"), CardFault::kGone};
+  }
+  if (IsUnderWay(state)) {
+    return {absl::DeadlineExceededError(absl::StrCat("the compute unit has not ended a batch in ",
+                                                     watchdog.count(), " ms")),
+            CardFault::kHang};
+  }
+  started_ = false;
+  if (state != ERT_CMD_STATE_COMPLETED) {
+    return {absl::InternalError(absl::StrCat("the batch ended in XRT's state ",
+                                             static_cast<int>(state), ", not as completed")),
+            CardFault::kErrorState};
+  }
+  status = TranslateXrt("moving results from the card", [&] {
+    memory_.sync(XCL_BO_SYNC_BO_FROM_DEVICE, layout.end - layout.status, layout.status);
+  });
+  if (!status.ok()) return {status, CardFault::kTransfer};
+  return Take(layout, batch);
+}
+
+bool XrtPlace::IsStuck() const {
+  if (!started_) return false;
+  ert_cmd_state state = ERT_CMD_STATE_NEW;
+  // Where XRT does not tell, it is as good as under way.
+  const absl::Status known = TranslateXrt("", [&] { state = run_.state(); });
+  return !known.ok() || IsUnderWay(state);
+}
+
+// Room for the largest batch so far, kept for the next ones.
+void XrtPlace::Reserve(size_t bytes) {
+  if (bytes <= reserved_) return;
+  memory_ = xrt::bo(open_->device, bytes, open_->units[unit_].group);
+  bytes_ = memory_.map<uint8_t*>();
+  reserved_ = bytes;
+}
+
+void XrtPlace::Put(const BatchLayout& layout, const Batch& batch) {
+  const uint64_t base = memory_.address();
+  const BatchAddresses addresses = {.model = model_,
+                                    .inputs = base + layout.inputs,
+                                    .state_in = base + layout.state_in,
+                                    .state_out = base + layout.state_out,
+                                    .outputs = base + layout.outputs,
+                                    .status = base + layout.status};
+  absl::c_copy(PackDescriptor(packed_, batch.lanes, addresses), bytes_ + layout.descriptor);
+  absl::c_copy(PackStates(packed_, batch.lanes), bytes_ + layout.state_in);
+  absl::c_copy(PackInputs(packed_, batch.lanes), bytes_ + layout.inputs);
+  // So that the status of an earlier batch is not taken for this one's.
+  BatchStatus none;
+  none.error = kNoStatus;
+  std::memcpy(bytes_ + layout.status, &none, sizeof(none));
+}
+
+ert_cmd_state XrtPlace::Wait(std::chrono::milliseconds watchdog) {
+  const TimePoint end = Clock::Real()->Now() + watchdog;
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::Real()->Now());
+    // XRT takes a wait of 0 for one without a limit.
+    run_.wait(std::clamp(left, std::chrono::milliseconds(1), kLookAgain));
+    const ert_cmd_state state = run_.state();
+    if (!IsUnderWay(state) || open_->lost || Clock::Real()->Now() >= end) return state;
+  }
+}
+
+BatchOutcome XrtPlace::Take(const BatchLayout& layout, Batch* batch) {
+  BatchStatus status;
+  std::memcpy(&status, bytes_ + layout.status, sizeof(status));
+  if (status.error != 0) {
+    return {absl::InternalError(absl::StrCat(
+                "the kernel ended the batch with error ",
+                status.error == kNoStatus ? "unknown, without a status record"
+                                          : absl::StrCat(status.error, " (docs/hardware.md)"))),
+            CardFault::kKernel};
+  }
+  const uint64_t checksum =
+      ResultChecksum(packed_, batch->lanes, bytes_ + layout.state_out, bytes_ + layout.outputs);
+  if (checksum != status.checksum) {
+    return {absl::DataLossError(
+                absl::StrCat("a bit of the results flipped on the way: their checksum is ",
+                             absl::Hex(checksum), ", the kernel's ", absl::Hex(status.checksum))),
+            CardFault::kChecksum};
+  }
+  UnpackStates(packed_, bytes_ + layout.state_out, &batch->lanes);
+  UnpackLogits(packed_, bytes_ + layout.outputs, &batch->lanes);
+  return {};
+}
+
+}  // namespace ese
