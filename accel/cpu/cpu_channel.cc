@@ -81,7 +81,7 @@ absl::StatusOr<std::vector<std::unique_ptr<Channel>>> CreateCpuChannels(
   if (options.threads > 1 && kernel->lookup() == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("kernel ", kernel->name(), " cannot divide a step between ", options.threads,
-                     " threads; use 1, or a kernel that looks up: portable or avx512vbmi"));
+                     " threads; use 1, or a kernel that looks up, such as portable"));
   }
   ESE_ASSIGN_OR_RETURN(const auto packed, PackedModel::Create(std::move(model)));
   const StepPlan plan = StepPlan::Measure(packed, kernel);

@@ -9,6 +9,7 @@
 #include "accel/cpu/kernel.h"
 
 #if defined(__x86_64__)
+#include "accel/cpu/lookup_avx512.h"
 #include "accel/cpu/lstm_step_avx512.h"
 
 namespace ese {
@@ -28,6 +29,10 @@ class Avx512Bw final : public Avx512Columns<MultiplyAddDot> {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi");
   }
+  const LookupKernel* lookup() const override { return &lookup_; }
+
+ private:
+  Avx512Lookup<WordProducts<MultiplyAddDot>> lookup_;
 };
 
 }  // namespace

@@ -1,18 +1,10 @@
-// The kernel for AVX-512 with VNNI and VBMI (Ice Lake, Zen 4 and later): columns as
-// lstm_step_avx512.h has them, by VNNI, and products by look-up:
-//
-//     line        64 activations of one lane                in memory: the look-up's operand
-//     column      16 rows x 4 entries: where in the line    1 register, shared by all lanes
-//     weight      16 rows x 4 entries                       1, shared by all lanes
-//     sum         16 rows                                   1 a lane
+// The kernel for AVX-512 with VNNI and VBMI (Ice Lake, Zen 4 and later): columns by VNNI, and
+// look-up (lookup_avx512.h) of a line in memory by
 //
 //     sum += vpdpbusd(vpermb(column, line), weight)
 //
 // so that 64 products take two instructions, where columns of lanes take three (eight unpacks and
 // four vpdpbusd for 256), but some of the 64 are padding.
-//
-// The sums of lanes A and B, packed to 16 bits, have in each block of 128 bits four cells of A and
-// the same four of B; cells and peepholes lie in memory in this order.
 //
 // What was tried (Zen 4, cycles for 64 products of one lane):
 //   vpermi2b, two registers of 128 columns: 1.90, because it and vpdpbusd both read three
@@ -23,273 +15,22 @@
 #include "accel/cpu/kernel.h"
 
 #if defined(__x86_64__)
-#include "accel/cpu/avx512_inline.h"
+#include "accel/cpu/lookup_avx512.h"
 
 namespace ese {
 namespace {
 
-constexpr size_t kLineBytes = size_t{kLookupLanes} * kLineColumns;  // of all lanes
-constexpr int kPairs = kLookupLanes / 2;
-
-// One result for each row of a strip and each lane; an odd lane's neighbour is 0.
-template <int kLanes>
-struct Results {
-  static constexpr int kPairsUsed = (kLanes + 1) / 2;
-  __m512i z[2 * kPairsUsed];
-};
-
-// Results of one strip after the other.
-template <int kLanes>
-class Strips {
+class ByteProducts {
  public:
-  Strips(const LookupMatrix& matrix, const uint8_t* v)
-      : matrix_(matrix),
-        v_(v),
-        step_(matrix.steps),
-        line_(matrix.lines),
-        right_(_mm_cvtsi32_si128(matrix.result_shift)) {}
+  explicit ESE_INLINE ByteProducts(const LookupStep& step)
+      : column_(_mm512_load_si512(step.column)), weight_(_mm512_load_si512(step.weight)) {}
 
-  ESE_INLINE void Next(Results<kLanes>& out) {
-    const StripConstants& constants = matrix_.constants[strip_];
-    const __m512i shift = _mm512_load_si512(constants.shift);
-    const __m512i addend = _mm512_load_si512(constants.addend);
-    __m512i sum[kLanes];
-    if (matrix_.right_only[strip_]) {
-#pragma GCC unroll 16
-      for (__m512i& s : sum) s = addend;
-      Add(sum);
-#pragma GCC unroll 16
-      for (int lane = 0; lane < kLanes; ++lane) out.z[lane] = _mm512_srav_epi32(sum[lane], shift);
-    } else {
-#pragma GCC unroll 16
-      for (__m512i& s : sum) s = _mm512_setzero_si512();
-      Add(sum);
-#pragma GCC unroll 16
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const __m512i exact = _mm512_add_epi32(_mm512_sllv_epi32(sum[lane], shift), addend);
-        out.z[lane] = _mm512_sra_epi32(exact, right_);
-      }
-    }
-    if constexpr (kLanes % 2 != 0) out.z[kLanes] = _mm512_setzero_si512();
-    ++strip_;
+  ESE_INLINE void Add(__m512i& sum, const uint8_t* line) const {
+    VnniDot::Add(sum, _mm512_permutexvar_epi8(column_, _mm512_load_si512(line)), weight_);
   }
 
  private:
-  ESE_INLINE void Add(__m512i (&sum)[kLanes]) {
-    for (const LookupStep* const end = step_ + matrix_.counts[strip_]; step_ != end; ++step_) {
-      const uint8_t* line = v_ + *line_++ * kLineBytes;
-      const __m512i column = _mm512_load_si512(step_->column);
-      const __m512i weight = _mm512_load_si512(step_->weight);
-#pragma GCC unroll 16
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const __m512i looked_up =
-            _mm512_permutexvar_epi8(column, _mm512_load_si512(line + lane * kLineColumns));
-        VnniDot::Add(sum[lane], looked_up, weight);
-      }
-    }
-  }
-
-  const LookupMatrix& matrix_;
-  const uint8_t* const v_;
-  const LookupStep* step_;
-  const uint16_t* line_;
-  const __m128i right_;
-  size_t strip_ = 0;
-};
-
-// The rounded products of peepholes with the cells of N pairs of lanes, added to their sums (7).
-template <int N>
-ESE_INLINE void AddPeepholes(const int16_t* peepholes, const Registers<N>& c, __m512i* sums) {
-  const __m512i p = _mm512_load_si512(peepholes), half = _mm512_set1_epi32(4);
-  const auto add = [&](__m512i& sum, __m512i product) {
-    sum = _mm512_add_epi32(sum, _mm512_srai_epi32(_mm512_add_epi32(product, half), 3));
-  };
-  ESE_EACH {
-    const __m512i low = _mm512_mullo_epi16(p, c.v[k]), high = _mm512_mulhi_epi16(p, c.v[k]);
-    add(sums[2 * k], _mm512_unpacklo_epi16(low, high));
-    add(sums[2 * k + 1], _mm512_unpackhi_epi16(low, high));
-  }
-}
-
-// The results of all pairs of lanes in 16 bits.
-template <int kLanes>
-ESE_INLINE void NextWords(Strips<kLanes>& strips, __m512i (&words)[Results<kLanes>::kPairsUsed]) {
-  Results<kLanes> results;
-  strips.Next(results);
-#pragma GCC unroll 8
-  for (int pair = 0; pair < Results<kLanes>::kPairsUsed; ++pair) {
-    words[pair] = _mm512_packs_epi32(results.z[2 * pair], results.z[2 * pair + 1]);
-  }
-}
-
-// Pre-activations of N pairs of lanes from exact sums.
-template <int N>
-ESE_INLINE Registers<N> PreActivations(const __m512i* sums) {
-  Registers<N> z;
-  ESE_EACH z.v[k] =
-      _mm512_packs_epi32(_mm512_srai_epi32(sums[2 * k], 8), _mm512_srai_epi32(sums[2 * k + 1], 8));
-  return z;
-}
-
-// Saturates a strip's words to 8 bits and stores them as unsigned activations in all their places.
-template <int kLanes>
-ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], int strip,
-                           const LookupVector& layout, uint8_t* v) {
-  static_assert(kStripRows == 2 * kGranule);
-  const auto* const places = layout.places + 2 * strip;
-  uint8_t* const both = v + places[0][0];  // the first places of two granules follow each other
-  uint8_t *const low = v + places[0][1], *const high = v + places[1][1];
-  const __m512i by_lane = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-#pragma GCC unroll 4
-  for (int lane = 0; lane < kLanes; lane += 4) {
-    const __m512i& next = words[lane + 2 < kLanes ? lane / 2 + 1 : lane / 2];
-    const __m512i bytes =
-        _mm512_xor_si512(_mm512_packs_epi16(words[lane / 2], next), _mm512_set1_epi8(-128));
-    const __m512i x = _mm512_permutexvar_epi32(by_lane, bytes);
-    const __m128i lanes[4] = {_mm512_castsi512_si128(x), _mm512_extracti32x4_epi32(x, 1),
-                              _mm512_extracti32x4_epi32(x, 2), _mm512_extracti32x4_epi32(x, 3)};
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      if (lane + i >= kLanes) break;
-      const size_t at = size_t(lane + i) * kLineColumns;
-      _mm_store_si128(reinterpret_cast<__m128i*>(both + at), lanes[i]);
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(low + at), lanes[i]);
-      _mm_storeh_pd(reinterpret_cast<double*>(high + at), _mm_castsi128_pd(lanes[i]));
-    }
-  }
-}
-
-// Calls update<n>(first) for pairs first to first + n - 1, for all of them, four at once.
-template <int kPairs, typename Update>
-ESE_INLINE void ForPairs(const Update& update) {
-  constexpr int kTogether = 4, kRest = kPairs % kTogether;
-#pragma GCC unroll 1
-  for (int first = 0; first + kTogether <= kPairs; first += kTogether) {
-    update.template operator()<kTogether>(first);
-  }
-  if constexpr (kRest != 0) update.template operator()<kRest>(kPairs - kRest);
-}
-
-template <int N>
-ESE_INLINE Registers<N> Load(const void* from) {
-  Registers<N> x;
-  ESE_EACH x.v[k] = _mm512_load_si512(static_cast<const __m512i*>(from) + k);
-  return x;
-}
-template <int N>
-ESE_INLINE void Store(const Registers<N>& x, void* to) {
-  ESE_EACH _mm512_store_si512(static_cast<__m512i*>(to) + k, x.v[k]);
-}
-
-template <int kLanes>
-void CellsImpl(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
-  constexpr int kUsed = Results<kLanes>::kPairsUsed;
-  const Functions functions(*layer.tanh);
-  Strips<kLanes> strips(layer.lookup_gates, v);
-  const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
-  c += size_t(first) * kPairs * 32;
-  for (int block = first; block < end; ++block, c += kPairs * 32) {
-    __m512i zi[kUsed], zf[kUsed], zg[kUsed], zo[kUsed], m16[kUsed];
-    NextWords(strips, zi);
-    NextWords(strips, zf);
-    NextWords(strips, zg);
-    NextWords(strips, zo);
-    ForPairs<kUsed>([&]<int N>(int pair) __attribute__((always_inline)) {
-      const auto state =
-          UpdateCells(functions, layer.g_is_sigmoid, Load<N>(zi + pair), Load<N>(zf + pair),
-                      Load<N>(zg + pair), Load<N>(c + pair * 32));
-      Store(state, c + pair * 32);
-      Store(Hidden(functions, Load<N>(zo + pair), state, layer.hidden_scale), m16 + pair);
-    });
-    StoreStrip<kLanes>(m16, block, layer.lookup_m, m);
-  }
-}
-
-template <int kLanes>
-void CellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
-  constexpr int kUsed = Results<kLanes>::kPairsUsed;
-  const Functions functions(*layer.tanh);
-  Strips<kLanes> strips(layer.lookup_gates, v);
-  const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
-  c += size_t(first) * kPairs * 32;
-  const int16_t* peepholes = layer.lookup_peepholes + size_t(first) * 3 * 32;
-  for (int block = first; block < end; ++block, c += kPairs * 32) {
-    Results<kLanes> zi, zf, zg, zo;
-    __m512i m16[kUsed];
-    strips.Next(zi);
-    strips.Next(zf);
-    strips.Next(zg);
-    strips.Next(zo);
-    ForPairs<kUsed>([&]<int N>(int pair) __attribute__((always_inline)) {
-      const auto z = [&](const Results<kLanes>& sums) {
-        return PreActivations<N>(sums.z + 2 * pair);
-      };
-      const auto add = [&](const int16_t* p, const Registers<N>& cells, Results<kLanes>& sums) {
-        AddPeepholes<N>(p, cells, sums.z + 2 * pair);
-      };
-      const Registers<N> before = Load<N>(c + pair * 32);
-      add(peepholes, before, zi);
-      add(peepholes + 32, before, zf);
-      const auto state = UpdateCells(functions, layer.g_is_sigmoid, z(zi), z(zf), z(zg), before);
-      Store(state, c + pair * 32);
-      add(peepholes + 64, state, zo);
-      Store(Hidden(functions, z(zo), state, layer.hidden_scale), m16 + pair);
-    });
-    StoreStrip<kLanes>(m16, block, layer.lookup_m, m);
-    peepholes += 3 * 32;
-  }
-}
-
-template <int kLanes>
-void ProjectImpl(const PackedLayer& layer, const uint8_t* m, uint8_t* v) {
-  Strips<kLanes> strips(layer.lookup_projection, m);
-  const int first = layer.lookup_projection.first_strip;
-  for (int strip = 0; strip < layer.lookup_projection.strips; ++strip) {
-    __m512i words[Results<kLanes>::kPairsUsed];
-    NextWords(strips, words);
-    StoreStrip<kLanes>(words, first + strip, layer.lookup_v, v);
-  }
-}
-
-template <int kLanes>
-void LogitsImpl(const LookupMatrix& matrix, const uint8_t* v, int32_t* logits, size_t stride) {
-  Strips<kLanes> strips(matrix, v);
-  logits += size_t(matrix.first_strip) * kStripRows;
-  for (int strip = 0; strip < matrix.strips; ++strip) {
-    Results<kLanes> results;
-    strips.Next(results);
-#pragma GCC unroll 16
-    for (int lane = 0; lane < kLanes; ++lane) {
-      _mm512_store_si512(logits + lane * stride + size_t(strip) * kStripRows, results.z[lane]);
-    }
-  }
-}
-
-// The functions for each number of lanes, from 1.
-template <int... kLess1>
-struct Table {
-  static constexpr decltype(&CellsImpl<1>) kCells[] = {CellsImpl<kLess1 + 1>...};
-  static constexpr decltype(&CellsWithPeepholes<1>) kPeepholes[] = {
-      CellsWithPeepholes<kLess1 + 1>...};
-  static constexpr decltype(&ProjectImpl<1>) kProject[] = {ProjectImpl<kLess1 + 1>...};
-  static constexpr decltype(&LogitsImpl<1>) kLogits[] = {LogitsImpl<kLess1 + 1>...};
-};
-using ByLanes = Table<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
-
-class Lookup final : public LookupKernel {
- public:
-  void Cells(const PackedLayer& layer, int lanes, const uint8_t* v, int16_t* c,
-             uint8_t* m) const override {
-    const auto& table = layer.lookup_peepholes != nullptr ? ByLanes::kPeepholes : ByLanes::kCells;
-    table[lanes - 1](layer, v, c, m);
-  }
-  void Project(const PackedLayer& layer, int lanes, const uint8_t* m, uint8_t* v) const override {
-    ByLanes::kProject[lanes - 1](layer, m, v);
-  }
-  void Logits(const LookupMatrix& matrix, int lanes, const uint8_t* v, int32_t* logits,
-              size_t stride) const override {
-    ByLanes::kLogits[lanes - 1](matrix, v, logits, stride);
-  }
+  const __m512i column_, weight_;
 };
 
 class Avx512Vbmi final : public StepKernel {
@@ -315,7 +56,7 @@ class Avx512Vbmi final : public StepKernel {
 
  private:
   const StepKernel* const columns_ = Avx512VnniKernel();
-  Lookup lookup_;
+  Avx512Lookup<ByteProducts> lookup_;
 };
 
 }  // namespace

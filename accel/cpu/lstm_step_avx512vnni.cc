@@ -3,6 +3,7 @@
 #include "accel/cpu/kernel.h"
 
 #if defined(__x86_64__)
+#include "accel/cpu/lookup_avx512.h"
 #include "accel/cpu/lstm_step_avx512.h"
 
 namespace ese {
@@ -16,6 +17,10 @@ class Avx512Vnni final : public Avx512Columns<VnniDot> {
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
            __builtin_cpu_supports("bmi");
   }
+  const LookupKernel* lookup() const override { return &lookup_; }
+
+ private:
+  Avx512Lookup<WordProducts<VnniDot>> lookup_;
 };
 
 }  // namespace

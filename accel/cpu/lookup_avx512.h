@@ -1,0 +1,325 @@
+// Steps by look-up for AVX-512 (F, BW, VL), whatever looks up and multiplies: a type Products, made
+// of a LookupStep, with Add(sum, line). For the kernels' files only: everything is local to the
+// file that includes it (see kernel.h).
+//
+//     line        64 activations of one lane                in memory
+//     column      16 rows x 4 entries: where in the line    1 register, shared by all lanes
+//     weight      16 rows x 4 entries                       1, shared by all lanes
+//     sum         16 rows                                   1 a lane
+//
+//     looked up[i] = line[column[i]], and four products of it for each row's sum
+//
+// The sums of lanes A and B, packed to 16 bits, have in each block of 128 bits four cells of A and
+// the same four of B; cells and peepholes lie in memory in this order.
+#pragma once
+
+#include "accel/cpu/avx512_inline.h"
+#include "accel/cpu/kernel.h"
+
+namespace ese {
+namespace {
+
+// Products without VBMI: the words of which the bytes asked for are halves, by vpermw, once for
+// even bytes and once for odd ones.
+//
+//     column      c0 c1 ..                            of each word, the low and the high byte
+//     vpermw      line's word c0 / 2                  line's word c1 / 2
+//     vpsrlvw 8   if c0 is odd        vpsllvw 8       if c1 is even
+//     low byte    line[c0]            high byte       line[c1]         vpternlogd joins them
+//
+// so that 64 products take five instructions and a dot product: on Zen 4 4.3 cycles, where vpshufb
+// of the line's four quarters takes 8, as each quarter's broadcast takes as much as its shuffle.
+template <typename Dot>
+class WordProducts {
+ public:
+  explicit ESE_INLINE WordProducts(const LookupStep& step)
+      : weight_(_mm512_load_si512(step.weight)) {
+    const __m512i column = _mm512_load_si512(step.column), eight = _mm512_set1_epi16(8);
+    even_ = _mm512_srli_epi16(column, 1);  // of an index only the last five bits count
+    odd_ = _mm512_srli_epi16(column, 9);
+    even_shift_ = _mm512_and_si512(_mm512_slli_epi16(column, 3), eight);
+    odd_shift_ = _mm512_andnot_si512(_mm512_srli_epi16(column, 5), eight);
+  }
+
+  ESE_INLINE void Add(__m512i& sum, const uint8_t* line) const {
+    constexpr int kSelect = 0xCA;  // bits of the second where the first are set, else of the third
+    const __m512i words = _mm512_load_si512(line);
+    const __m512i even = _mm512_srlv_epi16(_mm512_permutexvar_epi16(even_, words), even_shift_);
+    const __m512i odd = _mm512_sllv_epi16(_mm512_permutexvar_epi16(odd_, words), odd_shift_);
+    const __m512i both = _mm512_ternarylogic_epi32(_mm512_set1_epi16(0x00FF), even, odd, kSelect);
+    Dot::Add(sum, both, weight_);
+  }
+
+ private:
+  __m512i even_, odd_, even_shift_, odd_shift_;
+  const __m512i weight_;
+};
+
+constexpr size_t kLineBytes = size_t{kLookupLanes} * kLineColumns;  // of all lanes
+constexpr int kPairs = kLookupLanes / 2;
+
+// One result for each row of a strip and each lane; an odd lane's neighbour is 0.
+template <int kLanes>
+struct Results {
+  static constexpr int kPairsUsed = (kLanes + 1) / 2;
+  __m512i z[2 * kPairsUsed];
+};
+
+// Results of one strip after the other.
+template <typename Products, int kLanes>
+class Strips {
+ public:
+  Strips(const LookupMatrix& matrix, const uint8_t* v)
+      : matrix_(matrix),
+        v_(v),
+        step_(matrix.steps),
+        line_(matrix.lines),
+        right_(_mm_cvtsi32_si128(matrix.result_shift)) {}
+
+  ESE_INLINE void Next(Results<kLanes>& out) {
+    const StripConstants& constants = matrix_.constants[strip_];
+    const __m512i shift = _mm512_load_si512(constants.shift);
+    const __m512i addend = _mm512_load_si512(constants.addend);
+    __m512i sum[kLanes];
+    if (matrix_.right_only[strip_]) {
+#pragma GCC unroll 16
+      for (__m512i& s : sum) s = addend;
+      Add(sum);
+#pragma GCC unroll 16
+      for (int lane = 0; lane < kLanes; ++lane) out.z[lane] = _mm512_srav_epi32(sum[lane], shift);
+    } else {
+#pragma GCC unroll 16
+      for (__m512i& s : sum) s = _mm512_setzero_si512();
+      Add(sum);
+#pragma GCC unroll 16
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const __m512i exact = _mm512_add_epi32(_mm512_sllv_epi32(sum[lane], shift), addend);
+        out.z[lane] = _mm512_sra_epi32(exact, right_);
+      }
+    }
+    if constexpr (kLanes % 2 != 0) out.z[kLanes] = _mm512_setzero_si512();
+    ++strip_;
+  }
+
+ private:
+  ESE_INLINE void Add(__m512i (&sum)[kLanes]) {
+    for (const LookupStep* const end = step_ + matrix_.counts[strip_]; step_ != end; ++step_) {
+      const uint8_t* line = v_ + *line_++ * kLineBytes;
+      const Products products(*step_);
+#pragma GCC unroll 16
+      for (int lane = 0; lane < kLanes; ++lane) products.Add(sum[lane], line + lane * kLineColumns);
+    }
+  }
+
+  const LookupMatrix& matrix_;
+  const uint8_t* const v_;
+  const LookupStep* step_;
+  const uint16_t* line_;
+  const __m128i right_;
+  size_t strip_ = 0;
+};
+
+// The rounded products of peepholes with the cells of N pairs of lanes, added to their sums (7).
+template <int N>
+ESE_INLINE void AddPeepholes(const int16_t* peepholes, const Registers<N>& c, __m512i* sums) {
+  const __m512i p = _mm512_load_si512(peepholes), half = _mm512_set1_epi32(4);
+  const auto add = [&](__m512i& sum, __m512i product) {
+    sum = _mm512_add_epi32(sum, _mm512_srai_epi32(_mm512_add_epi32(product, half), 3));
+  };
+  ESE_EACH {
+    const __m512i low = _mm512_mullo_epi16(p, c.v[k]), high = _mm512_mulhi_epi16(p, c.v[k]);
+    add(sums[2 * k], _mm512_unpacklo_epi16(low, high));
+    add(sums[2 * k + 1], _mm512_unpackhi_epi16(low, high));
+  }
+}
+
+// The results of all pairs of lanes in 16 bits.
+template <typename Products, int kLanes>
+ESE_INLINE void NextWords(Strips<Products, kLanes>& strips,
+                          __m512i (&words)[Results<kLanes>::kPairsUsed]) {
+  Results<kLanes> results;
+  strips.Next(results);
+#pragma GCC unroll 8
+  for (int pair = 0; pair < Results<kLanes>::kPairsUsed; ++pair) {
+    words[pair] = _mm512_packs_epi32(results.z[2 * pair], results.z[2 * pair + 1]);
+  }
+}
+
+// Pre-activations of N pairs of lanes from exact sums.
+template <int N>
+ESE_INLINE Registers<N> PreActivations(const __m512i* sums) {
+  Registers<N> z;
+  ESE_EACH z.v[k] =
+      _mm512_packs_epi32(_mm512_srai_epi32(sums[2 * k], 8), _mm512_srai_epi32(sums[2 * k + 1], 8));
+  return z;
+}
+
+// Saturates a strip's words to 8 bits and stores them as unsigned activations in all their places.
+template <int kLanes>
+ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], int strip,
+                           const LookupVector& layout, uint8_t* v) {
+  static_assert(kStripRows == 2 * kGranule);
+  const auto* const places = layout.places + 2 * strip;
+  uint8_t* const both = v + places[0][0];  // the first places of two granules follow each other
+  uint8_t *const low = v + places[0][1], *const high = v + places[1][1];
+  const __m512i by_lane = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+#pragma GCC unroll 4
+  for (int lane = 0; lane < kLanes; lane += 4) {
+    const __m512i& next = words[lane + 2 < kLanes ? lane / 2 + 1 : lane / 2];
+    const __m512i bytes =
+        _mm512_xor_si512(_mm512_packs_epi16(words[lane / 2], next), _mm512_set1_epi8(-128));
+    const __m512i x = _mm512_permutexvar_epi32(by_lane, bytes);
+    const __m128i lanes[4] = {_mm512_castsi512_si128(x), _mm512_extracti32x4_epi32(x, 1),
+                              _mm512_extracti32x4_epi32(x, 2), _mm512_extracti32x4_epi32(x, 3)};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      if (lane + i >= kLanes) break;
+      const size_t at = size_t(lane + i) * kLineColumns;
+      _mm_store_si128(reinterpret_cast<__m128i*>(both + at), lanes[i]);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(low + at), lanes[i]);
+      _mm_storeh_pd(reinterpret_cast<double*>(high + at), _mm_castsi128_pd(lanes[i]));
+    }
+  }
+}
+
+// Calls update<n>(first) for pairs first to first + n - 1, for all of them, four at once.
+template <int kPairs, typename Update>
+ESE_INLINE void ForPairs(const Update& update) {
+  constexpr int kTogether = 4, kRest = kPairs % kTogether;
+#pragma GCC unroll 1
+  for (int first = 0; first + kTogether <= kPairs; first += kTogether) {
+    update.template operator()<kTogether>(first);
+  }
+  if constexpr (kRest != 0) update.template operator()<kRest>(kPairs - kRest);
+}
+
+template <int N>
+ESE_INLINE Registers<N> Load(const void* from) {
+  Registers<N> x;
+  ESE_EACH x.v[k] = _mm512_load_si512(static_cast<const __m512i*>(from) + k);
+  return x;
+}
+template <int N>
+ESE_INLINE void Store(const Registers<N>& x, void* to) {
+  ESE_EACH _mm512_store_si512(static_cast<__m512i*>(to) + k, x.v[k]);
+}
+
+template <typename Products, int kLanes>
+void LookupCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
+  constexpr int kUsed = Results<kLanes>::kPairsUsed;
+  const Functions functions(*layer.tanh);
+  Strips<Products, kLanes> strips(layer.lookup_gates, v);
+  const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
+  c += size_t(first) * kPairs * 32;
+  for (int block = first; block < end; ++block, c += kPairs * 32) {
+    __m512i zi[kUsed], zf[kUsed], zg[kUsed], zo[kUsed], m16[kUsed];
+    NextWords(strips, zi);
+    NextWords(strips, zf);
+    NextWords(strips, zg);
+    NextWords(strips, zo);
+    ForPairs<kUsed>([&]<int N>(int pair) __attribute__((always_inline)) {
+      const auto state =
+          UpdateCells(functions, layer.g_is_sigmoid, Load<N>(zi + pair), Load<N>(zf + pair),
+                      Load<N>(zg + pair), Load<N>(c + pair * 32));
+      Store(state, c + pair * 32);
+      Store(Hidden(functions, Load<N>(zo + pair), state, layer.hidden_scale), m16 + pair);
+    });
+    StoreStrip<kLanes>(m16, block, layer.lookup_m, m);
+  }
+}
+
+template <typename Products, int kLanes>
+void LookupCellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
+  constexpr int kUsed = Results<kLanes>::kPairsUsed;
+  const Functions functions(*layer.tanh);
+  Strips<Products, kLanes> strips(layer.lookup_gates, v);
+  const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
+  c += size_t(first) * kPairs * 32;
+  const int16_t* peepholes = layer.lookup_peepholes + size_t(first) * 3 * 32;
+  for (int block = first; block < end; ++block, c += kPairs * 32) {
+    Results<kLanes> zi, zf, zg, zo;
+    __m512i m16[kUsed];
+    strips.Next(zi);
+    strips.Next(zf);
+    strips.Next(zg);
+    strips.Next(zo);
+    ForPairs<kUsed>([&]<int N>(int pair) __attribute__((always_inline)) {
+      const auto z = [&](const Results<kLanes>& sums) {
+        return PreActivations<N>(sums.z + 2 * pair);
+      };
+      const auto add = [&](const int16_t* p, const Registers<N>& cells, Results<kLanes>& sums) {
+        AddPeepholes<N>(p, cells, sums.z + 2 * pair);
+      };
+      const Registers<N> before = Load<N>(c + pair * 32);
+      add(peepholes, before, zi);
+      add(peepholes + 32, before, zf);
+      const auto state = UpdateCells(functions, layer.g_is_sigmoid, z(zi), z(zf), z(zg), before);
+      Store(state, c + pair * 32);
+      add(peepholes + 64, state, zo);
+      Store(Hidden(functions, z(zo), state, layer.hidden_scale), m16 + pair);
+    });
+    StoreStrip<kLanes>(m16, block, layer.lookup_m, m);
+    peepholes += 3 * 32;
+  }
+}
+
+template <typename Products, int kLanes>
+void LookupProject(const PackedLayer& layer, const uint8_t* m, uint8_t* v) {
+  Strips<Products, kLanes> strips(layer.lookup_projection, m);
+  const int first = layer.lookup_projection.first_strip;
+  for (int strip = 0; strip < layer.lookup_projection.strips; ++strip) {
+    __m512i words[Results<kLanes>::kPairsUsed];
+    NextWords(strips, words);
+    StoreStrip<kLanes>(words, first + strip, layer.lookup_v, v);
+  }
+}
+
+template <typename Products, int kLanes>
+void LookupLogits(const LookupMatrix& matrix, const uint8_t* v, int32_t* logits, size_t stride) {
+  Strips<Products, kLanes> strips(matrix, v);
+  logits += size_t(matrix.first_strip) * kStripRows;
+  for (int strip = 0; strip < matrix.strips; ++strip) {
+    Results<kLanes> results;
+    strips.Next(results);
+#pragma GCC unroll 16
+    for (int lane = 0; lane < kLanes; ++lane) {
+      _mm512_store_si512(logits + lane * stride + size_t(strip) * kStripRows, results.z[lane]);
+    }
+  }
+}
+
+// The functions for each number of lanes, from 1.
+template <typename Products, int... kLess1>
+struct LookupTable {
+  static constexpr decltype(&LookupCells<Products, 1>) kCells[] = {
+      LookupCells<Products, kLess1 + 1>...};
+  static constexpr decltype(&LookupCellsWithPeepholes<Products, 1>) kPeepholes[] = {
+      LookupCellsWithPeepholes<Products, kLess1 + 1>...};
+  static constexpr decltype(&LookupProject<Products, 1>) kProject[] = {
+      LookupProject<Products, kLess1 + 1>...};
+  static constexpr decltype(&LookupLogits<Products, 1>) kLogits[] = {
+      LookupLogits<Products, kLess1 + 1>...};
+};
+
+template <typename Products>
+class Avx512Lookup final : public LookupKernel {
+ public:
+  void Cells(const PackedLayer& layer, int lanes, const uint8_t* v, int16_t* c,
+             uint8_t* m) const override {
+    const auto& table = layer.lookup_peepholes != nullptr ? ByLanes::kPeepholes : ByLanes::kCells;
+    table[lanes - 1](layer, v, c, m);
+  }
+  void Project(const PackedLayer& layer, int lanes, const uint8_t* m, uint8_t* v) const override {
+    ByLanes::kProject[lanes - 1](layer, m, v);
+  }
+  void Logits(const LookupMatrix& matrix, int lanes, const uint8_t* v, int32_t* logits,
+              size_t stride) const override {
+    ByLanes::kLogits[lanes - 1](matrix, v, logits, stride);
+  }
+
+ private:
+  using ByLanes = LookupTable<Products, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
+};
+
+}  // namespace
+}  // namespace ese
