@@ -45,12 +45,12 @@ struct TanhTable {
   int16_t c0[32], c1[32], c2[32], c3[32];
 };
 
-// Look-up exchanges the roles: a register holds 64 columns (a line) of one lane, and one vpermb
-// looks up what 16 rows (a strip) ask for, four entries each. A lane's vector is kept twice, in
-// granules of 8 columns: granule g of G in place g, and again in a place >= G, where it lies
-// in other company. So every entry can be looked up in one of two lines, which evens out the rows
-// of a strip. On the paper's LSTM padding takes 11 %; with granules of 16 columns 20, without the
-// copy 85.
+// Look-up exchanges the roles: a register holds 64 columns (a line) of one lane, and one vpermb, or
+// what stands for it, looks up what 16 rows (a strip) ask for, four entries each. A lane's vector
+// is kept twice, in granules of 8 columns: granule g of G in place g, and again in a place >= G,
+// where it lies in other company. So every entry can be looked up in one of two lines, which evens
+// out the rows of a strip. On the paper's LSTM padding takes 11 %; with granules of 16 columns 20,
+// without the copy 85.
 //
 // Lanes go in groups of 16. A group's vector is uint8_t [lines][16 lanes][64], each value + 128;
 // place p is 8 bytes from byte 8 (p % 8) of line p / 8.

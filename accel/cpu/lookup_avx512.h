@@ -15,6 +15,7 @@
 
 #include "accel/cpu/avx512_inline.h"
 #include "accel/cpu/kernel.h"
+#include "accel/cpu/lookup_x86.h"
 
 namespace ese {
 namespace {
@@ -54,9 +55,6 @@ class WordProducts {
   __m512i even_, odd_, even_shift_, odd_shift_;
   const __m512i weight_;
 };
-
-constexpr size_t kLineBytes = size_t{kLookupLanes} * kLineColumns;  // of all lanes
-constexpr int kPairs = kLookupLanes / 2;
 
 // One result for each row of a strip and each lane; an odd lane's neighbour is 0.
 template <int kLanes>
@@ -158,10 +156,7 @@ ESE_INLINE Registers<N> PreActivations(const __m512i* sums) {
 template <int kLanes>
 ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], int strip,
                            const LookupVector& layout, uint8_t* v) {
-  static_assert(kStripRows == 2 * kGranule);
   const auto* const places = layout.places + 2 * strip;
-  uint8_t* const both = v + places[0][0];  // the first places of two granules follow each other
-  uint8_t *const low = v + places[0][1], *const high = v + places[1][1];
   const __m512i by_lane = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 #pragma GCC unroll 4
   for (int lane = 0; lane < kLanes; lane += 4) {
@@ -174,23 +169,20 @@ ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], 
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       if (lane + i >= kLanes) break;
-      const size_t at = size_t(lane + i) * kLineColumns;
-      _mm_store_si128(reinterpret_cast<__m128i*>(both + at), lanes[i]);
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(low + at), lanes[i]);
-      _mm_storeh_pd(reinterpret_cast<double*>(high + at), _mm_castsi128_pd(lanes[i]));
+      StoreLane(lanes[i], places, v + size_t(lane + i) * kLineColumns);
     }
   }
 }
 
 // Calls update<n>(first) for pairs first to first + n - 1, for all of them, four at once.
-template <int kPairs, typename Update>
+template <int kAll, typename Update>
 ESE_INLINE void ForPairs(const Update& update) {
-  constexpr int kTogether = 4, kRest = kPairs % kTogether;
+  constexpr int kTogether = 4, kRest = kAll % kTogether;
 #pragma GCC unroll 1
-  for (int first = 0; first + kTogether <= kPairs; first += kTogether) {
+  for (int first = 0; first + kTogether <= kAll; first += kTogether) {
     update.template operator()<kTogether>(first);
   }
-  if constexpr (kRest != 0) update.template operator()<kRest>(kPairs - kRest);
+  if constexpr (kRest != 0) update.template operator()<kRest>(kAll - kRest);
 }
 
 template <int N>
@@ -210,8 +202,8 @@ void LookupCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t
   const Functions functions(*layer.tanh);
   Strips<Products, kLanes> strips(layer.lookup_gates, v);
   const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
-  c += size_t(first) * kPairs * 32;
-  for (int block = first; block < end; ++block, c += kPairs * 32) {
+  c += size_t(first) * kPairs * kPairCells;
+  for (int block = first; block < end; ++block, c += kPairs * kPairCells) {
     __m512i zi[kUsed], zf[kUsed], zg[kUsed], zo[kUsed], m16[kUsed];
     NextWords(strips, zi);
     NextWords(strips, zf);
@@ -220,8 +212,8 @@ void LookupCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t
     ForPairs<kUsed>([&]<int N>(int pair) __attribute__((always_inline)) {
       const auto state =
           UpdateCells(functions, layer.g_is_sigmoid, Load<N>(zi + pair), Load<N>(zf + pair),
-                      Load<N>(zg + pair), Load<N>(c + pair * 32));
-      Store(state, c + pair * 32);
+                      Load<N>(zg + pair), Load<N>(c + pair * kPairCells));
+      Store(state, c + pair * kPairCells);
       Store(Hidden(functions, Load<N>(zo + pair), state, layer.hidden_scale), m16 + pair);
     });
     StoreStrip<kLanes>(m16, block, layer.lookup_m, m);
@@ -234,9 +226,9 @@ void LookupCellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_
   const Functions functions(*layer.tanh);
   Strips<Products, kLanes> strips(layer.lookup_gates, v);
   const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
-  c += size_t(first) * kPairs * 32;
-  const int16_t* peepholes = layer.lookup_peepholes + size_t(first) * 3 * 32;
-  for (int block = first; block < end; ++block, c += kPairs * 32) {
+  c += size_t(first) * kPairs * kPairCells;
+  const int16_t* peepholes = layer.lookup_peepholes + size_t(first) * 3 * kPairCells;
+  for (int block = first; block < end; ++block, c += kPairs * kPairCells) {
     Results<kLanes> zi, zf, zg, zo;
     __m512i m16[kUsed];
     strips.Next(zi);
@@ -250,16 +242,16 @@ void LookupCellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_
       const auto add = [&](const int16_t* p, const Registers<N>& cells, Results<kLanes>& sums) {
         AddPeepholes<N>(p, cells, sums.z + 2 * pair);
       };
-      const Registers<N> before = Load<N>(c + pair * 32);
+      const Registers<N> before = Load<N>(c + pair * kPairCells);
       add(peepholes, before, zi);
-      add(peepholes + 32, before, zf);
+      add(peepholes + kPairCells, before, zf);
       const auto state = UpdateCells(functions, layer.g_is_sigmoid, z(zi), z(zf), z(zg), before);
-      Store(state, c + pair * 32);
-      add(peepholes + 64, state, zo);
+      Store(state, c + pair * kPairCells);
+      add(peepholes + 2 * kPairCells, state, zo);
       Store(Hidden(functions, z(zo), state, layer.hidden_scale), m16 + pair);
     });
     StoreStrip<kLanes>(m16, block, layer.lookup_m, m);
-    peepholes += 3 * 32;
+    peepholes += 3 * kPairCells;
   }
 }
 
@@ -288,38 +280,24 @@ void LookupLogits(const LookupMatrix& matrix, const uint8_t* v, int32_t* logits,
   }
 }
 
-// The functions for each number of lanes, from 1.
-template <typename Products, int... kLess1>
-struct LookupTable {
-  static constexpr decltype(&LookupCells<Products, 1>) kCells[] = {
-      LookupCells<Products, kLess1 + 1>...};
-  static constexpr decltype(&LookupCellsWithPeepholes<Products, 1>) kPeepholes[] = {
-      LookupCellsWithPeepholes<Products, kLess1 + 1>...};
-  static constexpr decltype(&LookupProject<Products, 1>) kProject[] = {
-      LookupProject<Products, kLess1 + 1>...};
-  static constexpr decltype(&LookupLogits<Products, 1>) kLogits[] = {
-      LookupLogits<Products, kLess1 + 1>...};
+template <typename Products, int kLanes>
+void LookupAnyCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
+  (layer.lookup_peepholes != nullptr ? LookupCellsWithPeepholes<Products, kLanes>
+                                     : LookupCells<Products, kLanes>)(layer, v, c, m);
+}
+
+template <typename Products>
+struct Avx512LookupSteps {
+  template <int kLanes>
+  static constexpr auto* kCells = LookupAnyCells<Products, kLanes>;
+  template <int kLanes>
+  static constexpr auto* kProject = LookupProject<Products, kLanes>;
+  template <int kLanes>
+  static constexpr auto* kLogits = LookupLogits<Products, kLanes>;
 };
 
 template <typename Products>
-class Avx512Lookup final : public LookupKernel {
- public:
-  void Cells(const PackedLayer& layer, int lanes, const uint8_t* v, int16_t* c,
-             uint8_t* m) const override {
-    const auto& table = layer.lookup_peepholes != nullptr ? ByLanes::kPeepholes : ByLanes::kCells;
-    table[lanes - 1](layer, v, c, m);
-  }
-  void Project(const PackedLayer& layer, int lanes, const uint8_t* m, uint8_t* v) const override {
-    ByLanes::kProject[lanes - 1](layer, m, v);
-  }
-  void Logits(const LookupMatrix& matrix, int lanes, const uint8_t* v, int32_t* logits,
-              size_t stride) const override {
-    ByLanes::kLogits[lanes - 1](matrix, v, logits, stride);
-  }
-
- private:
-  using ByLanes = LookupTable<Products, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
-};
+using Avx512Lookup = LookupByLanes<Avx512LookupSteps<Products>>;
 
 }  // namespace
 }  // namespace ese

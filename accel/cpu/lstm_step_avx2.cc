@@ -8,6 +8,7 @@
 #include "accel/cpu/kernel.h"
 
 #if defined(__x86_64__)
+#include "accel/cpu/lookup_avx2.h"
 #include "accel/cpu/lstm_step_avx2.h"
 
 namespace ese {
@@ -24,6 +25,10 @@ class Avx2 final : public Avx2Columns<MultiplyAddDot> {
  public:
   const char* name() const override { return "avx2"; }
   bool Supported() const override { return __builtin_cpu_supports("avx2"); }
+  const LookupKernel* lookup() const override { return &lookup_; }
+
+ private:
+  Avx2Lookup<MultiplyAddDot> lookup_;
 };
 
 }  // namespace

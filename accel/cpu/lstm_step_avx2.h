@@ -205,14 +205,18 @@ class Functions {
 
 ESE_INLINE __m256i Twice(__m256i x) { return _mm256_adds_epi16(x, x); }
 
-// c' = f c + i g (10).
-ESE_INLINE __m256i UpdateCell(__m256i f, __m256i c, __m256i i, __m256i g) {
+// c' = f c + i g (10), from the gates' pre-activations.
+ESE_INLINE __m256i UpdateState(const Functions& functions, bool g_is_sigmoid, __m256i zi,
+                               __m256i zf, __m256i zg, __m256i c) {
+  const __m256i i = functions.Sigmoid(zi), f = functions.Sigmoid(zf);
+  const __m256i g = g_is_sigmoid ? functions.Sigmoid(zg) : functions.Tanh(Twice(zg));
   const __m256i added = _mm256_mulhrs_epi16(_mm256_mulhrs_epi16(i, g), _mm256_set1_epi16(1 << 10));
   return _mm256_adds_epi16(_mm256_mulhrs_epi16(f, c), added);
 }
 
 // m = o tanh(c), still to be saturated (12).
-ESE_INLINE __m256i HiddenOf(__m256i o, __m256i tanh_c, int16_t scale) {
+ESE_INLINE __m256i Hidden(const Functions& functions, __m256i zo, __m256i c, int16_t scale) {
+  const __m256i o = functions.Sigmoid(zo), tanh_c = functions.Tanh(Twice(Twice(c)));
   return _mm256_mulhrs_epi16(_mm256_mulhrs_epi16(o, tanh_c), _mm256_set1_epi16(scale));
 }
 
@@ -230,17 +234,13 @@ ESE_INLINE void UpdateLanes(const PackedLayer& layer, const Functions& functions
   const Words zi = ToWords(sums[0], shift), zf = ToWords(sums[1], shift);
   const Words zg = ToWords(sums[2], shift);
   for (int h = 0; h < 2; ++h) {
-    const __m256i i = functions.Sigmoid(zi.v[h]), f = functions.Sigmoid(zf.v[h]);
-    const __m256i g =
-        layer.g_is_sigmoid ? functions.Sigmoid(zg.v[h]) : functions.Tanh(Twice(zg.v[h]));
-    state.v[h] = UpdateCell(f, state.v[h], i, g);
+    state.v[h] = UpdateState(functions, layer.g_is_sigmoid, zi.v[h], zf.v[h], zg.v[h], state.v[h]);
   }
   StoreCell<kWidth>(state, c);
   if (peephole != nullptr) AddPeephole(peephole[2], state, sums[3]);
   Words hidden = ToWords(sums[3], shift);
   for (int h = 0; h < 2; ++h) {
-    const __m256i tanh_c = functions.Tanh(Twice(Twice(state.v[h])));
-    hidden.v[h] = HiddenOf(functions.Sigmoid(hidden.v[h]), tanh_c, layer.hidden_scale);
+    hidden.v[h] = Hidden(functions, hidden.v[h], state.v[h], layer.hidden_scale);
   }
   StoreActivations<kWidth>(hidden, m);
 }

@@ -5,6 +5,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
+#include "accel/cpu/lookup_avx2.h"
 #include "accel/cpu/lstm_step_avx2.h"
 
 namespace ese {
@@ -27,6 +28,10 @@ class AvxVnni final : public Avx2Columns<VnniDot> {
  public:
   const char* name() const override { return "avxvnni"; }
   bool Supported() const override { return HasAvxVnni(); }
+  const LookupKernel* lookup() const override { return &lookup_; }
+
+ private:
+  Avx2Lookup<VnniDot> lookup_;
 };
 
 }  // namespace
