@@ -47,13 +47,12 @@ void PrintFigure(const std::string& name, double value, const std::string& unit)
 }
 
 void PrintBeside(const std::string& name, double value, const std::string& unit,
-                 const std::string& peer, double peer_value) {
-  PrintLine({{"name", name},
-             {"value", Rounded(value)},
-             {"unit", unit},
-             {"peer", peer},
-             {"peer_value", Rounded(peer_value)},
-             {"ratio", Rounded(peer_value / value)}});
+                 const std::string& peer, double peer_value, const std::string& source) {
+  nlohmann::ordered_json line = {
+      {"name", name}, {"value", Rounded(value)},           {"unit", unit},
+      {"peer", peer}, {"peer_value", Rounded(peer_value)}, {"ratio", Rounded(peer_value / value)}};
+  if (!source.empty()) line["source"] = source;
+  PrintLine(line);
 }
 
 void Summarise(const Race& race) {

@@ -29,9 +29,9 @@ void PrintAgainst(const std::string& name, const Contender& ours, const std::str
 // {"name": .., "value": .., "unit": ..}
 void PrintFigure(const std::string& name, double value, const std::string& unit);
 // The same beside what somebody else reports: {.., "peer": .., "peer_value": .., "ratio":
-// peer_value to value}.
+// peer_value to value}, and with "source", unless that is empty, of what was not measured.
 void PrintBeside(const std::string& name, double value, const std::string& unit,
-                 const std::string& peer, double peer_value);
+                 const std::string& peer, double peer_value, const std::string& source = "");
 
 // A table of all contenders on standard error.
 void Summarise(const Race& race);

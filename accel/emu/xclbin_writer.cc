@@ -53,8 +53,8 @@ Bytes Metadata(const XclbinOptions& options) {
       "<core name=\"OCL_REGION_0\" target=\"bitstream\" type=\"clc_region\">"
       "<kernelClocks><clock port=\"KERNEL_CLK\" frequency=\"",
       options.clock_megahertz, "MHz\"/></kernelClocks><kernel name=\"", options.kernel,
-      "\" language=\"ip_c\" vlnv=\"ese:kernel:", options.kernel,
-      ":", options.interface_version, "\" attributes=\"\" preferredWorkGroupSizeMultiple=\"0\" workGroupSize=\"1\" "
+      "\" language=\"ip_c\" vlnv=\"ese:kernel:", options.kernel, ":", options.interface_version,
+      "\" attributes=\"\" preferredWorkGroupSizeMultiple=\"0\" workGroupSize=\"1\" "
       "interrupt=\"true\" hwControlProtocol=\"ap_ctrl_chain\">"
       "<port name=\"M_AXI\" mode=\"master\" range=\"0xFFFFFFFFFFFFFFFF\" dataWidth=\"512\" "
       "portType=\"addressable\" base=\"0x0\"/>"

@@ -10,7 +10,7 @@ namespace ese::emu {
 struct XclbinOptions {
   std::string kernel = "ese_channel";
   std::string interface_version = "1.0";  // of the kernel
-  int compute_units = 4;  // kernel_1, kernel_2 and so on
+  int compute_units = 4;                  // kernel_1, kernel_2 and so on
   int clock_megahertz = 200;
   int memory_mebibytes = 4096;
 };

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "accel/cpu/transpose.h"
 #include "accel/rtl/output_split.h"
 #include "model/fixed_point.h"
 
@@ -231,76 +232,109 @@ std::vector<uint8_t> PackDescriptor(const CardModel& model, const std::vector<La
   return bytes;
 }
 
+void PackInputs(const CardModel& model, const std::vector<Lane>& lanes, uint8_t* bytes) {
+  // Stretches in which the same lanes go on; of the others, zeros.
+  std::vector<size_t> ends;
+  for (const Lane& lane : lanes) ends.push_back(lane.frames.size());
+  std::sort(ends.begin(), ends.end());
+  ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
+  size_t begin = 0;
+  std::vector<int8_t> zeros;
+  std::vector<const int8_t*> columns(lanes.size());
+  for (const size_t end : ends) {
+    if (begin > 0) zeros.resize(std::max(zeros.size(), end - begin));
+    for (size_t lane = 0; lane < lanes.size(); ++lane) {
+      const absl::Span<const int8_t> frames = lanes[lane].frames;
+      columns[lane] = frames.size() >= end ? frames.data() + begin : zeros.data();
+    }
+    LanesToColumns<int8_t>(columns, static_cast<int>(end - begin), model.shape.lanes, 0,
+                           reinterpret_cast<int8_t*>(bytes) + begin * model.shape.lanes);
+    begin = end;
+  }
+}
+
 std::vector<uint8_t> PackInputs(const CardModel& model, const std::vector<Lane>& lanes) {
   std::vector<uint8_t> bytes(model.input_bytes(LongestLane(model, lanes)));
-  for (size_t lane = 0; lane < lanes.size(); ++lane) {
-    for (size_t k = 0; k < lanes[lane].frames.size(); ++k) {
-      bytes[k * model.shape.lanes + lane] = static_cast<uint8_t>(lanes[lane].frames[k]);
-    }
-  }
+  PackInputs(model, lanes, bytes.data());
   return bytes;
 }
 
 namespace {
 
-// Calls visit(index of c in StreamState, byte offset in the packed state) for every cell of a lane.
+// Calls visit(index of the first in StreamState, byte offset in the packed state, cells) for all
+// stretches of a lane's cells that lie together in both.
 template <typename Visit>
 void VisitCells(const CardModel& model, size_t lane, Visit&& visit) {
-  const size_t pes = model.shape.pes;
+  const int pes = model.shape.pes;
+  const size_t beat = model.shape.beat_bytes();
   size_t index = 0;
-  size_t base = size_t(model.y_columns) * model.shape.beat_bytes();
+  size_t offset = (size_t(model.y_columns) + lane) * beat;
   for (const int cells : model.layer_cells) {
-    for (size_t cell = 0; cell < size_t(cells); ++cell) {
-      const size_t beat = cell / pes * model.shape.lanes + lane;
-      visit(index++, base + beat * model.shape.beat_bytes() + cell % pes * 2);
+    for (int cell = 0; cell < cells; cell += pes) {
+      const int count = std::min(pes, cells - cell);
+      visit(index, offset, size_t(count));
+      index += count;
+      offset += size_t(model.shape.lanes) * beat;
     }
-    base += size_t(Rounds(cells, model.shape.pes)) * model.shape.lanes * model.shape.beat_bytes();
   }
 }
 
 }  // namespace
 
+void PackStates(const CardModel& model, const std::vector<Lane>& lanes, uint8_t* bytes) {
+  std::vector<const int8_t*> y;
+  for (const Lane& lane : lanes) y.push_back(lane.state_in->y.data());
+  LanesToColumns<int8_t>(y, model.y_columns, model.shape.lanes, 0,
+                         reinterpret_cast<int8_t*>(bytes));
+  for (size_t lane = 0; lane < lanes.size(); ++lane) {
+    const int16_t* const c = lanes[lane].state_in->c.data();
+    VisitCells(model, lane, [&](size_t index, size_t offset, size_t count) {
+      std::memcpy(bytes + offset, c + index, count * sizeof(int16_t));
+    });
+  }
+}
+
 std::vector<uint8_t> PackStates(const CardModel& model, const std::vector<Lane>& lanes) {
   std::vector<uint8_t> bytes(model.state_bytes());
-  for (size_t lane = 0; lane < lanes.size(); ++lane) {
-    const StreamState& state = *lanes[lane].state_in;
-    for (size_t k = 0; k < state.y.size(); ++k) {
-      bytes[k * model.shape.lanes + lane] = static_cast<uint8_t>(state.y[k]);
-    }
-    VisitCells(model, lane,
-               [&](size_t index, size_t offset) { Put(&bytes, offset, state.c[index]); });
-  }
+  PackStates(model, lanes, bytes.data());
   return bytes;
 }
 
 void UnpackStates(const CardModel& model, const uint8_t* bytes, std::vector<Lane>* lanes) {
+  std::vector<int8_t*> y;
+  for (const Lane& lane : *lanes) y.push_back(lane.state_out->y.data());
+  ColumnsToLanes<int8_t>(reinterpret_cast<const int8_t*>(bytes), model.y_columns, model.shape.lanes,
+                         0, 0, y);
   for (size_t lane = 0; lane < lanes->size(); ++lane) {
-    StreamState& state = *(*lanes)[lane].state_out;
-    for (size_t k = 0; k < state.y.size(); ++k) {
-      state.y[k] = static_cast<int8_t>(bytes[k * model.shape.lanes + lane]);
-    }
-    VisitCells(model, lane,
-               [&](size_t index, size_t offset) { state.c[index] = Get<int16_t>(bytes, offset); });
+    int16_t* const c = (*lanes)[lane].state_out->c.data();
+    VisitCells(model, lane, [&](size_t index, size_t offset, size_t count) {
+      std::memcpy(c + index, bytes + offset, count * sizeof(int16_t));
+    });
   }
 }
 
 void UnpackLogits(const CardModel& model, const uint8_t* bytes, std::vector<Lane>* lanes) {
-  const size_t pes = model.shape.pes;
-  const size_t units = model.units;
-  const size_t rounds = Rounds(model.units, model.shape.pes);
+  const size_t pes = model.shape.pes, units = model.units;
+  const size_t group = size_t(model.shape.lanes) * pes * sizeof(uint32_t);  // a round of a frame
   const CardPass& last = model.passes.back();
+  const size_t whole = last.pieces > 1 ? last.first_row : units;  // before those in pieces
   for (size_t lane = 0; lane < lanes->size(); ++lane) {
+    const uint8_t* from = bytes + lane * pes * sizeof(uint32_t);
     absl::Span<int32_t> logits = (*lanes)[lane].logits;
-    for (size_t k = 0; k < logits.size(); ++k) {
-      const size_t frame = k / units, unit = k % units;
-      const size_t group = (frame * rounds + unit / pes) * model.shape.lanes + lane;
-      const bool split = last.pieces > 1 && unit >= size_t(last.first_row);
-      uint32_t logit = 0;
-      for (int piece = 0; piece < (split ? last.pieces : 1); ++piece) {
-        const size_t pe = unit % pes + size_t(piece) * last.count;
-        logit += Get<uint32_t>(bytes, (group * pes + pe) * sizeof(uint32_t));
+    for (size_t frame = 0; frame < logits.size(); frame += units) {
+      int32_t* const to = logits.data() + frame;
+      for (size_t unit = 0; unit < whole; unit += pes, from += group) {
+        std::memcpy(to + unit, from, std::min(pes, whole - unit) * sizeof(int32_t));
       }
-      logits[k] = static_cast<int32_t>(logit);
+      if (whole == units) continue;
+      for (size_t k = 0; k < size_t(last.count); ++k) {
+        uint32_t logit = 0;
+        for (int piece = 0; piece < last.pieces; ++piece) {
+          logit += Get<uint32_t>(from, (k + size_t(piece) * last.count) * sizeof(uint32_t));
+        }
+        to[whole + k] = static_cast<int32_t>(logit);
+      }
+      from += group;
     }
   }
 }
@@ -310,9 +344,9 @@ uint64_t ResultChecksum(const CardModel& model, const std::vector<Lane>& lanes,
   const size_t beat = model.shape.beat_bytes();
   uint64_t sum = 0;
   for (int column = 0; column < model.y_columns; ++column, state_out += beat) {
-    for (size_t lane = 0; lane < lanes.size(); ++lane) {
-      sum += uint64_t{state_out[lane]} << (8 * (lane % 8));
-    }
+    size_t lane = 0;
+    for (; lane + 8 <= lanes.size(); lane += 8) sum += Get<uint64_t>(state_out, lane);
+    for (; lane < lanes.size(); ++lane) sum += uint64_t{state_out[lane]} << (8 * (lane % 8));
   }
   // Groups of a beat or two for each lane.
   const auto add_groups = [&](const uint8_t* bytes, size_t groups, size_t lane_bytes) {

@@ -89,6 +89,9 @@ std::vector<uint8_t> PackDescriptor(const CardModel& model, const std::vector<La
                                     const BatchAddresses& addresses);
 std::vector<uint8_t> PackInputs(const CardModel& model, const std::vector<Lane>& lanes);
 std::vector<uint8_t> PackStates(const CardModel& model, const std::vector<Lane>& lanes);
+// The same in place. What is of no lane in use is left as it is, or becomes anything.
+void PackInputs(const CardModel& model, const std::vector<Lane>& lanes, uint8_t* bytes);
+void PackStates(const CardModel& model, const std::vector<Lane>& lanes, uint8_t* bytes);
 
 // From the card's memory into the lanes' state_out and logits.
 void UnpackStates(const CardModel& model, const uint8_t* bytes, std::vector<Lane>* lanes);

@@ -46,7 +46,13 @@ XrtPlace::XrtPlace(std::shared_ptr<OpenCard> open, int unit, const CardModel& pa
       unit_(unit),
       packed_(packed),
       model_(model),
-      run_(open_->units[unit].kernel) {}
+      run_(open_->units[unit].kernel) {
+  // A run with a callback is watched by XRT's own thread, which wakes whoever waits for it. Of
+  // others the waiting threads take turns to ask the card, and one whose batch has ended may have
+  // to wait for the end of another's: units then idle half of their time.
+  run_.add_callback(
+      ERT_CMD_STATE_COMPLETED, [](const void*, ert_cmd_state, void*) {}, nullptr);
+}
 
 BatchOutcome XrtPlace::Run(Batch* batch, std::chrono::milliseconds watchdog) {
   size_t frames = 0;
@@ -65,8 +71,8 @@ BatchOutcome XrtPlace::Run(Batch* batch, std::chrono::milliseconds watchdog) {
   ert_cmd_state state = ERT_CMD_STATE_NEW;
   status = TranslateXrt("starting a batch", [&] {
     run_.set_arg(0, memory_);
+    started_ = true;  // also where XRT then throws: its thread may have seen the run by then
     run_.start();
-    started_ = true;
     state = Wait(watchdog);
   });
   if (!status.ok()) return {status, CardFault::kStart};
@@ -95,8 +101,9 @@ bool XrtPlace::IsStuck() const {
   if (!started_) return false;
   ert_cmd_state state = ERT_CMD_STATE_NEW;
   // Where XRT does not tell, it is as good as under way.
-  const absl::Status known = TranslateXrt("", [&] { state = run_.state(); });
-  return !known.ok() || IsUnderWay(state);
+  const absl::Status known =
+      TranslateXrt("", [&] { state = run_.wait(std::chrono::milliseconds(1)); });
+  return !known.ok() || state == ERT_CMD_STATE_TIMEOUT;
 }
 
 // Room for the largest batch so far, kept for the next ones.
@@ -116,8 +123,8 @@ void XrtPlace::Put(const BatchLayout& layout, const Batch& batch) {
                                     .outputs = base + layout.outputs,
                                     .status = base + layout.status};
   absl::c_copy(PackDescriptor(packed_, batch.lanes, addresses), bytes_ + layout.descriptor);
-  absl::c_copy(PackStates(packed_, batch.lanes), bytes_ + layout.state_in);
-  absl::c_copy(PackInputs(packed_, batch.lanes), bytes_ + layout.inputs);
+  PackStates(packed_, batch.lanes, bytes_ + layout.state_in);
+  PackInputs(packed_, batch.lanes, bytes_ + layout.inputs);
   // So that the status of an earlier batch is not taken for this one's.
   BatchStatus none;
   none.error = kNoStatus;
@@ -129,9 +136,11 @@ ert_cmd_state XrtPlace::Wait(std::chrono::milliseconds watchdog) {
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::Real()->Now());
     // XRT takes a wait of 0 for one without a limit.
-    run_.wait(std::clamp(left, std::chrono::milliseconds(1), kLookAgain));
-    const ert_cmd_state state = run_.state();
-    if (!IsUnderWay(state) || open_->lost || Clock::Real()->Now() >= end) return state;
+    const ert_cmd_state state =
+        run_.wait(std::clamp(left, std::chrono::milliseconds(1), kLookAgain));
+    // Not run_.state(), which may be ahead of XRT's thread: that is not done with the run yet.
+    if (state != ERT_CMD_STATE_TIMEOUT) return state;
+    if (open_->lost || Clock::Real()->Now() >= end) return ERT_CMD_STATE_RUNNING;
   }
 }
 

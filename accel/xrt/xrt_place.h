@@ -37,8 +37,8 @@ class XrtPlace {
 
   OpenCard* open() const { return open_.get(); }
   int unit() const { return unit_; }
-  // Whether the card has not ended the last batch: then it may still write to the place's memory,
-  // and XRT to its command.
+  // Whether the card has not ended the last batch, which may take a millisecond to tell: then it
+  // may still write to the place's memory, and XRT to its command.
   bool IsStuck() const;
 
  private:
