@@ -12,7 +12,7 @@ namespace ese::emu {
 namespace {
 
 constexpr uint32_t kMagic = 0x43455345;  // "ESEC"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kRowBytes = 8;
 
 template <typename T>

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kRecordBytes = 64;
 constexpr uint32_t kMagic = 0x43455345;  // "ESEC"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr int kMaxField = 65535;
 
 int Rounds(int rows, int pes) { return (rows + pes - 1) / pes; }
@@ -40,13 +40,17 @@ class Writer {
     Record({kMagic, kVersion | static_cast<uint32_t>(out_.shape.pes) << 16, passes,
             static_cast<uint32_t>(out_.rows), static_cast<uint32_t>(out_.entry_beats),
             static_cast<uint32_t>(out_.inputs), static_cast<uint32_t>(out_.y_columns),
-            static_cast<uint32_t>(out_.cells)});
+            static_cast<uint32_t>(out_.cells), Beats(out_.passes.front()), FirstOutput(),
+            OutputBeats()});
+    uint32_t first_row = 0;
     for (const CardPass& pass : out_.passes) {
       const uint32_t flags = static_cast<uint32_t>(pass.kind) | uint32_t{pass.g_sigmoid} << 2 |
                              static_cast<uint32_t>(pass.shift) << 3;
       Record({flags | static_cast<uint32_t>(pass.entries) << 16,
               static_cast<uint32_t>(pass.rows) | static_cast<uint32_t>(pass.count) << 16,
-              static_cast<uint32_t>(pass.source) | static_cast<uint32_t>(pass.target) << 16});
+              static_cast<uint32_t>(pass.source) | static_cast<uint32_t>(pass.target) << 16,
+              first_row});
+      if (pass.matrix) first_row += static_cast<uint32_t>(pass.rows);
     }
     size_t layer = 0;
     for (const CardPass& pass : out_.passes) {
@@ -59,6 +63,20 @@ class Writer {
   }
 
  private:
+  static uint32_t Beats(const CardPass& pass) {
+    return pass.matrix ? static_cast<uint32_t>(pass.rows) * static_cast<uint32_t>(pass.entries) : 0;
+  }
+  uint32_t FirstOutput() const {
+    const auto is_output = [](const CardPass& pass) { return pass.kind == PassKind::kOutput; };
+    return static_cast<uint32_t>(std::find_if(out_.passes.begin(), out_.passes.end(), is_output) -
+                                 out_.passes.begin());
+  }
+  uint32_t OutputBeats() const {
+    uint32_t beats = 0;
+    for (size_t k = FirstOutput(); k < out_.passes.size(); ++k) beats += Beats(out_.passes[k]);
+    return beats;
+  }
+
   void Record(std::initializer_list<uint32_t> words) {
     size_t offset = Grow(kRecordBytes);
     for (const uint32_t word : words) {

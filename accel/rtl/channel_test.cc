@@ -215,7 +215,7 @@ TEST_F(Faults, BadBatchIsRefused) {
 }
 
 TEST_F(Faults, WhatIsNotAModelIsRefused) {
-  for (const int word : {0, 2, 3, 4, 5, 6, 7}) {
+  for (const int word : {0, 2, 3, 4, 5, 6, 7, 9}) {
     Poke(address_ + 4 * word, 0);
     ExpectError(CardError::kBadModel, true);
     sim_.memory().Write(address_, card_.bytes);
@@ -224,7 +224,7 @@ TEST_F(Faults, WhatIsNotAModelIsRefused) {
 }
 
 TEST_F(Faults, AModelForOtherKernelsIsRefused) {
-  for (const uint32_t value : {uint32_t{1} | 32 << 16, uint32_t{2} | 8 << 16}) {
+  for (const uint32_t value : {uint32_t{2} | 32 << 16, uint32_t{1} | 8 << 16}) {
     Poke(address_ + 4, value);
     ExpectError(CardError::kOtherShape, true);
   }

@@ -14,6 +14,9 @@ constexpr int kToY = 7;             // from a lane's start to its y
 constexpr int kToM = 19;            // or to its m
 constexpr int kCollected = 2;       // from the last lane's byte to the first column's write
 constexpr int kCopied = 2;          // from the issue of a copy to its write
+constexpr int kToLogit = 6;         // from a lane's start to its logit's word
+constexpr int kToC = 21;            // or to its c's
+constexpr int kEmpty = 29;          // from the last lane's start to an empty pipe
 // Of ese_batch.sv: states from start to the first word and from the last result to done, beside the
 // tables, and round trips to the memory before the first word.
 constexpr int kStates = 36;
@@ -63,34 +66,55 @@ class Schedule {
  public:
   Schedule(const CardModel& model, int lanes)
       : model_(model), lanes_(lanes), drain_(std::max(lanes, kShortestDrain)) {
-    entries_ = model.bytes.data() + model.bytes.size() -
-               size_t(model.entry_beats) * model.shape.beat_bytes();
+    const uint8_t* entries = model.bytes.data() + model.bytes.size() -
+                             size_t(model.entry_beats) * model.shape.beat_bytes();
+    for (const CardPass& pass : model.passes) {
+      entries_.push_back(entries);
+      if (pass.kind != PassKind::kCopy)
+        entries += size_t(pass.rows) * pass.entries * model.shape.beat_bytes();
+    }
   }
 
-  void Frame() {
+  // The outputs of the frame before run behind the first pass.
+  void Frame(bool first, bool last) {
     // What is missing of x comes in now.
     now_ = std::max(now_ + 1, x_left_ > 0 ? now_ + x_left_ + kWaitX : 0);
-    x_left_ = 0;
-    const uint8_t* entries = entries_;
-    for (const CardPass& pass : model_.passes) {
-      if (pass.kind == PassKind::kCopy) {
-        Copy(pass);
-      } else {
-        entries = Rows(pass, entries);
-      }
-      if (&pass == &model_.passes.front()) x_left_ = model_.inputs;
+    last_ = last;
+    Pass(0);
+    x_left_ = model_.inputs;
+    if (!first) Outputs();
+    for (size_t k = 1; k < model_.passes.size(); ++k) {
+      if (model_.passes[k].kind != PassKind::kOutput) Pass(k);
+    }
+  }
+  void Outputs() {
+    for (size_t k = 1; k < model_.passes.size(); ++k) {
+      if (model_.passes[k].kind == PassKind::kOutput) Pass(k);
     }
   }
   int64_t now() const { return now_; }
   // When all that was begun has ended.
-  int64_t idle() const { return std::max({drained_, v_.idle(), m_.idle()}); }
+  int64_t idle() const { return std::max({empty_, v_.idle(), m_.idle(), written_}); }
 
  private:
   static constexpr int kWaitX = 3;
 
+  void Pass(size_t k) {
+    const CardPass& pass = model_.passes[k];
+    if (pass.kind == PassKind::kCopy) {
+      Copy(pass);
+    } else {
+      Rows(pass, entries_[k]);
+    }
+  }
+
   void Copy(const CardPass& pass) {
     now_ = std::max(now_, v_.idle());
     v_.Forget();
+    if (last_) {
+      now_ = std::max({now_, empty_, m_.idle()});
+      WriteOut(now_ + kCopied + 1, pass.entries);
+    }
     for (int column = 0; column < pass.entries; ++column) {
       const int64_t before = now_;
       now_ = std::max(m_.Free(now_), m_.Written(column));
@@ -99,7 +123,12 @@ class Schedule {
     }
   }
 
-  const uint8_t* Rows(const CardPass& pass, const uint8_t* entries) {
+  // Words to memory, a stretch of them from this cycle on.
+  void WriteOut(int64_t cycle, int words) {
+    written_ = std::max(written_, cycle) + words + (words + kBurst - 1) / kBurst + 1;
+  }
+
+  void Rows(const CardPass& pass, const uint8_t* entries) {
     const bool reads_m = pass.kind == PassKind::kProjection;
     Bank& source = reads_m ? m_ : v_;
     Bank* target = pass.kind == PassKind::kGates ? &m_ : reads_m ? &v_ : nullptr;
@@ -120,7 +149,6 @@ class Schedule {
       }
       Drain(pass, row, now_ - 1, target);
     }
-    return entries;
   }
 
   // Columns of the next x, in cycles of words that read M, if V is not written.
@@ -144,8 +172,13 @@ class Schedule {
     const bool projection = pass.kind == PassKind::kProjection;
     const bool collects = projection || (pass.kind == PassKind::kGates && row % 4 == 3);
     int64_t run = issued + kArrival;
+    const bool logits = pass.kind == PassKind::kOutput;
     if (collects) run = std::max(run, collector_);
+    if (logits) run = std::max(run, y_sent_);
     drained_ = run + drain_ + 1;
+    empty_ = run + lanes_ + kEmpty;
+    if (logits) WriteOut(run + kToLogit, 2 * lanes_);
+    if (last_ && pass.kind == PassKind::kGates && row % 4 == 2) WriteOut(run + kToC, lanes_);
     if (!collects) return;
     const int group = projection ? row : row / 4;
     const int first = group * model_.shape.pes;
@@ -153,15 +186,23 @@ class Schedule {
     const int64_t collected = run + lanes_ + (projection ? kToY : kToM);
     collector_ = collected + columns + 1;
     target->Write(collected + kCollected, pass.target + first, columns);
+    if (last_ && projection) {
+      y_sent_ = collector_;
+      WriteOut(collected + kCollected, columns);
+    }
   }
 
   const CardModel& model_;
   const int lanes_, drain_;
-  const uint8_t* entries_;
+  std::vector<const uint8_t*> entries_;  // of each pass
   Bank v_, m_;
   int64_t now_ = 0;        // the next word's earliest cycle
   int64_t drained_ = 0;    // the next row's
   int64_t collector_ = 0;  // the next collected row's
+  int64_t y_sent_ = 0;     // the next logits'
+  int64_t empty_ = 0;      // no lane is in the pipe from then on
+  int64_t written_ = 0;    // all words so far have gone to memory
+  bool last_ = false;      // frame: y and c go to memory
   int x_left_ = 0;         // columns of the next x that are not loaded
 };
 
@@ -173,9 +214,10 @@ int64_t BatchCycles(const CardModel& model, int lanes, int frames, const CardMem
   double last_step = 0;
   for (int frame = 0; frame < simulated; ++frame) {
     const int64_t before = schedule.now();
-    schedule.Frame();
+    schedule.Frame(frame == 0, frame == simulated - 1);
     last_step = static_cast<double>(schedule.now() - before);
   }
+  schedule.Outputs();
   // Beats that share the memory: c comes in during the first frame and goes out during the last.
   const double step_beats = static_cast<double>(model.entry_beats) + model.inputs +
                             static_cast<double>(model.output_bytes(1)) / model.shape.beat_bytes();
@@ -183,12 +225,11 @@ int64_t BatchCycles(const CardModel& model, int lanes, int frames, const CardMem
   const double by_memory = (step_beats * frames + c_beats) / memory.beats_per_cycle;
   const double by_array = static_cast<double>(schedule.idle()) + (frames - simulated) * last_step;
 
-  // Tables and, beside them, y and x; at the end y again.
+  // Tables and, beside them, y and x.
   const double record_beats = 64.0 / model.shape.beat_bytes();
   const double tables = static_cast<double>(model.passes.size()) * record_beats + 4.0 * model.rows;
   const double loads = std::max(tables, double(model.y_columns) + model.inputs);
-  const double store = model.y_columns * (1 + 1.0 / kBurst);
-  const double once = 3 * record_beats + loads + store + kStates + kRoundTrips * memory.latency;
+  const double once = 3 * record_beats + loads + kStates + kRoundTrips * memory.latency;
   return static_cast<int64_t>(once + std::max(by_array, by_memory));
 }
 

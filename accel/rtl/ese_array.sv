@@ -27,21 +27,20 @@ module ese_array #(
   input  logic                rst_i,
   // The batch; stable out of reset.
   input  logic [PW-1:0]       last_pass_i,
+  input  logic [PW-1:0]       first_output_i,
   input  logic [15:0]         frames_i,
   input  logic [LW:0]         lanes_i,
   input  logic [16*LANES-1:0] lane_frames_i,
-  input  logic [COLUMN_W-1:0] y_base_i,
-  input  logic [15:0]         y_columns_i,
+  input  logic [15:0]         inputs_i,
+  input  logic [63:0]         y_out_i,
   input  logic [63:0]         c_out_i,
   input  logic [63:0]         outputs_i,
   output logic                frames_done_o,
-  input  logic                store_i,
-  output logic                store_done_o,
   output logic                working_o,      // multipliers get a word
   // Tables; written in reset.
   input  logic                pass_write_i,
   input  logic [PW-1:0]       pass_addr_i,
-  input  logic [95:0]         pass_data_i,
+  input  logic [111:0]        pass_data_i,
   input  logic [PES-1:0]      row_write_i,
   input  logic [RW-1:0]       row_addr_i,
   input  logic [W-1:0]        row_data_i,     // 64 bits for each of P/4 PEs
@@ -68,16 +67,18 @@ module ese_array #(
   output logic [W-1:0]        word_upper_o,
   output logic                command_o,
   output logic [63:0]         command_addr_o,
-  output logic [LW+1:0]       command_words_o,
+  output logic [15:0]         command_words_o,
   output logic                command_pairs_o,
+  output logic [LANES-1:0]    command_strobe_o,
   input  logic                command_ready_i,
   input  logic                popped_i
 );
   // ---- Orders.
-  logic decode, decode_move, decode_first, blocked, waiting, bank_m, issue, issue_first;
-  logic issue_work, issue_copy, issue_store, frames_issued, store_issued, draining;
-  logic [COLUMN_W-1:0] decode_base, pending_low;
-  logic [COLUMN_W:0] pending_high;
+  logic decode, decode_move, decode_first, waiting, bank_m, issue, issue_first;
+  logic issue_work, issue_copy, frames_issued, draining;
+  logic [COLUMN_W-1:0] decode_base;
+  logic [COLUMN_W:0] decode_low, decode_high, waiting_low, waiting_high;
+  logic [PES-1:0] decode_blocked, waiting_blocked;
   logic row, row_g_sigmoid, row_first_frame, row_last_frame, drain_done, drain_idle;
   logic [1:0] row_kind, row_gate;
   logic [15:0] row_group, row_count;
@@ -85,40 +86,45 @@ module ese_array #(
   logic [CLW-1:0] row_cell;
   logic [COLUMN_W-1:0] row_target;
   logic [4:0] row_shift;
-  logic [LANES-1:0] row_active;
+  logic [LANES-1:0] row_active, row_ending;
+  logic row_ends;
 
   // ---- Writes to the banks.
-  logic result_v, result_m;
+  logic result_v, result_m, result_v_next, result_m_next, result_ends;
   logic [COLUMN_W-1:0] result_addr;
   logic [8*LANES-1:0] result_data;
-  logic [LANES-1:0] result_mask;
-  logic [1:0] copy_q, store_q;
+  logic [LANES-1:0] result_mask, result_ending;
+  logic [1:0] copy_q;
   logic [COLUMN_W-1:0] copy_addr_q;
-  logic [LANES-1:0] copy_mask_q;
+  logic [LANES-1:0] copy_mask_q, copy_ending_q;
+  logic copy_ends_q;
   logic [8*LANES-1:0] moved_q;
   wire copy_v = copy_q[1];
-  wire v_write = result_v || copy_v || v_load_i;
+  wire v_result = result_v || copy_v;
+  wire v_write = v_result || v_load_i;
   wire [COLUMN_W-1:0] v_result_addr = copy_v ? copy_addr_q : result_addr;
   wire [VW-1:0] v_addr = v_load_i ? v_load_addr_i : v_result_addr[VW-1:0];
   wire [W-1:0] v_data = v_load_i ? load_data_i : copy_v ? moved_q : result_data;
   wire [LANES-1:0] v_mask = v_load_i ? '1 : copy_v ? copy_mask_q : result_mask;
-  assign v_load_ready_o = !(result_v || copy_v || (waiting && !bank_m));
+  assign v_load_ready_o = !(v_result || (waiting && !bank_m));
 
   ese_issue #(.LANES(LANES), .COLUMN_W(COLUMN_W), .PASSES(PASSES), .ROWS(ROWS), .CELLS(CELLS)) u_issue (
-    .clk_i, .rst_i, .run_i(!rst_i), .last_pass_i, .frames_i, .lane_frames_i, .y_base_i, .y_columns_i,
-    .frames_issued_o(frames_issued), .store_i, .store_issued_o(store_issued), .pass_write_i,
-    .pass_addr_i, .pass_data_i, .word_valid_i(entries_valid_i), .word_pop_o(entries_pop_o),
-    .x_loaded_i, .x_release_o, .decode_o(decode), .decode_move_o(decode_move),
-    .decode_first_o(decode_first), .decode_base_o(decode_base), .pending_low_o(pending_low),
-    .pending_high_o(pending_high), .blocked_i(blocked), .waiting_o(waiting), .bank_m_o(bank_m),
-    .issue_o(issue), .issue_first_o(issue_first), .issue_work_o(issue_work),
-    .issue_copy_o(issue_copy), .issue_store_o(issue_store), .v_write_i(v_write),
-    .v_result_i(result_v || copy_v), .v_addr_i(v_result_addr), .m_write_i(result_m),
-    .m_addr_i(result_addr), .store_ready_i(room > FW'(4)), .row_o(row), .row_kind_o(row_kind),
-    .row_gate_o(row_gate), .row_group_o(row_group), .row_index_o(row_index), .row_cell_o(row_cell),
+    .clk_i, .rst_i, .run_i(!rst_i), .last_pass_i, .first_output_i, .frames_i, .lane_frames_i,
+    .frames_issued_o(frames_issued), .pass_write_i, .pass_addr_i, .pass_data_i,
+    .word_valid_i(entries_valid_i), .word_pop_o(entries_pop_o), .x_loaded_i, .x_release_o,
+    .decode_o(decode), .decode_move_o(decode_move), .decode_first_o(decode_first),
+    .decode_base_o(decode_base), .decode_low_o(decode_low), .decode_high_o(decode_high),
+    .waiting_low_o(waiting_low), .waiting_high_o(waiting_high), .decode_blocked_i(|decode_blocked),
+    .waiting_blocked_i(|waiting_blocked), .waiting_o(waiting), .bank_m_o(bank_m), .issue_o(issue),
+    .issue_first_o(issue_first), .issue_work_o(issue_work), .issue_copy_o(issue_copy),
+    .v_write_i(v_result), .m_write_i(result_m), .v_write_next_i(result_v_next || copy_q[0]),
+    .m_write_next_i(result_m_next), .copy_start_i(drain_idle && command_ready_i),
+    .copy_room_i(room != '0), .row_o(row), .row_kind_o(row_kind), .row_gate_o(row_gate),
+    .row_group_o(row_group), .row_index_o(row_index), .row_cell_o(row_cell),
     .row_target_o(row_target), .row_count_o(row_count), .row_shift_o(row_shift),
-    .row_g_sigmoid_o(row_g_sigmoid), .row_active_o(row_active), .row_first_frame_o(row_first_frame),
-    .row_last_frame_o(row_last_frame), .drain_done_i(drain_done), .draining_o(draining));
+    .row_g_sigmoid_o(row_g_sigmoid), .row_active_o(row_active), .row_ending_o(row_ending),
+    .row_ends_o(row_ends), .row_first_frame_o(row_first_frame), .row_last_frame_o(row_last_frame),
+    .drain_done_i(drain_done), .draining_o(draining));
 
   logic hold, tanh_p7, y_p7, i_p16, f_p16, update_p19, active_p19, m_p19, h_p28;
   logic [CLW+LW-1:0] cell_p0, cell_p19;
@@ -135,56 +141,59 @@ module ese_array #(
   ese_drain #(
     .PES(PES), .LANES(LANES), .COLUMN_W(COLUMN_W), .ROWS(ROWS), .CELLS(CELLS), .WORDS(WORDS)
   ) u_drain (
-    .clk_i, .rst_i, .lanes_i, .c_out_i, .outputs_i, .row_i(row), .row_kind_i(row_kind),
+    .clk_i, .rst_i, .lanes_i, .inputs_i, .y_out_i, .c_out_i, .outputs_i, .row_i(row), .row_kind_i(row_kind),
     .row_gate_i(row_gate), .row_group_i(row_group), .row_index_i(row_index), .row_cell_i(row_cell),
     .row_target_i(row_target), .row_count_i(row_count), .row_shift_i(row_shift),
-    .row_g_sigmoid_i(row_g_sigmoid), .row_active_i(row_active), .row_first_frame_i(row_first_frame),
-    .row_last_frame_i(row_last_frame), .done_o(drain_done), .idle_o(drain_idle), .cells_loaded_i,
+    .row_g_sigmoid_i(row_g_sigmoid), .row_active_i(row_active), .row_ending_i(row_ending),
+    .row_ends_i(row_ends), .row_first_frame_i(row_first_frame), .row_last_frame_i(row_last_frame), .done_o(drain_done), .idle_o(drain_idle), .cells_loaded_i,
     .hold_o(hold), .row_o(drained_row), .cell_p0_o(cell_p0), .lane_p1_o(lane_p1),
     .y_shift_p5_o(y_shift_p5), .m_shift_p18_o(m_shift_p18), .tanh_p7_o(tanh_p7), .y_p7_o(y_p7),
     .lane_p7_o(lane_p7),
     .lane_p15_o(lane_p15), .lane_p16_o(lane_p16), .i_p16_o(i_p16), .f_p16_o(f_p16),
     .update_p19_o(update_p19), .active_p19_o(active_p19), .cell_p19_o(cell_p19), .m_p19_o(m_p19),
     .lane_p28_o(lane_p28), .h_p28_o(h_p28), .collected_i(collected), .logits_p5_i(logits_p5),
-    .c_p20_i(c_p20), .v_write_o(result_v), .m_write_o(result_m), .write_addr_o(result_addr),
-    .write_data_o(result_data), .write_mask_o(result_mask), .word_o(drain_word),
+    .c_p20_i(c_p20), .v_write_o(result_v), .m_write_o(result_m),
+    .v_write_next_o(result_v_next), .m_write_next_o(result_m_next), .write_addr_o(result_addr),
+    .write_data_o(result_data), .write_mask_o(result_mask), .write_ends_o(result_ends),
+    .write_ending_o(result_ending), .copy_send_i(issue_copy && issue_first && row_ends),
+    .word_o(drain_word),
     .word_data_o(drain_word_data), .word_pair_o(drain_pair), .word_upper_o, .command_o, .command_addr_o, .command_words_o, .command_pairs_o,
-    .command_ready_i,
-    .store_word_i(issue_store), .popped_i, .room_o(room));
+    .command_strobe_o, .command_ready_i, .copy_word_i(issue_copy && row_ends), .popped_i, .room_o(room));
 
   assign cell_load_ready_o = !update_p19;
   assign working_o = issue_work;
   assign cell_o = row_cell;
   assign frames_done_o = frames_issued && !draining && drain_idle && copy_q == '0;
-  assign store_done_o = store_issued && store_q == '0;
 
-  // ---- Moves: PE 0's column goes to V (copy) or to memory (the store of y).
+  // ---- Copies: PE 0's column of M goes to V.
   logic [8*LANES-1:0] pe0_column;
   always_ff @(posedge clk_i) begin
-    if (rst_i) begin
-      copy_q <= '0;
-      store_q <= '0;
-    end else begin
-      copy_q <= {copy_q[0], issue_copy};
-      store_q <= {store_q[0], issue_store};
-    end
+    copy_q <= rst_i ? '0 : {copy_q[0], issue_copy};
     if (issue_copy && issue_first) copy_addr_q <= row_target;
     else if (copy_v) copy_addr_q <= copy_addr_q + 1'b1;
-    if (issue_copy) copy_mask_q <= row_active;
+    if (issue_copy) begin
+      copy_mask_q <= row_active;
+      copy_ending_q <= row_ending;
+      copy_ends_q <= row_ends;
+    end
     moved_q <= pe0_column;
   end
-  assign word_o = drain_word || store_q[1];
+
+  // ---- Words to memory: the drain's, and the columns of y of lanes whose last frame this is. Their
+  // other bytes are not written, and must not count in the checksum.
+  wire copy_word = copy_v && copy_ends_q;
+  wire y_word = (result_v && result_ends) || copy_word;
+  wire [LANES-1:0] y_ending = copy_v ? copy_ending_q : result_ending;
+  logic [8*LANES-1:0] y_data;
+  for (genvar i = 0; i < LANES; i++) begin : g_ending
+    assign y_data[8*i+:8] = (copy_v ? moved_q[8*i+:8] : result_data[8*i+:8]) & {8{y_ending[i]}};
+  end
+  assign word_o = drain_word || y_word;
   assign word_pair_o = drain_word && drain_pair;
-  // Lanes without a stream have no y.
-  logic [8*LANES-1:0] streams_q;
-  always_ff @(posedge clk_i)
-    for (int i = 0; i < LANES; i++) streams_q[8*i+:8] <= {8{lane_frames_i[16*i+:16] != '0}};
-  assign word_data_o = store_q[1] ? moved_q & streams_q : drain_word_data;
+  assign word_data_o = y_word ? y_data : drain_word_data;
 
   // ---- PEs.
   logic issued_m_q;
-  logic [PES-1:0] blocked_by;
-  assign blocked = |blocked_by;
   always_ff @(posedge clk_i) if (issue) issued_m_q <= bank_m;
 
   for (genvar pair = 0; pair < PES / 2; pair++) begin : g_pair
@@ -205,9 +214,10 @@ module ese_array #(
       localparam int P = 2 * pair + half;
       ese_pe #(.LANES(LANES), .COLUMN_W(COLUMN_W), .SUM(SUM), .CELLS(CELLS), .ROWS(ROWS)) u_pe (
         .clk_i, .entry_i(decode_move ? 16'b0 : entries_i[16*P+:16]), .decode_i(decode),
-        .first_i(decode_first), .base_i(decode_base), .pending_low_i(pending_low),
-        .pending_high_i(pending_high), .issue_i(issue), .issue_first_i(issue_first),
-        .blocked_o(blocked_by[P]), .addr_o(addr[half]),
+        .first_i(decode_first), .base_i(decode_base), .decode_low_i(decode_low),
+        .decode_high_i(decode_high), .waiting_low_i(waiting_low), .waiting_high_i(waiting_high),
+        .issue_i(issue), .issue_first_i(issue_first), .decode_blocked_o(decode_blocked[P]),
+        .waiting_blocked_o(waiting_blocked[P]), .addr_o(addr[half]),
         .column_i(issued_m_q ? m_column[half] : v_column[half]), .hold_i(hold),
         .row_write_i(row_write_i[P]), .row_write_addr_i(row_addr_i),
         .row_write_data_i(row_data_i[64*(P%(PES/4))+:53]), .row_i(drained_row), .cell_p0_i(cell_p0),
@@ -230,6 +240,6 @@ module ese_array #(
 `ifndef SYNTHESIS
   assert property (@(posedge clk_i) disable iff (rst_i) !(result_v && copy_v));
   assert property (@(posedge clk_i) disable iff (rst_i) !(v_load_i && !v_load_ready_o));
-  assert property (@(posedge clk_i) disable iff (rst_i) !(drain_word && store_q[1]));
+  assert property (@(posedge clk_i) disable iff (rst_i) !(drain_word && y_word));
 `endif
 endmodule

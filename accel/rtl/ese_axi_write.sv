@@ -1,5 +1,6 @@
-// Writes stretches of memory, each announced by a command and followed by its words in order. Words of
-// a stretch in pairs come two in a cycle, the lower one first in memory.
+// Writes stretches of memory, each announced by a command and followed by its words in order; of each
+// word the bytes of the command's strobe. Words of a stretch in pairs come two in a cycle, the lower one
+// first in memory.
 module ese_axi_write #(
   parameter int W = 512,
   parameter int DEPTH = 512,    // words
@@ -13,6 +14,7 @@ module ese_axi_write #(
   input  logic [63:0]    addr_i,
   input  logic [15:0]    words_i,
   input  logic           pairs_i,
+  input  logic [W/8-1:0] strobe_i,
   output logic           ready_o,
   input  logic           word_i,
   input  logic [W-1:0]   data_i,
@@ -41,10 +43,10 @@ module ese_axi_write #(
 
   logic [CW-1:0] commands_q;
   logic command_valid, command_pop;
-  logic [80:0] command;
-  ese_fifo #(.W(81), .DEPTH(COMMANDS)) u_commands (
-    .clk_i, .rst_i, .push_i(command_i), .data_i({pairs_i, words_i, addr_i}), .valid_o(command_valid),
-    .data_o(command), .pop_i(command_pop));
+  logic [80+W/8:0] command;
+  ese_fifo #(.W(81 + W / 8), .DEPTH(COMMANDS)) u_commands (
+    .clk_i, .rst_i, .push_i(command_i), .data_i({strobe_i, pairs_i, words_i, addr_i}),
+    .valid_o(command_valid), .data_o(command), .pop_i(command_pop));
 
   logic pairs_q, half_q, pop;
   logic lower_valid, upper_valid;
@@ -64,6 +66,7 @@ module ese_axi_write #(
   logic [15:0] left_q;
   logic [7:0] beats_q;
   logic [7:0] responses_q;
+  logic [W/8-1:0] strobe_q;
   logic masked_q;
 
   wire [12-BYTES_W:0] page = (13 - BYTES_W)'(4096 >> BYTES_W) - {1'b0, addr_q[11:BYTES_W]};
@@ -80,7 +83,7 @@ module ese_axi_write #(
   // What was offered stays as it was offered, also when told to stop.
   assign m_awvalid = state_q == ADDRESS;
   assign m_wvalid = state_q == DATA && (word_valid || masked_q);
-  assign m_wstrb = masked_q ? '0 : '1;
+  assign m_wstrb = masked_q ? '0 : strobe_q;
   assign m_wlast = beats_q == 8'd1;
   assign m_bready = 1'b1;
   assign pop = sent && word_valid;
@@ -108,6 +111,7 @@ module ese_axi_write #(
           state_q <= ADDRESS;
           left_q <= command[79:64];
           pairs_q <= command[80];
+          strobe_q <= command[81+:W/8];
         end
         ADDRESS: if (begun) begin
           state_q <= DATA;

@@ -1,8 +1,8 @@
-// One batch from start to done: reads the descriptor and the model's header and tables, orders the
-// stretches that the masters fetch, runs the array, stores y and the status. Refuses what it cannot do.
+// One batch from start to done: reads the descriptor and the model's header and tables, runs the array,
+// writes the status. Refuses what it cannot do. What is to be read, and when, is ese_fetch's.
 //
-//   IDLE ► DESCRIPTOR ► HEADER ► TABLES ► RUN ► STORE ► STATUS ► DONE ► IDLE
-//             └──────────┴─────────┴───────┴──────┴─► ABORT (masters come to rest) ► CLEAR ► STATUS or DONE
+//   IDLE ► DESCRIPTOR ► HEADER ► TABLES ► RUN ► STATUS ► DONE ► IDLE
+//             └──────────┴─────────┴───────┴─► ABORT (masters come to rest) ► CLEAR ► STATUS or DONE
 module ese_batch #(
   parameter int PES = 32,
   parameter int LANES = 64,
@@ -48,11 +48,10 @@ module ese_batch #(
   output logic                out_command_o,
   output logic [63:0]         out_addr_o,
   output logic [15:0]         out_words_o,
-  input  logic                out_ready_i,
   output logic                out_word_o,
   output logic [W-1:0]        out_data_o,
   input  logic                read_idle_i,
-  input  logic                write_idle_i,
+  input  logic                write_idle_i,    // and checksum_i is of all
   input  logic                read_failed_i,
   input  logic                write_failed_i,
   input  logic                moving_i,        // any transfer, or the array at work
@@ -62,32 +61,33 @@ module ese_batch #(
   output logic                array_rst_o,
   output logic                loader_rst_o,    // it runs while the tables are read, too
   output logic [PW-1:0]       last_pass_o,
+  output logic [PW-1:0]       first_output_o,  // pass
   output logic [15:0]         frames_o,
   output logic [LW:0]         lanes_o,
   output logic [16*LANES-1:0] lane_frames_o,
   output logic [15:0]         inputs_o,
   output logic [15:0]         y_columns_o,
   output logic [CLW:0]        cells_o,
+  output logic [63:0]         y_out_o,
   output logic [63:0]         c_out_o,
   output logic [63:0]         outputs_o,
   output logic                pass_write_o,
   output logic [PW-1:0]       pass_addr_o,
-  output logic [95:0]         pass_data_o,
+  output logic [111:0]        pass_data_o,
   output logic [PES-1:0]      row_write_o,
   output logic [RW-1:0]       row_addr_o,
-  input  logic                frames_done_i,
-  output logic                store_o,
-  input  logic                store_done_i
+  input  logic                frames_done_i
 );
   localparam int RECORD = 512 / W;  // beats
   localparam int BYTES_W = $clog2(W / 8);
   localparam logic [31:0] MAGIC = 32'h43455345;  // "ESEC"
+  localparam int VERSION = 2;
 
   localparam logic [7:0] BAD_BATCH = 8'd1, BAD_MODEL = 8'd2, OTHER_SHAPE = 8'd3, TOO_LARGE = 8'd4,
                          BAD_PASS = 8'd5, READ_FAILED = 8'd6, WRITE_FAILED = 8'd7, STALLED = 8'd8;
 
   typedef enum logic [3:0] {
-    IDLE, DESCRIPTOR, CHECK_BATCH, HEADER, CHECK_HEADER, TABLES, RUN, STORE, STATUS, FLUSH, ABORT, CLEAR, DONE
+    IDLE, DESCRIPTOR, CHECK_BATCH, HEADER, CHECK_HEADER, TABLES, RUN, STATUS, FLUSH, ABORT, CLEAR, DONE
   } state_e;
   state_e state_q;
   assign state_o = state_q;
@@ -104,9 +104,9 @@ module ese_batch #(
   wire last_beat = beat_q == 4'(RECORD - 1);
 
   // ---- The batch.
-  logic [63:0] model_q, inputs_addr_q, state_in_q, state_out_q, status_q, y_bytes_q;
+  logic [63:0] model_q, inputs_addr_q, state_in_q, status_q;
   logic [15:0] lanes_q;
-  logic [31:0] entry_beats_q, rest_beats_q;
+  logic [31:0] entry_beats_q, first_beats_q, output_beats_q;
   logic [15:0] passes_q, rows_q;
   logic [31:0] table_beats_q;
   logic second_q;            // half of the lanes' frames; cycle of CHECK_BATCH
@@ -116,70 +116,31 @@ module ese_batch #(
   logic [15:0] index_q;      // passes, then rows
   logic in_rows_q;
   logic [1:0] part_q;        // of a row's four beats
-  logic asked_q;             // the stretch of this state is requested
-  logic [15:0] asked_frames_q;
-  logic [2:0] data_step_q;
   logic [31:0] idle_cycles_q;
   logic [63:0] cycles_q, words_q;
   logic [3:0] status_beat_q;
-  logic dead_q, status_wanted_q, storing_q;
+  logic dead_q, status_wanted_q;
 
   wire take_data = state_q == DESCRIPTOR && data_valid_i;
   wire take_entries = (state_q == HEADER || state_q == TABLES) && entries_valid_i;
   assign data_pop_o = take_data;
   assign entries_pop_o = take_entries;
 
-  // ---- Stretches to fetch. The array cannot start before y and x are here, so they are requested
-  // before the first frame's entries.
-  wire loads_asked = data_step_q >= 3'd3;
-  wire ask_frame = (state_q == RUN || (state_q == TABLES && asked_q)) && asked_frames_q != frames_o &&
-                   (asked_frames_q != '0 || loads_asked);
-  always_comb begin
-    entries_command_o = 1'b0;
-    entries_addr_o = model_q;
-    entries_beats_o = 32'(RECORD);
-    case (state_q)
-      HEADER: entries_command_o = !asked_q;
-      TABLES: begin
-        entries_command_o = !asked_q;
-        entries_addr_o = model_q + 64'd64;
-        entries_beats_o = table_beats_q;
-      end
-      default: ;
-    endcase
-    if (ask_frame) begin
-      entries_command_o = 1'b1;
-      entries_addr_o = model_q + 64'd64 + (64'(table_beats_q) << BYTES_W);
-      entries_beats_o = entry_beats_q;
-    end
-
-    data_command_o = 1'b0;
-    data_addr_o = descriptor_i;
-    data_beats_o = 32'(RECORD + 2);
-    case (state_q)
-      DESCRIPTOR: data_command_o = !asked_q;
-      TABLES, RUN: begin
-        data_command_o = data_step_q < (frames_o == 16'd1 ? 3'd3 : 3'd4);
-        case (data_step_q)
-          3'd0: begin data_addr_o = state_in_q; data_beats_o = 32'(y_columns_o); end
-          3'd1: begin data_addr_o = inputs_addr_q; data_beats_o = 32'(inputs_o); end
-          3'd2: begin data_addr_o = state_in_q + y_bytes_q; data_beats_o = 32'(cells_o) << LW; end
-          default: begin
-            data_addr_o = inputs_addr_q + (64'(inputs_o) << BYTES_W);
-            data_beats_o = rest_beats_q;
-          end
-        endcase
-      end
-      default: ;
-    endcase
-  end
+  ese_fetch #(.PES(PES), .LANES(LANES), .CELLS(CELLS)) u_fetch (
+    .clk_i, .rst_i(rst_i || state_q == IDLE), .start_i(state_q == DESCRIPTOR),
+    .described_i(state_q == HEADER), .sized_i(state_q == TABLES || state_q == RUN), .descriptor_i,
+    .model_i(model_q), .inputs_addr_i(inputs_addr_q), .state_in_i(state_in_q), .frames_i(frames_o),
+    .table_beats_i(table_beats_q), .entry_beats_i(entry_beats_q), .first_beats_i(first_beats_q),
+    .output_beats_i(output_beats_q), .inputs_i(inputs_o), .y_columns_i(y_columns_o),
+    .cells_i(cells_o), .entries_command_o, .entries_addr_o, .entries_beats_o, .entries_ready_i,
+    .data_command_o, .data_addr_o, .data_beats_o, .data_ready_i);
 
   // ---- Tables to the array.
   wire pass_done = state_q == TABLES && take_entries && !in_rows_q && last_beat;
   wire row_beat = state_q == TABLES && take_entries && in_rows_q;
   assign pass_write_o = pass_done;
   assign pass_addr_o = index_q[PW-1:0];
-  assign pass_data_o = next_record[95:0];
+  assign pass_data_o = next_record[111:0];
   assign row_addr_o = index_q[RW-1:0];
   for (genvar p = 0; p < PES; p++) begin : g_row_write
     assign row_write_o[p] = row_beat && part_q == 2'(p / (PES / 4));
@@ -194,9 +155,9 @@ module ese_batch #(
   always_comb begin
     header_error = '0;
     if (word[0] != MAGIC) header_error = BAD_MODEL;
-    else if (word[1] != {16'(PES), 16'd1}) header_error = OTHER_SHAPE;
+    else if (word[1] != {16'(PES), 16'(VERSION)}) header_error = OTHER_SHAPE;
     else if (word[2] == 0 || word[3] == 0 || word[4] == 0 || word[5] == 0 || word[6] == 0 ||
-             word[7] == 0) header_error = BAD_MODEL;
+             word[7] == 0 || word[9] < 2 || word[9] >= word[2]) header_error = BAD_MODEL;
     else if (word[2] > 32'(PASSES) || word[3] > 32'(ROWS) || word[5] > 32'(V_DEPTH) ||
              word[6] > 32'(V_DEPTH) || word[5] + word[6] > 32'(V_DEPTH) ||
              word[7] > 32'(CELLS)) header_error = TOO_LARGE;
@@ -220,24 +181,16 @@ module ese_batch #(
   wire [511:0] status = {256'b0, checksum_i, words_q, cycles_q, 56'b0, error_o};
   assign out_word_o = state_q == STATUS;
   assign out_data_o = W'(status >> (W * status_beat_q));
-  always_comb begin
-    out_command_o = 1'b0;
-    out_addr_o = state_out_q;
-    out_words_o = y_columns_o;
-    if (state_q == RUN) out_command_o = frames_done_i && out_ready_i;
-    if (state_q == STATUS) begin
-      out_command_o = status_beat_q == '0;
-      out_addr_o = status_q;
-      out_words_o = 16'(RECORD);
-    end
-  end
+  assign out_command_o = state_q == STATUS && status_beat_q == '0;
+  assign out_addr_o = status_q;
+  assign out_words_o = 16'(RECORD);
 
   assign idle_o = state_q == IDLE;
   assign done_o = state_q == DONE;
   // With a dead bus the masters keep what they have offered, until reset.
   assign stop_o = state_q == ABORT || dead_q;
   assign masters_rst_o = rst_i || (state_q == IDLE && !dead_q) || state_q == CLEAR;
-  assign array_rst_o = state_q != RUN && state_q != STORE;
+  assign array_rst_o = state_q != RUN;
   assign loader_rst_o = array_rst_o && state_q != TABLES;
 
   wire at_work = state_q != IDLE && state_q != DONE;
@@ -247,24 +200,17 @@ module ese_batch #(
       state_q <= IDLE;
       error_o <= '0;
       dead_q <= 1'b0;
-      store_o <= 1'b0;
       idle_cycles_q <= '0;
-      asked_q <= 1'b0;
       status_wanted_q <= 1'b0;
     end else begin
-      store_o <= 1'b0;
       idle_cycles_q <= moving_i || !at_work ? '0 : idle_cycles_q + 32'd1;
       if (at_work) cycles_q <= cycles_q + 64'd1;
       if (working_i) words_q <= words_q + 64'd1;
-      if (entries_command_o && entries_ready_i) asked_q <= 1'b1;
-      if (ask_frame && entries_ready_i) asked_frames_q <= asked_frames_q + 16'd1;
-      if (state_q == DESCRIPTOR && data_command_o && data_ready_i) asked_q <= 1'b1;
 
       case (state_q)
         IDLE: if (start_i) begin
           state_q <= dead_q ? DONE : DESCRIPTOR;
           error_o <= dead_q ? STALLED : '0;
-          asked_q <= 1'b0;
           beat_q <= '0;
           cycles_q <= '0;
           words_q <= '0;
@@ -288,7 +234,7 @@ module ese_batch #(
           model_q <= {word[1], word[0]};
           inputs_addr_q <= {word[3], word[2]};
           state_in_q <= {word[5], word[4]};
-          state_out_q <= {word[7], word[6]};
+          y_out_o <= {word[7], word[6]};
           outputs_o <= {word[9], word[8]};
           status_q <= {word[11], word[10]};
           lanes_q <= word[12][31:16] == 0 ? word[12][15:0] : '0;
@@ -296,7 +242,6 @@ module ese_batch #(
           frames_o <= word[13][31:16] == 0 ? word[13][15:0] : '0;
           unaligned_q <= |{word[0][5:0], word[2][5:0], word[4][5:0], word[6][5:0], word[8][5:0],
                            word[10][5:0]};
-          asked_q <= 1'b0;
           beat_q <= '0;
           second_q <= 1'b0;
           if (!second_q) begin
@@ -321,16 +266,16 @@ module ese_batch #(
           last_pass_o <= PW'(word[2] - 32'd1);
           rows_q <= word[3][15:0];
           entry_beats_q <= word[4];
+          first_beats_q <= word[8];
+          first_output_o <= word[9][PW-1:0];
+          output_beats_q <= word[10];
           inputs_o <= word[5][15:0];
           y_columns_o <= word[6][15:0];
           cells_o <= word[7][CLW:0];
           table_beats_q <= word[2] * 32'(RECORD) + (word[3] << 2);
-          asked_q <= 1'b0;
           index_q <= '0;
           in_rows_q <= 1'b0;
           part_q <= '0;
-          asked_frames_q <= '0;
-          data_step_q <= '0;
           if (header_error != 0) begin
             state_q <= ABORT;
             error_o <= header_error;
@@ -340,7 +285,6 @@ module ese_batch #(
         end
 
         TABLES: begin
-          if (data_command_o && data_ready_i) data_step_q <= data_step_q + 3'd1;
           if (take_entries) begin
             record_q <= next_record;
             if (!in_rows_q) begin
@@ -361,24 +305,12 @@ module ese_batch #(
               end
             end
           end
-          y_bytes_q <= 64'(y_columns_o) << BYTES_W;
-          rest_beats_q <= 32'(inputs_o) * (32'(frames_o) - 32'd1);
-          c_out_o <= state_out_q + y_bytes_q;
+          c_out_o <= y_out_o + (64'(y_columns_o) << BYTES_W);
         end
 
         RUN: begin
-          if (data_command_o && data_ready_i) data_step_q <= data_step_q + 3'd1;
-          if (frames_done_i && out_ready_i) begin
-            state_q <= STORE;
-            store_o <= 1'b1;
-            storing_q <= 1'b0;
-          end
-        end
-
-        STORE: begin
-          storing_q <= 1'b1;  // store_done_i is of this store
           status_beat_q <= '0;
-          if (storing_q && store_done_i && write_idle_i) state_q <= STATUS;
+          if (frames_done_i && write_idle_i) state_q <= STATUS;
         end
 
         STATUS: begin

@@ -87,8 +87,6 @@ module ese_channel #(
   output logic           m_axi_gmem2_bready
 );
   localparam int VW = $clog2(V_DEPTH);
-  localparam int MW = $clog2(M_DEPTH);
-  localparam int COLUMN_W = VW > MW ? VW : MW;
   localparam int LW = $clog2(LANES);
   localparam int RW = $clog2(ROWS);
   localparam int CLW = $clog2(CELLS);
@@ -133,22 +131,24 @@ module ese_channel #(
   logic array_pairs, array_pair;
   logic [63:0] batch_addr, array_addr;
   logic [15:0] batch_words;
-  logic [LW+1:0] array_words;
+  logic [15:0] array_words;
+  logic [LANES-1:0] array_strobe;
   logic [W-1:0] batch_word_data, array_word_data, array_word_upper;
   logic entries_idle, data_idle, write_idle, entries_failed, data_failed, write_failed;
   logic entries_beat, data_beat, write_beat, working;
-  logic array_rst, frames_done, store, store_done;
+  logic array_rst, frames_done;
   logic [63:0] checksum;
+  logic checksum_settled;
   logic loader_rst, unused_last;
-  logic [PW-1:0] last_pass, pass_addr;
+  logic [PW-1:0] last_pass, first_output, pass_addr;
   logic [15:0] frames, inputs, y_columns;
   logic [LW:0] lanes;
   logic [16*LANES-1:0] lane_frames;
   logic [CLW:0] cells, cells_loaded;
   logic [CLW-1:0] cell_in_work;
-  logic [63:0] c_out, outputs;
+  logic [63:0] y_out, c_out, outputs;
   logic pass_write;
-  logic [95:0] pass_data;
+  logic [111:0] pass_data;
   logic [PES-1:0] row_write;
   logic [RW-1:0] row_addr;
 
@@ -164,16 +164,15 @@ module ese_channel #(
     .data_command_o(data_command), .data_addr_o(data_addr), .data_beats_o(data_beats),
     .data_ready_i(data_ready), .data_valid_i(data_valid), .data_i(data),
     .data_pop_o(descriptor_pop), .out_command_o(batch_command), .out_addr_o(batch_addr),
-    .out_words_o(batch_words), .out_ready_i(out_ready), .out_word_o(batch_word),
+    .out_words_o(batch_words), .out_word_o(batch_word),
     .out_data_o(batch_word_data), .read_idle_i(entries_idle && data_idle),
-    .write_idle_i(write_idle), .read_failed_i(entries_failed || data_failed),
+    .write_idle_i(write_idle && checksum_settled), .read_failed_i(entries_failed || data_failed),
     .write_failed_i(write_failed), .moving_i(entries_beat || data_beat || write_beat || working),
-    .working_i(working), .checksum_i(checksum), .array_rst_o(array_rst), .loader_rst_o(loader_rst), .last_pass_o(last_pass), .frames_o(frames),
+    .working_i(working), .checksum_i(checksum), .array_rst_o(array_rst), .loader_rst_o(loader_rst), .last_pass_o(last_pass), .first_output_o(first_output), .frames_o(frames),
     .lanes_o(lanes), .lane_frames_o(lane_frames), .inputs_o(inputs), .y_columns_o(y_columns),
-    .cells_o(cells), .c_out_o(c_out), .outputs_o(outputs), .pass_write_o(pass_write),
+    .cells_o(cells), .y_out_o(y_out), .c_out_o(c_out), .outputs_o(outputs), .pass_write_o(pass_write),
     .pass_addr_o(pass_addr), .pass_data_o(pass_data), .row_write_o(row_write),
-    .row_addr_o(row_addr), .frames_done_i(frames_done), .store_o(store),
-    .store_done_i(store_done));
+    .row_addr_o(row_addr), .frames_done_i(frames_done));
 
   ese_entry_reader #(.W(W), .DEPTH(READ_DEPTH)) u_entries (
     .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(entries_command),
@@ -202,8 +201,8 @@ module ese_channel #(
   ese_axi_write #(.W(W), .DEPTH(WRITE_DEPTH)) u_out (
     .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(batch_command || array_command),
     .addr_i(batch_command ? batch_addr : array_addr),
-    .words_i(batch_command ? batch_words : 16'(array_words)),
-    .pairs_i(array_command && array_pairs), .ready_o(out_ready),
+    .words_i(batch_command ? batch_words : array_words),
+    .pairs_i(array_command && array_pairs), .strobe_i(batch_command ? '1 : array_strobe), .ready_o(out_ready),
     .word_i(batch_word || array_word), .data_i(batch_word ? batch_word_data : array_word_data),
     .pair_i(array_pair), .upper_i(array_word_upper),
     .popped_o(popped), .idle_o(write_idle), .failed_o(write_failed), .beat_o(write_beat),
@@ -214,7 +213,8 @@ module ese_channel #(
 
   ese_checksum #(.W(2 * W)) u_checksum (
     .clk_i(ap_clk), .rst_i(masters_rst), .word_i(array_word),
-    .data_i({array_pair ? array_word_upper : '0, array_word_data}), .sum_o(checksum));
+    .data_i({array_pair ? array_word_upper : '0, array_word_data}), .settled_o(checksum_settled),
+    .sum_o(checksum));
 
   logic x_loaded, x_release, v_load, v_load_ready, cell_load, cell_load_ready;
   logic [VW-1:0] v_load_addr;
@@ -230,10 +230,9 @@ module ese_channel #(
     .PES(PES), .LANES(LANES), .V_DEPTH(V_DEPTH), .M_DEPTH(M_DEPTH), .CELLS(CELLS), .ROWS(ROWS),
     .PASSES(PASSES), .WORDS(WRITE_DEPTH)
   ) u_array (
-    .clk_i(ap_clk), .rst_i(array_rst), .last_pass_i(last_pass), .frames_i(frames), .lanes_i(lanes),
-    .lane_frames_i(lane_frames), .y_base_i(COLUMN_W'(inputs)), .y_columns_i(y_columns),
-    .c_out_i(c_out), .outputs_i(outputs), .frames_done_o(frames_done), .store_i(store),
-    .store_done_o(store_done), .working_o(working), .pass_write_i(pass_write),
+    .clk_i(ap_clk), .rst_i(array_rst), .last_pass_i(last_pass), .first_output_i(first_output), .frames_i(frames), .lanes_i(lanes),
+    .lane_frames_i(lane_frames), .inputs_i(inputs), .y_out_i(y_out), .c_out_i(c_out),
+    .outputs_i(outputs), .frames_done_o(frames_done), .working_o(working), .pass_write_i(pass_write),
     .pass_addr_i(pass_addr), .pass_data_i(pass_data), .row_write_i(row_write),
     .row_addr_i(row_addr), .row_data_i(entries), .entries_valid_i(entries_valid && !array_rst),
     .entries_i(entries), .entries_pop_o(entries_pop), .x_loaded_i(x_loaded),
@@ -243,7 +242,7 @@ module ese_channel #(
     .word_o(array_word), .word_data_o(array_word_data),
     .word_pair_o(array_pair), .word_upper_o(array_word_upper), .command_o(array_command),
     .command_addr_o(array_addr), .command_words_o(array_words),
-    .command_pairs_o(array_pairs), .command_ready_i(out_ready),
+    .command_pairs_o(array_pairs), .command_strobe_o(array_strobe), .command_ready_i(out_ready),
     .popped_i(popped));
   wire unused = &{1'b0, unused_last};
 endmodule

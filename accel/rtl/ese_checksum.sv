@@ -1,5 +1,5 @@
 // The sum of all 64-bit words that pass, modulo 2^64: what the status record says of the results, so
-// that a bit that flips on their way to the host shows. Settled LEVELS + 2 cycles after the last word.
+// that a bit that flips on their way to the host shows.
 module ese_checksum #(
   parameter int W = 512,  // a power of two, at least 64
   localparam int WORDS = W / 64,
@@ -9,6 +9,7 @@ module ese_checksum #(
   input  logic         rst_i,
   input  logic         word_i,
   input  logic [W-1:0] data_i,
+  output logic         settled_o,  // all that passed is in the sum
   output logic [63:0]  sum_o
 );
   logic [LEVELS:0] valid_q;
@@ -28,6 +29,7 @@ module ese_checksum #(
     end
   end
 
+  assign settled_o = valid_q == '0;
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
       valid_q <= '0;

@@ -1,10 +1,11 @@
 // Takes a finished row out of the PEs, a lane a cycle; pipes its controls along ese_cell; writes the
-// columns that the PEs have collected; and sends logits and the last frame's c to memory.
+// columns that the PEs have collected; and sends logits, the last frame's c, and of each lane its last
+// frame's y to memory.
 //
 //     row ─► wait: collector, room for the words, c of this cell loaded ─► run: lanes 0 .. used-1
 //                 p0 ── p5 logit ── p7 y ── p19 m, c' ── p28 h          (cycles, see ese_cell.sv)
 //                        │           └────────┴─► collectors ─► a column a cycle, PE 0 .. P-1
-//                        └─► a pair of words
+//                        └─► a pair of words                        └─► y: a word, bytes of ending lanes
 module ese_drain #(
   parameter int PES = 32,
   parameter int LANES = 64,
@@ -22,6 +23,8 @@ module ese_drain #(
   input  logic                   clk_i,
   input  logic                   rst_i,
   input  logic [LW:0]            lanes_i,
+  input  logic [15:0]            inputs_i,     // columns before y
+  input  logic [63:0]            y_out_i,
   input  logic [63:0]            c_out_i,
   input  logic [63:0]            outputs_i,
   // From ese_issue.
@@ -36,6 +39,8 @@ module ese_drain #(
   input  logic [4:0]             row_shift_i,
   input  logic                   row_g_sigmoid_i,
   input  logic [LANES-1:0]       row_active_i,
+  input  logic [LANES-1:0]       row_ending_i,
+  input  logic                   row_ends_i,
   input  logic                   row_first_frame_i,
   input  logic                   row_last_frame_i,
   output logic                   done_o,
@@ -67,9 +72,15 @@ module ese_drain #(
   // Columns to the banks.
   output logic                   v_write_o,
   output logic                   m_write_o,
+  output logic                   v_write_next_o,
+  output logic                   m_write_next_o,
   output logic [COLUMN_W-1:0]    write_addr_o,
   output logic [8*LANES-1:0]     write_data_o,
   output logic [LANES-1:0]       write_mask_o,
+  output logic                   write_ends_o, // y, to memory as well: the bytes of these lanes
+  output logic [LANES-1:0]       write_ending_o,
+  // A copy of M to V begins; its columns go to memory as well. Only when idle_o, and command_ready_i.
+  input  logic                   copy_send_i,
   // Words to memory, and the commands that say where.
   output logic                   word_o,
   output logic [W-1:0]           word_data_o,
@@ -77,16 +88,18 @@ module ese_drain #(
   output logic [W-1:0]           word_upper_o,
   output logic                   command_o,
   output logic [63:0]            command_addr_o,
-  output logic [LW+1:0]          command_words_o,
+  output logic [15:0]            command_words_o,
   output logic                   command_pairs_o,
+  output logic [LANES-1:0]       command_strobe_o,
   input  logic                   command_ready_i,
-  input  logic                   store_word_i,  // a word that others will push
+  input  logic                   copy_word_i,  // a word of such a copy is on its way
   input  logic                   popped_i,
   output logic [FW-1:0]          room_o
 );
   localparam logic [1:0] GATES = 2'd0, PROJECTION = 2'd1, OUTPUT = 2'd2;
   // Cycles of a drain at the least: an o row reads what its g row wrote 20 cycles into its pipe.
   localparam int SHORTEST = 24;
+  localparam int BYTES_W = $clog2(W / 8);
   localparam int LAST = 28;
 
   // ---- The row that is drained.
@@ -95,8 +108,8 @@ module ese_drain #(
   logic [CLW-1:0] cell_q;
   logic [COLUMN_W-1:0] target_q;
   logic [4:0] shift_q;
-  logic g_sigmoid_q, first_frame_q, last_frame_q;
-  logic [LANES-1:0] active_q;
+  logic g_sigmoid_q, first_frame_q, last_frame_q, ends_q;
+  logic [LANES-1:0] active_q, ending_q;
   logic [4:1] arriving_q;
   logic waiting_q, running_q;
   logic [LW:0] count_cycles_q;
@@ -105,14 +118,21 @@ module ese_drain #(
   wire logits = kind_q == OUTPUT;
   wire collects = (gates && gate_q == 2'd3) || kind_q == PROJECTION;
   wire sends_c = gates && gate_q == 2'd2 && last_frame_q;
+  wire sends_y = kind_q == PROJECTION && ends_q;
+  wire sends = logits || sends_c || sends_y;
+  wire [15:0] first_of_group = group_q << PEW;
+  wire [15:0] left = count_q - first_of_group;
+  wire [PEW:0] columns = left < 16'(PES) ? (PEW + 1)'(left) : (PEW + 1)'(PES);
+  wire [FW-1:0] words = sends_y ? FW'(columns) : FW'(lanes_i);
   wire [LW:0] cycles = lanes_i < (LW + 1)'(SHORTEST) ? (LW + 1)'(SHORTEST) : lanes_i;
 
   logic collecting_q;
   logic [FW-1:0] room_q;
-  wire may_run = !(collects && collecting_q) &&
-                 !((logits || sends_c) && (room_q < FW'(lanes_i) || !command_ready_i)) &&
-                 !(gates && first_frame_q && cells_loaded_i <= {1'b0, cell_q});
-  wire run = waiting_q && may_run;
+  // Words leave in the order of their commands.
+  wire wait_collector = (collects && collecting_q) || (sends && collecting_q && write_ends_o);
+  wire wait_room = sends && (room_q < words || !command_ready_i);
+  wire wait_cell = gates && first_frame_q && cells_loaded_i <= {1'b0, cell_q};
+  wire run = waiting_q && !wait_collector && !wait_room && !wait_cell;
   wire last_cycle = running_q && count_cycles_q == cycles - 1'b1;
 
   always_ff @(posedge clk_i) begin
@@ -127,6 +147,8 @@ module ese_drain #(
       shift_q <= row_shift_i;
       g_sigmoid_q <= row_g_sigmoid_i;
       active_q <= row_active_i;
+      ending_q <= row_ending_i;
+      ends_q <= row_ends_i;
       first_frame_q <= row_first_frame_i;
       last_frame_q <= row_last_frame_i;
     end
@@ -202,10 +224,11 @@ module ese_drain #(
   logic [PEW:0] columns_q, pe_q;
   logic [LANES-1:0] mask_q;
   logic to_m_q, writing_q;
-  wire [15:0] first_of_group = group_q << PEW;
-  wire [15:0] left = count_q - first_of_group;
   wire last_column = writing_q && pe_q == columns_q - 1'b1;
   wire collected = (stage[19][F_O] && stage[19][F_END]) || (stage[7][F_Y] && stage[7][F_END]);
+
+  assign v_write_next_o = writing_q && !to_m_q;
+  assign m_write_next_o = writing_q && to_m_q;
 
   // The column of PE pe_q, by halving: an index into all of them is a shifter that tools are slow to trim.
   logic [8*LANES*PES-1:0] halved;
@@ -216,9 +239,11 @@ module ese_drain #(
 
   always_ff @(posedge clk_i) begin
     if (run && collects) begin
-      column_q <= target_q + COLUMN_W'(first_of_group);
-      columns_q <= left < 16'(PES) ? (PEW + 1)'(left) : (PEW + 1)'(PES);
+      column_q <= row_column;
+      columns_q <= columns;
       mask_q <= active_q;
+      write_ends_o <= sends_y;
+      write_ending_o <= ending_q;
       to_m_q <= gates;
     end else if (writing_q) begin
       column_q <= column_q + 1'b1;
@@ -233,8 +258,8 @@ module ese_drain #(
       collecting_q <= (run && collects) || (collecting_q && !last_column);
       writing_q <= collected || (writing_q && !last_column);
       pe_q <= writing_q ? pe_q + 1'b1 : '0;
-      v_write_o <= writing_q && !to_m_q;
-      m_write_o <= writing_q && to_m_q;
+      v_write_o <= v_write_next_o;
+      m_write_o <= m_write_next_o;
     end
     write_addr_o <= column_q;
     write_data_o <= halved[8*LANES-1:0];
@@ -242,9 +267,12 @@ module ese_drain #(
   end
 
   // ---- Words.
-  logic [63:0] c_addr_q, outputs_addr_q;
+  logic [63:0] c_addr_q, outputs_addr_q, y_addr_q;  // y: of column 0 of V
+  logic [63:0] row_y_addr_q;
   logic started_q;
-  wire send = run && (logits || sends_c);
+  wire send = run && sends;
+  wire [COLUMN_W-1:0] row_column = target_q + COLUMN_W'(first_of_group);
+  wire [63:0] copy_addr = y_addr_q + (64'(row_target_i) << BYTES_W);
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
       started_q <= 1'b0;
@@ -252,25 +280,35 @@ module ese_drain #(
       word_o <= 1'b0;
     end else begin
       started_q <= 1'b1;
-      room_q <= room_q - (send ? FW'(lanes_i) : '0) - FW'(store_word_i) + FW'(popped_i);
+      room_q <= room_q - (send ? words : '0) - FW'(copy_word_i) + FW'(popped_i);
       word_o <= stage[5][F_LOGIT] || stage[20][F_SEND];
     end
     if (!started_q) begin
       c_addr_q <= c_out_i;
       outputs_addr_q <= outputs_i;
+      y_addr_q <= y_out_i - (64'(inputs_i) << BYTES_W);
     end else if (send && logits) begin
       outputs_addr_q <= outputs_addr_q + 64'(LANES * W / 4);
-    end else if (send) begin
+    end else if (send && sends_c) begin
       c_addr_q <= c_addr_q + 64'(LANES * W / 8);
     end
+    row_y_addr_q <= y_addr_q + (64'(row_column) << BYTES_W);
     word_data_o <= stage[5][F_LOGIT] ? logits_p5_i[0+:W] : c_p20_i;
     word_pair_o <= stage[5][F_LOGIT];
     word_upper_o <= logits_p5_i[W+:W];
   end
-  assign command_o = send;
-  assign command_addr_o = logits ? outputs_addr_q : c_addr_q;
-  assign command_words_o = logits ? {lanes_i, 1'b0} : {1'b0, lanes_i};
-  assign command_pairs_o = logits;
+  assign command_o = send || copy_send_i;
+  assign command_pairs_o = !copy_send_i && logits;
+  always_comb begin
+    command_addr_o = logits ? outputs_addr_q : sends_c ? c_addr_q : row_y_addr_q;
+    command_words_o = logits ? 16'(lanes_i) << 1 : 16'(words);
+    command_strobe_o = sends_y ? ending_q : '1;
+    if (copy_send_i) begin
+      command_addr_o = copy_addr;
+      command_words_o = row_count_i;
+      command_strobe_o = row_ending_i;
+    end
+  end
   assign room_o = room_q;
 
   logic in_pipe;
@@ -284,6 +322,7 @@ module ese_drain #(
 `ifndef SYNTHESIS
   wire logit_p5 = stage[5][F_LOGIT];
   wire send_p20 = stage[20][F_SEND];
+  wire [2:0] stalls = {3{waiting_q}} & {wait_cell, wait_room, wait_collector};
   // One row at a time; one word a cycle; one row in the collectors.
   assert property (@(posedge clk_i) disable iff (rst_i) !(row_i && (|arriving_q || waiting_q)));
   assert property (@(posedge clk_i) disable iff (rst_i) !(logit_p5 && send_p20));

@@ -18,11 +18,15 @@ module ese_pe #(
   input  logic                decode_i,
   input  logic                first_i,        // of a row
   input  logic [COLUMN_W-1:0] base_i,
-  input  logic [COLUMN_W-1:0] pending_low_i,  // columns [low, high) are not written yet
-  input  logic [COLUMN_W:0]   pending_high_i,
+  // Columns [low, high) are pending: of the bank of the entry that is decoded, and of the one before.
+  input  logic [COLUMN_W:0]   decode_low_i,
+  input  logic [COLUMN_W:0]   decode_high_i,
+  input  logic [COLUMN_W:0]   waiting_low_i,
+  input  logic [COLUMN_W:0]   waiting_high_i,
   input  logic                issue_i,
   input  logic                issue_first_i,
-  output logic                blocked_o,
+  output logic                decode_blocked_o,   // what is decoded would ask for one of them
+  output logic                waiting_blocked_o,  // addr_o asks for one
   output logic [COLUMN_W-1:0] addr_o,
   input  logic [8*LANES-1:0]  column_i,       // a cycle after issue_i
   input  logic                hold_i,         // four cycles after the issue of a row's last entry
@@ -59,18 +63,19 @@ module ese_pe #(
 );
   logic signed [6:0] weight_q, weight_issued_q;
   logic issued_q, issued_first_q;
-  wire [COLUMN_W-1:0] gap = COLUMN_W'(entry_i[15:7]);
+  wire [COLUMN_W-1:0] addr = (first_i ? base_i : addr_o) + COLUMN_W'(entry_i[15:7]) + COLUMN_W'(!first_i);
 
   always_ff @(posedge clk_i) begin
     if (decode_i) begin
-      addr_o <= first_i ? base_i + gap : addr_o + gap + 1'b1;
+      addr_o <= addr;
       weight_q <= entry_i[6:0];
     end
     issued_q <= issue_i;
     issued_first_q <= issue_first_i;
     weight_issued_q <= weight_q;
   end
-  assign blocked_o = addr_o >= pending_low_i && {1'b0, addr_o} < pending_high_i;
+  assign decode_blocked_o = {1'b0, addr} >= decode_low_i && {1'b0, addr} < decode_high_i;
+  assign waiting_blocked_o = {1'b0, addr_o} >= waiting_low_i && {1'b0, addr_o} < waiting_high_i;
 
   logic [52:0] rows [ROWS];
   logic [52:0] row_q;

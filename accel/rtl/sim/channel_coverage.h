@@ -35,7 +35,7 @@ class ChannelCoverage {
   }
 
  private:
-  static constexpr int kBatchStates = 13;  // IDLE to DONE
+  static constexpr int kBatchStates = 12;  // IDLE to DONE
   static constexpr int kErrorCodes = 9;
   using Counters = std::array<int64_t, 256>;
   struct Counts {
