@@ -19,9 +19,9 @@ constexpr int kToC = 21;            // or to its c's
 constexpr int kEmpty = 29;          // from the last lane's start to an empty pipe
 // Of ese_batch.sv: states from start to the first word and from the last result to done, beside the
 // tables, and round trips to the memory before the first word.
-constexpr int kStates = 36;
+constexpr int kStates = 15;
 constexpr int kRoundTrips = 3;
-constexpr int kSteadyFrames = 3;  // after as many each takes the same
+constexpr int kSteadyFrames = 3;  // after as many each takes the same, but for the last
 constexpr int kWeightBits = 7;
 constexpr int kBurst = 16;
 
@@ -210,27 +210,41 @@ class Schedule {
 
 int64_t BatchCycles(const CardModel& model, int lanes, int frames, const CardMemoryTiming& memory) {
   Schedule schedule(model, lanes);
-  const int simulated = std::min(frames, kSteadyFrames);
-  double last_step = 0;
+  const int simulated = std::min(frames - 1, kSteadyFrames);
+  double steady_step = 0;
   for (int frame = 0; frame < simulated; ++frame) {
     const int64_t before = schedule.now();
-    schedule.Frame(frame == 0, frame == simulated - 1);
-    last_step = static_cast<double>(schedule.now() - before);
+    schedule.Frame(frame == 0, false);
+    steady_step = static_cast<double>(schedule.now() - before);
   }
+  schedule.Frame(frames == 1, true);
   schedule.Outputs();
-  // Beats that share the memory: c comes in during the first frame and goes out during the last.
+  const double by_array =
+      static_cast<double>(schedule.idle()) + (frames - 1 - simulated) * steady_step;
+
+  // Beats that share the memory. c comes in beside the gates' words of the first frame, and goes
+  // out beside those of the last.
+  const double rate = memory.beats_per_cycle;
   const double step_beats = static_cast<double>(model.entry_beats) + model.inputs +
                             static_cast<double>(model.output_bytes(1)) / model.shape.beat_bytes();
-  const double c_beats = double(model.cells) * (model.shape.lanes + lanes);
-  const double by_memory = (step_beats * frames + c_beats) / memory.beats_per_cycle;
-  const double by_array = static_cast<double>(schedule.idle()) + (frames - simulated) * last_step;
+  double gates = 0;
+  for (const CardPass& pass : model.passes) {
+    if (pass.kind == PassKind::kGates) gates += double(pass.rows) * pass.entries;
+  }
+  const auto beside_gates = [&](double beats) {
+    return std::max((gates + beats) / rate - std::max(gates, gates / rate), 0.0);
+  };
+  const double c_in = double(model.cells) * model.shape.lanes, c_out = double(model.cells) * lanes;
+  const double c =
+      frames == 1 ? beside_gates(c_in + c_out) : beside_gates(c_in) + beside_gates(c_out);
 
   // Tables and, beside them, y and x.
   const double record_beats = 64.0 / model.shape.beat_bytes();
   const double tables = static_cast<double>(model.passes.size()) * record_beats + 4.0 * model.rows;
-  const double loads = std::max(tables, double(model.y_columns) + model.inputs);
+  const double activations = double(model.y_columns) + model.inputs;
+  const double loads = std::max({tables, activations, (tables + activations) / rate});
   const double once = 3 * record_beats + loads + kStates + kRoundTrips * memory.latency;
-  return static_cast<int64_t>(once + std::max(by_array, by_memory));
+  return static_cast<int64_t>(once + c + std::max(by_array, step_beats * frames / rate));
 }
 
 }  // namespace ese

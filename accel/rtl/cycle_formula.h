@@ -21,7 +21,7 @@ inline constexpr double kCardMegahertz = 200;
 
 // From the start of a batch to its end: `lanes` streams, the longest with `frames` frames, both at
 // least 1. Of the model only shape, bytes, passes, inputs, y_columns, cells, rows and entry_beats
-// are looked at. Takes about the time of three CPU steps, whatever `frames`.
+// are looked at. Takes about the time of four CPU steps, whatever `frames`.
 int64_t BatchCycles(const CardModel& model, int lanes, int frames,
                     const CardMemoryTiming& memory = {});
 

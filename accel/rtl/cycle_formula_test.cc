@@ -26,7 +26,7 @@ TEST(CycleFormula, AgreesWithTheKernelOverTwentyModels) {
     ASSERT_TRUE(sim.WaitDone(1000000));
     const auto cycles = static_cast<double>(sim.Status(placed).cycles);
     const auto formula = static_cast<double>(BatchCycles(*card, lanes, frames, kIdealMemory));
-    EXPECT_NEAR(formula / cycles, 1, 0.0) << "model " << k << ": " << lanes << " lanes, " << frames
+    EXPECT_NEAR(formula / cycles, 1, 0.01) << "model " << k << ": " << lanes << " lanes, " << frames
                                            << " frames, " << cycles << " cycles";
   }
 }

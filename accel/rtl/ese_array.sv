@@ -97,7 +97,7 @@ module ese_array #(
   logic [1:0] copy_q;
   logic [COLUMN_W-1:0] copy_addr_q;
   logic [LANES-1:0] copy_mask_q, copy_ending_q;
-  logic copy_ends_q;
+  logic copy_ends_q, copy_start_q, copy_room_q;
   logic [8*LANES-1:0] moved_q;
   wire copy_v = copy_q[1];
   wire v_result = result_v || copy_v;
@@ -118,10 +118,9 @@ module ese_array #(
     .waiting_blocked_i(|waiting_blocked), .waiting_o(waiting), .bank_m_o(bank_m), .issue_o(issue),
     .issue_first_o(issue_first), .issue_work_o(issue_work), .issue_copy_o(issue_copy),
     .v_write_i(v_result), .m_write_i(result_m), .v_write_next_i(result_v_next || copy_q[0]),
-    .m_write_next_i(result_m_next), .copy_start_i(drain_idle && command_ready_i),
-    .copy_room_i(room != '0), .row_o(row), .row_kind_o(row_kind), .row_gate_o(row_gate),
-    .row_group_o(row_group), .row_index_o(row_index), .row_cell_o(row_cell),
-    .row_target_o(row_target), .row_count_o(row_count), .row_shift_o(row_shift),
+    .m_write_next_i(result_m_next), .copy_start_i(copy_start_q), .copy_room_i(copy_room_q), .row_o(row),
+    .row_kind_o(row_kind), .row_gate_o(row_gate), .row_group_o(row_group), .row_index_o(row_index),
+    .row_cell_o(row_cell), .row_target_o(row_target), .row_count_o(row_count), .row_shift_o(row_shift),
     .row_g_sigmoid_o(row_g_sigmoid), .row_active_o(row_active), .row_ending_o(row_ending),
     .row_ends_o(row_ends), .row_first_frame_o(row_first_frame), .row_last_frame_o(row_last_frame),
     .drain_done_i(drain_done), .draining_o(draining));
@@ -141,24 +140,24 @@ module ese_array #(
   ese_drain #(
     .PES(PES), .LANES(LANES), .COLUMN_W(COLUMN_W), .ROWS(ROWS), .CELLS(CELLS), .WORDS(WORDS)
   ) u_drain (
-    .clk_i, .rst_i, .lanes_i, .inputs_i, .y_out_i, .c_out_i, .outputs_i, .row_i(row), .row_kind_i(row_kind),
-    .row_gate_i(row_gate), .row_group_i(row_group), .row_index_i(row_index), .row_cell_i(row_cell),
-    .row_target_i(row_target), .row_count_i(row_count), .row_shift_i(row_shift),
+    .clk_i, .rst_i, .lanes_i, .inputs_i, .y_out_i, .c_out_i, .outputs_i, .row_i(row),
+    .row_kind_i(row_kind), .row_gate_i(row_gate), .row_group_i(row_group), .row_index_i(row_index),
+    .row_cell_i(row_cell), .row_target_i(row_target), .row_count_i(row_count), .row_shift_i(row_shift),
     .row_g_sigmoid_i(row_g_sigmoid), .row_active_i(row_active), .row_ending_i(row_ending),
-    .row_ends_i(row_ends), .row_first_frame_i(row_first_frame), .row_last_frame_i(row_last_frame), .done_o(drain_done), .idle_o(drain_idle), .cells_loaded_i,
-    .hold_o(hold), .row_o(drained_row), .cell_p0_o(cell_p0), .lane_p1_o(lane_p1),
-    .y_shift_p5_o(y_shift_p5), .m_shift_p18_o(m_shift_p18), .tanh_p7_o(tanh_p7), .y_p7_o(y_p7),
-    .lane_p7_o(lane_p7),
-    .lane_p15_o(lane_p15), .lane_p16_o(lane_p16), .i_p16_o(i_p16), .f_p16_o(f_p16),
-    .update_p19_o(update_p19), .active_p19_o(active_p19), .cell_p19_o(cell_p19), .m_p19_o(m_p19),
-    .lane_p28_o(lane_p28), .h_p28_o(h_p28), .collected_i(collected), .logits_p5_i(logits_p5),
-    .c_p20_i(c_p20), .v_write_o(result_v), .m_write_o(result_m),
-    .v_write_next_o(result_v_next), .m_write_next_o(result_m_next), .write_addr_o(result_addr),
-    .write_data_o(result_data), .write_mask_o(result_mask), .write_ends_o(result_ends),
-    .write_ending_o(result_ending), .copy_send_i(issue_copy && issue_first && row_ends),
-    .word_o(drain_word),
-    .word_data_o(drain_word_data), .word_pair_o(drain_pair), .word_upper_o, .command_o, .command_addr_o, .command_words_o, .command_pairs_o,
-    .command_strobe_o, .command_ready_i, .copy_word_i(issue_copy && row_ends), .popped_i, .room_o(room));
+    .row_ends_i(row_ends), .row_first_frame_i(row_first_frame), .row_last_frame_i(row_last_frame),
+    .done_o(drain_done), .idle_o(drain_idle), .cells_loaded_i, .hold_o(hold), .row_o(drained_row),
+    .cell_p0_o(cell_p0), .lane_p1_o(lane_p1), .y_shift_p5_o(y_shift_p5), .m_shift_p18_o(m_shift_p18),
+    .tanh_p7_o(tanh_p7), .y_p7_o(y_p7), .lane_p7_o(lane_p7), .lane_p15_o(lane_p15),
+    .lane_p16_o(lane_p16), .i_p16_o(i_p16), .f_p16_o(f_p16), .update_p19_o(update_p19),
+    .active_p19_o(active_p19), .cell_p19_o(cell_p19), .m_p19_o(m_p19), .lane_p28_o(lane_p28),
+    .h_p28_o(h_p28), .collected_i(collected), .logits_p5_i(logits_p5), .c_p20_i(c_p20),
+    .v_write_o(result_v), .m_write_o(result_m), .v_write_next_o(result_v_next),
+    .m_write_next_o(result_m_next), .write_addr_o(result_addr), .write_data_o(result_data),
+    .write_mask_o(result_mask), .write_ends_o(result_ends), .write_ending_o(result_ending),
+    .copy_send_i(issue_copy && issue_first && row_ends), .word_o(drain_word),
+    .word_data_o(drain_word_data), .word_pair_o(drain_pair), .word_upper_o, .command_o, .command_addr_o,
+    .command_words_o, .command_pairs_o, .command_strobe_o, .command_ready_i,
+    .copy_word_i(issue_copy && row_ends), .popped_i, .room_o(room));
 
   assign cell_load_ready_o = !update_p19;
   assign working_o = issue_work;
@@ -177,6 +176,8 @@ module ese_array #(
       copy_ends_q <= row_ends;
     end
     moved_q <= pe0_column;
+    copy_start_q <= drain_idle && command_ready_i;
+    copy_room_q <= room > FW'(4);
   end
 
   // ---- Words to memory: the drain's, and the columns of y of lanes whose last frame this is. Their
@@ -221,11 +222,11 @@ module ese_array #(
         .column_i(issued_m_q ? m_column[half] : v_column[half]), .hold_i(hold),
         .row_write_i(row_write_i[P]), .row_write_addr_i(row_addr_i),
         .row_write_data_i(row_data_i[64*(P%(PES/4))+:53]), .row_i(drained_row), .cell_p0_i(cell_p0),
-        .lane_p1_i(lane_p1), .y_shift_p5_i(y_shift_p5), .m_shift_p18_i(m_shift_p18), .tanh_p7_i(tanh_p7), .lane_p15_i(lane_p15),
-        .lane_p16_i(lane_p16), .i_p16_i(i_p16), .f_p16_i(f_p16), .update_p19_i(update_p19),
-        .active_p19_i(active_p19), .cell_p19_i(cell_p19), .lane_p28_i(lane_p28), .h_p28_i(h_p28),
-        .load_i(cell_load_i), .load_addr_i(cell_load_addr_i), .load_data_i(load_data_i[16*P+:16]),
-        .y_p7_i(y_p7), .lane_p7_i(lane_p7), .m_p19_i(m_p19),
+        .lane_p1_i(lane_p1), .y_shift_p5_i(y_shift_p5), .m_shift_p18_i(m_shift_p18),
+        .tanh_p7_i(tanh_p7), .lane_p15_i(lane_p15), .lane_p16_i(lane_p16), .i_p16_i(i_p16),
+        .f_p16_i(f_p16), .update_p19_i(update_p19), .active_p19_i(active_p19), .cell_p19_i(cell_p19),
+        .lane_p28_i(lane_p28), .h_p28_i(h_p28), .load_i(cell_load_i), .load_addr_i(cell_load_addr_i),
+        .load_data_i(load_data_i[16*P+:16]), .y_p7_i(y_p7), .lane_p7_i(lane_p7), .m_p19_i(m_p19),
         .collected_o(collected[8*LANES*P+:8*LANES]), .logit_p5_o(logits_p5[32*P+:32]),
         .c_p20_o(c_p20[16*P+:16]));
     end

@@ -162,17 +162,17 @@ module ese_channel #(
     .entries_addr_o(entries_addr), .entries_beats_o(entries_beats), .entries_ready_i(entries_ready),
     .entries_valid_i(entries_valid), .entries_i(entries), .entries_pop_o(table_pop),
     .data_command_o(data_command), .data_addr_o(data_addr), .data_beats_o(data_beats),
-    .data_ready_i(data_ready), .data_valid_i(data_valid), .data_i(data),
-    .data_pop_o(descriptor_pop), .out_command_o(batch_command), .out_addr_o(batch_addr),
-    .out_words_o(batch_words), .out_word_o(batch_word),
-    .out_data_o(batch_word_data), .read_idle_i(entries_idle && data_idle),
+    .data_ready_i(data_ready), .data_valid_i(data_valid), .data_i(data), .data_pop_o(descriptor_pop),
+    .out_command_o(batch_command), .out_addr_o(batch_addr), .out_words_o(batch_words),
+    .out_word_o(batch_word), .out_data_o(batch_word_data), .read_idle_i(entries_idle && data_idle),
     .write_idle_i(write_idle && checksum_settled), .read_failed_i(entries_failed || data_failed),
     .write_failed_i(write_failed), .moving_i(entries_beat || data_beat || write_beat || working),
-    .working_i(working), .checksum_i(checksum), .array_rst_o(array_rst), .loader_rst_o(loader_rst), .last_pass_o(last_pass), .first_output_o(first_output), .frames_o(frames),
-    .lanes_o(lanes), .lane_frames_o(lane_frames), .inputs_o(inputs), .y_columns_o(y_columns),
-    .cells_o(cells), .y_out_o(y_out), .c_out_o(c_out), .outputs_o(outputs), .pass_write_o(pass_write),
-    .pass_addr_o(pass_addr), .pass_data_o(pass_data), .row_write_o(row_write),
-    .row_addr_o(row_addr), .frames_done_i(frames_done));
+    .working_i(working), .checksum_i(checksum), .array_rst_o(array_rst), .loader_rst_o(loader_rst),
+    .last_pass_o(last_pass), .first_output_o(first_output), .frames_o(frames), .lanes_o(lanes),
+    .lane_frames_o(lane_frames), .inputs_o(inputs), .y_columns_o(y_columns), .cells_o(cells),
+    .y_out_o(y_out), .c_out_o(c_out), .outputs_o(outputs), .pass_write_o(pass_write),
+    .pass_addr_o(pass_addr), .pass_data_o(pass_data), .row_write_o(row_write), .row_addr_o(row_addr),
+    .frames_done_i(frames_done));
 
   ese_entry_reader #(.W(W), .DEPTH(READ_DEPTH)) u_entries (
     .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(entries_command),
@@ -190,26 +190,26 @@ module ese_channel #(
     .m_rready({m_axi_gmem1_rready, m_axi_gmem0_rready}));
 
   ese_axi_read #(.W(W), .DEPTH(READ_DEPTH)) u_data (
-    .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(data_command),
-    .addr_i(data_addr), .beats_i(data_beats), .ready_o(data_ready), .valid_o(data_valid),
-    .data_o(data), .last_o(unused_last), .pop_i(load_pop || descriptor_pop), .idle_o(data_idle), .failed_o(data_failed),
-    .beat_o(data_beat), .m_araddr(m_axi_gmem2_araddr), .m_arlen(m_axi_gmem2_arlen),
-    .m_arvalid(m_axi_gmem2_arvalid), .m_arready(m_axi_gmem2_arready),
+    .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(data_command), .addr_i(data_addr),
+    .beats_i(data_beats), .ready_o(data_ready), .valid_o(data_valid), .data_o(data),
+    .last_o(unused_last), .pop_i(load_pop || descriptor_pop), .idle_o(data_idle),
+    .failed_o(data_failed), .beat_o(data_beat), .m_araddr(m_axi_gmem2_araddr),
+    .m_arlen(m_axi_gmem2_arlen), .m_arvalid(m_axi_gmem2_arvalid), .m_arready(m_axi_gmem2_arready),
     .m_rdata(m_axi_gmem2_rdata), .m_rresp(m_axi_gmem2_rresp), .m_rlast(m_axi_gmem2_rlast),
     .m_rvalid(m_axi_gmem2_rvalid), .m_rready(m_axi_gmem2_rready));
 
   ese_axi_write #(.W(W), .DEPTH(WRITE_DEPTH)) u_out (
     .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(batch_command || array_command),
     .addr_i(batch_command ? batch_addr : array_addr),
-    .words_i(batch_command ? batch_words : array_words),
-    .pairs_i(array_command && array_pairs), .strobe_i(batch_command ? '1 : array_strobe), .ready_o(out_ready),
+    .words_i(batch_command ? batch_words : array_words), .pairs_i(array_command && array_pairs),
+    .strobe_i(batch_command ? '1 : array_strobe), .ready_o(out_ready),
     .word_i(batch_word || array_word), .data_i(batch_word ? batch_word_data : array_word_data),
-    .pair_i(array_pair), .upper_i(array_word_upper),
-    .popped_o(popped), .idle_o(write_idle), .failed_o(write_failed), .beat_o(write_beat),
-    .m_awaddr(m_axi_gmem2_awaddr), .m_awlen(m_axi_gmem2_awlen), .m_awvalid(m_axi_gmem2_awvalid),
-    .m_awready(m_axi_gmem2_awready), .m_wdata(m_axi_gmem2_wdata), .m_wstrb(m_axi_gmem2_wstrb),
-    .m_wlast(m_axi_gmem2_wlast), .m_wvalid(m_axi_gmem2_wvalid), .m_wready(m_axi_gmem2_wready),
-    .m_bresp(m_axi_gmem2_bresp), .m_bvalid(m_axi_gmem2_bvalid), .m_bready(m_axi_gmem2_bready));
+    .pair_i(array_pair), .upper_i(array_word_upper), .popped_o(popped), .idle_o(write_idle),
+    .failed_o(write_failed), .beat_o(write_beat), .m_awaddr(m_axi_gmem2_awaddr),
+    .m_awlen(m_axi_gmem2_awlen), .m_awvalid(m_axi_gmem2_awvalid), .m_awready(m_axi_gmem2_awready),
+    .m_wdata(m_axi_gmem2_wdata), .m_wstrb(m_axi_gmem2_wstrb), .m_wlast(m_axi_gmem2_wlast),
+    .m_wvalid(m_axi_gmem2_wvalid), .m_wready(m_axi_gmem2_wready), .m_bresp(m_axi_gmem2_bresp),
+    .m_bvalid(m_axi_gmem2_bvalid), .m_bready(m_axi_gmem2_bready));
 
   ese_checksum #(.W(2 * W)) u_checksum (
     .clk_i(ap_clk), .rst_i(masters_rst), .word_i(array_word),
@@ -230,19 +230,18 @@ module ese_channel #(
     .PES(PES), .LANES(LANES), .V_DEPTH(V_DEPTH), .M_DEPTH(M_DEPTH), .CELLS(CELLS), .ROWS(ROWS),
     .PASSES(PASSES), .WORDS(WRITE_DEPTH)
   ) u_array (
-    .clk_i(ap_clk), .rst_i(array_rst), .last_pass_i(last_pass), .first_output_i(first_output), .frames_i(frames), .lanes_i(lanes),
-    .lane_frames_i(lane_frames), .inputs_i(inputs), .y_out_i(y_out), .c_out_i(c_out),
-    .outputs_i(outputs), .frames_done_o(frames_done), .working_o(working), .pass_write_i(pass_write),
-    .pass_addr_i(pass_addr), .pass_data_i(pass_data), .row_write_i(row_write),
-    .row_addr_i(row_addr), .row_data_i(entries), .entries_valid_i(entries_valid && !array_rst),
-    .entries_i(entries), .entries_pop_o(entries_pop), .x_loaded_i(x_loaded),
-    .x_release_o(x_release), .cells_loaded_i(cells_loaded), .cell_o(cell_in_work), .v_load_i(v_load),
-    .v_load_addr_i(v_load_addr), .cell_load_i(cell_load), .cell_load_addr_i(cell_load_addr),
-    .load_data_i(data), .v_load_ready_o(v_load_ready), .cell_load_ready_o(cell_load_ready),
-    .word_o(array_word), .word_data_o(array_word_data),
+    .clk_i(ap_clk), .rst_i(array_rst), .last_pass_i(last_pass), .first_output_i(first_output),
+    .frames_i(frames), .lanes_i(lanes), .lane_frames_i(lane_frames), .inputs_i(inputs), .y_out_i(y_out),
+    .c_out_i(c_out), .outputs_i(outputs), .frames_done_o(frames_done), .working_o(working),
+    .pass_write_i(pass_write), .pass_addr_i(pass_addr), .pass_data_i(pass_data),
+    .row_write_i(row_write), .row_addr_i(row_addr), .row_data_i(entries),
+    .entries_valid_i(entries_valid && !array_rst), .entries_i(entries), .entries_pop_o(entries_pop),
+    .x_loaded_i(x_loaded), .x_release_o(x_release), .cells_loaded_i(cells_loaded),
+    .cell_o(cell_in_work), .v_load_i(v_load), .v_load_addr_i(v_load_addr), .cell_load_i(cell_load),
+    .cell_load_addr_i(cell_load_addr), .load_data_i(data), .v_load_ready_o(v_load_ready),
+    .cell_load_ready_o(cell_load_ready), .word_o(array_word), .word_data_o(array_word_data),
     .word_pair_o(array_pair), .word_upper_o(array_word_upper), .command_o(array_command),
-    .command_addr_o(array_addr), .command_words_o(array_words),
-    .command_pairs_o(array_pairs), .command_strobe_o(array_strobe), .command_ready_i(out_ready),
-    .popped_i(popped));
+    .command_addr_o(array_addr), .command_words_o(array_words), .command_pairs_o(array_pairs),
+    .command_strobe_o(array_strobe), .command_ready_i(out_ready), .popped_i(popped));
   wire unused = &{1'b0, unused_last};
 endmodule

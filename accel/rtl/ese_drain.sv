@@ -122,15 +122,15 @@ module ese_drain #(
   wire sends = logits || sends_c || sends_y;
   wire [15:0] first_of_group = group_q << PEW;
   wire [15:0] left = count_q - first_of_group;
-  wire [PEW:0] columns = left < 16'(PES) ? (PEW + 1)'(left) : (PEW + 1)'(PES);
-  wire [FW-1:0] words = sends_y ? FW'(columns) : FW'(lanes_i);
+  logic [PEW:0] row_columns_q;  // settled before the row may run
+  logic [FW-1:0] words_q;
   wire [LW:0] cycles = lanes_i < (LW + 1)'(SHORTEST) ? (LW + 1)'(SHORTEST) : lanes_i;
 
   logic collecting_q;
   logic [FW-1:0] room_q;
   // Words leave in the order of their commands.
   wire wait_collector = (collects && collecting_q) || (sends && collecting_q && write_ends_o);
-  wire wait_room = sends && (room_q < words || !command_ready_i);
+  wire wait_room = sends && (room_q < words_q || !command_ready_i);
   wire wait_cell = gates && first_frame_q && cells_loaded_i <= {1'b0, cell_q};
   wire run = waiting_q && !wait_collector && !wait_room && !wait_cell;
   wire last_cycle = running_q && count_cycles_q == cycles - 1'b1;
@@ -152,6 +152,8 @@ module ese_drain #(
       first_frame_q <= row_first_frame_i;
       last_frame_q <= row_last_frame_i;
     end
+    row_columns_q <= left < 16'(PES) ? (PEW + 1)'(left) : (PEW + 1)'(PES);
+    words_q <= sends_y ? FW'(row_columns_q) : FW'(lanes_i);
     if (rst_i) begin
       arriving_q <= '0;
       waiting_q <= 1'b0;
@@ -240,7 +242,7 @@ module ese_drain #(
   always_ff @(posedge clk_i) begin
     if (run && collects) begin
       column_q <= row_column;
-      columns_q <= columns;
+      columns_q <= row_columns_q;
       mask_q <= active_q;
       write_ends_o <= sends_y;
       write_ending_o <= ending_q;
@@ -280,7 +282,7 @@ module ese_drain #(
       word_o <= 1'b0;
     end else begin
       started_q <= 1'b1;
-      room_q <= room_q - (send ? words : '0) - FW'(copy_word_i) + FW'(popped_i);
+      room_q <= room_q - (send ? words_q : '0) - FW'(copy_word_i) + FW'(popped_i);
       word_o <= stage[5][F_LOGIT] || stage[20][F_SEND];
     end
     if (!started_q) begin
@@ -301,7 +303,7 @@ module ese_drain #(
   assign command_pairs_o = !copy_send_i && logits;
   always_comb begin
     command_addr_o = logits ? outputs_addr_q : sends_c ? c_addr_q : row_y_addr_q;
-    command_words_o = logits ? 16'(lanes_i) << 1 : 16'(words);
+    command_words_o = logits ? 16'(lanes_i) << 1 : 16'(words_q);
     command_strobe_o = sends_y ? ending_q : '1;
     if (copy_send_i) begin
       command_addr_o = copy_addr;

@@ -61,7 +61,7 @@ module ese_issue #(
   input  logic                m_write_i,
   input  logic                v_write_next_i,
   input  logic                m_write_next_i,
-  // Of copies that go to memory as well: the drain is at rest, and there is room for a word.
+  // Of copies that go to memory as well, a cycle late: the drain is at rest, and there is room for words.
   input  logic                copy_start_i,
   input  logic                copy_room_i,
   // A row's last word is issued: its facts.
@@ -232,7 +232,8 @@ module ese_issue #(
   wire row = s1_last_q && !s1_move_q;
   wire drain_taken = row && draining_q;
   wire bank_written = s1_m_q ? m_write_i : v_write_i;
-  wire copy_waits = s1_move_q && row_ends_o && (!copy_room_i || (s1_pass_first_q && !copy_start_i));
+  wire copy_may_start = copy_start_i && !draining_q;
+  wire copy_waits = s1_move_q && row_ends_o && (!copy_room_i || (s1_pass_first_q && !copy_may_start));
   assign issue = s1_valid_q && !s1_blocked_q && !bank_written && !target_taken && !drain_taken && !copy_waits;
 
   logic [CLW-1:0] cell_q;

@@ -1,5 +1,6 @@
 // Puts the words of a batch where they belong: y and the first x before the array starts, then c a few
-// cells ahead of its use (no sooner: the entries need the memory more), then the x of each further frame once the layer that reads x is done with the last.
+// cells ahead of its use (no sooner: the entries need the memory more), then the x of each further frame
+// once the layer that reads x is done with the last.
 module ese_loader #(
   parameter int LANES = 64,
   parameter int V_DEPTH = 2048,

@@ -91,10 +91,10 @@ module ese_pe #(
 
   logic [7:0] y_p7, m_p19;
   ese_cell #(.LANES(LANES), .SUM(SUM), .CELLS(CELLS)) u_cell (
-    .clk_i, .row_p2_i(row_q), .sum_p2_i(sum_p2), .cell_p0_i, .y_shift_p5_i, .m_shift_p18_i, .tanh_p7_i, .lane_p15_i,
-    .lane_p16_i, .i_p16_i, .f_p16_i, .update_p19_i, .active_p19_i, .cell_p19_i, .lane_p28_i,
-    .h_p28_i, .load_i, .load_addr_i, .load_data_i, .logit_p5_o, .y_p7_o(y_p7), .m_p19_o(m_p19),
-    .c_p20_o);
+    .clk_i, .row_p2_i(row_q), .sum_p2_i(sum_p2), .cell_p0_i, .y_shift_p5_i, .m_shift_p18_i, .tanh_p7_i,
+    .lane_p15_i, .lane_p16_i, .i_p16_i, .f_p16_i, .update_p19_i, .active_p19_i, .cell_p19_i,
+    .lane_p28_i, .h_p28_i, .load_i, .load_addr_i, .load_data_i, .logit_p5_o, .y_p7_o(y_p7),
+    .m_p19_o(m_p19), .c_p20_o);
 
   wire [LW-1:0] collect_lane;
   logic [LW-1:0] lane_p17_q, lane_p18_q, lane_p19_q;

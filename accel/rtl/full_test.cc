@@ -24,6 +24,9 @@ TEST(FullSize, ThePapersLstmEqualsTheReference) {
   ASSERT_TRUE(sim.WaitDone(100000));
   const BatchStatus status = sim.Fetch(*card, placed, &batch.lanes);
   EXPECT_EQ(status.error, 0u);
+  EXPECT_EQ(status.checksum,
+            ResultChecksum(*card, batch.lanes, sim.memory().At(placed.addresses.state_out),
+                           sim.memory().At(placed.addresses.outputs)));
   RunReference(*model, &expected);
   ExpectSameResults(batch, expected);
   EXPECT_EQ(sim.memory().violations(), 0);

@@ -126,7 +126,7 @@ void AxiMemory::SampleRead(Reader* reader) {
 
 void AxiMemory::DriveWrite() {
   write_.awready = writes_.size() < 16 && Chance();
-  write_.wready = !writes_.empty() && Chance() && TakeBeat();
+  write_.wready = !writes_.empty() && Chance() && (options_.bandwidth == 0 || credit_ >= 1);
   if (write_.bvalid) return;
   write_.bvalid = !responses_.empty() && Chance();
   if (write_.bvalid) write_.bresp = responses_.front();
@@ -138,6 +138,7 @@ void AxiMemory::SampleWrite() {
     write_.bvalid = false;
   }
   if (write_.wvalid && write_.wready) {
+    credit_ -= 1;  // a beat that could have moved, but did not come, costs nothing
     Burst& burst = writes_.front();
     uint8_t* const bytes = Find(burst.address, beat_bytes_);
     for (int k = 0; k < beat_bytes_ && bytes != nullptr; ++k) {

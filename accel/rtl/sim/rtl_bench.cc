@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "Vese_channel_full.h"
+#include "Vese_channel_full___024root.h"
 #include "Vese_channel_small.h"
 #include "accel/rtl/card_model.h"
 #include "accel/rtl/cycle_formula.h"
 #include "accel/rtl/sim/channel_sim.h"
+#include "accel/rtl/sim/stalls.h"
 #include "model/testing.h"
 #include "nlohmann/json.hpp"
 
@@ -50,31 +52,36 @@ struct Case {
   int frames;
 };
 
-// Cycles of each kind of pass, of waiting, and of what happens once a batch.
+// Where the cycles of a step go: words of each kind of pass, stalls by their cause, and what is
+// paid once a batch, spread over its frames.
 void PrintWaterfall(const CardModel& card, const BatchStatus& status, const Case& c,
                     const std::string& suffix) {
+  const auto print = [&](const std::string& what, double cycles) {
+    Print("rtl.waterfall." + what + suffix, cycles, "cycles");
+  };
   const char* kinds[] = {"gates", "projection", "output", "copy"};
   std::map<std::string, double> words;
   for (const CardPass& pass : card.passes) {
     words[kinds[static_cast<int>(pass.kind)]] += double{1} * pass.rows * pass.entries;
   }
-  for (const auto& [kind, cycles] : words)
-    Print("rtl.waterfall." + kind + suffix, cycles, "cycles");
-  // What a further frame costs by the formula, over its words; and the rest, which is paid once.
-  const double step = static_cast<double>(BatchCycles(card, card.shape.lanes, 20, c.timing) -
-                                          BatchCycles(card, card.shape.lanes, 10, c.timing)) /
-                      10;
-  const double waits = step - static_cast<double>(card.entry_beats);
-  Print("rtl.waterfall.waits" + suffix, waits, "cycles");
-  Print("rtl.waterfall.once_a_batch" + suffix, static_cast<double>(status.cycles) - step * c.frames,
-        "cycles");
+  for (const auto& [kind, cycles] : words) print(kind, cycles);
+  const StallCycles::Counts& counts = StallCycles::Of();
+  auto started = static_cast<double>(counts.working + counts.other);
+  for (size_t k = 0; k < kIssueStalls.size(); ++k) {
+    const auto cycles = static_cast<double>(counts.stalled[k]);
+    started += cycles;
+    if (cycles > 0) print(std::string("stalls.") + kIssueStalls[k], cycles / c.frames);
+  }
+  print("other", static_cast<double>(counts.other) / c.frames);
+  print("before_and_after", (static_cast<double>(status.cycles) - started) / c.frames);
 }
 
 // Figures of a batch of 64 lanes; false if a bit is wrong.
 bool Measure(const Model& model, const CardModel& card, const std::string& prefix, const Case& c) {
   const std::vector<int> lengths(card.shape.lanes, c.frames);
   OwnedBatch batch = RandomBatch(model, lengths, 1), expected = RandomBatch(model, lengths, 1);
-  ChannelSim<Vese_channel_full> sim(card.shape, c.memory);
+  StallCycles::Of() = {};
+  ChannelSim<Vese_channel_full, StallCycles> sim(card.shape, c.memory);
   const auto placed = sim.Place(card, sim.Place(card), batch.lanes);
   const auto start = std::chrono::steady_clock::now();
   sim.Start(placed.descriptor);
