@@ -1,7 +1,7 @@
 #include "accel/cpu/step_plan.h"
 
 #include <algorithm>
-#include <chrono>
+#include <limits>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -63,17 +63,12 @@ class Load {
   std::vector<Lane*> pointers_;
 };
 
-// The least of some runs, so that what else the machine does counts little.
+// Of a step; lowers *least.
 template <typename Steps>
-double Microseconds(Steps* steps, const Segment& segment) {
-  constexpr int kRuns = 5;
-  Duration least = Duration::max();
-  for (int run = 0; run < kRuns; ++run) {
-    const TimePoint start = Clock::Real()->Now();
-    steps->Run(segment);
-    least = std::min(least, Clock::Real()->Now() - start);
-  }
-  return ToSeconds(least) * 1e6 / kFrames;
+void Time(Steps* steps, const Segment& segment, double* least) {
+  const TimePoint start = Clock::Real()->Now();
+  steps->Run(segment);
+  *least = std::min(*least, ToSeconds(Clock::Real()->Now() - start) * 1e6 / kFrames);
 }
 
 }  // namespace
@@ -96,9 +91,16 @@ StepPlan StepPlan::Measure(const std::shared_ptr<const PackedModel>& model,
   LookupSteps lookup(model, kernel->lookup(), &alone);
   ColumnSteps columns(model, kernel);
   StepCosts costs;
-  for (size_t i = 0; i < costs.lookup.size(); ++i) {
-    costs.lookup[i] = Microseconds(&lookup, load.First(StepCosts::kGroups[i]));
-    costs.columns[i] = Microseconds(&columns, load.First(StepCosts::kWidths[i]));
+  costs.lookup.fill(std::numeric_limits<double>::max());
+  costs.columns = costs.lookup;
+  // The least of all rounds, and all take turns, so that what else the machine does for a while
+  // counts little.
+  constexpr int kRounds = 9;
+  for (int round = 0; round < kRounds; ++round) {
+    for (size_t i = 0; i < costs.lookup.size(); ++i) {
+      Time(&lookup, load.First(StepCosts::kGroups[i]), &costs.lookup[i]);
+      Time(&columns, load.First(StepCosts::kWidths[i]), &costs.columns[i]);
+    }
   }
   return StepPlan(costs);
 }
