@@ -1,0 +1,12 @@
+// The bytes of a packed model (docs/hardware.md).
+#pragma once
+
+#include "accel/rtl/card_model.h"
+#include "model/model.h"
+
+namespace ese {
+
+// Fills packed->bytes from its other members. REQUIRES: sizes fit the format's 16-bit fields.
+void WritePackedModel(const Model& model, CardModel* packed);
+
+}  // namespace ese
