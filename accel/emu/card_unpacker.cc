@@ -5,22 +5,13 @@
 #include <utility>
 #include <vector>
 
-#include "accel/emu/descriptor.h"
+#include "accel/rtl/card_bytes.h"
 #include "model/arithmetic.h"
 
 namespace ese::emu {
 namespace {
 
-constexpr uint32_t kMagic = 0x43455345;  // "ESEC"
-constexpr uint32_t kVersion = 2;
 constexpr size_t kRowBytes = 8;
-
-template <typename T>
-T Get(const uint8_t* bytes, size_t offset) {
-  T value;
-  std::memcpy(&value, bytes + offset, sizeof(T));
-  return value;
-}
 
 // A matrix's row: its weights by column, without zeros.
 using SparseRow = std::vector<std::pair<int, int>>;
@@ -92,7 +83,7 @@ class Unpacker {
   explicit Unpacker(const CardModel& card)
       : card_(card),
         pes_(card.shape.pes),
-        rows_(card.bytes.data() + kRecordBytes * (1 + card.passes.size())),
+        rows_(card.bytes.data() + kCardRecordBytes * (1 + card.passes.size())),
         entries_(rows_ + size_t(card.rows) * pes_ * kRowBytes) {}
 
   // False if no model packs to this.
@@ -265,11 +256,13 @@ class UnpackedModel final : public Model {
 
 CardError ReadCardModel(const CardShape& shape, KernelMemory* memory, uint64_t address,
                         CardModel* out) {
-  const uint8_t* header = memory->At(address, kRecordBytes);
+  const uint8_t* header = memory->At(address, kCardRecordBytes);
   if (header == nullptr) return CardError::kReadFailed;
   const auto word = [&](int k) { return Get<uint32_t>(header, size_t(k) * 4); };
-  if (word(0) != kMagic) return CardError::kBadModel;
-  if (word(1) != (kVersion | static_cast<uint32_t>(shape.pes) << 16)) return CardError::kOtherShape;
+  if (word(0) != kPackedMagic) return CardError::kBadModel;
+  if (word(1) != (kPackedVersion | static_cast<uint32_t>(shape.pes) << 16)) {
+    return CardError::kOtherShape;
+  }
   for (int k = 2; k < 8; ++k) {
     if (word(k) == 0) return CardError::kBadModel;
   }
@@ -280,14 +273,14 @@ CardError ReadCardModel(const CardShape& shape, KernelMemory* memory, uint64_t a
   out->inputs = static_cast<int>(word(5));
   out->y_columns = static_cast<int>(word(6));
   out->cells = static_cast<int>(word(7));
-  const size_t size = kRecordBytes * (1 + passes) + size_t(out->rows) * shape.pes * kRowBytes +
+  const size_t size = kCardRecordBytes * (1 + passes) + size_t(out->rows) * shape.pes * kRowBytes +
                       size_t(out->entry_beats) * shape.beat_bytes();
   const uint8_t* bytes = memory->At(address, size);
   if (bytes == nullptr) return CardError::kReadFailed;
   out->bytes.assign(bytes, bytes + size);
   int64_t rows = 0, beats = 0, cells = 0;
   for (size_t k = 1; k <= passes; ++k) {
-    const uint8_t* record = out->bytes.data() + k * kRecordBytes;
+    const uint8_t* record = out->bytes.data() + k * kCardRecordBytes;
     const auto flags = Get<uint32_t>(record, 0);
     CardPass pass;
     pass.kind = static_cast<PassKind>(flags & 3);

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <iterator>
 
+#include "accel/rtl/card_bytes.h"
+
 namespace ese::emu {
 namespace {
 
@@ -11,18 +13,11 @@ namespace {
 constexpr size_t kOutputsField = 32;
 constexpr size_t kStatusField = 40;
 
-template <typename T>
-T Get(const uint8_t* bytes, size_t offset) {
-  T value;
-  std::memcpy(&value, bytes + offset, sizeof(T));
-  return value;
-}
-
 }  // namespace
 
 CardError ReadDescriptor(const CardShape& shape, KernelMemory* memory, uint64_t address,
                          Descriptor* out) {
-  const uint8_t* bytes = memory->At(address, kRecordBytes + size_t(shape.lanes) * 2);
+  const uint8_t* bytes = memory->At(address, kCardRecordBytes + size_t(shape.lanes) * 2);
   if (bytes == nullptr) return CardError::kReadFailed;
   uint64_t* const fields[] = {&out->at.model,     &out->at.inputs,  &out->at.state_in,
                               &out->at.state_out, &out->at.outputs, &out->at.status};
@@ -37,7 +32,7 @@ CardError ReadDescriptor(const CardShape& shape, KernelMemory* memory, uint64_t 
   out->frames = static_cast<int>(frames);
   out->lane_frames.clear();
   for (int lane = 0; lane < shape.lanes; ++lane) {
-    const auto its_frames = Get<uint16_t>(bytes, kRecordBytes + 2 * size_t(lane));
+    const auto its_frames = Get<uint16_t>(bytes, kCardRecordBytes + 2 * size_t(lane));
     if (its_frames > frames) return CardError::kBadBatch;
     out->lane_frames.push_back(its_frames);
   }
@@ -50,15 +45,15 @@ bool LeavesStatus(CardError error) {
 }
 
 bool WriteStatus(KernelMemory* memory, uint64_t address, const BatchStatus& status) {
-  uint8_t* record = memory->At(address, kRecordBytes);
+  uint8_t* record = memory->At(address, kCardRecordBytes);
   if (record == nullptr) return false;
-  std::memset(record, 0, kRecordBytes);
+  std::memset(record, 0, kCardRecordBytes);
   std::memcpy(record, &status, sizeof(status));
   return true;
 }
 
 void EndWithError(KernelMemory* memory, uint64_t descriptor, CardError error) {
-  const uint8_t* bytes = memory->At(descriptor, kRecordBytes);
+  const uint8_t* bytes = memory->At(descriptor, kCardRecordBytes);
   if (bytes == nullptr || !LeavesStatus(error)) return;
   BatchStatus status;
   status.error = static_cast<uint32_t>(error);
@@ -66,7 +61,7 @@ void EndWithError(KernelMemory* memory, uint64_t descriptor, CardError error) {
 }
 
 void FlipABit(KernelMemory* memory, uint64_t descriptor) {
-  const uint8_t* bytes = memory->At(descriptor, kRecordBytes);
+  const uint8_t* bytes = memory->At(descriptor, kCardRecordBytes);
   if (bytes == nullptr) return;
   if (uint8_t* byte = memory->At(Get<uint64_t>(bytes, kOutputsField), 1)) *byte ^= 1;
 }

@@ -9,8 +9,6 @@
 
 namespace ese::emu {
 
-inline constexpr size_t kRecordBytes = 64;
-
 struct Descriptor {
   BatchAddresses at;
   int lanes = 0;

@@ -11,24 +11,6 @@ namespace {
 
 constexpr size_t kProgramsKept = 4;
 
-// Calls visit(first cell in StreamState, cells, byte offset) for each stretch of a lane's c that is
-// contiguous in the card's memory.
-template <typename Visit>
-void VisitCells(const CardModel& card, size_t lane, Visit&& visit) {
-  const int pes = card.shape.pes;
-  const size_t beat = card.shape.beat_bytes();
-  size_t first = 0;
-  size_t offset = size_t(card.y_columns) * beat + lane * beat;
-  for (const int cells : card.layer_cells) {
-    for (int cell = 0; cell < cells; cell += pes) {
-      const int count = std::min(pes, cells - cell);
-      visit(first, size_t(count), offset);
-      first += count;
-      offset += size_t(card.shape.lanes) * beat;
-    }
-  }
-}
-
 // As ResultChecksum looks at the lanes: by their lengths.
 uint64_t Checksum(const CardModel& card, const Descriptor& batch, const uint8_t* inputs,
                   const uint8_t* state_out, const uint8_t* outputs) {
@@ -150,31 +132,19 @@ void FunctionalUnit::Load(const Descriptor& batch, const Program& program, const
   for (int lane = 0; lane < batch.lanes; ++lane) frames.push_back(lanes_.frames[lane].data());
   ColumnsToLanes<int8_t>(reinterpret_cast<const int8_t*>(inputs), values, shape_.lanes, 0, 0,
                          absl::MakeConstSpan(frames));
-  std::vector<int8_t*> y;
-  for (int lane = 0; lane < batch.lanes; ++lane) y.push_back(lanes_.states_in[lane].y.data());
-  ColumnsToLanes<int8_t>(reinterpret_cast<const int8_t*>(state_in), card.y_columns, shape_.lanes, 0,
-                         0, absl::MakeConstSpan(y));
-  for (int lane = 0; lane < batch.lanes; ++lane) {
-    int16_t* const c = lanes_.states_in[lane].c.data();
-    VisitCells(card, lane, [&](size_t first, size_t count, size_t offset) {
-      std::memcpy(c + first, state_in + offset, count * sizeof(int16_t));
-    });
-  }
+  std::vector<Lane> states(batch.lanes);
+  for (int lane = 0; lane < batch.lanes; ++lane) states[lane].state_out = &lanes_.states_in[lane];
+  UnpackStates(card, state_in, &states);
 }
 
 void FunctionalUnit::Store(const Descriptor& batch, const Program& program, uint8_t* state_out,
                            uint8_t* outputs) const {
   const CardModel& card = program.shared->card();
-  std::vector<const int8_t*> y;
-  for (int lane = 0; lane < batch.lanes; ++lane) y.push_back(lanes_.states_out[lane].y.data());
-  LanesToColumns<int8_t>(absl::MakeConstSpan(y), card.y_columns, shape_.lanes, 0,
-                         reinterpret_cast<int8_t*>(state_out));
+  std::vector<Lane> states(batch.lanes);
+  for (int lane = 0; lane < batch.lanes; ++lane) states[lane].state_in = &lanes_.states_out[lane];
+  PackStates(card, states, state_out);
   const size_t pes = card.shape.pes, rounds = card.units / pes;
   for (int lane = 0; lane < batch.lanes; ++lane) {
-    const int16_t* const c = lanes_.states_out[lane].c.data();
-    VisitCells(card, lane, [&](size_t first, size_t count, size_t offset) {
-      std::memcpy(state_out + offset, c + first, count * sizeof(int16_t));
-    });
     const int32_t* logits = lanes_.logits[lane].data();
     for (size_t k = 0; k < size_t(batch.lane_frames[lane]) * rounds; ++k) {
       std::memcpy(outputs + (k * card.shape.lanes + lane) * pes * sizeof(int32_t), logits + k * pes,

@@ -5,6 +5,7 @@
 
 #include "Vese_channel_full.h"
 #include "accel/emu/descriptor.h"
+#include "accel/rtl/card_bytes.h"
 #include "accel/rtl/sim/channel_sim.h"
 
 namespace ese::emu {
@@ -38,7 +39,7 @@ class RtlUnit final : public Unit {
     const CardShape shape;
     Descriptor batch;
     if (ReadDescriptor(shape, memory, address, &batch) != CardError::kNone) return {};
-    const uint8_t* record = memory->At(batch.at.status, kRecordBytes);
+    const uint8_t* record = memory->At(batch.at.status, kCardRecordBytes);
     if (record == nullptr) return {};
     BatchStatus status;
     std::memcpy(&status, record, sizeof(status));

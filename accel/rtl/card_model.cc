@@ -205,6 +205,7 @@ void UnpackLogits(const CardModel& model, const uint8_t* bytes, std::vector<Lane
   const size_t group = size_t(model.shape.lanes) * pes * sizeof(uint32_t);  // a round of a frame
   const CardPass& last = model.passes.back();
   const size_t whole = last.pieces > 1 ? last.first_row : units;  // before those in pieces
+  std::vector<uint32_t> sums(units - whole);
   for (size_t lane = 0; lane < lanes->size(); ++lane) {
     const uint8_t* from = bytes + lane * pes * sizeof(uint32_t);
     absl::Span<int32_t> logits = (*lanes)[lane].logits;
@@ -214,13 +215,14 @@ void UnpackLogits(const CardModel& model, const uint8_t* bytes, std::vector<Lane
         std::memcpy(to + unit, from, std::min(pes, whole - unit) * sizeof(int32_t));
       }
       if (whole == units) continue;
-      for (size_t k = 0; k < size_t(last.count); ++k) {
-        uint32_t logit = 0;
-        for (int piece = 0; piece < last.pieces; ++piece) {
-          logit += Get<uint32_t>(from, (k + size_t(piece) * last.count) * sizeof(uint32_t));
+      std::fill(sums.begin(), sums.end(), 0);
+      for (int piece = 0; piece < last.pieces; ++piece) {
+        const uint8_t* sums_of_piece = from + size_t(piece) * sums.size() * sizeof(uint32_t);
+        for (size_t k = 0; k < sums.size(); ++k) {
+          sums[k] += Get<uint32_t>(sums_of_piece, k * sizeof(uint32_t));
         }
-        to[whole + k] = static_cast<int32_t>(logit);
       }
+      std::memcpy(to + whole, sums.data(), sums.size() * sizeof(uint32_t));
       from += group;
     }
   }

@@ -9,9 +9,6 @@
 namespace ese {
 namespace {
 
-constexpr uint32_t kMagic = 0x43455345;  // "ESEC"
-constexpr uint32_t kVersion = 2;
-
 // Appends records, rows and entries.
 class Writer {
  public:
@@ -19,7 +16,7 @@ class Writer {
 
   void Write() {
     const auto passes = static_cast<uint32_t>(out_.passes.size());
-    Record({kMagic, kVersion | static_cast<uint32_t>(out_.shape.pes) << 16, passes,
+    Record({kPackedMagic, kPackedVersion | static_cast<uint32_t>(out_.shape.pes) << 16, passes,
             static_cast<uint32_t>(out_.rows), static_cast<uint32_t>(out_.entry_beats),
             static_cast<uint32_t>(out_.inputs), static_cast<uint32_t>(out_.y_columns),
             static_cast<uint32_t>(out_.cells), Beats(out_.passes.front()), FirstOutput(),
