@@ -1,16 +1,19 @@
 // Blocks of the RTL alone: the packed product and the nonlinearities for every input there is,
-// cells and activation memory for random ones.
+// cells, activation memory, FIFO and checksum for random ones.
 #include <gtest/gtest.h>
 #include <verilated.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <random>
 #include <vector>
 
 #include "Vese_act_mem_act_mem.h"
 #include "Vese_cell_cell.h"
+#include "Vese_checksum_checksum.h"
+#include "Vese_fifo_fifo.h"
 #include "Vese_mac_mac.h"
 #include "Vese_tanh_tanh.h"
 #include "model/arithmetic.h"
@@ -169,6 +172,60 @@ TEST(Cell, EqualsTheArithmetic) {
           << "round " << round;
       c = after;
     }
+  }
+}
+
+TEST(Fifo, KeepsOrderWhateverThePace) {
+  constexpr size_t kPlaces = 8;
+  VerilatedContext context;
+  Vese_fifo_fifo top(&context);
+  std::mt19937 random(1);
+  top.rst_i = 1;
+  Clock(&top);
+  top.rst_i = 0;
+  std::deque<uint16_t> expected;
+  size_t fullest = 0;
+  for (int cycle = 0; cycle < 20000; ++cycle) {
+    // Now more is pushed, now more taken.
+    const unsigned pushes = cycle / 50 % 2 == 0 ? 3 : 1;
+    top.pop_i = top.valid_o && random() % 4 >= pushes;
+    if (top.pop_i) {
+      ASSERT_EQ(top.data_o, expected.front());
+      expected.pop_front();
+    }
+    top.push_i = expected.size() < kPlaces && random() % 4 < pushes;
+    top.data_i = static_cast<uint16_t>(random());
+    if (top.push_i) expected.push_back(top.data_i);
+    fullest = std::max(fullest, expected.size());
+    Clock(&top);
+    ASSERT_TRUE(!top.valid_o || !expected.empty());
+  }
+  EXPECT_EQ(fullest, kPlaces);
+}
+
+TEST(Checksum, IsTheSumOfAllWords) {
+  VerilatedContext context;
+  Vese_checksum_checksum top(&context);
+  std::mt19937_64 random(1);
+  for (int round = 0; round < 200; ++round) {
+    top.rst_i = 1;
+    for (int k = 0; k < 8; ++k) Clock(&top);
+    top.rst_i = 0;
+    uint64_t sum = 0;
+    for (int cycle = 0; cycle < 100; ++cycle) {
+      top.word_i = random() % 2;
+      for (int k = 0; k < 4; ++k) {
+        const uint64_t word = random();
+        if (top.word_i) sum += word;
+        top.data_i[2 * k] = static_cast<uint32_t>(word);
+        top.data_i[2 * k + 1] = static_cast<uint32_t>(word >> 32);
+      }
+      Clock(&top);
+    }
+    top.word_i = 0;
+    for (int k = 0; k < 8 && !top.settled_o; ++k) Clock(&top);
+    ASSERT_TRUE(top.settled_o);
+    ASSERT_EQ(top.sum_o, sum) << "round " << round;
   }
 }
 
