@@ -288,6 +288,12 @@ TEST_F(Faults, WriteErrorsEndABatch) {
   ExpectWorks();
 }
 
+TEST_F(Faults, AHeaderThatPromisesTooFewEntriesEndsTheBatchOnly) {
+  Poke(address_ + 16, static_cast<uint32_t>(card_.entry_beats - 1));
+  ExpectError(CardError::kStalled, false);
+  ExpectWorks();
+}
+
 TEST_F(Faults, ABusThatStallsForAWhileEndsTheBatchOnly) {
   sim_.Start(placed_.descriptor);
   for (int k = 0; k < 900; ++k) sim_.Cycle();
