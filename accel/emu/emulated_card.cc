@@ -106,9 +106,9 @@ void EmulatedCard::Require(int session) {
 }
 
 void EmulatedCard::LookForLoss() {
-  const bool gone = faults_->Has(Fault::kGone, index_);
   {
     const std::lock_guard lock(mutex_);
+    const bool gone = faults_->Has(Fault::kGone, index_);
     if (gone == std::exchange(gone_, gone) || !gone) return;
     ++session_;
     loaded_.clear();
@@ -169,10 +169,10 @@ void EmulatedCard::Sync(unsigned int handle, bool to_device, size_t size, size_t
 }
 
 void EmulatedCard::Execute(unsigned int handle) {
+  const std::lock_guard lock(mutex_);  // no loss between the buffer's being found and queued
   BufferPointer packet = memory_.Find(handle);
   const uint32_t mask = reinterpret_cast<ert_start_kernel_cmd*>(packet->host)->cu_mask;
   SetState(packet, ERT_CMD_STATE_QUEUED);
-  const std::lock_guard lock(mutex_);
   Queue* chosen = nullptr;
   size_t least = 0;
   for (size_t unit = 0; unit < queues_.size(); ++unit) {
