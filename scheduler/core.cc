@@ -260,15 +260,18 @@ void SchedulerCore::Fill(Flight* flight) {
 }
 
 void SchedulerCore::Land(std::shared_ptr<Flight> flight, const absl::Status& status) {
-  Settle(flight, status);
-  if (!status.ok()) StartTests();
+  const int failures = Settle(flight, status);
+  if (failures > 0) {
+    LogFailure(flight->channel, "failed a batch", failures, status);
+    StartTests();
+  }
   Dispatch();
   for (const auto& stream : flight->streams) Deliver(stream.get());
   flight.reset();
   FlightIsOver();
 }
 
-void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status) {
+int SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status) {
   const Batch& batch = *flight->batch;
   int frames = 0;            // of all lanes
   int real_time_frames = 0;  // see RealTimeCredit
@@ -308,7 +311,7 @@ void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, const absl::St
     }
   }
   Count(*flight, status);
-  if (!status.ok()) LogFailure(flight->channel, "failed a batch", failures, status);
+  return failures;
 }
 
 void SchedulerCore::Count(const Flight& flight, const absl::Status& status) {

@@ -73,8 +73,9 @@ class SchedulerCore {
   void Board(Flight* flight);                     // REQUIRES: mutex_
   void Fill(Flight* flight);
   void Land(std::shared_ptr<Flight> flight, const absl::Status& status);
-  // Steps 1 and 2; also of a batch that its channel refused.
-  void Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status);
+  // Steps 1 and 2; also of a batch that its channel refused. Returns the channel's failures in a
+  // row.
+  int Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status);
   // Such a failure is no attempt of the batch's streams.
   static bool BlamesTheChannel(const absl::Status& status) {
     return absl::IsUnavailable(status) || absl::IsDataLoss(status);

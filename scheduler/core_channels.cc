@@ -57,6 +57,8 @@ void SchedulerCore::Launch(std::shared_ptr<Flight> flight) {
   if (!Reclaim(flight)) return LandLate(std::move(flight));
   if (flight->test != nullptr) return LandTest(std::move(flight), status);
   Settle(flight, status);
+  // Not worth more: what is wrong with it, its tests tell.
+  spdlog::debug("channel {} refused a batch: {}", channel.name(), status.ToString());
   if (!BlamesTheChannel(status)) DeliverElsewhere(flight->streams);  // their last attempt, maybe
   flight.reset();
   FlightIsOver();

@@ -1,8 +1,5 @@
 #include "tests/test_server.h"
 
-#include <chrono>
-#include <thread>
-
 #include "accel/cpu/cpu_channel.h"
 #include "gtest/gtest.h"
 
@@ -45,15 +42,6 @@ int TestServer::open_streams() const {
   for (const auto& served : catalog.Current()) open += served->scheduler->open_streams();
   for (const auto& served : catalog.Retired()) open += served->scheduler->open_streams();
   return open;
-}
-
-bool Eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
 }
 
 }  // namespace ese

@@ -1,11 +1,11 @@
 // A server with real CPU channels within the test's process, on a free port of the loopback.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/eventually.h"
 #include "ese/v1/speech.grpc.pb.h"
 #include "metrics/registry.h"
 #include "scheduler/processor_use.h"
@@ -32,8 +32,5 @@ class TestServer {
   MetricsRegistry metrics_;
   std::unique_ptr<Server> server_;
 };
-
-// Asks again and again until `condition` holds; false after half a minute.
-bool Eventually(const std::function<bool()>& condition);
 
 }  // namespace ese

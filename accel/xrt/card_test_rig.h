@@ -5,35 +5,23 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <future>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "accel/emu/xclbin_writer.h"
 #include "accel/rtl/sim/random_batch.h"
 #include "accel/xrt/xrt_cards.h"
+#include "base/eventually.h"
 #include "metrics/registry.h"
 #include "model/testing.h"
 
 namespace ese {
-
-// Asks again and again until `condition` holds; false after half a minute.
-inline bool Eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
 
 // A batch on its way through a channel; its buffers must stay where they are.
 struct Pending {
@@ -41,11 +29,12 @@ struct Pending {
   std::future<absl::Status> done;
 };
 
-// Two cards of three units with two places each, and faults.
-class CardTest : public testing::Test {
+// So many cards, each with so many units of two places, and faults.
+template <int card_count, int unit_count>
+class CardTestOf : public testing::Test {
  protected:
-  static constexpr int kCards = 2;
-  static constexpr int kUnits = 3;
+  static constexpr int kCards = card_count;
+  static constexpr int kUnits = unit_count;
   static constexpr int kPlaces = 2;
 
   // XRT loads its shim once for a process, so all suites have the same.
@@ -107,6 +96,8 @@ class CardTest : public testing::Test {
   static inline std::string xclbin_;
   static inline std::string faults_;
 };
+
+using CardTest = CardTestOf<2, 3>;
 
 // Null if the channel refuses the batch, with *refusal saying why.
 inline std::unique_ptr<Pending> TryStart(Channel* channel, const Model& model,
