@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -125,6 +126,22 @@ TEST_F(ProgramTest, ASignalLetsOpenStreamsFinish) {
   stream.HalfClose();
   ExpectAnswersOf(content, stream.Finish());
   EXPECT_EQ(program.Wait(), 0);
+}
+
+// Without cards or XRT: whether it is not there or was not there when the program was built.
+TEST_F(ProgramTest, CardsThatAreMissingEndTheServerOnlyIfThereIsNothingElse) {
+  ::setenv("XILINX_XRT", folder_.c_str(), 1);
+  ExpectFails({"--model", model_path_, "--channels", "xrt:all", "--xclbin", "none.xclbin"}, 1,
+              "XRT");
+  auto arguments = Arguments({"--xclbin", "none.xclbin"});
+  std::ranges::replace(arguments, "1", "cpu:1,xrt:all");
+  Program program(kServer, arguments);
+  EXPECT_NE(WaitUntilReady(), "");
+  program.Signal(SIGTERM);
+  EXPECT_EQ(program.Wait(), 0);
+  EXPECT_THAT(program.error_output(), HasSubstr("going on without cards: "));
+  EXPECT_THAT(program.error_output(), HasSubstr("channels of each model: 1, kernel "));
+  ::unsetenv("XILINX_XRT");
 }
 
 TEST_F(ProgramTest, TheGraceOfOpenStreamsIsBounded) {
