@@ -50,13 +50,13 @@ void BatchWorker::Work(const char* thread_name) {
     }
     const TimePoint start = Clock::Real()->Now();
     batch->compute_time = Duration(0);
-    const absl::Status status = execute_(batch.get());
+    absl::Status status = execute_(batch.get());
     if (batch->compute_time == Duration(0)) batch->compute_time = Clock::Real()->Now() - start;
     {
       const std::lock_guard lock(mutex_);
       busy_ = false;
     }
-    done(std::move(batch), status);
+    done(std::move(batch), std::move(status));
   }
 }
 

@@ -80,9 +80,18 @@ void MetricsRegistry::Remove(const Labels& labels) {
   }
 }
 
-void MetricsRegistry::Show(const std::shared_ptr<prometheus::Collectable>& more) {
+// A copy, for nothing that is shown may be called with our lock held: it may have locks of its own,
+// and ask for metrics under them.
+std::vector<std::weak_ptr<prometheus::Collectable>> MetricsRegistry::More() const {
   const std::lock_guard lock(mutex_);
-  more_.push_back(more);
+  return more_;
+}
+
+void MetricsRegistry::Show(const std::shared_ptr<prometheus::Collectable>& more) {
+  {
+    const std::lock_guard lock(mutex_);
+    more_.push_back(more);
+  }
   if (exposer_ != nullptr) exposer_->RegisterCollectable(more);
 }
 
@@ -104,8 +113,7 @@ absl::Status MetricsRegistry::Serve(const std::string& address) {
     exposer->RegisterCollectable(registry_);
     exposer->RegisterCollectable(process_);
     port_ = exposer->GetListeningPorts().front();
-    const std::lock_guard lock(mutex_);
-    for (const auto& more : more_) exposer->RegisterCollectable(more);
+    for (const auto& more : More()) exposer->RegisterCollectable(more);
     exposer_ = std::move(exposer);
   } catch (const std::exception& e) {
     // It does not say why.
@@ -119,8 +127,7 @@ absl::Status MetricsRegistry::Serve(const std::string& address) {
 std::string MetricsRegistry::Render() const {
   std::vector<prometheus::MetricFamily> families = registry_->Collect();
   std::ranges::move(process_->Collect(), std::back_inserter(families));
-  const std::lock_guard lock(mutex_);
-  for (const auto& weak : more_) {
+  for (const auto& weak : More()) {
     const auto more = weak.lock();
     if (more != nullptr) std::ranges::move(more->Collect(), std::back_inserter(families));
   }

@@ -60,7 +60,7 @@ class MetricsRegistry {
   void Remove(const Labels& labels);
 
   // Shows what `more` collects, too, for as long as it lives: for values that are only sometimes
-  // there. Its families' names must be its own.
+  // there. Its families' names must be its own. Not while another thread calls Serve.
   void Show(const std::shared_ptr<prometheus::Collectable>& more);
 
   // Serves http://ADDRESS/metrics from two threads of its own until destruction. `address` is
@@ -83,6 +83,8 @@ class MetricsRegistry {
   template <typename Metric, typename... Arguments>
   Metric* Get(prometheus::Family<Metric>* family, const Labels& labels,
               const Arguments&... arguments);
+
+  std::vector<std::weak_ptr<prometheus::Collectable>> More() const;
 
   const std::shared_ptr<prometheus::Registry> registry_;
   const std::shared_ptr<ProcessMetrics> process_;

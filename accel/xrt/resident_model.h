@@ -34,13 +34,11 @@ class ResidentModel {
 
   const PackedForCards& packed() const { return *packed_; }
 
-  // The address of the model in memory `group` of the card as it is open now, where it is written
-  // first if it is not there. Errors as of CurrentXrtError.
-  absl::StatusOr<uint64_t> AddressOn(const std::shared_ptr<OpenCard>& open,
-                                     xrt::memory_group group);
-  // Writes it there once more: what has gone wrong may have been its memory. Does not harm batches
-  // that use it, as the bytes are the same.
-  absl::Status Rewrite(const OpenCard* open, xrt::memory_group group);
+  // The model in memory `group` of the card as it is open now, where it is written first if it is
+  // not there. `suspect` is not used any more, if that is what it is, but another buffer: what has
+  // gone wrong may be its contents, and others may be reading them. Errors as of CurrentXrtError.
+  absl::StatusOr<xrt::bo> BufferOn(const std::shared_ptr<OpenCard>& open, xrt::memory_group group,
+                                   const xrt::bo& suspect = {});
 
  private:
   const std::shared_ptr<const PackedForCards> packed_;

@@ -101,7 +101,7 @@ absl::StatusOr<std::vector<std::unique_ptr<Channel>>> XrtCards::MakeChannels(
     const auto open = card->Get();
     absl::Status fits;
     for (int unit = 0; open.ok() && unit < card->units(); ++unit) {
-      fits.Update(resident->AddressOn(*open, (*open)->units[unit].group).status());
+      fits.Update(resident->BufferOn(*open, (*open)->units[unit].group).status());
     }
     // Whatever else is wrong may pass.
     if (absl::IsResourceExhausted(fits)) {

@@ -54,26 +54,30 @@ absl::Status XrtChannel::Execute(Batch* batch) {
 }
 
 absl::Status XrtChannel::Prepare() {
-  if (place_ != nullptr && place_->open()->lost) place_ = nullptr;
-  const auto reported = [this](OpenCard* open, CardFault fault, const absl::Status& status) {
-    card_->Report(open, fault, status, /*first=*/false);
-    // Whatever it is called, the channel is to blame and not the batch.
-    return absl::UnavailableError(status.message());
-  };
-  if (place_ == nullptr) {
-    auto open = card_->Get();
-    if (!open.ok()) return absl::UnavailableError(open.status().message());
-    const auto address = model_->AddressOn(*open, (*open)->units[unit_].group);
-    if (!address.ok()) return reported(open->get(), CardFault::kMemory, address.status());
-    const absl::Status made = TranslateXrt("making a run", [&] {
-      place_ = std::make_unique<XrtPlace>(*open, unit_, model_->packed().card, *address);
+  if (place_ != nullptr && failures_ == 0 && !place_->open()->lost) return CheckUnit();
+  // Anew, all of it: whatever was wrong may have been that.
+  auto opened = card_->Get();
+  if (!opened.ok()) return absl::UnavailableError(opened.status().message());
+  const std::shared_ptr<OpenCard> open = *std::move(opened);
+  const bool reopened = place_ != nullptr && place_->open() != open.get();
+  const xrt::bo suspect = place_ == nullptr || reopened ? xrt::bo() : place_->model();
+  place_ = nullptr;
+  const auto model = model_->BufferOn(open, open->units[unit_].group, suspect);
+  CardFault fault = CardFault::kMemory;
+  absl::Status status = model.status();
+  if (status.ok()) {
+    fault = CardFault::kStart;
+    status = TranslateXrt("making a run", [&] {
+      place_ = std::make_unique<XrtPlace>(open, unit_, model_->packed().card, *model);
     });
-    if (!made.ok()) return reported(open->get(), CardFault::kStart, made);
-  } else if (failures_ > 0) {
-    const absl::Status written =
-        model_->Rewrite(place_->open(), place_->open()->units[unit_].group);
-    if (!written.ok()) return reported(place_->open(), CardFault::kTransfer, written);
   }
+  if (status.ok()) return CheckUnit();
+  card_->Report(open.get(), fault, status, /*first=*/false);
+  // Whatever it is called, the channel is to blame and not the batch.
+  return absl::UnavailableError(status.message());
+}
+
+absl::Status XrtChannel::CheckUnit() {
   if (!card_->IsStuck(place_->open(), unit_)) return absl::OkStatus();
   return absl::UnavailableError(
       "the compute unit still has not ended an earlier batch; a reset of the card (xbutil reset) "

@@ -37,6 +37,7 @@ class XrtChannel final : public Channel {
   absl::Status Execute(Batch* batch);
   // Makes place_ ready for a batch.
   absl::Status Prepare();
+  absl::Status CheckUnit();
   absl::Status Failed(const BatchOutcome& outcome);
 
   const std::shared_ptr<XrtCard> card_;

@@ -40,12 +40,11 @@ struct BatchLayout {
   }
 };
 
-XrtPlace::XrtPlace(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed,
-                   uint64_t model)
+XrtPlace::XrtPlace(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed, xrt::bo model)
     : open_(std::move(open)),
       unit_(unit),
       packed_(packed),
-      model_(model),
+      model_(std::move(model)),
       run_(open_->units[unit].kernel) {
   // A run with a callback is watched by XRT's own thread, which wakes whoever waits for it. Of
   // others the waiting threads take turns to ask the card, and one whose batch has ended may have
@@ -116,7 +115,7 @@ void XrtPlace::Reserve(size_t bytes) {
 
 void XrtPlace::Put(const BatchLayout& layout, const Batch& batch) {
   const uint64_t base = memory_.address();
-  const BatchAddresses addresses = {.model = model_,
+  const BatchAddresses addresses = {.model = model_.address(),
                                     .inputs = base + layout.inputs,
                                     .state_in = base + layout.state_in,
                                     .state_out = base + layout.state_out,

@@ -27,9 +27,9 @@ struct BatchOutcome {
 // Of one model on one unit of a card as it was opened. Used by one thread at a time.
 class XrtPlace {
  public:
-  // May throw what XRT throws. `packed` must outlive it; `model` is its address in the memory that
-  // the unit reaches.
-  XrtPlace(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed, uint64_t model);
+  // May throw what XRT throws. `packed` must outlive it; `model` is in the memory that the unit
+  // reaches.
+  XrtPlace(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed, xrt::bo model);
 
   // Packs the batch, has it computed and unpacks the results. Where the card has not ended the
   // batch after `watchdog`, or is lost meanwhile, the place is stuck.
@@ -37,6 +37,7 @@ class XrtPlace {
 
   OpenCard* open() const { return open_.get(); }
   int unit() const { return unit_; }
+  const xrt::bo& model() const { return model_; }
   // Whether the card has not ended the last batch, which may take a millisecond to tell: then it
   // may still write to the place's memory, and XRT to its command.
   bool IsStuck() const;
@@ -50,7 +51,7 @@ class XrtPlace {
   const std::shared_ptr<OpenCard> open_;  // first: it goes last
   const int unit_;
   const CardModel& packed_;
-  const uint64_t model_;
+  const xrt::bo model_;
   xrt::run run_;
   xrt::bo memory_;
   uint8_t* bytes_ = nullptr;
