@@ -260,9 +260,11 @@ void SchedulerCore::Fill(Flight* flight) {
 }
 
 void SchedulerCore::Land(std::shared_ptr<Flight> flight, const absl::Status& status) {
-  const int failures = Settle(flight, status);
-  if (failures > 0) {
-    LogFailure(flight->channel, "failed a batch", failures, status);
+  Settle(flight, status);
+  if (!status.ok()) {
+    spdlog::warn("channel {} failed a batch of {} streams: {}",
+                 channels_.channel(flight->channel).name(), flight->streams.size(),
+                 status.ToString());
     StartTests();
   }
   Dispatch();
@@ -271,7 +273,7 @@ void SchedulerCore::Land(std::shared_ptr<Flight> flight, const absl::Status& sta
   FlightIsOver();
 }
 
-int SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status) {
+void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status) {
   const Batch& batch = *flight->batch;
   int frames = 0;            // of all lanes
   int real_time_frames = 0;  // see RealTimeCredit
@@ -295,7 +297,6 @@ int SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, const absl::Sta
     }
     if (ready) flight->ready.push_back(stream);
   }
-  int failures = 0;
   {
     std::lock_guard lock(mutex_);
     for (StreamRecord* stream : flight->ready) {
@@ -307,11 +308,9 @@ int SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, const absl::Sta
       admission_.Taken(clock_->Now(), frames, real_time_frames, wait);
     } else {
       FailChannel(flight->channel, status);
-      failures = channels_.failures(flight->channel);
     }
   }
   Count(*flight, status);
-  return failures;
 }
 
 void SchedulerCore::Count(const Flight& flight, const absl::Status& status) {

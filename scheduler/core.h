@@ -73,9 +73,8 @@ class SchedulerCore {
   void Board(Flight* flight);                     // REQUIRES: mutex_
   void Fill(Flight* flight);
   void Land(std::shared_ptr<Flight> flight, const absl::Status& status);
-  // Steps 1 and 2; also of a batch that its channel refused. Returns the channel's failures in a
-  // row.
-  int Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status);
+  // Steps 1 and 2; also of a batch that its channel refused.
+  void Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status);
   // Such a failure is no attempt of the batch's streams.
   static bool BlamesTheChannel(const absl::Status& status) {
     return absl::IsUnavailable(status) || absl::IsDataLoss(status);
@@ -97,7 +96,8 @@ class SchedulerCore {
   void PrepareTest(Flight* flight);
   void LandTest(std::shared_ptr<Flight> flight, absl::Status status);
   void FailChannel(int channel, const absl::Status& error);  // REQUIRES: mutex_
-  void LogFailure(int channel, const char* what, int failures, const absl::Status& status);
+  // `failures` in a row before this test.
+  void LogTest(int channel, int failures, const absl::Status& status);
   void LandLate(std::shared_ptr<Flight> flight);
   void ShowChannels();  // REQUIRES: mutex_
   absl::Status OverrunError(int channel) const;

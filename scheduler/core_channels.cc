@@ -144,27 +144,23 @@ void SchedulerCore::LandTest(std::shared_ptr<Flight> flight, absl::Status status
   } else {
     flight.reset();
   }
-  if (!status.ok()) {
-    LogFailure(channel, "fails its test", failures + 1, status);
-  } else if (!again && failures >= ChannelPool::kFailuresToStop) {
-    spdlog::info("channel {} works again", channels_.channel(channel).name());
-  }
+  if (!again) LogTest(channel, failures, status);
   StartTests();
   Dispatch();
   FlightIsOver();
 }
 
-// The first failure in a row, and the one after which the channel does not count any more: a broken
-// channel fails a test a minute, and a broken card has many channels.
-void SchedulerCore::LogFailure(int channel, const char* what, int failures,
-                               const absl::Status& status) {
+// Only when the channel ceases to count and when it counts again: in between it fails a test a
+// minute, and a broken card has many channels.
+void SchedulerCore::LogTest(int channel, int failures, const absl::Status& status) {
   const std::string& name = channels_.channel(channel).name();
-  if (failures == ChannelPool::kFailuresToStop) {
-    spdlog::error("channel {} {}, the {}rd time in a row, and is left out until it passes one: {}",
-                  name, what, failures, status.ToString());
-  } else {
-    spdlog::log(failures == 1 ? spdlog::level::warn : spdlog::level::debug, "channel {} {}: {}",
-                name, what, status.ToString());
+  constexpr int kLast = ChannelPool::kFailuresToStop;
+  if (!status.ok()) {
+    spdlog::log(failures + 1 == kLast ? spdlog::level::err : spdlog::level::debug,
+                "channel {} is left out until it passes a test, for it has failed {} times: {}",
+                name, failures + 1, status.ToString());
+  } else if (failures >= kLast) {
+    spdlog::info("channel {} works again", name);
   }
 }
 

@@ -99,10 +99,14 @@ int EmulatedCard::Open() {
   return session_;
 }
 
-void EmulatedCard::Require(int session) {
+bool EmulatedCard::IsOver(int session) {
   LookForLoss();
   const std::lock_guard lock(mutex_);
-  if (gone_ || session != session_) throw Error(ENODEV, "the card has fallen off the bus");
+  return gone_ || session != session_;
+}
+
+void EmulatedCard::Require(int session) {
+  if (IsOver(session)) throw Error(ENODEV, "the card has fallen off the bus");
 }
 
 void EmulatedCard::LookForLoss() {

@@ -51,6 +51,8 @@ class EmulatedCard {
   int Open();
   // Throws ENODEV if the session is over.
   void Require(int session);
+  // Whether the card was lost since that session began.
+  bool IsOver(int session);
 
   // Starts a compute unit's thread for each of the xclbin's; of the one loaded already: nothing.
   // Throws EBUSY: another one is in use, or another program has one; std::runtime_error: no RTL.

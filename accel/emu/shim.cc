@@ -7,6 +7,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -89,6 +90,10 @@ class Device final : public xrt_core::device {
   void exec_buf(unsigned int bo) override { card().Execute(bo); }
   // Like the poll that a real shim waits with, it does not fail when the card is gone, but ends.
   int exec_wait(int timeout_ms) const override {
+    if (handle_->card->IsOver(handle_->session)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // XRT may ask again at once
+      return 1;
+    }
     return handle_->card->WaitForCompletion(&seen_, std::chrono::milliseconds(timeout_ms)) ? 1 : 0;
   }
   void load_axlf(const axlf* xclbin) override;

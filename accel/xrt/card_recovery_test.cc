@@ -195,14 +195,15 @@ TEST_F(CardSensingTest, ACardThatIsTooHotGetsNoBatches) {
   EXPECT_EQ(Try(channels_[0].get(), *model_), absl::OkStatus());
 }
 
-// By its sensors: nobody asks an idle card for anything else.
-TEST_F(CardSensingTest, AnIdleCardThatIsLostIsNoticed) {
+// By who reads its sensors: nobody asks an idle card for anything else.
+TEST_F(CardSensingTest, AnIdleCardThatIsLostIsNoticedAndOpenedAgain) {
   Inject("1 gone");
   EXPECT_TRUE(Eventually([&] { return Metric("ese_card_up", 1) == 0; }));
   EXPECT_TRUE(ShowsNot("ese_card_watts", 1));
   EXPECT_EQ(Faults(1, "gone"), 1);
   EXPECT_EQ(Faults(1, "sensor"), 0) << "its sensors are not to blame";
   Inject("");
+  EXPECT_TRUE(Eventually([&] { return Metric("ese_card_up", 1) == 1; }));
   EXPECT_TRUE(Eventually([&] { return Try(channels_.back().get(), *model_).ok(); }));
 }
 

@@ -1,5 +1,4 @@
 // In builds where XRT is not installed.
-#include "accel/xrt/card_sensors.h"
 #include "accel/xrt/xrt_cards.h"
 
 namespace ese {

@@ -26,11 +26,24 @@ using boost::property_tree::ptree;
 namespace info = xrt::info;
 
 constexpr const char* kVersion = "2.13.";
+// Between two attempts to open a card for which no channel asks.
+constexpr Duration kFirstRest = std::chrono::milliseconds(500);
+constexpr Duration kLongestRest = std::chrono::seconds(60);
 
 // XRT's own maps of devices and kernels have no lock.
 std::mutex& Opening() {
   static std::mutex one_at_a_time;
   return one_at_a_time;
+}
+
+// XRT has a thread for each device that looks at it, and at the commands that it thinks under way,
+// until the program ends: after a start that failed, or a batch that did not end, it would look at
+// what is no more. So a device that was lost is not closed, which costs a file descriptor a loss.
+void KeepForEver(std::shared_ptr<const void> object) {
+  static std::mutex mutex;
+  static auto* const kept = new std::vector<std::shared_ptr<const void>>;
+  const std::lock_guard lock(mutex);
+  kept->push_back(std::move(object));
 }
 
 // The card's management controller tells it, if anybody.
@@ -99,9 +112,13 @@ XrtCard::XrtCard(int index, std::shared_ptr<const XclbinFile> xclbin, const XrtO
       sensors_(title_, {.interval = options.sensor_interval, .hot_celsius = options.hot_celsius},
                &metrics_),
       identity_{.index = index, .serial = {}},
-      finished_(xclbin_->units.size()) {}
+      finished_(xclbin_->units.size()),
+      rest_(kFirstRest),
+      next_try_(Clock::Real()->Now() + rest_) {}
 
-XrtCard::~XrtCard() = default;
+XrtCard::~XrtCard() {
+  for (auto& place : stuck_) KeepForEver(std::move(place));
+}
 
 CardIdentity XrtCard::identity() const {
   const std::lock_guard lock(mutex_);
@@ -120,7 +137,6 @@ absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::Get() {
         absl::StrCat(title_, " is not open, and a card is being opened at the moment"));
   }
   if (auto open = current()) return open;
-  CloseLost();
   absl::StatusOr<std::shared_ptr<OpenCard>> opened = OpenNow();
   const std::lock_guard lock(mutex_);
   if (!opened.ok()) {
@@ -137,12 +153,6 @@ absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::Get() {
                xclbin_->clock_megahertz == 0 ? "an unknown clock"
                                              : absl::StrCat(xclbin_->clock_megahertz, " MHz"));
   return opened;
-}
-
-void XrtCard::CloseLost() {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(stuck_, [](const auto& place) { return !place->IsStuck(); });
-  std::erase_if(lost_, [](const auto& open) { return open.use_count() == 1; });
 }
 
 absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::OpenNow() {
@@ -195,7 +205,7 @@ void XrtCard::Lose(OpenCard* open, const std::string& reason) {
   if (open->lost.exchange(true)) return;
   {
     const std::lock_guard lock(mutex_);
-    if (open_.get() == open) lost_.push_back(std::move(open_));
+    if (open_.get() == open) KeepForEver(std::move(open_));
   }
   ++alarms_;
   metrics_.Count(CardFault::kGone);
@@ -223,12 +233,25 @@ bool XrtCard::IsStuck(const OpenCard* open, int unit) {
       stuck_, [&](const auto& place) { return place->open() == open && place->unit() == unit; });
 }
 
-absl::StatusOr<SensorReadings> XrtCard::ReadSensors() {
-  std::shared_ptr<OpenCard> open;
+std::shared_ptr<OpenCard> XrtCard::GetNowAndThen() {
+  const TimePoint now = Clock::Real()->Now();
   {
     const std::lock_guard lock(mutex_);
-    open = open_;
+    if (open_ != nullptr) {
+      rest_ = kFirstRest;
+      next_try_ = now + rest_;
+      return open_;
+    }
+    if (now < next_try_) return nullptr;
+    rest_ = std::min(2 * rest_, kLongestRest);
+    next_try_ = now + rest_;
   }
+  auto open = Get();
+  return open.ok() ? *std::move(open) : nullptr;
+}
+
+absl::StatusOr<SensorReadings> XrtCard::ReadSensors() {
+  const auto open = GetNowAndThen();
   if (open == nullptr) return absl::NotFoundError(absl::StrCat(title_, " is not open"));
   if (!Answers(open->device)) {
     Lose(open.get(), "it does not answer");

@@ -54,8 +54,9 @@ class XrtCard {
   const std::string& name() const { return name_; }  // xrt0
   int units() const { return static_cast<int>(xclbin_->units.size()); }
   CardSensors& sensors() { return sensors_; }
-  // For sensors(). NOT_FOUND while the card is not open; a card that does not answer any more is
-  // lost. May take as long as the driver likes.
+  // For sensors(). NOT_FOUND while the card is not open; now and then it is tried to be opened, as
+  // nobody else does that while there are no batches. A card that does not answer any more is lost.
+  // May take as long as the driver likes.
   absl::StatusOr<SensorReadings> ReadSensors();
   // As known so far.
   CardIdentity identity() const;
@@ -82,7 +83,8 @@ class XrtCard {
  private:
   // Opens the card and loads it. REQUIRES: no other thread opens one.
   absl::StatusOr<std::shared_ptr<OpenCard>> OpenNow();
-  void CloseLost();                           // likewise
+  // The card; if it is not open, an attempt to open it, less and less often. Null if that fails.
+  std::shared_ptr<OpenCard> GetNowAndThen();
   void Complain(const absl::Status& status);  // REQUIRES: mutex_
 
   const int index_;
@@ -99,12 +101,12 @@ class XrtCard {
   // Guarded by mutex_:
   CardIdentity identity_;
   bool identified_ = false;
-  std::shared_ptr<OpenCard> open_;  // null: not open
-  // Closed by whoever opens a card, when nobody uses them: XRT's maps have no lock.
-  std::vector<std::shared_ptr<OpenCard>> lost_;
+  std::shared_ptr<OpenCard> open_;   // null: not open
   std::string complaint_;            // the last one about opening that was logged
   std::vector<TimePoint> finished_;  // of each unit: when its last batch was
   std::vector<std::unique_ptr<XrtPlace>> stuck_;
+  Duration rest_;  // see GetNowAndThen
+  TimePoint next_try_;
 };
 
 }  // namespace ese

@@ -73,7 +73,7 @@ absl::StatusOr<std::unique_ptr<XrtCards>> XrtCards::Open(const XrtOptions& optio
   }
   if (!any) return first_error;
   for (const auto& card : cards->cards_) {
-    cards->samplers_.push_back(std::make_unique<SensorSampler>(
+    cards->samplers_.push_back(std::make_shared<SensorSampler>(
         options.sensor_interval, [card] { return card->ReadSensors(); },
         [card = card.get()](const absl::StatusOr<SensorReadings>& readings) {
           if (absl::IsNotFound(readings.status())) return;  // its sensors are not to blame
@@ -84,8 +84,6 @@ absl::StatusOr<std::unique_ptr<XrtCards>> XrtCards::Open(const XrtOptions& optio
   if (metrics != nullptr) metrics->Show(cards->collectable_);
   return cards;
 }
-
-XrtCards::XrtCards(const XrtOptions& options) : options_(options) {}
 
 XrtCards::~XrtCards() = default;
 

@@ -67,12 +67,12 @@ class XrtCards {
       std::shared_ptr<const Model> model);
 
  private:
-  explicit XrtCards(const XrtOptions& options);
+  explicit XrtCards(const XrtOptions& options) : options_(options) {}
 
   const XrtOptions options_;
   std::vector<std::shared_ptr<XrtCard>> cards_;
   std::shared_ptr<CardCollectable> collectable_;
-  std::vector<std::unique_ptr<SensorSampler>> samplers_;  // last: they use the cards
+  std::vector<std::shared_ptr<SensorSampler>> samplers_;  // last: they use the cards
 };
 
 }  // namespace ese
