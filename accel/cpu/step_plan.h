@@ -26,8 +26,8 @@ class StepPlan {
   static StepPlan LookUpTo(int lanes);
   // Whatever costs less for each number of lanes.
   explicit StepPlan(const StepCosts& costs);
-  // By what steps take on this thread now: tens of milliseconds of work, unless the kernel knows only
-  // one way.
+  // By what steps take on this thread now: tens of milliseconds of work, unless the kernel knows
+  // only one way.
   static StepPlan Measure(const std::shared_ptr<const PackedModel>& model,
                           const StepKernel* kernel);
 
