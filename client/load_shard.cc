@@ -97,6 +97,7 @@ void LoadShard::Poll(TimePoint now) {
 
 void LoadShard::PollEnd(TimePoint now) {
   if (!finished_ && now >= schedule_.speak_until.load()) {
+    FireTimers();  // chunks that were due before the end and are late: they count, too
     finished_ = true;
     give_up_at_ = now + schedule_.timeout;
     for (auto& stream : streams_) stream->Finish();
