@@ -11,11 +11,14 @@
 #include "accel/xrt/xrt_card.h"
 #include "accel/xrt/xrt_channel.h"
 #include "accel/xrt/xrt_error.h"
+#include "accel/xrt/xrt_place.h"
 #include "base/status.h"
 #include "spdlog/spdlog.h"
 
 namespace ese {
 namespace {
+
+constexpr int kStepsWithRoom = 16;  // the longest that the scheduler makes, unless told otherwise
 
 XrtCardInfo LookAt(int index) {
   XrtCardInfo card{.index = index, .status = {}, .name = {}, .bdf = {}, .serial = {}};
@@ -30,6 +33,25 @@ XrtCardInfo LookAt(int index) {
     }
   });
   return card;
+}
+
+// Whether the card has room for the model, in the memory of each unit, and beside it for
+// all batches in flight; batches of more steps take more, as they come.
+absl::Status CheckRoom(const std::shared_ptr<OpenCard>& open, int batches_in_flight,
+                       ResidentModel* model) {
+  const size_t bytes = BatchBytes(model->packed().card, kStepsWithRoom);
+  std::vector<xrt::bo> batches;
+  for (const OpenCard::Unit& unit : open->units) {
+    ESE_RETURN_IF_ERROR(model->BufferOn(open, unit.group).status());
+    ESE_RETURN_IF_ERROR(
+        TranslateXrt(absl::StrCat("memory for ", batches_in_flight * open->units.size(),
+                                  " batches of ", bytes, " bytes"),
+                     [&] {
+                       for (int i = 0; i < batches_in_flight; ++i)
+                         batches.emplace_back(open->device, bytes, unit.group);
+                     }));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<int>> Choose(const std::vector<int>& wanted, int present) {
@@ -98,9 +120,7 @@ absl::StatusOr<std::vector<std::unique_ptr<Channel>>> XrtCards::MakeChannels(
     const auto resident = std::make_shared<ResidentModel>(packed);
     const auto open = card->Get();
     absl::Status fits;
-    for (int unit = 0; open.ok() && unit < card->units(); ++unit) {
-      fits.Update(resident->BufferOn(*open, (*open)->units[unit].group).status());
-    }
+    if (open.ok()) fits = CheckRoom(*open, options_.batches_in_flight, resident.get());
     // Whatever else is wrong may pass.
     if (absl::IsResourceExhausted(fits)) {
       spdlog::error("card {}: {}", card->identity().index, std::string(fits.message()));

@@ -144,6 +144,16 @@ TEST_F(XrtCardsTest, AModelOverTheCardsMemoryIsRefused) {
   EXPECT_TRUE((*cards)->MakeChannels(RandomModel({})).ok()) << "another one fits";
 }
 
+TEST_F(XrtCardsTest, AModelThatLeavesNoRoomForItsBatchesIsRefused) {
+  const auto model =
+      RandomModel({.inputs = 1000, .layers = {{.cells = 512, .projection = 512}}, .density = 0.1});
+  auto cards = XrtCards::Open({.xclbin = xclbin_}, nullptr);
+  ASSERT_TRUE(cards.ok()) << cards.status();
+  const absl::Status status = (*cards)->MakeChannels(model).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_THAT(status.message(), HasSubstr("memory for 6 batches of "));
+}
+
 TEST_F(XrtCardsTest, RefusesABatchWithoutLanes) {
   const auto model = RandomModel({});
   const auto channels = Create(model);

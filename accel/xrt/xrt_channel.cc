@@ -89,8 +89,9 @@ absl::Status XrtChannel::Failed(const BatchOutcome& outcome) {
   if (first) successes_before_ = card_->successes();
   OpenCard* const open = place_->open();
   card_->Report(open, outcome.fault, outcome.status, first);
-  if (failures_ >= kFailuresToReopen && outcome.fault != CardFault::kHang &&
-      card_->successes() == successes_before_) {
+  // Memory that is full stays so.
+  const bool may_help = outcome.fault != CardFault::kHang && outcome.fault != CardFault::kMemory;
+  if (failures_ >= kFailuresToReopen && may_help && card_->successes() == successes_before_) {
     card_->Lose(open, absl::StrCat("nothing on it has worked for ", failures_,
                                    " batches, at last: ", outcome.status.message()));
     failures_ = 0;

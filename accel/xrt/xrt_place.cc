@@ -40,6 +40,8 @@ struct BatchLayout {
   }
 };
 
+size_t BatchBytes(const CardModel& packed, int steps) { return BatchLayout(packed, steps).end; }
+
 XrtPlace::XrtPlace(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed, xrt::bo model)
     : open_(std::move(open)),
       unit_(unit),

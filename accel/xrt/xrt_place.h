@@ -24,6 +24,9 @@ struct BatchOutcome {
   CardFault fault = CardFault::kStart;
 };
 
+// The card's memory that a batch with so many steps takes.
+size_t BatchBytes(const CardModel& packed, int steps);
+
 // Of one model on one unit of a card as it was opened. Used by one thread at a time.
 class XrtPlace {
  public:
