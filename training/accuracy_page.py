@@ -166,8 +166,11 @@ def microseconds():
 
 
 def interpolated(points, density):
-    """Between the two densities measured on either side."""
+    """Between the two densities measured on either side; within 2 % of one, that one's."""
     known = sorted(points)
+    for near in known:
+        if abs(density - near) <= 0.02 * near:
+            return points[near]
     for low, high in zip(known, known[1:]):
         if low <= density <= high:
             part = (density - low) / (high - low)

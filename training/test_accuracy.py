@@ -59,6 +59,7 @@ class StatisticsTest(unittest.TestCase):
 
     def test_interpolation(self):
         self.assertAlmostEqual(accuracy_page.interpolated({5.0: 80.0, 11.0: 140.0}, 8.0), 110.0)
+        self.assertAlmostEqual(accuracy_page.interpolated({5.0: 80.0, 11.0: 140.0}, 4.97), 80.0)
         self.assertIsNone(accuracy_page.interpolated({5.0: 80.0, 11.0: 140.0}, 3.0))
 
 
