@@ -1,20 +1,18 @@
 #include "bench/card_power.h"
 
 #include <cmath>
-#include <string>
 
-#include "absl/strings/numbers.h"
-#include "nlohmann/json.hpp"
+#include "accel/xrt/card_sensors.h"
 #include "xrt/xrt_device.h"
 
 namespace ese {
 
 double CardWatts(int card) {
-  const auto electrical = nlohmann::json::parse(
-      xrt::device(static_cast<unsigned int>(card)).get_info<xrt::info::device::electrical>());
-  double watts = 0;
-  const std::string text = electrical.value("power_consumption_watts", "");
-  return absl::SimpleAtod(text, &watts) ? watts : std::nan("");
+  namespace info = xrt::info;
+  const xrt::device device(static_cast<unsigned int>(card));
+  const auto readings = ParseSensors(device.get_info<info::device::electrical>(),
+                                     device.get_info<info::device::thermal>());
+  return readings.ok() ? readings->watts.value_or(std::nan("")) : std::nan("");
 }
 
 }  // namespace ese

@@ -8,13 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "model/model.h"
+#include "model/equal_rows.h"
 
 namespace ese {
 namespace {
-
-// Columns of one row, ascending.
-using Columns = std::vector<int>;
 
 absl::Span<const float> Row(const DenseMatrix& dense, int row) {
   return absl::MakeConstSpan(dense.weights).subspan(size_t(row) * dense.columns, dense.columns);
@@ -43,34 +40,6 @@ Columns NonZero(absl::Span<const float> row) {
   return columns;
 }
 
-// A column wherever the gap would be too long for an entry. Such columns are unused: they lie
-// between neighbours.
-Columns WithFillers(const Columns& kept) {
-  Columns columns;
-  int previous = -1;
-  for (const int column : kept) {
-    while (column - previous - 1 > kMaxGap) columns.push_back(previous += kMaxGap + 1);
-    columns.push_back(column);
-    previous = column;
-  }
-  return columns;
-}
-
-// The lowest unused columns are added until there are `count`.
-Columns PaddedTo(size_t count, const Columns& columns) {
-  Columns padded = columns;
-  auto used = columns.begin();
-  for (int column = 0; padded.size() < count; ++column) {
-    if (used != columns.end() && *used == column) {
-      ++used;
-    } else {
-      padded.push_back(column);
-    }
-  }
-  std::sort(padded.begin(), padded.end());
-  return padded;
-}
-
 absl::Status CheckEqualRows(const DenseMatrix& dense, const std::vector<Columns>& kept) {
   const auto fewer = [](const Columns& a, const Columns& b) { return a.size() < b.size(); };
   const auto [least, most] = std::minmax_element(kept.begin(), kept.end(), fewer);
@@ -97,14 +66,10 @@ SparseMatrix Gather(const DenseMatrix& dense, const std::vector<Columns>& kept) 
   sparse.rows = dense.rows;
   sparse.columns = dense.columns;
   sparse.bias = dense.bias;
-  std::vector<Columns> with_fillers;
-  for (const Columns& columns : kept) {
-    with_fillers.push_back(WithFillers(columns));
-    sparse.entries_per_row =
-        std::max(sparse.entries_per_row, static_cast<int>(with_fillers.back().size()));
-  }
+  const std::vector<Columns> equal = EqualRows(kept);
+  sparse.entries_per_row = equal.empty() ? 0 : static_cast<int>(equal.front().size());
   for (int r = 0; r < dense.rows; ++r) {
-    for (const int column : PaddedTo(sparse.entries_per_row, with_fillers[r])) {
+    for (const int column : equal[r]) {
       const bool real = std::binary_search(kept[r].begin(), kept[r].end(), column);
       sparse.column.push_back(column);
       sparse.weights.push_back(real ? Row(dense, r)[column] : 0.0f);

@@ -214,13 +214,7 @@ TEST(QuantizeTest, PeepholesOutsideTheirFormatAreRefusedByName) {
 TEST(QuantizeTest, WeightSnrIsExactWithoutError) {
   const SparseMatrix real = OneRow({0, 2}, {0.5f, -0.25f});
   const MatrixDraft draft = MustQuantize(real, ColumnFormats::Uniform(5));
-  Matrix view;
-  view.rows = draft.rows;
-  view.columns = draft.columns;
-  view.entries_per_row = draft.entries_per_row;
-  view.entries = draft.entries;
-  view.shift = draft.shift;
-  view.bias = draft.bias;
+  const Matrix view = ViewOf(draft);
   EXPECT_EQ(WeightSnrDb(real, view, ColumnFormats::Uniform(5)),
             std::numeric_limits<double>::infinity());
   // A weight that was pruned counts as error.

@@ -48,6 +48,15 @@ struct BasicMatrix {
 };
 using Matrix = BasicMatrix<ConstSpan>;
 using MatrixDraft = BasicMatrix<Vector>;
+// Of arrays that must outlive it.
+inline Matrix ViewOf(const MatrixDraft& draft) {
+  return {.rows = draft.rows,
+          .columns = draft.columns,
+          .entries_per_row = draft.entries_per_row,
+          .entries = draft.entries,
+          .shift = draft.shift,
+          .bias = draft.bias};
+}
 
 enum class GActivation { kTanh, kSigmoid };
 

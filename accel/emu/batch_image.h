@@ -24,7 +24,7 @@ class BatchImage {
         base_(base) {
     card_ = PackForCard(model, CardShape{}).value();
     const int longest = *std::max_element(frames.begin(), frames.end());
-    Append(std::vector<uint8_t>(kDescriptorBytes));
+    Append(std::vector<uint8_t>(card_.shape.descriptor_bytes()));
     at_.model = Append(card_.bytes);
     at_.inputs = Append(PackInputs(card_, batch_.lanes));
     at_.state_in = Append(PackStates(card_, batch_.lanes));
@@ -65,8 +65,6 @@ class BatchImage {
   }
 
  private:
-  static constexpr size_t kDescriptorBytes = 192;
-
   uint64_t Append(const std::vector<uint8_t>& part) {
     const size_t offset = bytes_.size();
     bytes_.insert(bytes_.end(), part.begin(), part.end());

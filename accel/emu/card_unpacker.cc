@@ -7,6 +7,7 @@
 
 #include "accel/rtl/card_bytes.h"
 #include "model/arithmetic.h"
+#include "model/equal_rows.h"
 
 namespace ese::emu {
 namespace {
@@ -15,36 +16,6 @@ constexpr size_t kRowBytes = 8;
 
 // A matrix's row: its weights by column, without zeros.
 using SparseRow = std::vector<std::pair<int, int>>;
-
-// Columns to be kept so that no gap is over kMaxGap.
-SparseRow WithFillers(const SparseRow& row) {
-  SparseRow filled;
-  int column = -1;
-  for (const auto& [next, weight] : row) {
-    while (next - column - 1 > kMaxGap) {
-      column += kMaxGap + 1;
-      filled.emplace_back(column, 0);
-    }
-    column = next;
-    filled.emplace_back(next, weight);
-  }
-  return filled;
-}
-
-// Adds weights of 0 where there are none until the row has `size` entries; there are columns
-// enough.
-SparseRow PadTo(size_t size, const SparseRow& row) {
-  SparseRow padded;
-  size_t missing = size - row.size();
-  int column = 0;
-  for (const auto& [next, weight] : row) {
-    for (; column < next && missing > 0; ++column, --missing) padded.emplace_back(column, 0);
-    padded.emplace_back(next, weight);
-    column = next + 1;
-  }
-  for (; missing > 0; ++column, --missing) padded.emplace_back(column, 0);
-  return padded;
-}
 
 // Takes rows in any order and makes them one matrix.
 class MatrixBuilder {
@@ -55,19 +26,25 @@ class MatrixBuilder {
   }
 
   void Set(int row, SparseRow weights, int shift, int32_t bias) {
-    rows_[row] = WithFillers(weights);
+    rows_[row] = std::move(weights);
     out_.shift[row] = static_cast<uint8_t>(shift);
     out_.bias[row] = bias;
   }
 
   void Finish() {
-    size_t entries = 0;
-    for (const SparseRow& row : rows_) entries = std::max(entries, row.size());
-    out_.entries_per_row = static_cast<int>(entries);
+    std::vector<Columns> kept;
     for (const SparseRow& row : rows_) {
+      kept.emplace_back();
+      for (const auto& [column, weight] : row) kept.back().push_back(column);
+    }
+    const std::vector<Columns> equal = EqualRows(kept);
+    out_.entries_per_row = equal.empty() ? 0 : static_cast<int>(equal.front().size());
+    for (size_t r = 0; r < rows_.size(); ++r) {
+      auto next = rows_[r].begin();
       int last = -1;
-      for (const auto& [column, weight] : PadTo(entries, row)) {
-        out_.entries.push_back(MakeEntry(column - last - 1, weight));
+      for (const int column : equal[r]) {
+        const bool real = next != rows_[r].end() && next->first == column;
+        out_.entries.push_back(MakeEntry(column - last - 1, real ? next++->second : 0));
         last = column;
       }
     }
@@ -232,23 +209,14 @@ class UnpackedModel final : public Model {
                         .g_activation = from.g_activation,
                         .hidden_fraction_bits = from.hidden_fraction_bits,
                         .output_fraction_bits = from.output_fraction_bits,
-                        .gates = View(from.gates),
-                        .projection = View(from.projection),
+                        .gates = ViewOf(from.gates),
+                        .projection = ViewOf(from.projection),
                         .peepholes = from.peepholes});
     }
-    output = View(draft_.output);
+    output = ViewOf(draft_.output);
   }
 
  private:
-  static Matrix View(const MatrixDraft& from) {
-    return {.rows = from.rows,
-            .columns = from.columns,
-            .entries_per_row = from.entries_per_row,
-            .entries = from.entries,
-            .shift = from.shift,
-            .bias = from.bias};
-  }
-
   const ModelDraft draft_;  // what the arrays point into
 };
 

@@ -17,7 +17,7 @@ constexpr size_t kStatusField = 40;
 
 CardError ReadDescriptor(const CardShape& shape, KernelMemory* memory, uint64_t address,
                          Descriptor* out) {
-  const uint8_t* bytes = memory->At(address, kCardRecordBytes + size_t(shape.lanes) * 2);
+  const uint8_t* bytes = memory->At(address, shape.descriptor_bytes());
   if (bytes == nullptr) return CardError::kReadFailed;
   uint64_t* const fields[] = {&out->at.model,     &out->at.inputs,  &out->at.state_in,
                               &out->at.state_out, &out->at.outputs, &out->at.status};

@@ -7,7 +7,6 @@
 
 namespace ese {
 
-inline constexpr int kCardRecordBytes = 64;
 // Of a packed model's header.
 inline constexpr uint32_t kPackedMagic = 0x43455345;  // "ESEC"
 inline constexpr uint32_t kPackedVersion = 2;

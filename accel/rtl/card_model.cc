@@ -106,7 +106,7 @@ absl::StatusOr<CardModel> PackForCard(const Model& model, const CardShape& shape
 
 std::vector<uint8_t> PackDescriptor(const CardModel& model, const std::vector<Lane>& lanes,
                                     const BatchAddresses& addresses) {
-  std::vector<uint8_t> bytes(kCardRecordBytes + size_t(model.shape.lanes) * 2);
+  std::vector<uint8_t> bytes(model.shape.descriptor_bytes());
   const uint64_t fields[] = {addresses.model,     addresses.inputs,  addresses.state_in,
                              addresses.state_out, addresses.outputs, addresses.status};
   for (size_t k = 0; k < std::size(fields); ++k) Put(&bytes, 8 * k, fields[k]);

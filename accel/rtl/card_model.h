@@ -1,6 +1,7 @@
 // A model and a batch as they lie in a card's memory for the ese_channel kernel (docs/hardware.md).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -11,12 +12,17 @@
 
 namespace ese {
 
+// Of a descriptor without its lanes, a status record, a header, a pass.
+inline constexpr int kCardRecordBytes = 64;
+
 // What a kernel was built with. A beat of memory, 2 * pes bytes, has an entry for each PE or a byte
 // for each lane: lanes == 2 * pes.
 struct CardShape {
   int pes = 32;
   int lanes = 64;
   int beat_bytes() const { return 2 * pes; }
+  // A record, and the frames of each lane.
+  size_t descriptor_bytes() const { return kCardRecordBytes + size_t(lanes) * 2; }
 };
 
 enum class PassKind : uint32_t { kGates = 0, kProjection = 1, kOutput = 2, kCopy = 3 };

@@ -11,7 +11,6 @@
 namespace ese {
 namespace {
 
-constexpr size_t kStatusBytes = 64;
 constexpr uint32_t kNoStatus = ~uint32_t{0};
 // How soon a wait notices that the card was lost.
 constexpr std::chrono::milliseconds kLookAgain(50);
@@ -31,10 +30,10 @@ struct BatchLayout {
   size_t descriptor = 0, state_in, inputs, status, state_out, outputs, end;
 
   BatchLayout(const CardModel& model, int frames) {
-    state_in = Align(64 + size_t(model.shape.lanes) * 2);
+    state_in = Align(model.shape.descriptor_bytes());
     inputs = Align(state_in + model.state_bytes());
     status = BufferSize(inputs + model.input_bytes(frames));
-    state_out = status + kStatusBytes;
+    state_out = status + kCardRecordBytes;
     outputs = Align(state_out + model.state_bytes());
     end = BufferSize(outputs + model.output_bytes(frames));
   }
