@@ -71,7 +71,7 @@ class Replica {
                      std::vector<std::string>{"--model", folder_ + "/model.ese", "--checkpoint-key",
                                               folder_ + "/key", "--listen", address_, "--metrics",
                                               "", "--channels", "1", "--drain-seconds", "60",
-                                              "--ready-file", ready_});
+                                              "--ready-file", ready_, "--max-load", "0"});
     EXPECT_TRUE(Eventually([&] { return std::filesystem::exists(ready_); }))
         << program_->error_output();
     std::ostringstream text;
