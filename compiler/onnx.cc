@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "compiler/onnx_axes.h"
 #include "compiler/onnx_graph.h"
+#include "compiler/onnx_lstm.h"
 
 namespace ese {
 namespace {
@@ -17,8 +16,14 @@ using onnx::NodeProto;
 
 constexpr int kMaxSize = 1 << 16;
 
-// Our pre-activations are in [-16, 16), so that a clip there or beyond adds nothing.
-constexpr float kLeastClip = 16;
+// Of a graph's input.
+constexpr size_t kMaxInputAxes = 5;
+
+// Whether a value of these axes is an LSTM's X.
+bool CanRead(const NodeProto& lstm, OnnxAxes axes) {
+  std::replace(axes.begin(), axes.end(), 'U', 'B');
+  return axes == (IsBatchFirst(lstm) ? "BTC" : "TBC");
+}
 
 class OnnxImporter {
  public:
@@ -34,23 +39,21 @@ class OnnxImporter {
 
   absl::Status ReadAffine(const NodeProto& node);
   absl::Status AddBias(const NodeProto& node, const std::string& value, float factor);
-  absl::StatusOr<BasicNetworkLayer<DenseMatrix>> ReadLstm(const NodeProto& node);
-  absl::Status CheckLstm(const NodeProto& node, GActivation* g);
-  absl::Status CheckActivations(const NodeProto& node, GActivation* g) const;
-  absl::Status CheckStart(const NodeProto& node, int input);
-  absl::Status ReadPeepholes(const NodeProto& node, BasicNetworkLayer<DenseMatrix>* layer);
-  absl::Status CheckAxes(const NodeProto& from, int channels, const NodeProto* to) const;
+  // Which input of an Add is its constant.
+  int ConstantInput(const NodeProto& node) const;
+  void FollowInput(const std::string& input);
+  absl::Status FollowOutputs(size_t layer);
 
-  absl::StatusOr<std::vector<float>> Tensor(const NodeProto& node, int input,
-                                            const std::vector<int64_t>& shape) const;
-  template <typename... Parts>
-  absl::Status Refuse(const NodeProto& node, const Parts&... what) const {
-    return absl::InvalidArgumentError(absl::StrCat(graph_.Describe(node), ": ", what...));
-  }
+  // An LSTM and the shape nodes through which it reads the LSTM before it, or the graph's input.
+  struct Reader {
+    const NodeProto* lstm = nullptr;  // null: the output layer
+    std::vector<const NodeProto*> shape_nodes;
+  };
 
   const OnnxGraph graph_;
   ImportedNetwork imported_;
-  std::vector<const NodeProto*> shape_nodes_;  // below the layer being looked for, the last first
+  std::vector<Reader> readers_;  // [layers + 1]
+  KnownAxes axes_;
 };
 
 absl::StatusOr<ImportedNetwork> OnnxImporter::Import() {
@@ -73,23 +76,24 @@ absl::Status OnnxImporter::ReadOutput(std::string* value) {
   for (int left = graph_.proto().node_size(); left > 0; --left) {
     const NodeProto* node = graph_.Producer(*value);
     if (node == nullptr) break;
-    const std::string& type = node->op_type();
+    const std::string type = OnnxType(*node);
     if (type == "Gemm" || type == "MatMul") {
       *value = InputOf(*node, 0);
       return ReadAffine(*node);
     }
-    if (type == "Add" && output.bias.empty()) {
-      const int constant = graph_.IsConstant(InputOf(*node, 0)) ? 0 : 1;
+    if (type == "Add") {
+      const int constant = ConstantInput(*node);
       ESE_RETURN_IF_ERROR(AddBias(*node, InputOf(*node, constant), 1));
       *value = InputOf(*node, 1 - constant);
-    } else if (IsShapeNode(*node) ||
+    } else if ((IsShapeNode(graph_, *node) && type != "Gather") ||
                ((type == "Softmax" || type == "LogSoftmax") && output.bias.empty())) {
       *value = InputOf(*node, 0);
     } else {
-      return Refuse(*node,
-                    "is not supported in the output layer, which is Gemm, or MatMul and Add, "
-                    "and optionally Softmax or LogSoftmax; name the logits as the first "
-                    "output of the graph");
+      return graph_.Refuse(
+          *node,
+          "is not supported in the output layer, which is Gemm, or MatMul and Add, "
+          "and optionally Softmax or LogSoftmax; name the logits as the first "
+          "output of the graph");
     }
   }
   return absl::InvalidArgumentError(
@@ -97,11 +101,26 @@ absl::Status OnnxImporter::ReadOutput(std::string* value) {
                    "', does not come from a Gemm or MatMul; a model needs an output layer"));
 }
 
+int OnnxImporter::ConstantInput(const NodeProto& node) const {
+  for (const int input : {0, 1}) {
+    if (graph_.IsConstant(InputOf(node, input))) return input;
+  }
+  return graph_.Producer(InputOf(node, 0)) == nullptr ? 0 : 1;  // of weights that were left out
+}
+
 absl::Status OnnxImporter::AddBias(const NodeProto& node, const std::string& value, float factor) {
   auto tensor = graph_.Floats(value);
-  if (!tensor.ok()) return Refuse(node, tensor.status().message());
+  if (!tensor.ok()) return graph_.Refuse(node, tensor.status().message());
   std::vector<double>& bias = imported_.network.output.bias;
-  for (const float v : tensor->values) bias.push_back(double{factor} * double{v});
+  const size_t size = std::max(bias.size(), tensor->values.size());
+  if ((bias.size() > 1 && bias.size() != size) ||
+      (tensor->values.size() > 1 && tensor->values.size() != size)) {
+    return graph_.Refuse(node, "adds ", tensor->values.size(), " values to ", bias.size());
+  }
+  if (bias.size() <= 1) bias.resize(size, bias.empty() ? 0.0 : bias[0]);  // broadcast
+  for (size_t k = 0; k < size; ++k) {
+    bias[k] += double{factor} * double{tensor->values[tensor->values.size() == 1 ? 0 : k]};
+  }
   return absl::OkStatus();
 }
 
@@ -115,15 +134,16 @@ absl::Status OnnxImporter::ReadAffine(const NodeProto& node) {
     return attribute == nullptr ? 1.0f : attribute->f();
   };
   auto weight = graph_.Floats(InputOf(node, 1));
-  if (!weight.ok()) return Refuse(node, weight.status().message());
+  if (!weight.ok()) return graph_.Refuse(node, weight.status().message());
   if (weight->shape.size() != 2 || integer("transA") != 0) {
-    return Refuse(node, "has to multiply its first input, not transposed, by a constant matrix");
+    return graph_.Refuse(node,
+                         "has to multiply its first input, not transposed, by a constant matrix");
   }
   const bool is_rows = integer("transB") != 0;  // otherwise [columns, rows]
   const int64_t rows = weight->shape[is_rows ? 0 : 1];
   const int64_t columns = weight->shape[is_rows ? 1 : 0];
   if (rows < 1 || columns < 1 || rows > kMaxSize || columns > kMaxSize) {
-    return Refuse(node, "its matrix of ", rows, " x ", columns, " is empty or too large");
+    return graph_.Refuse(node, "its matrix of ", rows, " x ", columns, " is empty or too large");
   }
   DenseMatrix& output = imported_.network.output;
   output.name = {InputOf(node, 1), "--density-output"};
@@ -136,187 +156,122 @@ absl::Status OnnxImporter::ReadAffine(const NodeProto& node) {
                                weight->values[is_rows ? r * columns + c : c * rows + r]);
     }
   }
-  if (node.op_type() == "Gemm" && !InputOf(node, 2).empty()) {
-    if (!output.bias.empty()) return Refuse(node, "has a bias, and an Add follows; join them");
+  if (OnnxType(node) == "Gemm" && !InputOf(node, 2).empty()) {
     ESE_RETURN_IF_ERROR(AddBias(node, InputOf(node, 2), factor("beta")));
   }
   if (output.bias.size() == 1) output.bias.assign(rows, output.bias[0]);  // broadcast
   if (output.bias.empty()) output.bias.assign(rows, 0.0);
   if (static_cast<int64_t>(output.bias.size()) != rows) {
-    return Refuse(node, "has ", rows, " outputs but a bias of ", output.bias.size(), " values");
+    return graph_.Refuse(node, "has ", rows, " outputs but a bias of ", output.bias.size(),
+                         " values");
   }
   return absl::OkStatus();
 }
 
 absl::Status OnnxImporter::ReadLayers(std::string* value) {
   auto& layers = imported_.network.layers;
-  const NodeProto* reader = nullptr;  // the LSTM that reads the value, or the output layer
+  readers_.emplace_back();
   int reader_inputs = imported_.network.output.columns;
   for (int left = graph_.proto().node_size(); left > 0; --left) {
     const NodeProto* node = graph_.Producer(*value);
     if (node == nullptr) break;
-    if (IsShapeNode(*node)) {
-      shape_nodes_.push_back(node);
-    } else if (node->op_type() == "LSTM" && node->domain().empty()) {
+    if (IsShapeNode(graph_, *node)) {
+      readers_.back().shape_nodes.push_back(node);
+    } else if (OnnxType(*node) == "LSTM") {
       if (*value != node->output(0)) {
-        return Refuse(*node,
-                      "its output Y_h or Y_c, the state after the last frame, is read; a "
-                      "stream needs Y, the output of every frame");
+        return graph_.Refuse(*node,
+                             "its output Y_h or Y_c, the state after the last frame, is read; a "
+                             "stream needs Y, the output of every frame");
       }
-      ESE_ASSIGN_OR_RETURN(auto layer, ReadLstm(*node));
+      ESE_ASSIGN_OR_RETURN(auto layer, ReadOnnxLstm(graph_, *node, &imported_.notices));
       if (layer.topology.outputs() != reader_inputs) {
-        return Refuse(*node, "has ", layer.topology.outputs(), " outputs but what reads them has ",
-                      reader_inputs, " inputs");
+        return graph_.Refuse(*node, "has ", layer.topology.outputs(),
+                             " outputs but what reads them has ", reader_inputs, " inputs");
       }
-      ESE_RETURN_IF_ERROR(CheckAxes(*node, layer.topology.cells, reader));
-      shape_nodes_.clear();
-      reader = node;
+      readers_.push_back({node, {}});
       reader_inputs = layer.topology.inputs;
-      layers.insert(layers.begin(), std::move(layer));
+      layers.push_back(std::move(layer));
     } else {
-      return Refuse(*node,
-                    "is not supported; between the graph's input and its output layer there may be "
-                    "forward LSTMs and nodes that change shapes. Give a normalisation of the input "
-                    "in the topology (\"input\"), and take all else out of the export");
+      return graph_.Refuse(
+          *node,
+          "is not supported; between the graph's input and its output layer there may be "
+          "forward LSTMs and nodes that change shapes. Give a normalisation of the input "
+          "in the topology (\"input\"), and take all else out of the export");
     }
     *value = InputOf(*node, 0);
   }
   if (layers.empty()) return absl::InvalidArgumentError("the graph has no LSTM before its output");
-  if (graph_.IsInput(*value)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "the layers read '", *value, "', which is not an input of the graph; export it again"));
+  if (!graph_.IsInput(*value)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the layers read '", *value, "', which is not an input of the graph; export it again"));
+  }
+  // The walk was against the current.
+  std::reverse(layers.begin(), layers.end());
+  std::reverse(readers_.begin(), readers_.end());
+  for (Reader& reader : readers_) {
+    std::reverse(reader.shape_nodes.begin(), reader.shape_nodes.end());
+  }
+  FollowInput(*value);
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    ESE_RETURN_IF_ERROR(FollowOutputs(layer));
+  }
+  return absl::OkStatus();
 }
 
-// The axes of an LSTM's Y, through the nodes before the next LSTM or the output layer.
-absl::Status OnnxImporter::CheckAxes(const NodeProto& from, int channels,
-                                     const NodeProto* to) const {
-  const auto batch_first = [](const NodeProto& lstm) {
-    const auto* layout = FindAttribute(lstm, "layout");
-    return layout != nullptr && layout->i() == 1;
-  };
-  OnnxAxes axes = batch_first(from) ? "BTDC" : "TDBC";
-  for (auto node = shape_nodes_.rbegin(); node != shape_nodes_.rend(); ++node) {
-    ESE_RETURN_IF_ERROR(ApplyShapeNode(graph_, **node, channels, &axes));
+// Of all ways to name the axes of the graph's input, the one that the first LSTM can read. Without
+// one, as where features are joined to frames, the axes of the input stay unknown.
+void OnnxImporter::FollowInput(const std::string& input) {
+  const Reader& first = readers_.front();
+  const int inputs = imported_.network.layers.front().topology.inputs;
+  for (const NodeProto* node : first.shape_nodes) {
+    if (OnnxType(*node) != "Reshape" && OnnxType(*node) != "Gather") continue;
+    imported_.notices.push_back(absl::StrCat(graph_.Describe(*node),
+                                             " is left out: a frame of the model is the ", inputs,
+                                             " values that the first LSTM reads"));
   }
-  if (to == nullptr) {
+  const std::vector<int64_t> shape = graph_.InputShape(input);
+  if (shape.size() < 2 || shape.size() > kMaxInputAxes) return;
+  OnnxAxes names = shape.size() == 2 ? "CT" : "BCT";
+  names.resize(shape.size(), 'U');
+  do {
+    KnownAxes known;
+    OnnxAxes axes = names;
+    known.values[input] = {axes, inputs};
+    for (size_t k = 0; k < shape.size(); ++k) {
+      if (shape[k] > 0) known.lengths[names[k]] = shape[k];
+    }
+    bool fits = true;
+    for (const NodeProto* node : first.shape_nodes) {
+      fits = fits && ApplyShapeNode(graph_, known, *node, inputs, &axes).ok();
+      known.values[node->output(0)] = {axes, inputs};
+    }
+    if (fits && CanRead(*first.lstm, axes)) {
+      axes_ = std::move(known);
+      return;
+    }
+  } while (std::next_permutation(names.begin(), names.end()));
+}
+
+// Follows the axes of an LSTM's Y through the nodes before the next LSTM or the output layer.
+absl::Status OnnxImporter::FollowOutputs(size_t layer) {
+  const NodeProto& from = *readers_[layer].lstm;
+  const Reader& to = readers_[layer + 1];
+  const int channels = imported_.network.layers[layer].topology.cells;
+  OnnxAxes axes = IsBatchFirst(from) ? "BTDC" : "TDBC";
+  axes_.values[from.output(0)] = {axes, channels};
+  for (const NodeProto* node : to.shape_nodes) {
+    ESE_RETURN_IF_ERROR(ApplyShapeNode(graph_, axes_, *node, channels, &axes));
+    axes_.values[node->output(0)] = {axes, channels};
+  }
+  if (to.lstm == nullptr) {
     if (!axes.empty() && axes.back() == 'C') return absl::OkStatus();
-    return Refuse(from, "its cells are not the last axis where the output layer reads them");
+    return graph_.Refuse(from, "its cells are not the last axis where the output layer reads them");
   }
-  std::replace(axes.begin(), axes.end(), 'U', 'B');
-  if (axes == (batch_first(*to) ? "BTC" : "TBC")) return absl::OkStatus();
-  return Refuse(*to, "does not read time and batch as ", graph_.Describe(from),
-                " wrote them; squeeze the axis of directions between them, and transpose as the "
-                "attribute 'layout' of both says");
-}
-
-absl::StatusOr<std::vector<float>> OnnxImporter::Tensor(const NodeProto& node, int input,
-                                                        const std::vector<int64_t>& shape) const {
-  auto tensor = graph_.Floats(InputOf(node, input));
-  if (!tensor.ok()) return Refuse(node, tensor.status().message());
-  if (tensor->shape != shape) {
-    return Refuse(node, "'", InputOf(node, input), "' has the shape ", ShapeText(tensor->shape),
-                  " but has to have ", ShapeText(shape));
-  }
-  return std::move(tensor->values);
-}
-
-absl::Status OnnxImporter::CheckActivations(const NodeProto& node, GActivation* g) const {
-  const auto* attribute = FindAttribute(node, "activations");
-  if (attribute == nullptr) return absl::OkStatus();
-  std::vector<std::string> names;
-  for (const std::string& name : attribute->strings()) {
-    names.push_back(absl::AsciiStrToLower(name));
-  }
-  const bool is_sigmoid = names == std::vector<std::string>{"sigmoid", "sigmoid", "tanh"};
-  if (!is_sigmoid && names != std::vector<std::string>{"sigmoid", "tanh", "tanh"}) {
-    return Refuse(node, "has the activations ", absl::StrJoin(attribute->strings(), ", "),
-                  "; Sigmoid, Tanh, Tanh and Sigmoid, Sigmoid, Tanh are supported");
-  }
-  if (is_sigmoid) *g = GActivation::kSigmoid;
-  return absl::OkStatus();
-}
-
-absl::Status OnnxImporter::CheckLstm(const NodeProto& node, GActivation* g) {
-  const auto* direction = FindAttribute(node, "direction");
-  if (direction != nullptr && direction->s() != "forward") {
-    return Refuse(node, "its direction is ", direction->s(),
-                  ", which needs the end of an utterance before its beginning is answered; train a "
-                  "forward LSTM");
-  }
-  ESE_RETURN_IF_ERROR(CheckActivations(node, g));
-  const auto* clip = FindAttribute(node, "clip");
-  if (clip != nullptr && clip->f() > 0 && clip->f() < kLeastClip) {
-    return Refuse(node, "has a clip of ", clip->f(), "; only none, or at least ", kLeastClip,
-                  ", is supported");
-  }
-  const auto* coupled = FindAttribute(node, "input_forget");
-  if (coupled != nullptr && coupled->i() != 0) {
-    return Refuse(node, "couples its input and forget gates (input_forget); train without");
-  }
-  ESE_RETURN_IF_ERROR(CheckStart(node, 5));
-  return CheckStart(node, 6);
-}
-
-// Streams start at zero. A state that the graph's caller gives is the state between calls, which is
-// the server's business.
-absl::Status OnnxImporter::CheckStart(const NodeProto& node, int input) {
-  const std::string value = InputOf(node, input);
-  if (value.empty()) return absl::OkStatus();
-  const std::string origin = graph_.Origin(value);
-  if (graph_.IsZero(origin)) return absl::OkStatus();
-  if (!graph_.IsInput(origin)) {
-    return Refuse(node, "starts at '", value,
-                  "', which is not zero; streams start at zero, so train and export with that");
-  }
-  const std::string notice = absl::StrCat("streams start with zeros for the input '", origin, "'");
-  auto& notices = imported_.notices;
-  if (std::find(notices.begin(), notices.end(), notice) == notices.end()) {
-    notices.push_back(notice);
-  }
-  return absl::OkStatus();
-}
-
-// W [1, 4 cells, inputs] and R [1, 4 cells, cells] have the gates i, o, f, c; B is both biases.
-absl::StatusOr<BasicNetworkLayer<DenseMatrix>> OnnxImporter::ReadLstm(const NodeProto& node) {
-  BasicNetworkLayer<DenseMatrix> layer;
-  LayerTopology& topology = layer.topology;
-  ESE_RETURN_IF_ERROR(CheckLstm(node, &topology.g_activation));
-  auto input = graph_.Floats(InputOf(node, 1));
-  if (!input.ok()) return Refuse(node, input.status().message());
-  const std::vector<int64_t>& shape = input->shape;
-  if (shape.size() != 3 || shape[0] != 1 || shape[1] < 4 || shape[1] % 4 != 0 || shape[2] < 1 ||
-      shape[1] > 4 * kMaxSize || shape[2] > kMaxSize) {
-    return Refuse(node, "'", InputOf(node, 1), "' has the shape ", ShapeText(shape),
-                  " but has to have [1, 4 * cells, inputs]");
-  }
-  topology.cells = static_cast<int>(shape[1] / 4);
-  topology.inputs = static_cast<int>(shape[2]);
-  topology.prefix = absl::StrCat(node.name().empty() ? "LSTM" : node.name(), ".");
-  const int64_t rows = shape[1];
-  ESE_ASSIGN_OR_RETURN(const auto recurrent, Tensor(node, 2, {1, rows, topology.cells}));
-  std::vector<double> bias(rows, 0.0);
-  if (!InputOf(node, 3).empty()) {
-    ESE_ASSIGN_OR_RETURN(const auto both, Tensor(node, 3, {1, 2 * rows}));
-    for (int64_t r = 0; r < rows; ++r) bias[r] = double{both[r]} + double{both[rows + r]};
-  }
-  layer.gates = JoinGates({absl::StrCat(InputOf(node, 1), " | ", InputOf(node, 2)),
-                           "--density-gates", topology.cells, kOnnxGates},
-                          input->values, recurrent, bias);
-  ESE_RETURN_IF_ERROR(ReadPeepholes(node, &layer));
-  return layer;
-}
-
-// P [1, 3 cells] is for i, o, f.
-absl::Status OnnxImporter::ReadPeepholes(const NodeProto& node,
-                                         BasicNetworkLayer<DenseMatrix>* layer) {
-  if (InputOf(node, 7).empty()) return absl::OkStatus();
-  const int cells = layer->topology.cells;
-  ESE_ASSIGN_OR_RETURN(const auto values, Tensor(node, 7, {1, int64_t{3} * cells}));
-  layer->topology.peepholes = true;
-  for (int cell = 0; cell < cells; ++cell) {
-    for (const int block : {0, 2, 1}) layer->peepholes.push_back(values[block * cells + cell]);
-  }
-  return absl::OkStatus();
+  if (CanRead(*to.lstm, axes)) return absl::OkStatus();
+  return graph_.Refuse(
+      *to.lstm, "does not read time and batch as ", graph_.Describe(from),
+      " wrote them; squeeze the axis of directions between them, and transpose as the "
+      "attribute 'layout' of both says");
 }
 
 }  // namespace

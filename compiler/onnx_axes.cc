@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "compiler/onnx_shapes.h"
 
 namespace ese {
 namespace {
@@ -19,23 +22,25 @@ void RemoveOnes(OnnxAxes* axes) {
 
 class Applier {
  public:
-  Applier(const OnnxGraph& graph, const onnx::NodeProto& node, int channels, OnnxAxes* axes)
-      : graph_(graph), node_(node), channels_(channels), axes_(*axes) {}
+  Applier(const OnnxGraph& graph, const KnownAxes& known, const onnx::NodeProto& node, int channels,
+          OnnxAxes* axes)
+      : graph_(graph), known_(known), node_(node), channels_(channels), axes_(*axes) {}
 
   absl::Status Apply() {
-    const std::string& type = node_.op_type();
+    const std::string type = OnnxType(node_);
     if (type == "Transpose") return Transpose();
     if (type == "Squeeze") return Squeeze();
     if (type == "Unsqueeze") return Unsqueeze();
     if (type == "Reshape") return Reshape();
+    if (type == "Gather") return Gather();
     return absl::OkStatus();
   }
 
  private:
   absl::Status Refuse(absl::string_view what) const {
-    return absl::InvalidArgumentError(absl::StrCat(
-        graph_.Describe(node_), ": ", what,
-        "; between layers, shapes may change but time, batch and channels may not mix"));
+    return graph_.Refuse(
+        node_, what,
+        "; between layers, shapes may change but time, batch and channels may not mix");
   }
 
   // The attribute `name`, or since opset 13 the second input, not negative.
@@ -93,30 +98,105 @@ class Applier {
     return absl::OkStatus();
   }
 
-  // Leading zeros keep their axes. What follows may drop axes of 1 and join time with batch; the
-  // last is C, whole: all that is left, or of the known length.
-  absl::Status Reshape() {
-    auto shape = graph_.Integers(InputOf(node_, 1));
-    if (!shape.ok()) return Refuse(shape.status().message());
-    size_t kept = 0;
-    while (kept < shape->size() && kept < axes_.size() && (*shape)[kept] == 0) ++kept;
-    OnnxAxes to = axes_.substr(0, kept);
-    OnnxAxes rest = axes_.substr(kept);
-    if (rest.empty() && kept == shape->size()) return absl::OkStatus();
-    RemoveOnes(&rest);
-    const size_t left = shape->size() - kept;
-    const int64_t last = shape->empty() ? 0 : shape->back();
-    const bool joins = left == 2 && rest.size() == 3;
-    const bool whole = rest == "C" || (last == channels_ && !rest.empty() && rest.back() == 'C');
-    if (!whole || (left != rest.size() && !joins)) {
-      return Refuse(absl::StrCat("the shape [", absl::StrJoin(*shape, ", "), "] does not keep ",
-                                 channels_, " channels apart"));
+  // Picks the one element of an axis of 1, or the one stream of a batch.
+  absl::Status Gather() {
+    const auto* attribute = FindAttribute(node_, "axis");
+    const auto rank = static_cast<int64_t>(axes_.size());
+    int64_t axis = attribute == nullptr ? 0 : attribute->i();
+    if (axis < 0) axis += rank;
+    if (axis < 0 || axis >= rank) return Refuse("has an axis out of range");
+    if (axes_[axis] == 'T') {
+      return graph_.Refuse(node_,
+                           "picks one frame, but a stream needs the outputs of all of them; "
+                           "export the network without it");
     }
-    axes_ = to + (joins ? "NC" : rest);
+    const bool is_one = IsOne(axes_[axis]) || axes_[axis] == 'B';
+    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> index, graph_.Integers(InputOf(node_, 1)));
+    if (!is_one || index != std::vector<int64_t>{0}) {
+      return Refuse("picks other than the one element of an axis of 1");
+    }
+    axes_.erase(axis, 1);
     return absl::OkStatus();
   }
 
+  // Leading zeros, or lengths of the same axes, keep their axes. What follows may drop axes of 1,
+  // change the order of time and batch (which for one stream changes nothing) or join them; the
+  // last is C, whole: all that is left, or of the known length.
+  absl::Status Reshape() {
+    auto shape = ReadShape(graph_, known_, InputOf(node_, 1));
+    if (!shape.ok()) return Refuse(shape.status().message());
+    const std::string text = ShapeText(*shape);
+    size_t kept = 0;
+    while (kept < shape->size() && kept < axes_.size() && Keeps((*shape)[kept], axes_[kept])) {
+      ++kept;
+    }
+    OnnxAxes to = axes_.substr(0, kept);
+    OnnxAxes rest = axes_.substr(kept);
+    shape->erase(shape->begin(), shape->begin() + kept);
+    if (rest.empty() && shape->empty()) return absl::OkStatus();
+    RemoveOnes(&rest);
+    const bool joins = shape->size() == 2 && rest.size() == 3;
+    if (!EndsWithChannels(*shape, rest) || (shape->size() != rest.size() && !joins)) {
+      return Refuse(absl::StrCat("the shape ", text, " does not keep ", channels_,
+                                 " channels apart; give it that length in the last place"));
+    }
+    if (joins) {
+      rest = "NC";
+    } else {
+      const OnnxAxes before = rest;
+      for (size_t k = 0; k < rest.size(); ++k) {
+        if ((*shape)[k].axes.size() == 1) rest[k] = (*shape)[k].axes[0];
+      }
+      if (!std::is_permutation(rest.begin(), rest.end(), before.begin(), before.end())) {
+        return Refuse(absl::StrCat("the shape ", text, " does not keep time and batch"));
+      }
+    }
+    axes_ = to + rest;
+    return absl::OkStatus();
+  }
+
+  static bool Keeps(const OnnxLength& length, char axis) {
+    if (length.number == 0) return true;
+    return length.number == 1 && !length.axes.empty() &&
+           length.axes == Factors(std::string(1, axis));
+  }
+
+  // Whether the last of `shape` is C, where its lengths are those of the axes `rest`.
+  bool EndsWithChannels(const std::vector<OnnxLength>& shape, const OnnxAxes& rest) const {
+    if (shape.empty() || rest.empty() || rest.back() != 'C') return false;
+    const OnnxLength& last = shape.back();
+    if (!last.axes.empty()) return false;
+    if (rest == "C" || last.number == channels_) return true;
+    if (last.number != -1) return false;
+    // What is left is C if the others are all that stands before it.
+    OnnxLength others;
+    for (size_t k = 0; k + 1 < shape.size(); ++k) {
+      if (shape[k].number < 1 ||
+          __builtin_mul_overflow(others.number, shape[k].number, &others.number)) {
+        return false;
+      }
+      others.axes += shape[k].axes;
+    }
+    const OnnxLength before_channels = {1, Factors(rest)};
+    if (others.number == 1 && Factors(others.axes) == before_channels.axes) return true;
+    const std::optional<int64_t> length = Length(others);
+    return length && length == Length(before_channels);
+  }
+
+  // In numbers, where the graph was exported for one length.
+  std::optional<int64_t> Length(const OnnxLength& length) const {
+    int64_t product = length.number;
+    for (const char axis : length.axes) {
+      const auto it = known_.lengths.find(axis);
+      if (it == known_.lengths.end() || __builtin_mul_overflow(product, it->second, &product)) {
+        return std::nullopt;
+      }
+    }
+    return product;
+  }
+
   const OnnxGraph& graph_;
+  const KnownAxes& known_;
   const onnx::NodeProto& node_;
   const int channels_;
   OnnxAxes& axes_;
@@ -124,17 +204,17 @@ class Applier {
 
 }  // namespace
 
-bool IsShapeNode(const onnx::NodeProto& node) {
-  for (const char* type :
-       {"Cast", "Dropout", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}) {
-    if (node.op_type() == type) return true;
-  }
-  return false;
+bool IsShapeNode(const OnnxGraph& graph, const onnx::NodeProto& node) {
+  static const auto* const kTypes = new std::set<std::string>{"Dropout", "Identity",  "Reshape",
+                                                              "Squeeze", "Transpose", "Unsqueeze"};
+  const std::string type = OnnxType(node);
+  if (type == "Gather") return graph.IsScalar(InputOf(node, 1));
+  return kTypes->count(type) > 0 || IsFloatCast(node);
 }
 
-absl::Status ApplyShapeNode(const OnnxGraph& graph, const onnx::NodeProto& node, int channels,
-                            OnnxAxes* axes) {
-  return Applier(graph, node, channels, axes).Apply();
+absl::Status ApplyShapeNode(const OnnxGraph& graph, const KnownAxes& known,
+                            const onnx::NodeProto& node, int channels, OnnxAxes* axes) {
+  return Applier(graph, known, node, channels, axes).Apply();
 }
 
 }  // namespace ese

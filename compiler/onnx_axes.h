@@ -1,6 +1,7 @@
 // Which axis of a value is which, through the nodes that only change shapes.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "absl/status/status.h"
@@ -12,13 +13,24 @@ namespace ese {
 // (cells or features), U an axis of 1 that was put in, N time and batch in one.
 using OnnxAxes = std::string;
 
-// Whether a node of this type only changes shapes, or nothing at all.
-bool IsShapeNode(const onnx::NodeProto& node);
+// What was found out so far. Shapes that a graph computes are made of the lengths of these axes.
+struct KnownAxes {
+  struct Value {
+    OnnxAxes axes;
+    int channels = 0;  // the length of axis C
+  };
+  std::map<std::string, Value> values;
+  std::map<char, int64_t> lengths;  // of T and B, where the graph was exported for one length
+};
+
+// Whether a node only changes shapes, or nothing at all: by its type, a Gather by its picking one
+// element, a Cast by its leaving real numbers.
+bool IsShapeNode(const OnnxGraph& graph, const onnx::NodeProto& node);
 
 // What the axes are behind such a node; `channels` is the length of axis C. INVALID_ARGUMENT naming
-// the node where they cannot be told, or where C would not stay whole and innermost after a
-// Reshape.
-absl::Status ApplyShapeNode(const OnnxGraph& graph, const onnx::NodeProto& node, int channels,
-                            OnnxAxes* axes);
+// the node where they cannot be told, where C would not stay whole and innermost after a Reshape,
+// or where frames would be lost.
+absl::Status ApplyShapeNode(const OnnxGraph& graph, const KnownAxes& known,
+                            const onnx::NodeProto& node, int channels, OnnxAxes* axes);
 
 }  // namespace ese

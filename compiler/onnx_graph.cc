@@ -80,6 +80,37 @@ bool OnlyMovesElements(const NodeProto& node) {
   return kTypes->count(node.op_type()) > 0;
 }
 
+// A Constant's value is a tensor, or since opset 12 one of several plain attributes: then makes a
+// tensor of it.
+void GiveTensor(NodeProto* constant) {
+  TensorProto tensor;
+  for (const onnx::AttributeProto& attribute : constant->attribute()) {
+    const std::string& name = attribute.name();
+    if (name == "value_float" || name == "value_floats") {
+      tensor.set_data_type(TensorProto::FLOAT);
+      if (name == "value_float") tensor.add_float_data(attribute.f());
+      tensor.mutable_float_data()->MergeFrom(attribute.floats());
+    } else if (name == "value_int" || name == "value_ints") {
+      tensor.set_data_type(TensorProto::INT64);
+      if (name == "value_int") tensor.add_int64_data(attribute.i());
+      tensor.mutable_int64_data()->MergeFrom(attribute.ints());
+    } else {
+      continue;
+    }
+    if (name.back() == 's') tensor.add_dims(attribute.floats_size() + attribute.ints_size());
+    onnx::AttributeProto* value = constant->add_attribute();
+    value->set_name("value");
+    *value->mutable_t() = std::move(tensor);
+    return;
+  }
+}
+
+// Whether a Transpose of two dimensions swaps them.
+bool Swaps(const NodeProto& transpose) {
+  const auto* perm = FindAttribute(transpose, "perm");
+  return perm == nullptr || perm->ints_size() != 2 || perm->ints(0) != 0;
+}
+
 absl::StatusOr<OnnxTensor> Transposed(OnnxTensor from) {
   if (from.shape.size() != 2) {
     return absl::InvalidArgumentError(
@@ -99,6 +130,19 @@ absl::StatusOr<OnnxTensor> Transposed(OnnxTensor from) {
 
 }  // namespace
 
+std::string OnnxType(const NodeProto& node) {
+  if (node.domain().empty() || node.domain() == "ai.onnx") return node.op_type();
+  return absl::StrCat(node.domain(), ".", node.op_type());
+}
+
+bool IsFloatCast(const NodeProto& node) {
+  const auto* to = FindAttribute(node, "to");
+  const int64_t type = to == nullptr ? 0 : to->i();
+  return OnnxType(node) == "Cast" &&
+         (type == TensorProto::FLOAT || type == TensorProto::DOUBLE ||
+          type == TensorProto::FLOAT16 || type == TensorProto::BFLOAT16);
+}
+
 const onnx::AttributeProto* FindAttribute(const NodeProto& node, const std::string& name) {
   for (const auto& attribute : node.attribute()) {
     if (attribute.name() == name) return &attribute;
@@ -117,20 +161,32 @@ absl::StatusOr<OnnxGraph> OnnxGraph::Parse(const std::string& bytes) {
     return absl::InvalidArgumentError(
         "not an ONNX model, or cut off; check it with onnx.checker.check_model");
   }
-  for (const TensorProto& tensor : graph.proto().initializer()) {
-    graph.initializers_[tensor.name()] = &tensor;
-  }
-  for (const NodeProto& node : graph.proto().node()) {
-    for (const std::string& output : node.output()) {
-      if (!output.empty()) graph.producers_[output] = &node;
-    }
-  }
+  ESE_RETURN_IF_ERROR(graph.Index());
   return graph;
 }
 
+absl::Status OnnxGraph::Index() {
+  const auto twice = [](absl::string_view what, const std::string& name) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("two ", what, " have the name '", name,
+                     "'; check the model with onnx.checker.check_model and export it again"));
+  };
+  for (const TensorProto& tensor : proto().initializer()) {
+    if (!initializers_.emplace(tensor.name(), &tensor).second)
+      return twice("tensors", tensor.name());
+  }
+  for (NodeProto& node : *model_->mutable_graph()->mutable_node()) {
+    if (node.op_type() == "Constant") GiveTensor(&node);
+    for (const std::string& output : node.output()) {
+      if (output.empty() || producers_.emplace(output, &node).second) continue;
+      return twice("outputs of nodes", output);
+    }
+  }
+  return absl::OkStatus();
+}
+
 std::string OnnxGraph::Describe(const NodeProto& node) const {
-  const std::string type =
-      node.domain().empty() ? node.op_type() : absl::StrCat(node.domain(), ".", node.op_type());
+  const std::string type = OnnxType(node);
   if (!node.name().empty()) return absl::StrCat("node '", node.name(), "' (", type, ")");
   int index = 0;
   while (&proto().node(index) != &node) ++index;
@@ -146,6 +202,17 @@ bool OnnxGraph::IsInput(const std::string& value) const {
   if (initializers_.count(value) > 0) return false;
   return std::any_of(proto().input().begin(), proto().input().end(),
                      [&](const auto& input) { return input.name() == value; });
+}
+
+std::vector<int64_t> OnnxGraph::InputShape(const std::string& value) const {
+  std::vector<int64_t> shape;
+  for (const auto& input : proto().input()) {
+    if (input.name() != value) continue;
+    for (const auto& dim : input.type().tensor_type().shape().dim()) {
+      shape.push_back(dim.has_dim_value() && dim.dim_value() > 0 ? dim.dim_value() : -1);
+    }
+  }
+  return shape;
 }
 
 const TensorProto* OnnxGraph::FindTensor(const std::string& value) const {
@@ -194,20 +261,19 @@ absl::StatusOr<OnnxTensor> OnnxGraph::Floats(const std::string& value) const {
     if (node == nullptr) break;
     const std::string& type = node->op_type();
     if (type == "Transpose") {
-      transposed = !transposed;
-    } else if (type != "Identity" && type != "Cast" && type != "Unsqueeze" && type != "Squeeze") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the weight '", value, "' is computed by ", Describe(*node),
-                       "; export with constant folding (do_constant_folding=True)"));
+      if (Swaps(*node)) transposed = !transposed;
+    } else if (type != "Identity" && type != "Unsqueeze" && type != "Squeeze" &&
+               !IsFloatCast(*node)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the weight '", value, "' is computed by ", Describe(*node),
+          type == "DequantizeLinear"
+              ? "; export the model in float, not quantized"
+              : "; export with constant folding (do_constant_folding=True, opset 9 or later)"));
     }
     name = InputOf(*node, 0);
   }
   const TensorProto* tensor = FindTensor(name);
-  if (tensor == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("there is no initializer '", name,
-                     "'; export the weights with the model (export_params=True)"));
-  }
+  if (tensor == nullptr) return NoTensor(name);
   ESE_RETURN_IF_ERROR(CheckStored(*tensor));
   OnnxTensor result;
   result.shape.assign(tensor->dims().begin(), tensor->dims().end());
@@ -227,6 +293,17 @@ absl::StatusOr<OnnxTensor> OnnxGraph::Floats(const std::string& value) const {
   return Transposed(std::move(result));
 }
 
+absl::Status OnnxGraph::NoTensor(const std::string& value) const {
+  for (const onnx::SparseTensorProto& tensor : proto().sparse_initializer()) {
+    if (tensor.values().name() != value) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "tensor '", value, "' is a sparse initializer; save it with its zeros, as a dense one"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("there is no initializer '", value,
+                   "'; export the weights with the model (export_params=True)"));
+}
+
 absl::StatusOr<std::vector<int64_t>> OnnxGraph::Integers(const std::string& value) const {
   const TensorProto* tensor = FindTensor(value);
   if (tensor != nullptr && CheckStored(*tensor).ok()) {
@@ -238,13 +315,13 @@ absl::StatusOr<std::vector<int64_t>> OnnxGraph::Integers(const std::string& valu
       return std::vector<int64_t>(values.begin(), values.end());
     }
   }
-  const NodeProto* node = Producer(value);
-  const auto* list = node != nullptr && node->op_type() == "Constant"
-                         ? FindAttribute(*node, "value_ints")
-                         : nullptr;
-  if (list != nullptr) return std::vector<int64_t>(list->ints().begin(), list->ints().end());
   return absl::InvalidArgumentError(absl::StrCat(
       "'", value, "' is not a constant list of integers; export with constant shapes"));
+}
+
+bool OnnxGraph::IsScalar(const std::string& value) const {
+  const TensorProto* tensor = FindTensor(value);
+  return tensor != nullptr && tensor->dims_size() == 0;
 }
 
 }  // namespace ese
