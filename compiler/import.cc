@@ -1,6 +1,8 @@
 #include "compiler/import.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <utility>
 
@@ -20,16 +22,23 @@ namespace {
 
 enum class FileKind { kSafetensors, kOnnx, kKaldi, kUnknown };
 
-// A Kaldi file begins with a token, a safetensors file has "{" after eight bytes of length, and an
-// ONNX file begins with its IR version, field 1.
+// Eight bytes of header length and the header's "{".
+bool IsSafetensors(absl::string_view bytes) {
+  uint64_t length = 0;
+  if (bytes.size() <= sizeof(length) || bytes[sizeof(length)] != '{') return false;
+  std::memcpy(&length, bytes.data(), sizeof(length));
+  return length <= kMaxSafetensorsHeaderBytes;
+}
+
+// A Kaldi file begins with a token, and an ONNX file with its IR version, field 1. A safetensors
+// file may begin with any byte, so with those, too.
 FileKind KindOf(absl::string_view bytes, const std::string& path) {
+  if (IsSafetensors(bytes)) return FileKind::kSafetensors;
   const bool binary_kaldi = absl::StartsWith(bytes, absl::string_view("\0B", 2));
   const absl::string_view text = absl::StripLeadingAsciiWhitespace(bytes.substr(0, 64));
   if (binary_kaldi || absl::StartsWith(text, "<")) return FileKind::kKaldi;
   const std::string extension = std::filesystem::path(path).extension().string();
-  if (extension == ".safetensors" || (bytes.size() > 8 && bytes[8] == '{')) {
-    return FileKind::kSafetensors;
-  }
+  if (extension == ".safetensors") return FileKind::kSafetensors;
   if (extension == ".onnx" || absl::StartsWith(bytes, "\x08")) return FileKind::kOnnx;
   return FileKind::kUnknown;
 }

@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "compiler/files.h"
+#include "compiler/onnx_testing.h"
 #include "compiler/testing.h"
 #include "nlohmann/json.hpp"
 
@@ -43,6 +46,27 @@ TEST(ImportTest, FormatsAreToldApartByContent) {
   const auto imported = ImportFile(path, Golden("projected.json"));
   ASSERT_TRUE(imported.ok()) << imported.status();
   EXPECT_EQ(imported->topology.name, "projected");
+}
+
+// The first bytes of one format may look like those of another.
+TEST(ImportTest, FormatsThatLookAlike) {
+  std::string bytes = *ReadFile(Golden("projected.safetensors"));
+  uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof(length));
+  const uint64_t begins_like_kaldi = 0x3c20;  // a space and "<"
+  bytes.insert(sizeof(length) + length, std::string(begins_like_kaldi - length, ' '));
+  std::memcpy(bytes.data(), &begins_like_kaldi, sizeof(length));
+  const auto safetensors = ImportFile(Write("network", bytes), Golden("projected.json"));
+  EXPECT_TRUE(safetensors.ok()) << safetensors.status();
+
+  onnx::ModelProto model = PeepholesModel();
+  model.set_producer_name("none{}");
+  bytes = model.SerializeAsString();
+  ASSERT_EQ(bytes[8], '{');
+  for (const char* name : {"network", "network.onnx"}) {
+    const auto imported = ImportFile(Write(name, bytes), "");
+    EXPECT_TRUE(imported.ok()) << imported.status();
+  }
 }
 
 TEST(ImportTest, NamesComeFromTheGraphOrTheFile) {

@@ -41,6 +41,7 @@ class KaldiImporter {
  private:
   absl::Status ReadNetwork();
   absl::Status ReadComponent(const std::string& type, int outputs, int inputs);
+  absl::Status ReadSplice(int outputs, int inputs);
   absl::Status ReadTransform(const std::string& type, int outputs, int inputs);
   absl::Status ReadLstm(int outputs, int inputs);
   absl::Status ReadAffine(int outputs, int inputs);
@@ -112,10 +113,21 @@ absl::Status KaldiImporter::ReadComponent(const std::string& type, int outputs, 
   if ((type == "<AddShift>" || type == "<Rescale>") && imported_.network.layers.empty()) {
     return ReadTransform(type, outputs, inputs);
   }
+  if (type == "<Splice>" && imported_.network.layers.empty()) return ReadSplice(outputs, inputs);
   return Refuse(
       "is not supported here; a network is <AddShift> and <Rescale> (optional), then "
-      "<LstmProjected> once or more, then <AffineTransform> and <Softmax>. Spliced features become "
-      "\"stack\" of the topology's features; bidirectional LSTMs cannot stream");
+      "<LstmProjected> once or more, then <AffineTransform> and <Softmax>; bidirectional LSTMs "
+      "cannot stream");
+}
+
+// The recipe's feature transform splices even where it adds no frame.
+absl::Status KaldiImporter::ReadSplice(int outputs, int inputs) {
+  ESE_ASSIGN_OR_RETURN(const std::vector<int> offsets, reader_.Integers());
+  if (outputs == inputs && offsets == std::vector<int>{0}) return absl::OkStatus();
+  return Refuse(
+      "joins each frame with its neighbours; only the offset 0, which adds none, is supported. "
+      "Train on the plain features (--splice 0), on frames that do not overlap (\"stack\" of the "
+      "topology's features), or take it out and let the client send spliced features");
 }
 
 // Options come in any order before the data.

@@ -103,6 +103,28 @@ absl::StatusOr<KaldiMatrix> KaldiReader::Vector() {
   return binary_ ? BinaryValues(/*is_matrix=*/false) : TextValues(/*is_matrix=*/false);
 }
 
+absl::StatusOr<std::vector<int>> KaldiReader::Integers() {
+  std::vector<int> integers;
+  if (binary_) {
+    ESE_ASSIGN_OR_RETURN(const int count, Integer());
+    if (count < 0 || static_cast<size_t>(count) > (bytes_.size() - at_) / sizeof(int32_t)) {
+      return Expected(absl::StrCat(count, " integers"));
+    }
+    for (int k = 0; k < count; ++k) integers.push_back(Raw<int32_t>());
+    return integers;
+  }
+  SkipSpace();
+  if (Word() != "[") return Expected("the [ of a list of integers");
+  while (true) {
+    SkipSpace();
+    const KaldiReader before = *this;
+    if (Word() == "]") return integers;
+    *this = before;
+    ESE_ASSIGN_OR_RETURN(const int integer, Integer());
+    integers.push_back(integer);
+  }
+}
+
 absl::Status KaldiReader::Append(double value, KaldiMatrix* to) const {
   const auto real = static_cast<float>(value);
   if (!std::isfinite(real)) {

@@ -36,6 +36,8 @@ class KaldiReader {
   absl::StatusOr<KaldiMatrix> Matrix();
   // One row.
   absl::StatusOr<KaldiMatrix> Vector();
+  // A list of integers: in a binary file their size in bytes, their number, then they themselves.
+  absl::StatusOr<std::vector<int>> Integers();
 
  private:
   absl::StatusOr<KaldiMatrix> BinaryValues(bool is_matrix);

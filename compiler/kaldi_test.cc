@@ -105,6 +105,45 @@ TEST(KaldiTest, ShiftsAndScalesBecomeTheNormalisation) {
               HasSubstr("component 1 <Rescale>: value 1 is 0"));
 }
 
+// The beginning of a feature transform that Kaldi's recipe makes with --splice 0.
+TEST(KaldiTest, SplicingOfNoFrameIsLeftOut) {
+  const std::string text =
+      absl::StrReplaceAll(kSmall, {{"<Nnet>\n", "<Nnet>\n<Splice> 2 2 \n[ 0 ]\n"}});
+  const auto imported = ImportKaldi(text, "small");
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_THAT(imported->network.input_mean, ElementsAre(0, 0));
+
+  // <Nnet> <Splice> 5 5, one offset of four bytes, and the rest of the golden file.
+  const std::string golden = *ReadFile(Golden("projected.nnet"));
+  const std::string start("\0B<Nnet> ", 9);
+  ASSERT_THAT(golden, StartsWith(start));
+  for (const char offset : {'\0', '\1'}) {
+    std::string splice("<Splice> \4\5\0\0\0\4\5\0\0\0\4\1\0\0\0", 24);
+    splice += std::string(1, offset) + std::string(3, '\0');
+    const std::string bytes = start + splice + "<!EndOfComponent> " + golden.substr(9);
+    const auto binary = ImportKaldi(bytes, "binary");
+    EXPECT_EQ(binary.ok(), offset == 0) << binary.status();
+    if (binary.ok()) ExpectGoldenLogits(*binary, Golden("projected_calibration.safetensors"), 1e-5);
+  }
+}
+
+TEST(KaldiTest, SplicingOfOtherFramesIsRefused) {
+  const auto refusal = [](const std::string& component) {
+    return SmallRefusal("<Nnet>\n", "<Nnet>\n" + component);
+  };
+  EXPECT_THAT(refusal("<Splice> 6 2 [ -1 0 1 ]\n"),
+              AllOf(HasSubstr("component 1 <Splice>: joins each frame with its neighbours"),
+                    HasSubstr("--splice 0")));
+  EXPECT_THAT(refusal("<Splice> 2 2 [ 1 ]\n"), HasSubstr("joins each frame"));
+  EXPECT_THAT(refusal("<Splice> 2 2 [ ]\n"), HasSubstr("joins each frame"));
+  EXPECT_THAT(refusal("<Splice> 2 2 [ a ]\n"), HasSubstr("expected an integer"));
+  EXPECT_THAT(refusal("<Splice> 2 2 0\n"), HasSubstr("the [ of a list of integers"));
+  EXPECT_THAT(SmallRefusal("<AffineTransform>", "<Splice> 1 1 [ 0 ] <AffineTransform>"),
+              HasSubstr("component 2 <Splice>: is not supported here"));
+  const std::string bytes("\0B<Nnet> <Splice> \4\5\0\0\0\4\5\0\0\0\4\xff\xff\xff\x7f", 33);
+  EXPECT_THAT(Refusal(bytes), HasSubstr("expected 2147483647 integers"));
+}
+
 TEST(KaldiTest, CellClipsThatTheCellHasAnywayAreAccepted) {
   for (const char* clip : {"0", "32", "50"}) {
     EXPECT_TRUE(ImportKaldi(absl::StrReplaceAll(
@@ -120,8 +159,6 @@ TEST(KaldiTest, OtherComponentsAreRefused) {
   EXPECT_THAT(SmallRefusal("<LstmProjectedStreams>", "<BlstmProjectedStreams>"),
               AllOf(HasSubstr("component 1 <BlstmProjectedStreams>: is not supported"),
                     HasSubstr("bidirectional LSTMs cannot stream")));
-  EXPECT_THAT(SmallRefusal("<Nnet>\n", "<Nnet>\n<Splice> 2 2 [ 0 ]\n"),
-              HasSubstr("component 1 <Splice>: is not supported"));
   EXPECT_THAT(SmallRefusal("</Nnet>", "<Sigmoid> 2 2\n</Nnet>"),
               HasSubstr("component 4 <Sigmoid>: nothing but <Softmax> may follow"));
   EXPECT_THAT(SmallRefusal("<ClipGradient>", "<Unheard>"),

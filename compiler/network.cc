@@ -21,6 +21,15 @@ class TensorReader {
     return tensors_.Floats(name, shape);
   }
 
+  // PyTorch has no tensor for the bias that a module was made without.
+  absl::StatusOr<std::vector<float>> ReadBias(const std::string& name, int64_t size) {
+    if (tensors_.Has(name)) return Read(name, {size});
+    const absl::Status none = tensors_.Floats(name, {size}).status();
+    return absl::Status(none.code(),
+                        absl::StrCat(none.message(), "; for a module without a bias, save ", size,
+                                     " zeros under that name"));
+  }
+
   std::vector<std::string> Unused() const {
     std::vector<std::string> unused;
     for (std::string& name : tensors_.names()) {
@@ -43,9 +52,9 @@ absl::StatusOr<DenseMatrix> ReadGates(const LayerTopology& layer, TensorReader* 
   ESE_ASSIGN_OR_RETURN(const std::vector<float> weight_hh,
                        reader->Read(hh, {rows, layer.outputs()}));
   ESE_ASSIGN_OR_RETURN(const std::vector<float> bias_ih,
-                       reader->Read(layer.Tensor("bias_ih"), {rows}));
+                       reader->ReadBias(layer.Tensor("bias_ih"), rows));
   ESE_ASSIGN_OR_RETURN(const std::vector<float> bias_hh,
-                       reader->Read(layer.Tensor("bias_hh"), {rows}));
+                       reader->ReadBias(layer.Tensor("bias_hh"), rows));
   std::vector<double> bias(bias_ih.begin(), bias_ih.end());
   for (size_t row = 0; row < bias.size(); ++row) bias[row] += double{bias_hh[row]};
   return JoinGates({absl::StrCat(ih, " | ", hh), "--density-gates", layer.cells}, weight_ih,
@@ -136,7 +145,7 @@ absl::StatusOr<ImportedNetwork> ImportSafetensors(const Topology& topology,
   ESE_ASSIGN_OR_RETURN(output.weights,
                        reader.Read(topology.output_weight, {output.rows, output.columns}));
   ESE_ASSIGN_OR_RETURN(const std::vector<float> bias,
-                       reader.Read(topology.output_bias, {output.rows}));
+                       reader.ReadBias(topology.output_bias, output.rows));
   output.bias.assign(bias.begin(), bias.end());
   const std::vector<std::string> unused = reader.Unused();
   if (!unused.empty()) {
