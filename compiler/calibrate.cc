@@ -186,6 +186,24 @@ absl::StatusOr<Calibration> ReadCalibration(const Safetensors& file, int dim) {
   return calibration;
 }
 
+absl::Status CheckNormalised(const ImportedNetwork& imported, const Calibration& calibration) {
+  const Topology& topology = imported.topology;
+  const std::string mean = topology.input_mean.empty() ? "input.mean" : topology.input_mean;
+  const std::string scale =
+      topology.input_inv_stddev.empty() ? "input.inv_stddev" : topology.input_inv_stddev;
+  for (size_t i = 0; i < calibration.features.size(); ++i) {
+    const size_t k = i % calibration.dim;
+    const float x = (calibration.features[i] - imported.network.input_mean[k]) *
+                    imported.network.input_inv_stddev[k];
+    if (std::isfinite(x)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "calibration: value ", k, " of frame ", i / calibration.dim, ", ", calibration.features[i],
+        ", becomes ", x, " with ", mean, " (", imported.network.input_mean[k], ") and ", scale,
+        " (", imported.network.input_inv_stddev[k], "); correct the one that is wrong"));
+  }
+  return absl::OkStatus();
+}
+
 Calibration Sample(const Calibration& calibration, int64_t frames) {
   const int64_t total = static_cast<int64_t>(calibration.features.size()) / calibration.dim;
   const int64_t stride = std::max<int64_t>(1, (total + frames - 1) / frames);

@@ -29,6 +29,10 @@ struct Calibration {
 // INVALID_ARGUMENT or NOT_FOUND naming the tensor and the remedy.
 absl::StatusOr<Calibration> ReadCalibration(const Safetensors& file, int dim);
 
+// INVALID_ARGUMENT where a feature, less the mean and times the inverse deviation, is no finite
+// number in single precision; it names the tensors.
+absl::Status CheckNormalised(const ImportedNetwork& imported, const Calibration& calibration);
+
 // Every n-th utterance, n such that there are about `frames` frames.
 Calibration Sample(const Calibration& calibration, int64_t frames);
 

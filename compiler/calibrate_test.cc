@@ -86,6 +86,22 @@ TEST(CalibrationTest, InputFormatFollowsTheRangeOfX) {
   EXPECT_EQ(CompileWithProjectionGain(1, 0.1f).report.model->input_fraction_bits, kMaxFractionBits);
 }
 
+TEST(CalibrationTest, FeaturesThatOverflowWhenNormalisedAreNamed) {
+  ImportedNetwork imported = *MakeTestNetwork({}).Import();
+  imported.network.input_inv_stddev[2] = 3e38f;
+  Calibration calibration = MakeTestCalibration(6, {4});
+  calibration.features.assign(calibration.features.size(), 0);
+  calibration.features[3 * 6 + 2] = 5;
+  const auto compiled = Compile(imported, &calibration, {});
+  EXPECT_EQ(compiled.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(compiled.status().message(), AllOf(HasSubstr("value 2 of frame 3, 5, becomes inf"),
+                                                 HasSubstr("input.inv_stddev (3e+38)")));
+  Report report;
+  report.model = Compile(imported, nullptr, {})->report.model;
+  EXPECT_EQ(CompareWithNetwork(imported, &calibration, &report).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST(CalibrationTest, SaturatedValuesAreCounted) {
   const Fidelity none = *CompileWithProjectionGain(1).report.fidelity;
   ASSERT_EQ(none.saturations.size(), 4u);

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "compiler/calibrate.h"
 #include "compiler/compile.h"
@@ -55,6 +56,13 @@ void Print(const Report& report, bool everything, bool json, std::ostream& out) 
 
 absl::Status Build(const Flags& flags, std::ostream& out) {
   ESE_ASSIGN_OR_RETURN(const Sources sources, ReadSources(flags));
+  const std::vector<LayerTopology>& layers = sources.imported.topology.layers;
+  if (flags.options.projection_density &&
+      std::none_of(layers.begin(), layers.end(),
+                   [](const LayerTopology& layer) { return layer.projection > 0; })) {
+    return absl::InvalidArgumentError(
+        "--density-projection: no layer of the network has a projection; leave it out");
+  }
   CompileOptions options = flags.options;
   if (!options.gates_density) options.gates_density = flags.density;
   if (!options.projection_density) options.projection_density = flags.density;
@@ -120,6 +128,26 @@ void AddInspectOptions(CLI::App* inspect, Flags* flags) {
   inspect->add_flag("--json", flags->json, "print JSON");
 }
 
+// An empty value is a shell's unset variable, which must not mean that the option was left out.
+void RefuseEmptyValues(CLI::App* command) {
+  for (CLI::Option* option : command->get_options()) {
+    option->check([](const std::string& value) {
+      return value.empty() ? "has an empty value; give one, or leave the option out" : "";
+    });
+  }
+}
+
+// Says what was wrong with the command line; the exit status.
+int ExplainUsage(const CLI::App& app, const CLI::ParseError& error, std::ostream& out,
+                 std::ostream& err) {
+  // A misspelt name is missed first and unknown second, and CLI11 tells the first only.
+  const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !unknown.empty()) {
+    err << "There is no " << absl::StrJoin(unknown, " ") << "\n";
+  }
+  return app.exit(error, out, err) == 0 ? 0 : kWrongUsage;
+}
+
 }  // namespace
 
 int RunCompiler(const std::vector<std::string>& arguments, std::ostream& out, std::ostream& err) {
@@ -131,14 +159,19 @@ int RunCompiler(const std::vector<std::string>& arguments, std::ostream& out, st
   CLI::App* inspect = app.add_subcommand("inspect", "print what a model is made of");
   AddBuildOptions(build, &flags);
   AddInspectOptions(inspect, &flags);
+  RefuseEmptyValues(build);
+  RefuseEmptyValues(inspect);
   try {
     // CLI11 takes the arguments last one first.
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e, out, err) == 0 ? 0 : kWrongUsage;
+    return ExplainUsage(app, e, out, err);
   }
-  const absl::Status status = build->parsed() ? Build(flags, out) : Inspect(flags, out);
+  absl::Status status = build->parsed() ? Build(flags, out) : Inspect(flags, out);
+  if (status.ok() && !out.flush()) {
+    status = absl::UnavailableError("cannot write the report to standard output; make room");
+  }
   if (status.ok()) return 0;
   err << "ese-compile: " << status.message() << "\n";
   return kFailed;

@@ -131,6 +131,9 @@ TEST_F(CliTest, WrongUsageIsStatusTwo) {
   EXPECT_EQ(Run({}), 2);
   EXPECT_THAT(err_, HasSubstr("subcommand"));
   EXPECT_EQ(Run({"bulid"}), 2);
+  EXPECT_THAT(err_, HasSubstr("bulid"));
+  EXPECT_EQ(Run({"build", "--wieghts", weights_}), 2);
+  EXPECT_THAT(err_, AllOf(HasSubstr("--wieghts"), HasSubstr("--weights is required")));
   EXPECT_EQ(Run({"build"}), 2);
   EXPECT_THAT(err_, HasSubstr("required"));
   EXPECT_EQ(Build({"--densty", "0.1"}), 2);
@@ -141,6 +144,36 @@ TEST_F(CliTest, WrongUsageIsStatusTwo) {
   EXPECT_THAT(err_, HasSubstr("--weights"));
   EXPECT_EQ(Run({"inspect", model_, "--calibration", calibration_}), 2);
   EXPECT_FALSE(std::filesystem::exists(model_));
+}
+
+TEST_F(CliTest, EmptyValuesAreWrongUsage) {
+  for (const char* option : {"--calibration", "--density", "--density-gates",
+                             "--density-projection", "--density-output", "--input-fraction-bits"}) {
+    EXPECT_EQ(Build({option, ""}), 2);
+    EXPECT_THAT(err_, HasSubstr(option));
+  }
+  EXPECT_EQ(Run({"build", "--weights", weights_, "--topology", topology_, "-o", ""}), 2);
+  EXPECT_THAT(err_, HasSubstr("--output"));
+  EXPECT_EQ(Run({"build", "--weights", weights_, "--topology", "", "-o", model_}), 2);
+  EXPECT_EQ(Run({"inspect", ""}), 2);
+  EXPECT_FALSE(std::filesystem::exists(model_));
+}
+
+TEST_F(CliTest, ReportThatCannotBeWrittenIsStatusOne) {
+  ASSERT_EQ(Build(), 0) << err_;
+  std::ofstream full("/dev/full");
+  std::ostringstream err;
+  EXPECT_EQ(RunCompiler({"inspect", model_}, full, err), 1);
+  EXPECT_THAT(err.str(), HasSubstr("standard output"));
+}
+
+TEST_F(CliTest, DensityOfProjectionsNeedsOne) {
+  const TestNetwork made = MakeTestNetwork({.layers = {{.cells = 8}}});
+  Write(weights_, made.WeightBytes());
+  Write(topology_, made.topology);
+  EXPECT_EQ(Build({"--density-projection", "0.5"}), 1);
+  EXPECT_THAT(err_, HasSubstr("--density-projection: no layer"));
+  EXPECT_EQ(Build({"--density", "0.5"}), 0) << err_;
 }
 
 TEST_F(CliTest, HelpAndVersionAreStatusZero) {

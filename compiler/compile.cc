@@ -228,12 +228,16 @@ std::vector<std::string> MatrixNames(const Model& model) {
 
 absl::StatusOr<Compiled> Compile(const ImportedNetwork& imported, const Calibration* calibration,
                                  const CompileOptions& options) {
+  if (calibration != nullptr) ESE_RETURN_IF_ERROR(CheckNormalised(imported, *calibration));
   Compiled compiled;
   Report& report = compiled.report;
   report.notices = imported.notices;
   const Topology& topology = imported.topology;
   ESE_ASSIGN_OR_RETURN(const Network network,
                        PruneNetwork(imported.network, options, &report.prunes));
+  for (const PruneReport& prune : report.prunes) {
+    if (!prune.notice.empty()) report.notices.push_back(prune.notice);
+  }
 
   Formats formats =
       calibration != nullptr ? ChooseFormats(network, *calibration) : DefaultFormats(network);
@@ -260,6 +264,7 @@ absl::StatusOr<Compiled> Compile(const ImportedNetwork& imported, const Calibrat
 absl::Status CompareWithNetwork(const ImportedNetwork& imported, const Calibration* calibration,
                                 Report* report) {
   ESE_RETURN_IF_ERROR(CheckSameShapes(imported.topology, *report->model));
+  if (calibration != nullptr) ESE_RETURN_IF_ERROR(CheckNormalised(imported, *calibration));
   CompileOptions options;
   options.pad = true;
   std::vector<PruneReport> ignored;

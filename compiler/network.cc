@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/status.h"
 
 namespace ese {
@@ -150,7 +149,7 @@ absl::StatusOr<ImportedNetwork> ImportSafetensors(const Topology& topology,
   const std::vector<std::string> unused = reader.Unused();
   if (!unused.empty()) {
     imported.notices.push_back(
-        absl::StrCat("the topology does not use the tensors ", absl::StrJoin(unused, ", ")));
+        absl::StrCat("the topology does not use the tensors ", NameList(unused)));
   }
   return imported;
 }

@@ -53,6 +53,19 @@ absl::Status CheckEqualRows(const DenseMatrix& dense, const std::vector<Columns>
       "; fill the rows up with --pad, or prune anew with ", dense.name.density_flag, " D"));
 }
 
+std::string NoticeOfZeros(const DenseMatrix& dense, const std::vector<Columns>& kept,
+                          int64_t entries) {
+  int64_t zeros = 0;
+  for (int r = 0; r < dense.rows; ++r) {
+    for (const int column : kept[r]) zeros += Row(dense, r)[column] == 0;
+  }
+  if (zeros == 0) return "";
+  return absl::StrCat(dense.name.tensors, ": ", zeros, " of the ", entries, " weights that ",
+                      dense.name.density_flag,
+                      " keeps are zero, for it was pruned further before; give a lower density, or "
+                      "none to keep its mask");
+}
+
 double SumOfSquares(const std::vector<float>& values) {
   double sum = 0;
   for (const float v : values) sum += double{v} * double{v};
@@ -84,6 +97,7 @@ absl::StatusOr<PrunedMatrix> Prune(const DenseMatrix& dense, const PruneOptions&
   PrunedMatrix pruned;
   const auto nonzero = static_cast<double>(
       std::count_if(dense.weights.begin(), dense.weights.end(), [](float w) { return w != 0; }));
+  const bool sparse = nonzero < kMaskedBelow * static_cast<double>(dense.weights.size());
   int count = dense.columns;
   if (options.density) {
     if (!(*options.density > 0 && *options.density <= 1)) {
@@ -93,7 +107,7 @@ absl::StatusOr<PrunedMatrix> Prune(const DenseMatrix& dense, const PruneOptions&
     }
     count = std::max(1, static_cast<int>(std::floor(*options.density * dense.columns + 0.5)));
     pruned.report.origin = PruneOrigin::kMagnitudes;
-  } else if (nonzero < kMaskedBelow * static_cast<double>(dense.weights.size())) {
+  } else if (sparse) {
     pruned.report.origin = PruneOrigin::kTraining;
   }
 
@@ -107,6 +121,7 @@ absl::StatusOr<PrunedMatrix> Prune(const DenseMatrix& dense, const PruneOptions&
   if (masked && !options.pad) ESE_RETURN_IF_ERROR(CheckEqualRows(dense, kept));
 
   pruned.matrix = Gather(dense, kept);
+  if (options.density && sparse) pruned.report.notice = NoticeOfZeros(dense, kept, real_entries);
   pruned.report.zero_entries = static_cast<int64_t>(pruned.matrix.column.size()) - real_entries;
   const double all = SumOfSquares(dense.weights);
   if (all > 0) pruned.report.squares_kept = SumOfSquares(pruned.matrix.weights) / all;

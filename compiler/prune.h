@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "compiler/network.h"
@@ -31,6 +32,7 @@ struct PruneReport {
   PruneOrigin origin = PruneOrigin::kDense;
   int64_t zero_entries = 0;   // entries added with zero weight, for equal rows and for long gaps
   double squares_kept = 1.0;  // kept share of the sum of squared weights
+  std::string notice;         // to the user whose density keeps zeros of a sparser mask, or empty
 };
 
 struct PrunedMatrix {

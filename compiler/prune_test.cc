@@ -151,6 +151,17 @@ PrunedMatrix PruneWithGap(int gap) {
   return MustPrune(Dense(1, 2000, weights), {.density = 1.0 / 2000});
 }
 
+TEST(PruneTest, DensityThatKeepsZerosOfASparserMaskIsTold) {
+  const auto dense = Dense(2, 4, {0, 5, 0, 0, 1, 2, 0, 0});
+  EXPECT_THAT(MustPrune(dense, {.density = 0.5}).report.notice,
+              HasSubstr("w: 1 of the 4 weights that --density-output keeps are zero"));
+  EXPECT_EQ(MustPrune(dense, {.density = 0.25}).report.notice, "");
+  EXPECT_EQ(MustPrune(dense, {.density = {}, .pad = true}).report.notice, "");
+  std::vector<float> dense_but_for_one(21, 1.0f);
+  dense_but_for_one[3] = 0;
+  EXPECT_EQ(MustPrune(Dense(1, 21, dense_but_for_one), {.density = 1}).report.notice, "");
+}
+
 TEST(PruneTest, LongestGapThatFitsNeedsNoFiller) {
   const PrunedMatrix pruned = PruneWithGap(511);
   EXPECT_THAT(pruned.matrix.column, ElementsAre(511));

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <limits>
 #include <optional>
-#include <set>
 #include <tuple>
 #include <utility>
 
@@ -14,6 +13,7 @@
 #include "base/status.h"
 #include "compiler/files.h"
 #include "compiler/small_floats.h"
+#include "compiler/strict_json.h"
 #include "nlohmann/json.hpp"
 
 namespace ese {
@@ -72,33 +72,27 @@ std::optional<uint64_t> Elements(const std::vector<int64_t>& shape) {
   return product;
 }
 
-// Parses the header's JSON. A name that occurs twice is an error: which tensor was meant?
-absl::StatusOr<Json> ParseJsonHeader(absl::string_view text, const std::string& where) {
-  std::set<std::string> seen;
-  std::string twice;
-  const auto on_event = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth == 1 && event == Json::parse_event_t::key) {
-      const auto& name = parsed.get_ref<const std::string&>();
-      if (!seen.insert(name).second) twice = name;
-    }
-    return true;
-  };
-  Json header = Json::parse(text.begin(), text.end(), on_event, /*allow_exceptions=*/false);
-  if (header.is_discarded() || !header.is_object()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(where, "the header is not a JSON object; is this a safetensors file?"));
+// "[3, 4]" of element i.
+std::string Place(const std::vector<int64_t>& shape, uint64_t i) {
+  std::vector<int64_t> place(shape.size());
+  for (size_t k = shape.size(); k-- > 0;) {
+    place[k] = static_cast<int64_t>(i % static_cast<uint64_t>(shape[k]));
+    i /= static_cast<uint64_t>(shape[k]);
   }
-  if (!twice.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(where, "tensor '", twice, "' is listed twice; export the file again"));
-  }
-  return header;
+  return ShapeText(place);
 }
 
 }  // namespace
 
 std::string ShapeText(const std::vector<int64_t>& shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
+
+std::string NameList(const std::vector<std::string>& names) {
+  constexpr size_t kMost = 20;
+  const size_t shown = std::min(names.size(), kMost);
+  const std::string list = absl::StrJoin(names.begin(), names.begin() + shown, ", ");
+  return shown == names.size() ? list : absl::StrCat(list, " and ", names.size() - shown, " more");
 }
 
 absl::StatusOr<Safetensors> Safetensors::FromFile(const std::string& path) {
@@ -127,7 +121,16 @@ absl::StatusOr<Safetensors> Safetensors::FromBytes(std::string bytes, std::strin
 }
 
 absl::Status Safetensors::ParseHeader(absl::string_view text, uint64_t data_begin) {
-  ESE_ASSIGN_OR_RETURN(const Json header, ParseJsonHeader(text, absl::StrCat(source_, ": ")));
+  const absl::StatusOr<Json> parsed = ParseStrictJson(text, absl::StrCat(source_, ", header"));
+  if (!parsed.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(parsed.status().message(), "; export the file again"));
+  }
+  const Json& header = *parsed;
+  if (!header.is_object()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source_, ": the header is not a JSON object; is this a safetensors file?"));
+  }
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") continue;
     auto tensor = ParseTensor(entry, data_begin);
@@ -194,6 +197,11 @@ absl::Status Safetensors::CheckEndToEnd(uint64_t data_begin) const {
     }
     previous_end = tensor.end;
   }
+  if (previous_end != bytes_.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source_, ": ", bytes_.size() - previous_end,
+                     " bytes follow the last tensor's data; export the file again"));
+  }
   return absl::OkStatus();
 }
 
@@ -206,8 +214,8 @@ std::vector<std::string> Safetensors::names() const {
 absl::StatusOr<const Safetensors::Tensor*> Safetensors::Find(const std::string& name) const {
   const auto it = tensors_.find(name);
   if (it == tensors_.end()) {
-    return absl::NotFoundError(absl::StrCat(source_, ": there is no tensor '", name, "'; it has ",
-                                            absl::StrJoin(names(), ", ")));
+    return absl::NotFoundError(
+        absl::StrCat(source_, ": there is no tensor '", name, "'; it has ", NameList(names())));
   }
   return &it->second;
 }
@@ -237,7 +245,8 @@ absl::StatusOr<std::vector<float>> Safetensors::Floats(const std::string& name,
     if (!std::isfinite(*value)) {
       return absl::InvalidArgumentError(absl::StrCat(
           source_, ": tensor '", name, "' has ", std::isnan(*value) ? "a NaN" : "an infinity",
-          " at element ", i, "; the training has diverged, export an earlier checkpoint"));
+          " in single precision at ", Place(shape, i),
+          "; export finite values, of a checkpoint before the training diverged"));
     }
     values[i] = *value;
   }

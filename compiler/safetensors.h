@@ -19,8 +19,11 @@ inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
 // "[4096, 153]".
 std::string ShapeText(const std::vector<int64_t>& shape);
 
+// "a, b, c"; of more than twenty the first twenty and how many more.
+std::string NameList(const std::vector<std::string>& names);
+
 // The tensors of one file, held in memory. Every header entry was checked when it was made: known
-// type, a shape that fits the bytes, and data that follow each other with neither gap nor overlap.
+// type, a shape that fits the bytes, and data that fill the file with neither gap nor overlap.
 class Safetensors {
  public:
   // NOT_FOUND or PERMISSION_DENIED naming the file; otherwise as FromBytes.

@@ -109,10 +109,10 @@ TEST(SafetensorsTest, RefusesHeaderLengthBeyondTheFile) {
 }
 
 TEST(SafetensorsTest, RefusesWhatIsNotJson) {
-  ExpectRefused(File("not json", ""), "not a JSON object");
+  ExpectRefused(File("not json", ""), "header: not valid JSON: parse error at line 1, column 2");
   ExpectRefused(File("[1]", ""), "not a JSON object");
-  ExpectRefused(File("{\"a\":", ""), "not a JSON object");
-  ExpectRefused(File("{\"a\xff\":{}}", ""), "not a JSON object");
+  ExpectRefused(File("{\"a\":", ""), "not valid JSON");
+  ExpectRefused(File("{\"a\xff\":{}}", ""), "ill-formed UTF-8");
 }
 
 TEST(SafetensorsTest, RefusesEntriesThatAreNoTensors) {
@@ -146,9 +146,14 @@ TEST(SafetensorsTest, RefusesOverlapAndGaps) {
                 "leaves a gap");
 }
 
+TEST(SafetensorsTest, RefusesBytesBehindTheLastTensor) {
+  ExpectRefused(File(Header({Entry("a", "F32", "[2]", 0, 8)}), "1234567890"),
+                "2 bytes follow the last tensor's data");
+}
+
 TEST(SafetensorsTest, RefusesATensorListedTwice) {
   ExpectRefused(File(Header({Entry("a", "I8", "[1]", 0, 1), Entry("a", "I8", "[1]", 1, 2)}), "12"),
-                "'a' is listed twice");
+                "'a' is given twice");
 }
 
 TEST(SafetensorsTest, ErrorsOfReadingNameTheTensor) {
@@ -167,14 +172,27 @@ TEST(SafetensorsTest, ErrorsOfReadingNameTheTensor) {
 
 TEST(SafetensorsTest, RefusesNanAndInfinityByName) {
   SafetensorsWriter writer;
-  writer.AddFloats("nan", {2}, {1, std::numeric_limits<float>::quiet_NaN()});
+  writer.AddFloats("nan", {2, 3}, {1, 2, 3, 4, 5, std::numeric_limits<float>::quiet_NaN()});
   writer.AddFloats("inf", {1}, {-std::numeric_limits<float>::infinity()});
   const auto file = Safetensors::FromBytes(writer.Bytes(), "file");
   ASSERT_TRUE(file.ok()) << file.status();
-  EXPECT_THAT(file->Floats("nan", {2}).status().message(),
-              HasSubstr("tensor 'nan' has a NaN at element 1"));
+  EXPECT_THAT(file->Floats("nan", {2, 3}).status().message(),
+              HasSubstr("tensor 'nan' has a NaN in single precision at [1, 2]"));
   EXPECT_THAT(file->Floats("inf", {1}).status().message(),
-              HasSubstr("tensor 'inf' has an infinity at element 0"));
+              HasSubstr("tensor 'inf' has an infinity in single precision at [0]"));
+}
+
+TEST(SafetensorsTest, RefusesDoublesBeyondSinglePrecision) {
+  const auto file = Safetensors::FromBytes(
+      File(Header({Entry("w", "F64", "[1]", 0, 8)}), Raw<double>({1e300})), "file");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_THAT(file->Floats("w", {1}).status().message(), HasSubstr("an infinity in single"));
+}
+
+TEST(SafetensorsTest, OfManyNamesTheFirstAreListed) {
+  EXPECT_EQ(NameList({"a", "b"}), "a, b");
+  EXPECT_EQ(NameList(std::vector<std::string>(20, "n")).find(" more"), std::string::npos);
+  EXPECT_THAT(NameList(std::vector<std::string>(23, "n")), HasSubstr("n, n and 3 more"));
 }
 
 TEST(SafetensorsTest, EveryTruncationIsRefused) {

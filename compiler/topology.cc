@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "compiler/strict_json.h"
 #include "features/model_features.h"
 #include "nlohmann/json.hpp"
 
@@ -134,15 +135,6 @@ class ObjectReader {
   std::set<std::string> asked_;
 };
 
-absl::StatusOr<Json> ParseJson(absl::string_view text, const std::string& source) {
-  Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(source, ": not valid JSON; check it with python3 -m json.tool"));
-  }
-  return json;
-}
-
 absl::StatusOr<FeatureSettings> ReadFeatures(const Json& json, const std::string& source) {
   ObjectReader in(json, source, "features");
   FeatureSettings settings;
@@ -267,7 +259,7 @@ std::string LayerTopology::Tensor(absl::string_view base) const {
 }
 
 absl::StatusOr<Topology> ParseTopology(absl::string_view text, const std::string& source) {
-  ESE_ASSIGN_OR_RETURN(const Json json, ParseJson(text, source));
+  ESE_ASSIGN_OR_RETURN(const Json json, ParseStrictJson(text, source));
   ObjectReader in(json, source, "");
   Topology topology;
   topology.name = in.String("name");
@@ -292,7 +284,7 @@ absl::StatusOr<Topology> ParseTopology(absl::string_view text, const std::string
 }
 
 absl::StatusOr<Annotations> ParseAnnotations(absl::string_view text, const std::string& source) {
-  ESE_ASSIGN_OR_RETURN(const Json json, ParseJson(text, source));
+  ESE_ASSIGN_OR_RETURN(const Json json, ParseStrictJson(text, source));
   ObjectReader in(json, source, "");
   Annotations annotations;
   if (in.Has("name")) annotations.name = in.String("name");

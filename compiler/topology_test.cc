@@ -93,6 +93,17 @@ TEST(TopologyTest, RefusesWhatIsNotAnObject) {
   EXPECT_THAT(ParseTopology("[]", "t").status().message(), HasSubstr("has to be an object"));
 }
 
+TEST(TopologyTest, RefusesFactsThatLieTooDeep) {
+  json facts = 1;
+  for (int depth = 0; depth < 100; ++depth) facts = json{{"a", facts}};
+  ExpectRefused([&](json* t) { (*t)["training"] = facts; }, "deep in each other");
+}
+
+TEST(TopologyTest, RefusesKeysGivenTwice) {
+  EXPECT_THAT(ParseTopology(R"({"name": "a", "name": "b"})", "t").status().message(),
+              HasSubstr("t: 'name' is given twice"));
+}
+
 TEST(TopologyTest, RefusesUnknownKeysByPath) {
   ExpectRefused([](json* t) { (*t)["nmae"] = 1; }, "'nmae' is unknown");
   ExpectRefused([](json* t) { (*t)["layers"][1]["cels"] = 1; }, "'layers[1].cels' is unknown");
