@@ -1,6 +1,7 @@
 """Writes a network as ese-compile reads it (compiler/README.md)."""
 
 import json
+import numbers
 import pathlib
 import struct
 import warnings
@@ -8,7 +9,7 @@ import warnings
 import torch
 
 from .fbank import with_defaults
-from .masks import check_floats, check_matrix, lstm_matrices
+from .masks import check_floats, check_matrix, lstm_matrices, parameter_of
 
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 PRUNED_BELOW = 0.95  # compiler/prune.h: a matrix with fewer non-zero weights was pruned in training
@@ -18,7 +19,7 @@ TRANSPARENT = (torch.nn.Dropout, torch.nn.Identity, torch.nn.LogSoftmax, torch.n
                torch.nn.modules.loss._Loss)
 
 
-def write_safetensors(path, tensors):
+def safetensors_bytes(tensors):
     """The safetensors format: eight bytes of header length, a JSON header, the data end to end."""
     header, parts, offset = {}, [], 0
     for name, tensor in tensors.items():
@@ -29,14 +30,36 @@ def write_safetensors(path, tensors):
         offset += len(parts[-1])
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    _write(path, struct.pack("<Q", len(text)) + text + b"".join(parts))
+    return struct.pack("<Q", len(text)) + text + b"".join(parts)
 
 
-def _write(path, data):
-    """Complete or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
+def write_safetensors(path, tensors):
+    """Writes {name: float32 or int64 tensor}, complete or not at all."""
+    _write_all({path: safetensors_bytes(tensors)})
+
+
+def _write_all(files):
+    """Writes {path: bytes}: none appears before all of them fitted."""
+    parts = {path: path.with_name(path.name + ".part") for path in files}
+    try:
+        for path, data in files.items():
+            try:
+                parts[path].write_bytes(data)
+            except OSError as error:
+                raise OSError(error.errno, f"{error.strerror}; make room or choose another folder",
+                              str(path)) from error
+        for path, part in parts.items():
+            part.replace(path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def _values(module):
+    """By name, what may act on the answer: parameters, and buffers but for counters."""
+    yield from module.named_parameters()
+    yield from ((name, buffer) for name, buffer in module.named_buffers()
+                if buffer.is_floating_point())
 
 
 def _parts_of_module(module):
@@ -45,19 +68,20 @@ def _parts_of_module(module):
     owned = set()
     for name, child in module.named_modules():
         kind = next((kind for kind in found if isinstance(child, kind)), None)
-        if kind:
-            found[kind].append((f"{name}." if name else "", child))
-            owned.update(f"{name}." * bool(name) + key for key, _ in child.named_parameters())
-        elif (type(child).__module__.startswith("torch.nn.") and
-              not isinstance(child, TRANSPARENT) and not list(child.children())):
+        if kind or isinstance(child, TRANSPARENT):
+            if kind:
+                found[kind].append((f"{name}." if name else "", child))
+            owned.update(f"{name}." * bool(name) + key for key, _ in _values(child))
+        elif type(child).__module__.startswith("torch.nn.") and not list(child.children()):
             raise ValueError(f"{name} is a {type(child).__name__}, which ESE does not compute; "
                              "train without it, or give the parts (lstm, linear) if the answer "
                              "does not need it")
-    other = [name for name, _ in module.named_parameters() if name not in owned]
+    other = [name for name, _ in _values(module) if name not in owned]
     if other:
         raise ValueError(f"{other[0]}: belongs to no LSTM or Linear, and ESE computes nothing "
-                         "else; train without it, or give the parts (lstm, linear) if the answer "
-                         "does not need it")
+                         "else; give the parts (lstm, linear) if the answer does not need it or "
+                         "it is the normalisation (then give mean and inv_stddev), or else train "
+                         "without it")
     for kind, parts in found.items():
         if len(parts) != 1:
             raise ValueError(f"{type(module).__name__} holds {len(parts)} of torch.nn."
@@ -70,8 +94,13 @@ def _parts(model):
     """[(prefix, LSTM)...] from the input up, and (prefix, Linear)."""
     if isinstance(model, torch.nn.Module):
         return _parts_of_module(model)
+    if not isinstance(model, (tuple, list)) or len(model) != 2:
+        raise TypeError(f"the model is a {type(model).__name__}; give a torch.nn.Module, or its "
+                        "parts as (lstm, linear) or ([lstm, lstm], linear)")
     lstms, output = model
     lstms = [lstms] if isinstance(lstms, torch.nn.Module) else list(lstms)
+    if not lstms:
+        raise ValueError("the model has no LSTM; give its parts as ([lstm, lstm], linear)")
     prefixes = ["lstm."] if len(lstms) == 1 else [f"lstm{k}." for k in range(len(lstms))]
     if not isinstance(output, torch.nn.Linear):
         raise TypeError(f"the output is a {type(output).__name__}; give a torch.nn.Linear")
@@ -104,8 +133,12 @@ def _normalisation(mean, inv_stddev, inputs):
     for name, value in given.items():
         if value is None:
             value = torch.full((inputs,), float(name == "input.inv_stddev"))
-        value = torch.as_tensor(value)
-        check_floats(value, name)
+        try:
+            value = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"{name}: {error}; give a float tensor [{inputs}]") from error
+        check_floats(value, name, "give the features' mean, and one over their deviation, or 1 "
+                                  "where that is 0")
         if list(value.shape) != [inputs]:
             raise ValueError(f"{name}: has the shape {list(value.shape)}; the network reads "
                              f"[{inputs}]")
@@ -115,7 +148,8 @@ def _normalisation(mean, inv_stddev, inputs):
 
 def _calibration(utterances, inputs):
     for index, utterance in enumerate(utterances):
-        check_matrix(utterance, f"calibration[{index}]")
+        check_matrix(utterance, f"calibration[{index}]", "correct how features are computed, or "
+                                                         "leave this utterance out")
         if utterance.shape[1] != inputs:
             raise ValueError(f"calibration[{index}]: has the shape {list(utterance.shape)}; the "
                              f"network reads [frames, {inputs}]")
@@ -144,6 +178,39 @@ def _balance(lstms):
     return balance
 
 
+def _is_text(value):
+    """Whether it is a string, not empty, that UTF-8 can hold: no half of a surrogate pair."""
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _output(units, blank, linear, weight, bias):
+    """The topology's `output`."""
+    units = [] if isinstance(units, str) or not hasattr(units, "__iter__") else list(units)
+    if len(units) != linear.out_features or not all(_is_text(unit) for unit in units):
+        raise ValueError(f"units: {len(units)} names for the {linear.out_features} rows of "
+                         f"{weight}; give one for each, text in UTF-8, none of them empty")
+    if blank is not None and not (isinstance(blank, numbers.Integral) and
+                                  0 <= blank < len(units)):
+        raise ValueError(f"blank: is {blank!r}; give the index of one of the {len(units)} units")
+    return {"weight": weight, "bias": bias, "units": units,
+            "blank": -1 if blank is None else int(blank)}
+
+
+def _json_bytes(topology):
+    """topology.json; its `training` is the only part that was not checked before."""
+    if not isinstance(topology["training"], dict):
+        raise TypeError(f"training: is a {type(topology['training']).__name__}; give a dict")
+    try:
+        text = json.dumps(topology, indent=1, allow_nan=False, ensure_ascii=False)
+        return (text + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"training: {error}; give finite numbers, text in UTF-8, and lists and "
+                        "dicts of them") from error
+
+
 def export(model, folder, *, units, blank=None, name="model", features=None, mean=None,
            inv_stddev=None, calibration=None, training=None):
     """Writes model.safetensors, topology.json and calibration.safetensors into `folder`.
@@ -159,7 +226,7 @@ def export(model, folder, *, units, blank=None, name="model", features=None, mea
     training: a dict of any facts, for people.
 
     Returns {matrix: (fewest, most non-zero weights of a row, columns)}. Raises ValueError or
-    TypeError naming the tensor and the remedy; nothing is written then.
+    TypeError naming the tensor and the remedy, OSError naming the file; nothing is written then.
     """
     lstms, (output_prefix, output) = _parts(model)
     tensors = {}
@@ -169,22 +236,18 @@ def export(model, folder, *, units, blank=None, name="model", features=None, mea
     if output.in_features != outputs:
         raise ValueError(f"{weight}: has the shape {list(output.weight.shape)}, but the LSTM has "
                          f"{outputs} outputs; give the Linear on top of it")
-    units = list(units)
-    if len(units) != output.out_features or not all(isinstance(u, str) and u for u in units):
-        raise ValueError(f"units: {len(units)} names for the {output.out_features} rows of "
-                         f"{weight}; give one for each, none of them empty")
-    if blank is not None and not 0 <= blank < len(units):
-        raise ValueError(f"blank: is {blank}; give the index of one of the {len(units)} units")
-    tensors[weight] = output.weight
-    tensors[bias] = torch.zeros(len(units)) if output.bias is None else output.bias
+    if not _is_text(name):
+        raise ValueError(f"name: is {name!r}; give text, by which clients ask the server for it")
+    tensors[weight] = parameter_of(output, output_prefix, "weight")
+    tensors[bias] = (torch.zeros(output.out_features) if output.bias is None else
+                     parameter_of(output, output_prefix, "bias"))
     tensors.update(_normalisation(mean, inv_stddev, inputs))
     for key, tensor in tensors.items():
         check_floats(tensor, key)
     topology = {"name": name, "layers": layers,
-                "output": {"weight": weight, "bias": bias, "units": units,
-                           "blank": -1 if blank is None else int(blank)},
+                "output": _output(units, blank, output, weight, bias),
                 "input": {"mean": "input.mean", "inv_stddev": "input.inv_stddev"},
-                "training": training or {}}
+                "training": {} if training is None else training}
     if features is not None:
         topology["features"] = features = with_defaults(features)
         values = features["num_mel_bins"] * features["stack"]
@@ -192,14 +255,15 @@ def export(model, folder, *, units, blank=None, name="model", features=None, mea
             raise ValueError(f"features: {features['num_mel_bins']} bins x {features['stack']} "
                              f"= {values} values a frame, but {layers[0]['prefix']}weight_ih_l0 "
                              f"reads {inputs}; correct num_mel_bins or stack")
-    samples = None if calibration is None else _calibration(list(calibration), inputs)
+    files = {"model.safetensors": safetensors_bytes(
+        {key: tensor.detach().float() for key, tensor in tensors.items()})}
+    if calibration is not None:
+        files["calibration.safetensors"] = safetensors_bytes(
+            _calibration(list(calibration), inputs))
+    files["topology.json"] = _json_bytes(topology)
     balance = _balance(lstms)
 
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_safetensors(folder / "model.safetensors",
-                      {key: tensor.detach().float() for key, tensor in tensors.items()})
-    if samples is not None:
-        write_safetensors(folder / "calibration.safetensors", samples)
-    _write(folder / "topology.json", (json.dumps(topology, indent=1) + "\n").encode())
+    _write_all({folder / file: data for file, data in files.items()})
     return balance

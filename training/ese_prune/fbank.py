@@ -12,17 +12,50 @@ import torch
 FEATURES = {"sample_rate_hz": 16000, "frame_length_ms": 25, "frame_shift_ms": 10,
             "num_mel_bins": 51, "low_freq_hz": 20, "high_freq_hz": 0, "preemphasis": 0.97,
             "stack": 1}
+WHOLE = ("sample_rate_hz", "num_mel_bins", "stack")
 
 
 def with_defaults(features):
-    """All of FEATURES, as given or by default."""
+    """All of FEATURES, as given or by default; raises where they cannot be computed."""
+    if not isinstance(features, dict):
+        raise TypeError(f"features: is a {type(features).__name__}; give a dict of "
+                        f"{', '.join(FEATURES)}")
     unknown = sorted(set(features) - set(FEATURES))
     if unknown:
         raise ValueError(f"features: {unknown[0]!r} is unknown; the keys are {', '.join(FEATURES)}")
     missing = [key for key in ("sample_rate_hz", "num_mel_bins") if key not in features]
     if missing:
         raise ValueError(f"features: {missing[0]!r} is missing; give it, as {FEATURES[missing[0]]}")
-    return {**FEATURES, **features}
+    for key, value in features.items():
+        kinds = (int,) if key in WHOLE else (int, float)
+        if not isinstance(value, kinds) or not math.isfinite(value) or (key in WHOLE and value < 1):
+            raise ValueError(f"features: {key!r} is {value!r}; give a "
+                             f"{'whole number above 0' if key in WHOLE else 'number'}, as "
+                             f"{FEATURES[key]}")
+    o = {**FEATURES, **features}
+    length, shift = _window(o)
+    if length < 2 or not 1 <= shift <= length:
+        raise ValueError(f"features: 'frame_length_ms' is {o['frame_length_ms']}, 'frame_shift_ms' "
+                         f"{o['frame_shift_ms']}; set the length to two samples or more, and the "
+                         "shift to one sample or more, but no more than the length")
+    low, high = _band(o)
+    if not 0 <= low < high <= o["sample_rate_hz"] / 2:
+        raise ValueError(f"features: the mel bins lie between {low} and {high} Hz; set "
+                         "'low_freq_hz' and 'high_freq_hz' within 0 and "
+                         f"{o['sample_rate_hz'] / 2:g}, half of 'sample_rate_hz'")
+    return o
+
+
+def _window(o):
+    """Samples of a window, and from one to the next."""
+    return [int(o["sample_rate_hz"] * 0.001 * o[key])
+            for key in ("frame_length_ms", "frame_shift_ms")]
+
+
+def _band(o):
+    """Where the first triangle begins and the last ends; high_freq_hz up to 0 is below Nyquist."""
+    high = o["high_freq_hz"]
+    return o["low_freq_hz"], high if high > 0 else o["sample_rate_hz"] / 2 + high
 
 
 def _mel(hz):
@@ -31,10 +64,9 @@ def _mel(hz):
 
 def _triangles(o, fft):
     """[fft / 2, bins]: triangles of equal width on the mel scale, without the bin at Nyquist."""
-    nyquist = o["sample_rate_hz"] / 2
-    high = o["high_freq_hz"] if o["high_freq_hz"] > 0 else nyquist + o["high_freq_hz"]
-    low, bins = _mel(o["low_freq_hz"]), o["num_mel_bins"]
-    width = (_mel(high) - low) / (bins + 1)
+    low, high = map(_mel, _band(o))
+    bins = o["num_mel_bins"]
+    width = (high - low) / (bins + 1)
     mels = torch.tensor([_mel(k * o["sample_rate_hz"] / fft) for k in range(fft // 2)],
                         dtype=torch.float64)
     rise = ((mels - low) / width)[:, None] - torch.arange(bins)
@@ -56,8 +88,7 @@ def filter_banks(samples, features):
     samples = torch.as_tensor(samples).double()
     if samples.dim() != 1:
         raise ValueError(f"samples have the shape {list(samples.shape)}; give one channel, [n]")
-    length, shift = (int(o["sample_rate_hz"] * 0.001 * o[key])
-                     for key in ("frame_length_ms", "frame_shift_ms"))
+    length, shift = _window(o)
     fft = 1 << (length - 1).bit_length()
     triangles = _triangles(o, fft)
     if len(samples) < length:

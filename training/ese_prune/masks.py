@@ -6,39 +6,48 @@ training and a mask of the compiler for the same weights are one.
 
 import dataclasses
 import math
+import numbers
 from typing import Tuple
 
 import torch
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+DIVERGED = ("go back to a checkpoint from before, and train on with a lower rate or with clipped "
+            "gradients")
 
 
 def entries_for(density, columns, name="weight"):
     """Weights to keep in a row: round(density * columns), halves up, at least one."""
+    if not isinstance(density, numbers.Real):
+        raise TypeError(f"{name}: the density is {density!r}; give a number, as 0.1")
     if not 0 < density <= 1:
         raise ValueError(f"{name}: cannot keep a share of {density}; a density is above 0 and at "
                          "most 1")
     return max(1, math.floor(density * columns + 0.5))
 
 
-def check_floats(tensor, name):
-    """Raises unless every value of the tensor is a finite number in single precision."""
+def check_floats(tensor, name, remedy=DIVERGED):
+    """Raises unless every value of the tensor is a finite number in single precision.
+
+    remedy: what to do where one is not.
+    """
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name}: is a {type(tensor).__name__}; give a torch.Tensor")
     if tensor.dtype not in FLOATS:
         raise TypeError(f"{name}: has the type {tensor.dtype}; give floats, as with .float()")
+    if tensor.is_meta or tensor.layout != torch.strided:
+        raise TypeError(f"{name}: is {tensor.layout} on {tensor.device}; give a dense tensor that "
+                        "holds its values")
     bad = ~torch.isfinite(tensor.detach().float())
     if bad.any():
         place = [int(index) for index in bad.nonzero()[0]]
         raise ValueError(f"{name}: the value at {place} is {tensor[tuple(place)].item()} in single "
-                         f"precision, and {int(bad.sum())} values are not finite; go back to a "
-                         "checkpoint from before, and train on with a lower rate or with clipped "
-                         "gradients")
+                         f"precision, and {int(bad.sum())} values are not finite; {remedy}")
 
 
-def check_matrix(weight, name):
+def check_matrix(weight, name, remedy=DIVERGED):
     """Raises unless `weight` is a matrix of finite floats."""
-    check_floats(weight, name)
+    check_floats(weight, name, remedy)
     if weight.dim() != 2 or not weight.numel():
         raise ValueError(f"{name}: has the shape {list(weight.shape)}; give a matrix [rows, "
                          "columns]")
@@ -110,11 +119,13 @@ class LstmMatrix:
         return f"row {row} (gate {'ifgo'[row // self.cells]} of cell {row % self.cells})"
 
 
-def _parameter(lstm, prefix, name):
-    value = getattr(lstm, name)
+def parameter_of(module, prefix, name):
+    """The parameter `name` of a module; raises where another computes it, so that it may be old."""
+    value = getattr(module, name)
     if not isinstance(value, torch.nn.Parameter):
-        raise TypeError(f"{prefix}{name}: is computed from other parameters, as by weight_norm; "
-                        "make it a parameter again, as with torch.nn.utils.remove_weight_norm")
+        raise TypeError(f"{prefix}{name}: is computed from other parameters, as by weight_norm or "
+                        "torch.nn.utils.prune; make it a parameter again, with remove_weight_norm, "
+                        "prune.remove or parametrize.remove_parametrizations")
     return value
 
 
@@ -131,9 +142,9 @@ def lstm_matrices(lstm, prefix=""):
         for kind, parts in (("gates", ("weight_ih", "weight_hh")), ("projection", ("weight_hr",))):
             parts = [f"{part}_l{layer}" for part in parts]
             if kind == "gates" or lstm.proj_size:
+                parameters = tuple(parameter_of(lstm, prefix, part) for part in parts)
                 matrices.append(LstmMatrix(kind, tuple(prefix + part for part in parts),
-                                           tuple(_parameter(lstm, prefix, part) for part in parts),
-                                           lstm.hidden_size))
+                                           parameters, lstm.hidden_size))
     return matrices
 
 

@@ -4,7 +4,10 @@ import warnings
 
 import torch
 
-from .masks import entries_for, lstm_matrices, row_balanced_mask
+from .masks import check_floats, entries_for, lstm_matrices, row_balanced_mask
+from .schedule import CubicSchedule
+
+STATE = ("steps", "finished", "targets", "entries", "masks", "dense")
 
 
 class _Target:
@@ -61,7 +64,9 @@ class Pruner:
     def __init__(self, module, density=None, schedule=None, *, density_gates=None,
                  density_projection=None, regrow=False, saliency=None,
                  pattern=row_balanced_mask):
-        if schedule is None:
+        if not isinstance(module, torch.nn.Module):
+            raise TypeError(f"Pruner: got a {type(module).__name__}; give the torch.nn.Module")
+        if not isinstance(schedule, CubicSchedule):
             raise ValueError("Pruner: give schedule=CubicSchedule(start_step, end_step)")
         self.schedule, self.regrow, self._pattern = schedule, regrow, pattern
         self.steps, self.finished = 0, False
@@ -149,7 +154,8 @@ class Pruner:
         """Makes the masks final; returns entries(). Training may go on, with step(), under them.
 
         Every row then has exactly its number of non-zero weights: a kept weight that happens to be
-        zero becomes the smallest normal number, which the compiler rounds to zero.
+        zero, or is in single precision, becomes the smallest normal number, which the compiler
+        rounds to zero.
         """
         if self.steps < self.schedule.end_step and not self.finished:
             warnings.warn(f"Pruner.finish after {self.steps} steps of a schedule that ends at "
@@ -160,9 +166,10 @@ class Pruner:
             if target.entries > target.target:
                 target.shrink(target.target, None if self.regrow else target.mask)
             values = target.matrix.joined() if target.dense is None else target.dense
+            check_floats(values, target.matrix.label)
             target.dense = None
             tiny = max(torch.finfo(values.dtype).tiny, torch.finfo(torch.float32).tiny)
-            target.write(values.masked_fill(values == 0, tiny))
+            target.write(values.masked_fill(values.float() == 0, tiny))
         self.finished = True
         return self.entries()
 
@@ -177,6 +184,10 @@ class Pruner:
 
     def load_state_dict(self, state):
         """Goes on from state_dict() of a pruner with the same densities on the same network."""
+        missing = [key for key in STATE if not isinstance(state, dict) or key not in state]
+        if missing:
+            raise ValueError(f"the saved pruner has no {missing[0]!r}; give what "
+                             "Pruner.state_dict() returned")
         wanted = {target.matrix.label: target.target for target in self._targets}
         if state["targets"] != wanted:
             raise ValueError(f"the saved pruner keeps {state['targets']} weights a row, this one "

@@ -143,7 +143,8 @@ class QuantizedLSTM(torch.nn.Module):
     """
 
     def __init__(self, lstm, input_fraction_bits=5, output_fraction_bits=5,
-                 hidden_fraction_bits=HIDDEN_FRACTION_BITS, *, weight_bits=WEIGHT_BITS, activation_bits=ACTIVATION_BITS):
+                 hidden_fraction_bits=HIDDEN_FRACTION_BITS, *, weight_bits=WEIGHT_BITS,
+                 activation_bits=ACTIVATION_BITS):
         super().__init__()
         self.weight_bits, self.activation_bits = weight_bits, activation_bits
         lstm_matrices(lstm)  # for its checks
@@ -196,6 +197,9 @@ class QuantizedLSTM(torch.nn.Module):
     def forward(self, x):
         """x [frames, batch, inputs], or [batch, frames, inputs] if batch_first."""
         lstm = self.lstm
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(f"QuantizedLSTM: the input is a {type(x).__name__}; give a tensor, of "
+                            "sequences padded to one length")
         if x.dim() != 3 or x.shape[-1] != lstm.input_size or not x.shape[int(lstm.batch_first)]:
             raise ValueError(f"QuantizedLSTM: the input has the shape {list(x.shape)}; give "
                              f"[frames, batch, {lstm.input_size}] (or [batch, frames, "

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 
 
 def cubic_entries(columns, target, progress):
@@ -25,6 +26,11 @@ class CubicSchedule:
     every: int = 10
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, numbers.Integral):
+                raise TypeError(f"CubicSchedule: {field.name} is {value!r}; give a whole number of "
+                                "steps")
         if not 0 <= self.start_step <= self.end_step:
             raise ValueError(f"a schedule from step {self.start_step} to {self.end_step}; set "
                              "0 <= start_step <= end_step")

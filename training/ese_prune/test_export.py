@@ -83,6 +83,12 @@ class ExportTest(unittest.TestCase):
         self.assertEqual(tensors["output.bias"], ("F32", [3], bytes(12)))
         self.assertFalse((self.folder / "calibration.safetensors").exists())
 
+    def test_losses_and_counters_within_the_module_do_not_matter(self):
+        module = Tagger()
+        module.loss = torch.nn.CrossEntropyLoss(weight=torch.ones(3))
+        module.register_buffer("updates", torch.tensor(7))
+        export(module, self.folder, units=UNITS)
+
     def test_balance_is_told_and_unequal_rows_are_warned_of(self):
         module = Tagger()
         pruner = Pruner(module, 0.5, CubicSchedule(0, 0))
@@ -118,6 +124,40 @@ class ExportTest(unittest.TestCase):
                     calibration=[torch.zeros(4, 7), torch.zeros(2, 5)])
         self.refuse(ValueError, "calibration: holds no utterance", calibration=[])
 
+    def test_other_kinds_of_arguments_are_named(self):
+        self.refuse(TypeError, "the model is a OrderedDict; give a torch.nn.Module",
+                    Tagger().state_dict())
+        self.refuse(ValueError, "the model has no LSTM", ([], torch.nn.Linear(6, 3)))
+        self.refuse(ValueError, "units: 0 names", units="abc")
+        self.refuse(ValueError, "units: .* text in UTF-8", units=["a", "\udcff", "b"])
+        self.refuse(ValueError, "blank: is 1.5; give the index", blank=1.5)
+        self.refuse(ValueError, "blank: is 'a'; give the index", blank="a")
+        for name in ("", None, "\udcff"):
+            self.refuse(ValueError, "name: is .*; give text", name=name)
+        self.refuse(TypeError, r"input.mean: .*; give a float tensor \[7\]", mean="x")
+        self.refuse(ValueError, r"calibration\[0\]: .* nan .*; correct how features are computed",
+                    calibration=[torch.full((2, 7), float("nan"))])
+
+    def test_facts_that_json_cannot_hold_leave_nothing_behind(self):
+        for training in ({"x": float("nan")}, {"x": torch.ones(1)}, {"x": "\udcff"}):
+            self.refuse(TypeError, "training: .*; give finite numbers", training=training)
+        self.refuse(TypeError, "training: is a list; give a dict", training=[1])
+
+    def test_text_beyond_ascii_is_written_as_it_is(self):
+        units = ["<blank>", "ä", "\U0001d11e"]
+        export(Tagger(), self.folder, units=units, name="ü")
+        self.assertEqual((self.topology()["name"], self.topology()["output"]["units"]),
+                         ("ü", units))
+        self.assertIn("ä".encode(), (self.folder / "topology.json").read_bytes())
+
+    def test_a_file_that_cannot_be_written_is_named_and_the_others_stay_as_they_were(self):
+        export(Tagger(), self.folder, units=UNITS)
+        before = {path: path.read_bytes() for path in self.folder.iterdir()}
+        (self.folder / "topology.json.part").symlink_to("/dev/full")
+        with self.assertRaisesRegex(OSError, "make room or choose another folder.*topology.json"):
+            export(Tagger(cells=11), self.folder, units=UNITS)
+        self.assertEqual({path: path.read_bytes() for path in self.folder.iterdir()}, before)
+
     def test_weights_that_are_not_finite_are_named(self):
         for name in ("lstm.weight_hh_l0", "lstm.bias_ih_l0", "output.weight"):
             module = Tagger()
@@ -135,6 +175,13 @@ class ExportTest(unittest.TestCase):
         module = Tagger()
         module.second = torch.nn.Linear(3, 3)
         self.refuse(ValueError, "holds 2 of torch.nn.Linear; give the parts", module)
+        module = Tagger()
+        module.register_buffer("mean", torch.zeros(7))
+        self.refuse(ValueError, "mean: belongs to no LSTM or Linear.*give mean and inv_stddev",
+                    module)
+        module = Tagger()
+        torch.nn.utils.weight_norm(module.output)
+        self.refuse(TypeError, "output.weight: is computed from other.*remove_weight_norm", module)
         self.refuse(ValueError, "lstm: is bidirectional",
                     (torch.nn.LSTM(7, 3, bidirectional=True), torch.nn.Linear(6, 3)))
         self.refuse(ValueError, r"output.weight: has the shape \[3, 5\], but the LSTM has 4",
@@ -237,6 +284,16 @@ class CompilerTest(unittest.TestCase):
         model = self.compile(module, "--density", "1")
         self.assertGreaterEqual(min(self.report["fidelity"]["layer_snr_db"]), 30)
         self.assertGreater(model.hidden_fraction_bits[2], model.hidden_fraction_bits[0])
+
+    def test_weights_that_only_doubles_can_hold_are_kept_as_the_masks_have_them(self):
+        module = Tagger().double()
+        with torch.no_grad():
+            module.lstm.weight_hr_l0[2] = 1e-60  # zero in single precision
+        pruner = Pruner(module, 0.3, CubicSchedule(0, 0))
+        pruner.step()
+        pruner.finish()
+        model = self.compile(module)
+        self.assertEqual(model.matrix("layer0/projection", 10)[0].sum(1).unique().tolist(), [3])
 
     def test_masks_of_the_training_are_kept(self):
         module = Tagger(layers=2)

@@ -45,9 +45,22 @@ class FilterBankTest(unittest.TestCase):
     def test_wrong_settings_are_named(self):
         for features, text in (({"rate": 1, **TELEPHONE}, "'rate' is unknown; the keys are"),
                                ({"num_mel_bins": 23}, "'sample_rate_hz' is missing"),
-                               ({**TELEPHONE, "num_mel_bins": 200}, "set fewer")):
+                               ({**TELEPHONE, "num_mel_bins": 200}, "set fewer"),
+                               ({**TELEPHONE, "num_mel_bins": 23.0}, "'num_mel_bins' is 23.0; "
+                                "give a whole number above 0, as 51"),
+                               ({**TELEPHONE, "stack": 0}, "'stack' is 0; give a whole number"),
+                               ({**TELEPHONE, "sample_rate_hz": "8k"}, "'sample_rate_hz' is '8k'"),
+                               ({**TELEPHONE, "preemphasis": float("nan")}, "'preemphasis' is nan"),
+                               ({**TELEPHONE, "frame_shift_ms": 0}, "the shift to one sample"),
+                               ({**TELEPHONE, "frame_shift_ms": 26}, "no more than the length"),
+                               ({**TELEPHONE, "frame_length_ms": -5}, "two samples or more"),
+                               ({**TELEPHONE, "low_freq_hz": 3000, "high_freq_hz": 1000},
+                                "between 3000 and 1000 Hz"),
+                               ({**TELEPHONE, "high_freq_hz": 4001}, "within 0 and 4000, half")):
             with self.assertRaisesRegex(ValueError, text):
                 filter_banks(torch.zeros(999), features)
+        with self.assertRaisesRegex(TypeError, "features: is a str; give a dict"):
+            filter_banks(torch.zeros(999), "fbank")
         with self.assertRaisesRegex(ValueError, r"shape \[2, 5\]; give one channel"):
             filter_banks(torch.zeros(2, 5), FEATURES)
 

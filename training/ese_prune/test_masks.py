@@ -28,6 +28,9 @@ class EntriesTest(unittest.TestCase):
         for density in (0, -0.1, 1.01, float("nan")):
             with self.assertRaisesRegex(ValueError, "lstm.w: cannot keep a share of .* above 0"):
                 entries_for(density, 10, "lstm.w")
+        for density in ("0.1", None, [0.1]):
+            with self.assertRaisesRegex(TypeError, "lstm.w: the density is .*; give a number"):
+                entries_for(density, 10, "lstm.w")
 
 
 class MaskTest(unittest.TestCase):

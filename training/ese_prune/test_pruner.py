@@ -205,6 +205,12 @@ class PrunerTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "same densities"):
             Training(density=0.3).pruner.load_state_dict(state)
 
+    def test_another_state_is_refused(self):
+        pruner = Training().pruner
+        for state in ({}, None, Tagger().state_dict()):
+            with self.assertRaisesRegex(ValueError, "no 'steps'; give what Pruner.state_dict"):
+                pruner.load_state_dict(state)
+
     def test_an_unreachable_density_is_named_with_the_remedy(self):
         module = Tagger()
         with torch.no_grad():
@@ -221,6 +227,14 @@ class PrunerTest(unittest.TestCase):
         schedule = CubicSchedule(0, 1)
         with self.assertRaisesRegex(ValueError, "schedule=CubicSchedule"):
             Pruner(Tagger(), 0.5)
+        with self.assertRaisesRegex(ValueError, "schedule=CubicSchedule"):
+            Pruner(Tagger(), 0.5, CubicSchedule)
+        with self.assertRaisesRegex(TypeError, "got a OrderedDict; give the torch.nn.Module"):
+            Pruner(Tagger().state_dict(), 0.5, schedule)
+        with self.assertRaisesRegex(TypeError, "end_step is 10.5; give a whole number"):
+            CubicSchedule(0, 10.5)
+        with self.assertRaisesRegex(TypeError, "weight_hh_l0: is torch.strided on meta"):
+            Pruner(Tagger().to("meta"), 0.5, schedule)
         with self.assertRaisesRegex(ValueError, "weight_hr_l0: give density"):
             Pruner(Tagger(), None, schedule, density_gates=0.5)
         with self.assertRaisesRegex(ValueError, "Linear holds no torch.nn.LSTM"):
@@ -235,6 +249,14 @@ class PrunerTest(unittest.TestCase):
             training.module.lstm.weight_hh_l0[3, 2] = float("nan")
         with self.assertRaisesRegex(ValueError, r"weight_hh_l0: the value at \[3, 9\] is nan"):
             training.pruner.step()
+
+    def test_weights_that_diverged_after_the_schedule_are_named_in_the_end(self):
+        training = Training(CubicSchedule(0, 0))
+        training.step()
+        with torch.no_grad():
+            training.module.lstm.weight_hr_l0.fill_(float("nan"))
+        with self.assertRaisesRegex(ValueError, "weight_hr_l0: the value at .* is nan"):
+            training.pruner.finish()
 
 
 if __name__ == "__main__":

@@ -108,6 +108,9 @@ class QuantizedModuleTest(unittest.TestCase):
         for shape in ((5, 7), (5, 2, 6), (0, 2, 7)):
             with self.assertRaisesRegex(ValueError, r"give \[frames, batch, 7\]"):
                 quantized(torch.zeros(shape))
+        packed = torch.nn.utils.rnn.pack_sequence([torch.zeros(5, 7), torch.zeros(2, 7)])
+        with self.assertRaisesRegex(TypeError, "input is a PackedSequence; .* padded"):
+            quantized(packed)
         with self.assertRaisesRegex(ValueError, "2 numbers for 1 layers"):
             QuantizedLSTM(Tagger().lstm, output_fraction_bits=[5, 5])
 
