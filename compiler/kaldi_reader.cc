@@ -1,5 +1,6 @@
 #include "compiler/kaldi_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -50,7 +51,9 @@ absl::StatusOr<std::string> KaldiReader::Token() {
   if (!NextIsToken()) return Expected("a token like <Nnet>");
   const size_t begin = at_;
   const absl::string_view word = Word();
-  if (word.size() > kMaxTokenBytes || word.back() != '>') {
+  // Errors print tokens, so none with bytes that a terminal obeys.
+  const bool is_text = std::all_of(word.begin(), word.end(), absl::ascii_isgraph);
+  if (word.size() > kMaxTokenBytes || word.back() != '>' || !is_text) {
     at_ = begin;
     return Expected("a token like <Nnet>");
   }

@@ -19,6 +19,7 @@ namespace {
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 std::string Golden(const std::string& name) {
@@ -166,6 +167,11 @@ TEST(KaldiTest, OtherComponentsAreRefused) {
   EXPECT_THAT(SmallRefusal("<Nnet>", "<TransitionModel>"),
               HasSubstr("begins with <TransitionModel>, not with <Nnet>"));
   EXPECT_THAT(Refusal("<Nnet>\n</Nnet>\n"), HasSubstr("has no <LstmProjected>"));
+}
+
+TEST(KaldiTest, ErrorsPrintNoBytesThatATerminalObeys) {
+  EXPECT_THAT(SmallRefusal("<LstmProjectedStreams>", "<Lstm\x1b[2J>"),
+              AllOf(HasSubstr("expected a token"), Not(HasSubstr("\x1b"))));
 }
 
 TEST(KaldiTest, WrongSizesAreRefused) {
