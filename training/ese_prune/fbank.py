@@ -5,6 +5,7 @@ torchaudio.
 """
 
 import math
+import warnings
 
 import torch
 
@@ -80,7 +81,8 @@ def _triangles(o, fft):
 def filter_banks(samples, features):
     """Frames of the model from the samples of one recording.
 
-    samples: [n], in the scale of 16-bit integers (-32768 to 32767), at sample_rate_hz.
+    samples: [n], in the scale of 16-bit integers (-32768 to 32767), at sample_rate_hz. Fractions of
+    full scale, as torchaudio.load gives them, have to be multiplied by 32768; it warns of such.
     features: the topology's `features`, see FEATURES. Returns float32 [frames, num_mel_bins *
     stack], not normalised; samples at the end that fill no frame are left out.
     """
@@ -88,16 +90,21 @@ def filter_banks(samples, features):
     samples = torch.as_tensor(samples).double()
     if samples.dim() != 1:
         raise ValueError(f"samples have the shape {list(samples.shape)}; give one channel, [n]")
+    loudest = float(samples.abs().max()) if len(samples) else 0
+    if 0 < loudest <= 1:
+        warnings.warn(f"samples reach {loudest:g} at most; the server hears 16-bit integers, so "
+                      "give fractions of full scale times 32768", stacklevel=2)
     length, shift = _window(o)
     fft = 1 << (length - 1).bit_length()
-    triangles = _triangles(o, fft)
+    triangles = _triangles(o, fft).to(samples.device)
     if len(samples) < length:
-        return torch.empty(0, o["num_mel_bins"] * o["stack"])
+        return torch.empty(0, o["num_mel_bins"] * o["stack"], device=samples.device)
     windows = samples.unfold(0, length, shift)
     windows = windows - windows.mean(1, keepdim=True)
     # The first sample's predecessor is itself, as in Kaldi.
     before = torch.cat([windows[:, :1], windows[:, :-1]], 1)
-    povey = torch.hann_window(length, periodic=False, dtype=torch.float64).pow(0.85)
+    povey = torch.hann_window(length, periodic=False, dtype=torch.float64,
+                              device=samples.device).pow(0.85)
     windows = (windows - o["preemphasis"] * before) * povey
     power = torch.fft.rfft(windows, fft)[:, :-1].abs().square()
     energies = (power @ triangles).clamp(min=torch.finfo(torch.float32).eps).log().float()

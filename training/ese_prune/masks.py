@@ -90,9 +90,19 @@ class LstmMatrix:
     """A matrix as the engine sees it: one parameter, or two whose columns lie side by side."""
 
     kind: str  # "gates": [weight_ih | weight_hh] of a layer, "projection": weight_hr
-    names: Tuple[str, ...]
-    parameters: Tuple[torch.nn.Parameter, ...]
-    cells: int
+    names: Tuple[str, ...]  # of the parts, within the module
+    lstm: torch.nn.LSTM
+    parts: Tuple[str, ...]  # the same, within the LSTM
+
+    @property
+    def cells(self):
+        """Cells of the layer."""
+        return self.lstm.hidden_size
+
+    @property
+    def parameters(self):
+        """The parts as they are now: loading a state may have put others in their place."""
+        return tuple(getattr(self.lstm, part) for part in self.parts)
 
     @property
     def label(self):
@@ -140,11 +150,13 @@ def lstm_matrices(lstm, prefix=""):
     matrices = []
     for layer in range(lstm.num_layers):
         for kind, parts in (("gates", ("weight_ih", "weight_hh")), ("projection", ("weight_hr",))):
-            parts = [f"{part}_l{layer}" for part in parts]
-            if kind == "gates" or lstm.proj_size:
-                parameters = tuple(parameter_of(lstm, prefix, part) for part in parts)
-                matrices.append(LstmMatrix(kind, tuple(prefix + part for part in parts),
-                                           parameters, lstm.hidden_size))
+            if kind == "projection" and not lstm.proj_size:
+                continue
+            parts = tuple(f"{part}_l{layer}" for part in parts)
+            for part in parts:
+                parameter_of(lstm, prefix, part)  # for its check
+            names = tuple(prefix + part for part in parts)
+            matrices.append(LstmMatrix(kind, names, lstm, parts))
     return matrices
 
 

@@ -133,7 +133,8 @@ class QuantizedLinear(torch.nn.Module):
 class QuantizedLSTM(torch.nn.Module):
     """A torch.nn.LSTM with the engine's rounding; shares its parameters, for fine-tuning.
 
-    Its forward is the LSTM's, from zero state, on a batch (of three dimensions). It goes frame by
+    Its forward is the LSTM's (with dropout while the LSTM is in training mode), from zero state, on
+    a batch (of three dimensions). It goes frame by
     frame, so it is several times slower than the LSTM; a small part of training is enough.
     input_fraction_bits: format of the normalised features. output_fraction_bits: of each layer's
     projected output; hidden_fraction_bits: of its cells' m, 7 to 10, which is the output's where
@@ -211,7 +212,7 @@ class QuantizedLSTM(torch.nn.Module):
         last_y, last_c = [], []
         for layer in range(lstm.num_layers):
             if layer:
-                x = functional.dropout(x, lstm.dropout, self.training)
+                x = functional.dropout(x, lstm.dropout, lstm.training)
             x, y, c = self._layer(x, layer, bits)
             bits = self.output_fraction_bits[layer]
             last_y.append(y)

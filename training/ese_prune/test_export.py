@@ -210,7 +210,7 @@ class CompilerTest(unittest.TestCase):
         for flag, file in (("--weights", "model.safetensors"), ("--topology", "topology.json"),
                            ("--calibration", "calibration.safetensors")):
             command += [flag, self.folder / file]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.report = json.loads(done.stdout)
         return EseFile(self.folder / "m.ese")

@@ -2,6 +2,7 @@
 
 import struct
 import unittest
+import warnings
 
 import torch
 
@@ -41,6 +42,14 @@ class FilterBankTest(unittest.TestCase):
 
     def test_shorter_than_a_window(self):
         self.assertEqual(list(filter_banks(torch.zeros(199), TELEPHONE).shape), [0, 23])
+
+    def test_fractions_of_full_scale_are_warned_of(self):
+        with self.assertWarnsRegex(UserWarning, "0.5 at most; .* times 32768"):
+            filter_banks(torch.full((999,), 0.5), TELEPHONE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for samples in (torch.zeros(999), torch.zeros(0), torch.full((999,), 2)):
+                filter_banks(samples, TELEPHONE)
 
     def test_wrong_settings_are_named(self):
         for features, text in (({"rate": 1, **TELEPHONE}, "'rate' is unknown; the keys are"),

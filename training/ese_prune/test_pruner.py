@@ -205,6 +205,13 @@ class PrunerTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "same densities"):
             Training(density=0.3).pruner.load_state_dict(state)
 
+    def test_parameters_that_were_put_in_place_of_others_are_pruned(self):
+        training = Training(CubicSchedule(0, 0))
+        lstm = training.module.lstm  # load_state_dict(assign=True) does so
+        lstm.weight_hr_l0 = torch.nn.Parameter(torch.randn_like(lstm.weight_hr_l0))
+        training.pruner.step()
+        self.assertEqual(training.counts()[1], [3])
+
     def test_another_state_is_refused(self):
         pruner = Training().pruner
         for state in ({}, None, Tagger().state_dict()):

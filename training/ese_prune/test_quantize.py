@@ -96,6 +96,13 @@ class QuantizedModuleTest(unittest.TestCase):
         alone, _ = QuantizedLSTM(lstm)(x[1:2])
         self.assertTrue(torch.allclose(alone[0], whole[1], atol=1e-6))
 
+    def test_dropout_follows_the_lstm(self):
+        lstm = torch.nn.LSTM(7, 5, 2, dropout=0.5)
+        x, quantized = torch.randn(6, 2, 7), QuantizedLSTM(lstm)
+        self.assertFalse(torch.equal(quantized(x)[0], quantized(x)[0]))
+        lstm.eval()
+        self.assertTrue(torch.equal(quantized(x)[0], quantized(x)[0]))
+
     def test_every_parameter_has_a_gradient(self):
         module = Tagger()
         logits = QuantizedLinear(module.output)(QuantizedLSTM(module.lstm)(torch.randn(5, 2, 7))[0])
