@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "compiler/onnx_weights.h"
 
 namespace ese {
 namespace {
@@ -39,7 +40,7 @@ class OnnxLstmReader {
 
 absl::StatusOr<std::vector<float>> OnnxLstmReader::Tensor(int input,
                                                           const std::vector<int64_t>& shape) const {
-  auto tensor = graph_.Floats(InputOf(node_, input));
+  auto tensor = ReadOnnxWeight(graph_, InputOf(node_, input));
   if (!tensor.ok()) return graph_.Refuse(node_, tensor.status().message());
   if (tensor->shape != shape) {
     return graph_.Refuse(node_, "'", InputOf(node_, input), "' has the shape ",
@@ -112,7 +113,7 @@ absl::StatusOr<BasicNetworkLayer<DenseMatrix>> OnnxLstmReader::Read() {
   BasicNetworkLayer<DenseMatrix> layer;
   LayerTopology& topology = layer.topology;
   ESE_RETURN_IF_ERROR(CheckLstm(&topology.g_activation));
-  auto input = graph_.Floats(InputOf(node_, 1));
+  auto input = ReadOnnxWeight(graph_, InputOf(node_, 1));
   if (!input.ok()) return graph_.Refuse(node_, input.status().message());
   const std::vector<int64_t>& shape = input->shape;
   if (shape.size() != 3 || shape[0] != 1 || shape[1] < 4 || shape[1] % 4 != 0 || shape[2] < 1 ||
