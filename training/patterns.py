@@ -62,9 +62,7 @@ class Saliency:
 
     def _scores(self, name, parameter, values):
         if self._kind == "movement":
-            # Not a magnitude: what moves towards zero goes first.
-            moved = self._moved[name]
-            return moved - moved.min(1, keepdim=True)[0] + 1e-12
+            return self._moved[name]
         average = self._optimiser.state[parameter]
         if self._kind == "taylor":
             return (values * average["exp_avg"]).abs()
@@ -75,7 +73,10 @@ class Saliency:
         if self._kind == "magnitude":
             return values
         parts = zip(matrix.names, matrix.parameters, matrix.split(values))
-        return torch.cat([self._scores(*part) for part in parts], 1)
+        scores = torch.cat([self._scores(*part) for part in parts], 1)
+        if self._kind == "movement":  # signed: what moved towards zero furthest goes first
+            scores = scores - scores.min(1, keepdim=True)[0] + 1e-12
+        return scores
 
     def state_dict(self):
         """What load_state_dict needs."""

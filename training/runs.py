@@ -109,10 +109,15 @@ def _main(seed, updates):
                       for factor in FACTORS]
 
 
-def _again(run, updates):
-    """Goes on from a finished pruned run: its rows fill up again, and are pruned once more."""
-    return dataclasses.replace(run, name=f"{run.name}_again", parent=run.name, updates=updates,
+def _again(run, parent, updates):
+    """As `run`, but from a finished run: rows fill up again, and are pruned once more."""
+    return dataclasses.replace(run, name=f"{run.name}_again", parent=parent.name, updates=updates,
                                prune_share=0.2)
+
+
+def _main_again(dense, *pruned):
+    """The dense network trained on, and each factor pruned from the 20x network."""
+    return [_again(dense, dense, 2000)] + [_again(run, pruned[0], 2000) for run in pruned]
 
 
 def _language(language, size, trunk_updates, updates):
@@ -140,7 +145,7 @@ def full():
     """All runs, those first that tell most."""
     small = {seed: [_dense("small", seed, 400), *_wide("small", seed, 400)] for seed in (1, 2)}
     main = _main(1, 2000)
-    runs = [Run("main.trunk", "main", 1, 2000), *main, _again(main[1], 2000), *_main(2, 2000),
+    runs = [Run("main.trunk", "main", 1, 2000), *main, *_main_again(*main), *_main(2, 2000),
             Run("small.trunk", "small", 1, 1600), *small[1], *_tricks("small", 1, 400), *small[2],
             *_tricks("small", 2, 400)]
     return list(dict.fromkeys(runs))
@@ -159,5 +164,5 @@ def smoke():
     """Every kind of run, a few updates each."""
     tricks = list(_tricks("smoke", 1, 4))
     runs = [Run("smoke.trunk", "smoke", 1, 6), _dense("smoke", 1, 4), *tricks,
-            _again(tricks[0], 4), *_wide("smoke", 1, 4)]
+            _again(tricks[0], tricks[0], 4), *_wide("smoke", 1, 4)]
     return list(dict.fromkeys(runs))

@@ -68,6 +68,7 @@ class PatternTest(unittest.TestCase):
         lstm(torch.randn(5, 2, 6))[0].square().sum().backward()
         movement = Saliency("movement", optimiser)
         movement.observe(dict(lstm.named_parameters()))
+        before = matrix.joined().detach().clone()
         optimiser.step()
         values = matrix.joined()
         gradient = torch.cat([part.grad for part in matrix.parameters], 1)
@@ -76,6 +77,9 @@ class PatternTest(unittest.TestCase):
         self.assertTrue(torch.allclose(taylor, expected * (1 - 0.9), rtol=1e-4, atol=1e-9))
         scores = movement(matrix, values)
         self.assertTrue((scores > 0).all())
+        # Across both matrices of a row: the order of -w g.
+        moved = before * -gradient
+        self.assertTrue(torch.allclose(scores, moved - moved.min(1, keepdim=True)[0], atol=1e-6))
         with self.assertRaises(ValueError):
             Saliency("guess", optimiser)
 
