@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from training import accuracy_page  # noqa: E402  pylint: disable=wrong-import-position
 from training.accuracy_stats import (  # noqa: E402  pylint: disable=wrong-import-position
-    DUTCH, FACTORS, PATTERNS, SETS, groups, loss, of_pattern, read)
+    DUTCH, PATTERNS, ROUNDS, SETS, groups, loss, of_pattern, read)
 
 
 def figures():
@@ -35,12 +35,13 @@ def figures():
                           "p2.5": round(low, 3), "p97.5": round(high, 3)})
 
     def factors(test_set, runs_of, size):
-        for what in ("dense", *FACTORS):
-            if (runs_of, what) in found:
-                per(test_set, size, what, found[runs_of, what])
-            if what != "dense" and (runs_of, what) in found:
-                points(f"accuracy.loss_points.{test_set}.{what}",
-                       loss(found[runs_of, what], found[runs_of, "dense"], [test_set]))
+        for dense, *pruned in ROUNDS.values():
+            for what in (dense, *pruned):
+                if (runs_of, what) in found:
+                    per(test_set, size, what, found[runs_of, what])
+                if what != dense and {(runs_of, what), (runs_of, dense)} <= set(found):
+                    points(f"accuracy.loss_points.{test_set}.{what}",
+                           loss(found[runs_of, what], found[runs_of, dense], [test_set]))
         if (runs_of, "20x") in served:
             points(f"accuracy.loss_points.{test_set}.quantize",
                    loss(served[runs_of, "20x"], found[runs_of, "20x"], [test_set]))

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 
-from training.accuracy_stats import (DUTCH, FACTORS, PATTERNS, ROOT, SETS, groups, loss, of_pattern,
+from training.accuracy_stats import (DUTCH, PATTERNS, ROOT, ROUNDS, SETS, groups, loss, of_pattern,
                                      read)
 
 sys.path.insert(0, str(ROOT / "bench"))
@@ -12,7 +12,6 @@ import plot  # noqa: E402  pylint: disable=wrong-import-position
 
 PAGE = ROOT / "docs/accuracy.md"
 BEGIN, END = "<!-- tables: training/accuracy.py page -->", "<!-- end of tables -->"
-AGAIN = "20x_again"  # pruned and trained once more, so with more updates than the dense one
 
 
 def table(rows):
@@ -50,22 +49,22 @@ def main_rows(found, runs, shipped):
     served = groups(shipped)
     rows = [["network", "weights kept", *SETS]]
     losses = [["against dense", *SETS]]
-    for what in ("dense", *FACTORS, AGAIN):
-        group = found.get(("main", what))
-        title = what.replace("_", ", ")
-        if not group:
-            continue
-        run = runs[f"main.s{min(group.by_seed)}.{what}"]
-        rows.append([title, f"{100 * run['weights_kept'] / run['weights']:.2f} %",
-                     *(per_text(group, test_set) for test_set in SETS)])
-        as_served = served.get(("main", what))
-        if as_served:
-            rows.append([f"{title}, as shipped", "", *(per_text(as_served, s) for s in SETS)])
-            losses.append([f"{title}: quantization alone",
-                           *(difference_text(loss(as_served, group, [s])) for s in SETS)])
-        if what != "dense":
-            losses.append([title, *(difference_text(loss(group, found["main", "dense"], [s]))
-                                   for s in SETS)])
+    for dense, *pruned in ROUNDS.values():
+        for what in (dense, *pruned):
+            group, as_served = found.get(("main", what)), served.get(("main", what))
+            title = what.replace("_", ", ")
+            if not group:
+                continue
+            run = runs[f"main.s{min(group.by_seed)}.{what}"]
+            rows.append([title, f"{100 * run['weights_kept'] / run['weights']:.2f} %",
+                         *(per_text(group, test_set) for test_set in SETS)])
+            if as_served:
+                rows.append([f"{title}, as shipped", "", *(per_text(as_served, s) for s in SETS)])
+                losses.append([f"{title}: quantization alone",
+                               *(difference_text(loss(as_served, group, [s])) for s in SETS)])
+            if what != dense and ("main", dense) in found:
+                losses.append([title, *(difference_text(loss(group, found["main", dense], [s]))
+                                        for s in SETS)])
     sizes = [["model", "file", "dense fp32 / file", "fp32 / 16-bit entries, matrices alone",
               "SNR of logits", "same best unit"]]
     for name, report in shipped.items():
@@ -79,7 +78,7 @@ def main_rows(found, runs, shipped):
     return table(rows), table(losses), table(sizes)
 
 
-def wide_rows(found):
+def wide_rows(found, runs):
     """Small LSTM: each pattern and density; and whether the patterns differ."""
     dense = found.get(("small", "dense"))
     if not dense:
@@ -93,11 +92,14 @@ def wide_rows(found):
                                            if density in by_pattern[p] else ""
                                            for p in PATTERNS)])
         lines += table(rows)
-    rows = [["density, % (all sets)", "loss against dense", "ours less the paper's",
-             "ours less unbalanced", "seeds"]]
+    rows = [["density, % (all sets)", "16-bit entries", "loss against dense",
+             "ours less the paper's", "ours less unbalanced", "seeds"]]
     for density, group in of_pattern(found, "small", "row")[1:]:
         others = [found.get(("small", f"{p}.d{density:g}")) for p in ("pe", "unbalanced")]
-        rows.append([f"{density:g}", difference_text(loss(group, dense, SETS)),
+        run = runs[f"small.s{min(group.by_seed)}.row.d{density:g}"]
+        rows.append([f"{density:g}", f"{2 * run['weights_kept'] / 1000:.0f} KB, "
+                     f"{2 * run['weights'] / run['weights_kept']:.1f}x",
+                     difference_text(loss(group, dense, SETS)),
                      *(difference_text(loss(group, other, SETS)) if other else ""
                        for other in others), str(group.seeds())])
     return lines + table(rows)
@@ -126,7 +128,7 @@ def dutch_rows(found, runs, shipped):
     served = groups(shipped)
     rows = [["network", "weights kept", "PER", "against dense", "as shipped",
              "quantization alone"]]
-    for what in ("dense", *FACTORS):
+    for what in ROUNDS[""]:
         group, as_served = found.get(("nl", what)), served.get(("nl", what))
         if group:
             run = runs[f"nl.s{min(group.by_seed)}.{what}"]
@@ -179,15 +181,17 @@ def interpolated(points, density):
 
 
 def step_times(found, runs):
-    """[(network, density in percent, us a step of 64 lanes or None)] at the paper's size; the source."""
+    """{round: [(network, density in percent, us a step of 64 lanes or None)]} at the paper's size,
+    and the source of the times."""
     points, source = microseconds()
-    times = []
-    for what in ("dense", *FACTORS):
-        group = found.get(("main", what))
-        if group and points:
-            run = runs[f"main.s{min(group.by_seed)}.{what}"]
-            density = 100 * run["weights_kept"] / run["weights"]
-            times.append((what, density, interpolated(points, density)))
+    times = {}
+    for name, whats in ROUNDS.items():
+        for what in whats:
+            group = found.get(("main", what))
+            if group and points:
+                run = runs[f"main.s{min(group.by_seed)}.{what}"]
+                density = 100 * run["weights_kept"] / run["weights"]
+                times.setdefault(name, []).append((what, density, interpolated(points, density)))
     return times, source
 
 
@@ -195,8 +199,8 @@ def speed_rows(found, runs):
     """Error rate against the time of a step, at the paper's size."""
     times, source = step_times(found, runs)
     rows = [["network", "density, %", "us a step of 64 lanes", *SETS]]
-    for what, density, time in times:
-        rows.append([what, f"{density:.2f}", f"{time:.0f}" if time else "not measured",
+    for what, density, time in [item for items in times.values() for item in items]:
+        rows.append([what.replace("_", ", "), f"{density:.2f}", f"{time:.0f}" if time else "not measured",
                      *(f"{found['main', what].per(s):.1f}" for s in SETS)])
     note = [f"Time: interpolated between the densities measured in `{source}`.", ""]
     return note + table(rows) if times else []
@@ -204,14 +208,15 @@ def speed_rows(found, runs):
 
 def speed_plot(found, runs):
     """docs/accuracy_time.svg; returns the line that shows it."""
-    times = [(what, time) for what, _, time in step_times(found, runs)[0] if time]
-    if len(times) < 2:
-        return []
     series = {}
-    for test_set in ("asterisk", "synth"):
-        groups_at = [(time, found["main", what]) for what, time in times]
-        series[test_set] = [(time, g.per(test_set), min(g.pers(test_set)), max(g.pers(test_set)))
-                            for time, g in groups_at]
+    for name, items in step_times(found, runs)[0].items():
+        at = [(time, found["main", what]) for what, _, time in items if time]
+        for test_set in ("asterisk", "synth") if len(at) > 1 else ():
+            series[test_set + name.replace("_", ", ")] = [
+                (time, g.per(test_set), min(g.pers(test_set)), max(g.pers(test_set)))
+                for time, g in at]
+    if not series:
+        return []
     path = ROOT / "docs/accuracy_time.svg"
     plot.write(path, "Phone error rate against time, the paper's size", "us a step of 64 lanes",
                "PER, %", series, log_x=True, from_zero=True)
@@ -228,15 +233,10 @@ def plots(found, runs):
                       for d, g in of_pattern(found, "small", pattern)]
             if len(points) > 1:
                 series[title.split(" (")[0]] = points
-        main = []
-        for what in ("dense", *FACTORS):
-            if ("main", what) in found:
-                group = found["main", what]
-                density = 100.0 if what == "dense" else 200 / int(what[:-1])
-                main.append((density, group.per(test_set), min(group.pers(test_set)),
-                             max(group.pers(test_set))))
-        if main:
-            series["paper's size, rows"] = main
+        for name, items in step_times(found, runs)[0].items():
+            series["paper's size, rows" + name.replace("_", ", ")] = [
+                (density, g.per(test_set), min(g.pers(test_set)), max(g.pers(test_set)))
+                for density, g in ((d, found["main", what]) for what, d, _ in items)]
         if series:
             path = ROOT / f"docs/accuracy_{test_set}.svg"
             plot.write(path, f"Phone error rate, {test_set}", "weights kept, %", "PER, %", series,
@@ -256,7 +256,7 @@ def page():
          [*rates, "Points of PER; in brackets the interval of 95 %, bold where it leaves out zero.",
           "", *losses, *sizes, *speed_rows(found, runs)]),
         ("PER against density and time", "", plots(found, runs)),
-        ("Patterns and densities: 2 x 320/160", "", wide_rows(found)),
+        ("Patterns and densities: 2 x 320/160", "", wide_rows(found, runs)),
         ("Tricks, one at a time: 2 x 320/160",
          "Change of PER in points against plain pruning at the same density: negative is better.",
          trick_rows(found)),

@@ -14,6 +14,8 @@ RESULTS = ROOT / "training/results"
 SETS = ("asterisk", "others", "synth", "synth_unheard")
 SAMPLES = 2000
 FACTORS = ("20x", "30x", "40x")
+ROUNDS = {"": ("dense", *FACTORS),  # networks with as many updates as each other
+          "_again": tuple(what + "_again" for what in ("dense", *FACTORS))}
 DUTCH = "fillets_nl"  # the test set of the runs nl.*, of the small LSTM
 PATTERNS = {"row": "every row the same (ours)", "pe": "every PE the same (the paper's)",
             "unbalanced": "unbalanced"}

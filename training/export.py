@@ -48,7 +48,17 @@ def held_out(folder, model, mean, inv_stddev, test_sets):
             "set": torch.tensor([test_sets.index(u["set"]) for u in members])}
 
 
-def topology(recipe, lstm, run, per, frames):
+def lineage(results, name):
+    """(updates, frames) of a finished run and of all that it goes on from."""
+    updates = frames = 0
+    while name:
+        report = json.loads(result_file(results, name).read_text())
+        updates, frames = updates + report["run"]["updates"], frames + report["frames"]
+        name = report["run"]["parent"]
+    return updates, frames
+
+
+def topology(recipe, lstm, per, updates, frames):
     """What the compiler must know beside the weights."""
     first = {"prefix": "lstm.", "cells": lstm.hidden_size, "projection": lstm.proj_size,
              "peepholes": False, "g": "tanh"}
@@ -64,7 +74,7 @@ def topology(recipe, lstm, run, per, frames):
         "output": {"weight": "output.weight", "bias": "output.bias",
                    "units": recipe.settings.units, "blank": 0},
         "input": {"mean": "input.mean", "inv_stddev": "input.inv_stddev"},
-        "training": {"data": recipe.source, "steps": run["updates"], "frames": frames, "per": per},
+        "training": {"data": recipe.source, "steps": updates, "frames": frames, "per": per},
     }
 
 
@@ -83,6 +93,6 @@ def run(folder, results, name):
                       held_out(folder, model, saved["mean"], saved["inv"], recipe.test_sets))
     write_safetensors(target / "model.safetensors", tensors)
     (target / "topology.json.part").write_text(
-        json.dumps(topology(recipe, model.lstm, saved["run"], per, report["frames"])) + "\n")
+        json.dumps(topology(recipe, model.lstm, per, *lineage(results, name))) + "\n")
     (target / "topology.json.part").rename(target / "topology.json")
     print(f"exported to {target}")

@@ -32,7 +32,8 @@ def _dutch(sizes):
 
 
 ENGLISH = Recipe(
-    "en", data.english, settings.full(), settings.smoke(), runs.full, runs.smoke, "main.s1.20x",
+    "en", data.english, settings.full(), settings.smoke(), runs.full, runs.smoke,
+    "main.s1.20x_again",
     evaluate.TEST_SETS,
     "Asterisk core sounds en (CC-BY-SA-3.0), flite voices slt rms awb reading sentences of the "
     "fortunes package")
