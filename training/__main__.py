@@ -100,11 +100,11 @@ def main():
     print("== train", flush=True)
     train(folder, results, sizes, chosen, arguments.jobs, deadline)
     print("== export", flush=True)
-    exported = chosen[-1].name if arguments.smoke else recipe.shipped
-    if checkpoint(folder, exported).exists():
-        export.run(folder, results, exported)
-    else:
-        print(f"{exported} was not trained here: nothing to export")
+    for exported in [chosen[-1].name] if arguments.smoke else recipe.shipped:
+        if checkpoint(folder, exported).exists():
+            export.run(folder, results, exported)
+        else:
+            print(f"{exported} was not trained here: not exported")
     print(f"done in {(time.monotonic() - start) / 60:.1f} minutes")
 
 

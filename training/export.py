@@ -58,7 +58,7 @@ def lineage(results, name):
     return updates, frames
 
 
-def topology(recipe, lstm, per, updates, frames):
+def topology(recipe, name, lstm, per, updates, frames):
     """What the compiler must know beside the weights."""
     first = {"prefix": "lstm.", "cells": lstm.hidden_size, "projection": lstm.proj_size,
              "peepholes": False, "g": "tanh"}
@@ -66,7 +66,7 @@ def topology(recipe, lstm, per, updates, frames):
                    input=lstm.proj_size if layer else features.BINS * features.STACK)
               for layer in range(lstm.num_layers)]
     return {
-        "name": recipe.model,
+        "name": recipe.model(name),
         "features": {"sample_rate_hz": 16000, "frame_length_ms": 25, "frame_shift_ms": 10,
                      "num_mel_bins": features.BINS, "low_freq_hz": 20, "high_freq_hz": 0,
                      "preemphasis": 0.97, "stack": features.STACK},
@@ -93,6 +93,6 @@ def run(folder, results, name):
                       held_out(folder, model, saved["mean"], saved["inv"], recipe.test_sets))
     write_safetensors(target / "model.safetensors", tensors)
     (target / "topology.json.part").write_text(
-        json.dumps(topology(recipe, model.lstm, per, *lineage(results, name))) + "\n")
+        json.dumps(topology(recipe, name, model.lstm, per, *lineage(results, name))) + "\n")
     (target / "topology.json.part").rename(target / "topology.json")
     print(f"exported to {target}")

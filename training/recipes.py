@@ -16,14 +16,13 @@ class Recipe:
     smoke_settings: settings.Settings
     runs: Callable
     smoke_runs: Callable
-    shipped: str  # the run that is exported
+    shipped: dict  # {run: the model's name}: those that training exports
     test_sets: tuple
     source: str  # for the model's topology: what it learned from
 
-    @property
-    def model(self):
-        """The exported model's name."""
-        return self.language + "-phones"
+    def model(self, run_name):
+        """The name of the model that a run becomes."""
+        return self.shipped.get(run_name, self.language + "-phones")
 
 
 def _dutch(sizes):
@@ -33,14 +32,13 @@ def _dutch(sizes):
 
 ENGLISH = Recipe(
     "en", data.english, settings.full(), settings.smoke(), runs.full, runs.smoke,
-    "main.s1.20x_again",
-    evaluate.TEST_SETS,
+    {"main.s1.20x_again": "en-phones", "main.s1.40x_again": "en-phones-40x"}, evaluate.TEST_SETS,
     "Asterisk core sounds en (CC-BY-SA-3.0), flite voices slt rms awb reading sentences of the "
     "fortunes package")
 
 DUTCH = Recipe(
     "nl", dutch.rows, _dutch(settings.full()), _dutch(settings.smoke()), runs.dutch,
-    runs.dutch_smoke, "nl.s1.20x", (dutch.TEST_SET,), "fillets-ng-data-nl (GPL-2)")
+    runs.dutch_smoke, {"nl.s1.20x": "nl-phones"}, (dutch.TEST_SET,), "fillets-ng-data-nl (GPL-2)")
 
 RECIPES = {recipe.language: recipe for recipe in (ENGLISH, DUTCH)}
 

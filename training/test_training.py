@@ -247,7 +247,7 @@ class DutchTest(unittest.TestCase):
     def test_runs_belong_to_the_recipe(self):
         for recipe in recipes.RECIPES.values():
             names = [run.name for run in recipe.runs()]
-            self.assertIn(recipe.shipped, names)
+            self.assertLessEqual(set(recipe.shipped), set(names))
             self.assertEqual(len(names), len(set(names)))
             for name in names:
                 self.assertIs(recipes.of(name), recipe, name)
