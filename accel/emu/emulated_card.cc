@@ -175,7 +175,11 @@ void EmulatedCard::Sync(unsigned int handle, bool to_device, size_t size, size_t
 void EmulatedCard::Execute(unsigned int handle) {
   const std::lock_guard lock(mutex_);  // no loss between the buffer's being found and queued
   BufferPointer packet = memory_.Find(handle);
-  const uint32_t mask = reinterpret_cast<ert_start_kernel_cmd*>(packet->host)->cu_mask;
+  const auto* start = reinterpret_cast<ert_start_kernel_cmd*>(packet->host);
+  const uint32_t mask = start->cu_mask;
+  // Registers 0x10 and 0x14 of the kernel.
+  const uint32_t* registers = start->data + start->extra_cu_masks;
+  const uint64_t descriptor = registers[4] | uint64_t{registers[5]} << 32;
   SetState(packet, ERT_CMD_STATE_QUEUED);
   Queue* chosen = nullptr;
   size_t least = 0;
@@ -187,7 +191,7 @@ void EmulatedCard::Execute(unsigned int handle) {
     least = load;
   }
   if (chosen == nullptr) throw Error(EINVAL, "the command is for no compute unit of this card");
-  chosen->waiting.push_back({std::move(packet), Clock::now()});
+  chosen->waiting.push_back({std::move(packet), descriptor, Clock::now()});
   chosen->changed.notify_all();
 }
 
@@ -255,20 +259,16 @@ EmulatedCard::Clock::time_point EmulatedCard::Run(int unit, Unit* kernel, const 
     HangWhileTold(unit, command.packet);
     start = Clock::now();
   }
-  const auto* packet = reinterpret_cast<ert_start_kernel_cmd*>(command.packet->host);
-  // Registers 0x10 and 0x14 of the kernel.
-  const uint32_t* registers = packet->data + packet->extra_cu_masks;
-  const uint64_t descriptor = registers[4] | uint64_t{registers[5]} << 32;
   PinnedMemory memory(&memory_);
   auto state = ERT_CMD_STATE_COMPLETED;
   UnitWork work;
   if (faults_->Has(Fault::kError, index_, unit)) {
     state = ERT_CMD_STATE_ERROR;
   } else if (const auto rule = faults_->Find(Fault::kKernelError, index_, unit)) {
-    EndWithError(&memory, descriptor, static_cast<CardError>(rule->code));
+    EndWithError(&memory, command.descriptor, static_cast<CardError>(rule->code));
   } else {
-    work = kernel->Run(&memory, descriptor);
-    if (faults_->Has(Fault::kFlip, index_, unit)) FlipABit(&memory, descriptor);
+    work = kernel->Run(&memory, command.descriptor);
+    if (faults_->Has(Fault::kFlip, index_, unit)) FlipABit(&memory, command.descriptor);
   }
   auto end = Clock::now();
   if (options_.clock_megahertz > 0 && !options_.rtl) {

@@ -77,6 +77,7 @@ class EmulatedCard {
 
   struct Command {
     BufferPointer packet;
+    uint64_t descriptor;  // on the card; read from the packet while it is the card's alone
     Clock::time_point queued;
   };
   // A compute unit's commands, those that wait and the one that runs, if it does.
