@@ -26,7 +26,7 @@ chmod +x "$work/path/python3"
 
 cd "$work"
 export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 PATH="$work/path:$PATH"
-timeout --kill-after=5 60 bash commands >output 2>log ||
+timeout --kill-after=5 240 bash commands >output 2>log ||
   { status=$?; cat output log; echo "the commands failed with status $status"; exit 1; }
 expected=$(sed -n 's/^    \(low-high-mid\.wav: .*\)/\1/p' "$document")
 [ -n "$expected" ] || { echo "$document: shows no answer"; exit 1; }
