@@ -253,15 +253,17 @@ std::shared_ptr<OpenCard> XrtCard::GetNowAndThen() {
 absl::StatusOr<SensorReadings> XrtCard::ReadSensors() {
   const auto open = GetNowAndThen();
   if (open == nullptr) return absl::NotFoundError(absl::StrCat(title_, " is not open"));
+  std::string electrical, thermal;
+  const absl::Status read = TranslateXrt(absl::StrCat("reading the sensors of ", title_), [&] {
+    electrical = open->device.get_info<info::device::electrical>();
+    thermal = open->device.get_info<info::device::thermal>();
+  });
+  // Asked last: a card that is lost between two readings has no broken sensors.
   if (!Answers(open->device)) {
     Lose(open.get(), "it does not answer");
     return absl::NotFoundError(absl::StrCat(title_, " does not answer"));
   }
-  std::string electrical, thermal;
-  ESE_RETURN_IF_ERROR(TranslateXrt(absl::StrCat("reading the sensors of ", title_), [&] {
-    electrical = open->device.get_info<info::device::electrical>();
-    thermal = open->device.get_info<info::device::thermal>();
-  }));
+  ESE_RETURN_IF_ERROR(read);
   return ParseSensors(electrical, thermal);
 }
 
