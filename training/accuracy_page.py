@@ -44,6 +44,16 @@ def per_text(group, test_set):
     return f"{group.per(test_set):.1f} ({', '.join(f'{v:.1f}' for v in values)})"
 
 
+def title_of(what):
+    """20x, again."""
+    return what.replace("_", ", ")
+
+
+def plotted(x, group, test_set):
+    """A point of a plot: the mean, and the interval from the best to the worst seed."""
+    return x, group.per(test_set), min(group.pers(test_set)), max(group.pers(test_set))
+
+
 def main_rows(found, runs, shipped):
     """The paper's size: error rates, losses, bytes."""
     served = groups(shipped)
@@ -52,7 +62,7 @@ def main_rows(found, runs, shipped):
     for dense, *pruned in ROUNDS.values():
         for what in (dense, *pruned):
             group, as_served = found.get(("main", what)), served.get(("main", what))
-            title = what.replace("_", ", ")
+            title = title_of(what)
             if not group:
                 continue
             run = runs[f"main.s{min(group.by_seed)}.{what}"]
@@ -200,7 +210,7 @@ def speed_rows(found, runs):
     times, source = step_times(found, runs)
     rows = [["network", "density, %", "us a step of 64 lanes", *SETS]]
     for what, density, time in [item for items in times.values() for item in items]:
-        rows.append([what.replace("_", ", "), f"{density:.2f}", f"{time:.0f}" if time else "not measured",
+        rows.append([title_of(what), f"{density:.2f}", f"{time:.0f}" if time else "not measured",
                      *(f"{found['main', what].per(s):.1f}" for s in SETS)])
     note = [f"Time: interpolated between the densities measured in `{source}`.", ""]
     return note + table(rows) if times else []
@@ -212,9 +222,7 @@ def speed_plot(found, runs):
     for name, items in step_times(found, runs)[0].items():
         at = [(time, found["main", what]) for what, _, time in items if time]
         for test_set in ("asterisk", "synth") if len(at) > 1 else ():
-            series[test_set + name.replace("_", ", ")] = [
-                (time, g.per(test_set), min(g.pers(test_set)), max(g.pers(test_set)))
-                for time, g in at]
+            series[test_set + title_of(name)] = [plotted(time, g, test_set) for time, g in at]
     if not series:
         return []
     path = ROOT / "docs/accuracy_time.svg"
@@ -229,14 +237,12 @@ def plots(found, runs):
     for test_set in ("asterisk", "synth"):
         series = {}
         for pattern, title in PATTERNS.items():
-            points = [(d, g.per(test_set), min(g.pers(test_set)), max(g.pers(test_set)))
-                      for d, g in of_pattern(found, "small", pattern)]
+            points = [plotted(d, g, test_set) for d, g in of_pattern(found, "small", pattern)]
             if len(points) > 1:
                 series[title.split(" (")[0]] = points
         for name, items in step_times(found, runs)[0].items():
-            series["paper's size, rows" + name.replace("_", ", ")] = [
-                (density, g.per(test_set), min(g.pers(test_set)), max(g.pers(test_set)))
-                for density, g in ((d, found["main", what]) for what, d, _ in items)]
+            series["paper's size, rows" + title_of(name)] = [
+                plotted(density, found["main", what], test_set) for what, density, _ in items]
         if series:
             path = ROOT / f"docs/accuracy_{test_set}.svg"
             plot.write(path, f"Phone error rate, {test_set}", "weights kept, %", "PER, %", series,
