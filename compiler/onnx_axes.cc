@@ -45,16 +45,9 @@ class Applier {
 
   // The attribute `name`, or since opset 13 the second input, not negative.
   absl::StatusOr<std::vector<int64_t>> List(const char* name, int64_t rank) const {
-    std::vector<int64_t> list;
-    const auto* attribute = FindAttribute(node_, name);
-    if (attribute != nullptr) {
-      list.assign(attribute->ints().begin(), attribute->ints().end());
-    } else if (!InputOf(node_, 1).empty()) {
-      auto integers = graph_.Integers(InputOf(node_, 1));
-      if (!integers.ok()) return Refuse(integers.status().message());
-      list = *std::move(integers);
-    }
-    for (int64_t& axis : list) {
+    auto list = graph_.AttributeOrInput(node_, name, 1);
+    if (!list.ok()) return Refuse(list.status().message());
+    for (int64_t& axis : *list) {
       if (axis < 0) axis += rank;
       if (axis < 0 || axis >= rank) return Refuse("has an axis out of range");
     }

@@ -304,6 +304,17 @@ absl::Status OnnxGraph::NoTensor(const std::string& value) const {
                    "'; export the weights with the model (export_params=True)"));
 }
 
+absl::StatusOr<std::vector<int64_t>> OnnxGraph::AttributeOrInput(const NodeProto& node,
+                                                                 const std::string& name,
+                                                                 int input) const {
+  const auto* attribute = FindAttribute(node, name);
+  if (attribute != nullptr) {
+    return std::vector<int64_t>(attribute->ints().begin(), attribute->ints().end());
+  }
+  if (InputOf(node, input).empty()) return std::vector<int64_t>();
+  return Integers(InputOf(node, input));
+}
+
 absl::StatusOr<std::vector<int64_t>> OnnxGraph::Integers(const std::string& value) const {
   const TensorProto* tensor = FindTensor(value);
   if (tensor != nullptr && CheckStored(*tensor).ok()) {

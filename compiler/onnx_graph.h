@@ -20,6 +20,9 @@ struct OnnxTensor {
 };
 
 // One parsed model. Errors are INVALID_ARGUMENT, name the value or tensor and the remedy.
+// A weight or a shape takes few nodes; a file may have more, in circles or one below the other.
+inline constexpr int kMaxNodesOfAConstant = 200;
+
 class OnnxGraph {
  public:
   // Refuses a name that two tensors or two outputs of nodes have.
@@ -52,6 +55,10 @@ class OnnxGraph {
   absl::StatusOr<OnnxTensor> Floats(const std::string& value) const;
   // A constant list of integers, or a single one.
   absl::StatusOr<std::vector<int64_t>> Integers(const std::string& value) const;
+  // A list of integers that is an attribute or, in later opsets, a constant input; empty where it
+  // was left out.
+  absl::StatusOr<std::vector<int64_t>> AttributeOrInput(const onnx::NodeProto& node,
+                                                        const std::string& name, int input) const;
   // Whether a value is a constant without dimensions.
   bool IsScalar(const std::string& value) const;
 

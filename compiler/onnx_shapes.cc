@@ -12,8 +12,6 @@ namespace {
 
 using Shape = std::vector<OnnxLength>;
 
-// A shape takes few nodes; a file may have more, in circles or one below the other.
-constexpr int kMaxNodes = 200;
 constexpr size_t kMaxLengths = 16;
 
 class ShapeReader {
@@ -107,7 +105,7 @@ class ShapeReader {
 
   const OnnxGraph& graph_;
   const KnownAxes& known_;
-  int nodes_left_ = kMaxNodes;
+  int nodes_left_ = kMaxNodesOfAConstant;
 };
 
 }  // namespace

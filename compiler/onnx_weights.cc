@@ -13,9 +13,6 @@ namespace {
 
 using onnx::NodeProto;
 
-// A weight takes few nodes; a file may have more, in circles or one below the other.
-constexpr int kMaxNodes = 200;
-
 class WeightReader {
  public:
   explicit WeightReader(const OnnxGraph& graph)
@@ -38,22 +35,13 @@ class WeightReader {
                          "; export with constant folding (do_constant_folding=True)");
   }
 
-  // An attribute, or in later opsets an input; empty where it was left out.
-  absl::StatusOr<std::vector<int64_t>> List(const NodeProto& node, const char* name,
-                                            int input) const {
-    const auto* attribute = FindAttribute(node, name);
-    if (attribute != nullptr) {
-      return std::vector<int64_t>(attribute->ints().begin(), attribute->ints().end());
-    }
-    if (InputOf(node, input).empty()) return std::vector<int64_t>();
-    return graph_.Integers(InputOf(node, input));
-  }
-
   absl::Status Slice(const NodeProto& node, OnnxTensor* tensor) const {
-    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> starts, List(node, "starts", 1));
-    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> ends, List(node, "ends", 2));
-    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, List(node, "axes", 3));
-    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, List(node, "steps", 4));
+    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> starts,
+                         graph_.AttributeOrInput(node, "starts", 1));
+    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> ends, graph_.AttributeOrInput(node, "ends", 2));
+    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, graph_.AttributeOrInput(node, "axes", 3));
+    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
+                         graph_.AttributeOrInput(node, "steps", 4));
     const bool is_plain = starts.size() == 1 && ends.size() == 1 &&
                           (axes.empty() || axes == std::vector<int64_t>{0}) &&
                           (steps.empty() || steps == std::vector<int64_t>{1});
@@ -73,7 +61,7 @@ class WeightReader {
   }
 
   absl::Status Unsqueeze(const NodeProto& node, OnnxTensor* tensor) const {
-    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, List(node, "axes", 1));
+    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, graph_.AttributeOrInput(node, "axes", 1));
     if (axes != std::vector<int64_t>{0}) return Refuse(node, "adds other than an outermost axis");
     tensor->shape.insert(tensor->shape.begin(), 1);
     return absl::OkStatus();
@@ -105,7 +93,7 @@ class WeightReader {
 
   const OnnxGraph& graph_;
   const size_t max_elements_;  // no order of what is stored has more
-  int nodes_left_ = kMaxNodes;
+  int nodes_left_ = kMaxNodesOfAConstant;
 };
 
 }  // namespace
