@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Two stages: the build has compilers and headers, the image only programs, libraries and a model.
 FROM debian:12-slim AS build
 WORKDIR /src

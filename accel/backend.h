@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What executes steps: the interface between the scheduler and a back end.
 //
 // A channel executes one batch at a time. State belongs to the stream: it travels with the batch,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The thread of a channel that executes batches on one: what is common to such channels.
 #pragma once
 

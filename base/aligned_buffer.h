@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A fixed-size array aligned to a cache line, for what vector instructions read.
 #pragma once
 

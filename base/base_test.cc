@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <sched.h>
 
 #include <cstdint>
@@ -8,8 +9,8 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
-#include "base/clock.h"
 #include "base/crc32c.h"
+#include "base/fake_clock.h"
 #include "base/processors.h"
 #include "base/retry_after.h"
 #include "base/status.h"

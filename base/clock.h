@@ -1,12 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // Time is injected, so that tests of deadlines and time-outs need no sleep.
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <vector>
 
 namespace ese {
 
@@ -36,24 +34,6 @@ class Clock {
 
   // The system's steady clock; lives for ever. Each of its alarms has a thread of its own.
   static Clock* Real();
-};
-
-// A clock that moves only when told to. Thread-safe.
-class FakeClock final : public Clock {
- public:
-  TimePoint Now() const override;
-  // Alarms that become due ring within this call, earliest first, each at its own time.
-  void Advance(Duration by);
-  std::unique_ptr<Alarm> MakeAlarm(std::function<void()> ring) override;
-
- private:
-  class FakeAlarm;
-
-  mutable std::mutex mutex_;
-  // Guarded by mutex_:
-  TimePoint now_{};
-  std::vector<FakeAlarm*> alarms_;
-  std::condition_variable rung_;  // an alarm has ceased to ring
 };
 
 }  // namespace ese

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CRC32C (Castagnoli), the checksum of iSCSI (RFC 3720, appendix B.4); guards each part of a model.
 #pragma once
 

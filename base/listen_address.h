@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // HOST:PORT, as --listen and --metrics take it.
 #pragma once
 

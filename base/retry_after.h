@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // When to try again, carried by the status that refuses.
 #pragma once
 

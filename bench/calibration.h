@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the processor can do at most, measured in the same run as the kernels.
 #pragma once
 

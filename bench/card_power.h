@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a card's sensors say, through XRT.
 #pragma once
 

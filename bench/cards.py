@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """`./run bench cards`: emulated FPGA cards at the pace of real ones. A line of JSON for each figure on
 standard output, what it did on standard error; about three minutes.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-bench-cards EMULATED_XRT: the paper's LSTM on 1, 2, 4 and 8 emulated cards of four compute
 // units, paced by the kernel's cycle formula at 200 MHz and by PCIe; a line of JSON for each
 // figure. Every channel always has a batch of 64 lanes and 16 frames. The cards recall results
@@ -15,8 +16,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "accel/rtl/card_model.h"
-#include "accel/rtl/cycle_formula.h"
+#include "accel/card/card_model.h"
+#include "accel/card/cycle_formula.h"
 #include "accel/rtl/sim/random_batch.h"
 #include "accel/xrt/xrt_cards.h"
 #include "bench/card_power.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A benchmark's rivals, and its figures: a line of JSON each on standard output.
 #pragma once
 

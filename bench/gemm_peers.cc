@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "bench/gemm_peers.h"
 
 #include <cblas.h>

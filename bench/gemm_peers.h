@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Dense matrix products of other libraries, on one thread: what the LSTM's two products would cost
 // without pruning.
 #pragma once

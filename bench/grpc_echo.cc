@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-bench-echo READY_FILE: a yardstick for ese-server. It speaks ese.v1 with gRPC's callback API
 // and computes nothing: every chunk is answered at once with 160 bytes, parsed by nobody. What
 // ese-server needs beyond its processor time is ours to save. Serves until its standard input ends.

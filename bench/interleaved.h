@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Timing of rivals on a machine that others use too: all run in turn within each round, so that
 // what disturbs one disturbs the rest, and medians over the rounds are compared.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-bench-kernel: the paper's LSTM, one step on one thread, against other libraries' products of
 // the same shapes, dense and sparse. Figures go to standard output, a line of JSON each; a summary
 // for people to standard error.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernels' figures beside the race of one model's steps: how near they are to the processor's
 // limits, what surrounds them, and other shapes. Each prints its figures.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Streams that are stepped in one batch over and over.
 #pragma once
 

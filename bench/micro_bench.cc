@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Costs outside the kernels, one stream at a time: features, quantization, log-softmax, the best
 // path, and loading a model. Run by `./run bench micro`.
 #include <benchmark/benchmark.h>

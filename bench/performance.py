@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """docs/performance.md's tables, from measurements.
 
     bench/performance.py record   runs ./run bench kernel and ./run bench peers and keeps their figures

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Line plots as SVG, for the documents: Python's standard library alone, readable on light and dark.
 
     plot.write("docs/x.svg", "Title", "load", "ms", {"name": [(x, y), ...], ...}, log_y=True)

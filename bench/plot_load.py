@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Draws reports of `ese-load --report` as one SVG: latency against percentile, one curve a report, on an
 axis of nines as HdrHistogram's plots have; and below it each second's p99 (or, of `--find-max`, the p99
 against the number of streams).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The scheduler's figures, a line of JSON each: what it costs, and how long frames wait as the load
 // grows. docs/scheduling.md says what is simulated.
 #include <cstdio>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The real scheduler in virtual time: simulated channels and streams, and a clock that jumps from
 // event to event.
 #pragma once
@@ -8,7 +9,7 @@
 #include <queue>
 #include <vector>
 
-#include "base/clock.h"
+#include "base/fake_clock.h"
 #include "bench/latency_histogram.h"
 #include "model/model.h"
 #include "scheduler/channel_cost.h"

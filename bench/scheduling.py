@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """docs/scheduling.md's plot, from the figures of ./run bench scheduler.
 
     ./run bench scheduler > build/scheduler.jsonl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits for a started ese-server. For the benchmarks and training/."""
 import sys
 import time

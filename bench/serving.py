@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """`./run bench serving`: what one core serves. A line of JSON for each figure on standard output, what it
 did on standard error; about five minutes.
 

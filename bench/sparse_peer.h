@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The LSTM's products with Eigen's sparse matrices, on one thread: the same kept weights, in single
 // precision.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which answers of a stream its user has had, over all the calls that the stream went through.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client/answer_ledger.h"
 
 #include "gmock/gmock.h"

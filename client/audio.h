@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Audio files to samples, and samples from one rate to another.
 //
 //   ReadAudioFile("x.flac") -> Audio (mono, its own rate) -> Resampler -> samples at the model's

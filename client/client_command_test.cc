@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-client's commands, run in this process against a scripted server.
 #include "client/client_command.h"
 

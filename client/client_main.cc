@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-client: see client_command.h.
 #include <unistd.h>
 

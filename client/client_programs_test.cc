@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The programs themselves: exit statuses, standard streams, signals.
 #include <fcntl.h>
 #include <signal.h>

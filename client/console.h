@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a command reads from and prints to; tests give their own.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From samples to what a call carries: LINEAR16 at the model's rate, or FLOAT32 features.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Phone error rate: the Levenshtein distance between reference and recognised phones, as speech
 // recognition scores it (NIST sclite; Kaldi's compute-wer).
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A scripted ese.v1.SpeechInference on a loopback port, for tests of the clients. It counts frames,
 // says the units that it was told to, and gives posteriors that depend on all content so far, so
 // that a frame lost, repeated or out of order shows in every later one.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Measured figures as lines of JSON: {"name":"demo.p99_ms","value":1.5,"unit":"ms"}.
 #pragma once
 

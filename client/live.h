@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `ese-client stream`: live audio from standard input, units printed as they are heard.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One stream from its content to its recognised units: sends and receives at once.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // When and where a stream whose call has ended is opened again.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What was said in recordings: a table of tabs with a header line, as tests/data/speech has one.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The content of a stream that may have to be sent again: all since its last checkpoint.
 #pragma once
 

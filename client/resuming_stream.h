@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A stream that survives its calls. Where the connection breaks, or a server drains or dies, it
 // goes on at another server, or at the same one when that is back: from its last checkpoint, with
 // the content since sent again. The user sees every frame exactly once, in order, with the same

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Prints recognised phones beside their reference, and phone error rates by set.
 #pragma once
 

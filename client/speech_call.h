@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The call under a SpeechStream: gRPC's callbacks turned into waits with a time limit.
 #pragma once
 

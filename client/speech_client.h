@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A client of ese.v1.SpeechInference.
 //
 //   SpeechClient::Connect -> FindModel -> Open(config) -> SpeechStream: Send ... HalfClose

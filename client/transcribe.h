@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `ese-client transcribe`: recordings to recognised units, and their phone error rate.
 #pragma once
 

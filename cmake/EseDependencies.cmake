@@ -1,4 +1,6 @@
-# Third-party libraries, all from Debian 12's packages; `./run` installs them (see APT_PACKAGES there).
+# SPDX-License-Identifier: Apache-2.0
+# Third-party libraries, all from Debian 12's packages. `./run` installs them and lists which of them each
+# option of CMakeLists.txt needs.
 find_package(Threads REQUIRED)
 find_package(absl CONFIG REQUIRED)
 find_package(Protobuf REQUIRED)
@@ -6,8 +8,6 @@ find_package(OpenSSL REQUIRED)
 find_package(gRPC CONFIG REQUIRED)
 find_package(spdlog CONFIG REQUIRED)
 find_package(prometheus-cpp CONFIG REQUIRED)
-find_package(GTest CONFIG REQUIRED)
-find_package(benchmark CONFIG REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -16,15 +16,21 @@ pkg_check_modules(SAMPLERATE REQUIRED IMPORTED_TARGET samplerate)
 find_package(kissfft CONFIG REQUIRED COMPONENTS SHARED)
 # The messages of ONNX files; only the .proto is used, no library.
 find_path(ONNX_PROTO_DIR onnx/onnx.proto REQUIRED)
-# Peers of the benchmarks only.
-# (oneDNN's own CMake package asks for OpenCL, which the library does not need.)
-find_path(DNNL_INCLUDE_DIR dnnl.h REQUIRED)
-find_library(DNNL_LIBRARY dnnl REQUIRED)
-add_library(ese_dnnl INTERFACE)
-target_include_directories(ese_dnnl SYSTEM INTERFACE "${DNNL_INCLUDE_DIR}")
-target_link_libraries(ese_dnnl INTERFACE "${DNNL_LIBRARY}")
-pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
-pkg_check_modules(EIGEN REQUIRED IMPORTED_TARGET eigen3)
+if(ESE_BUILD_TESTS)
+  find_package(GTest CONFIG REQUIRED)
+endif()
+if(ESE_BUILD_BENCHMARKS)
+  # The other libraries that the benchmarks compare us with.
+  find_package(benchmark CONFIG REQUIRED)
+  # (oneDNN's own CMake package asks for OpenCL, which the library does not need.)
+  find_path(DNNL_INCLUDE_DIR dnnl.h REQUIRED)
+  find_library(DNNL_LIBRARY dnnl REQUIRED)
+  add_library(ese_dnnl INTERFACE)
+  target_include_directories(ese_dnnl SYSTEM INTERFACE "${DNNL_INCLUDE_DIR}")
+  target_link_libraries(ese_dnnl INTERFACE "${DNNL_LIBRARY}")
+  pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
+  pkg_check_modules(EIGEN REQUIRED IMPORTED_TARGET eigen3)
+endif()
 
 # ese_proto_library(NAME proto DIR proto PROTOS ese/v1/speech.proto GRPC DEPS ...) -> target ese_NAME.
 # Generated code is not held to our warnings.

@@ -1,6 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 # One library per folder, its link line is its dependencies; one executable per test file.
 #
 #   ese_library(NAME model SRCS a.cc b.cc DEPS ese_base absl::status)   -> target ese_model
+#   ese_library(... TESTING)                                            -> built only for what links it
 #   ese_test(NAME a_test SRCS a_test.cc DEPS ese_model)                 -> target and ctest a_test
 #   ese_program(NAME ese-server SRCS main.cc DEPS ese_server)           -> installed program
 #   ese_program(... INTERNAL)                                           -> a program of the build only
@@ -11,7 +13,6 @@ if(CCACHE_PROGRAM)
 endif()
 
 set(ESE_SANITIZE "" CACHE STRING "Sanitizers to build with, for example address,undefined or thread")
-set(ESE_FUZZ OFF CACHE BOOL "Fuzz targets for libFuzzer (clang)")
 set(ESE_TEST_TIMEOUT_SECONDS 300 CACHE STRING "A test that runs longer than this has failed")
 
 add_library(ese_flags INTERFACE)
@@ -27,8 +28,11 @@ if(ESE_SANITIZE)
 endif()
 
 function(ese_library)
-  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "TESTING" "NAME" "SRCS;DEPS" ${ARGN})
   add_library(ese_${ARG_NAME} STATIC ${ARG_SRCS})
+  if(ARG_TESTING)
+    set_target_properties(ese_${ARG_NAME} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
   target_link_libraries(ese_${ARG_NAME} PUBLIC ese_flags ${ARG_DEPS})
 endfunction()
 
@@ -43,6 +47,9 @@ function(ese_program)
 endfunction()
 
 function(ese_test)
+  if(NOT ESE_BUILD_TESTS)
+    return()
+  endif()
   cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE ese_flags ${ARG_DEPS} GTest::gmock GTest::gtest_main)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sample features: they choose the formats of 8-bit vectors, and measure how far the
 // quantized model is from the network in real numbers.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From a trained network to a compiled model: prune, choose formats, quantize, measure.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The same LSTM as model/reference.h in real numbers: what the quantized model is measured against.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every file format of trained networks, told apart by content.
 #pragma once
 

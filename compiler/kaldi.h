@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Import of Kaldi nnet1 networks, text or binary.
 #pragma once
 

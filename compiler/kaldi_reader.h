@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The parts that Kaldi's text and binary files are made of.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-compile: see compiler/cli.h and compiler/README.md.
 #include <iostream>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A trained network in real numbers, on its way from tensors to a compiled model.
 #pragma once
 

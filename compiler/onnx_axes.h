@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which axis of a value is which, through the nodes that only change shapes.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One LSTM node of an ONNX graph.
 #pragma once
 

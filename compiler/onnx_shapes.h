@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Shapes that a graph computes for its Reshape nodes, as "batch * time, all that is left".
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ONNX models for the tests of this folder: a golden one, and changes to it.
 #pragma once
 

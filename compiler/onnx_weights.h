@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Weights that an ONNX graph itself puts together.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Row-balanced pruning: every row of a matrix keeps the same number of entries.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Real weights to integers (docs/arithmetic.md): 7-bit weights, one power-of-two scale a row.
 #pragma once
 

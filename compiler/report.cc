@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "compiler/report.h"
 
 #include <algorithm>
@@ -8,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "accel/rtl/cycle_formula.h"
+#include "accel/card/cycle_formula.h"
 #include "compiler/quantize.h"
 #include "model/fixed_point.h"
 #include "model/model_sections.h"

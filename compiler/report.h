@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What ese-compile prints about a model.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reading and writing of safetensors files (https://github.com/huggingface/safetensors): eight
 // bytes of little-endian header length, a JSON header, then the tensors' data end to end.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // JSON of files that others wrote: nothing ambiguous, nothing that could exhaust the stack.
 #pragma once
 

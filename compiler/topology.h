@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The JSON file beside the weights: what they mean.
 // compiler/README.md has an example and says what each key is.
 #pragma once

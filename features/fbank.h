@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Streaming log-mel filter banks, the same numbers as Kaldi's compute-fbank-feats.
 //
 // Samples (16-bit, mono) go in by any chunks; frames for the model come out. One analysis window

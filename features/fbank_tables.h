@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is computed once for all streams with the same FbankOptions, and the computation of one
 // analysis window with it. Private to features/.
 #pragma once

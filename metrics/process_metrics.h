@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What Prometheus's client libraries tell of every process, by the same names:
 // https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics
 #pragma once

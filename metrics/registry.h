@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The process's metrics: counters, gauges and histograms, served to Prometheus at /metrics.
 //
 // A component asks for its handles once, when it is made, and keeps the pointers: updating one is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The scalar functions of ESE's normative arithmetic. Numbers in brackets are the equations of
 // docs/arithmetic.md. Every back end returns the same bits as these.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rows of a matrix of which different columns are kept, as the format wants them: equally long.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fixed-point numbers that carry their Q-format in the type, so that a mismatch does not compile.
 //
 // Qa.b below means: a integer bits beside the sign, b fraction bits; raw integer r stands for

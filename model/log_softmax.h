@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Logits to log-posteriors: one deterministic function, the same bits on every processor (16).
 #pragma once
 

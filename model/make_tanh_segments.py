@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Fits the 32 cubic segments of tanh on [0, 8) and prints model/tanh_segments.inc.
 
 Each segment spans 1/4, that is 1024 steps of the Q3.12 argument. The cubic is evaluated as the
@@ -45,6 +46,7 @@ def fit(segment):
 
 def main():
     fits = [fit(s) for s in range(32)]
+    print("// SPDX-License-Identifier: Apache-2.0")
     print(f"// Made by make_tanh_segments.py. Largest error {max(f[0][0] for f in fits):.2f} LSB of Q0.15.")
     for k in range(4):
         row = ", ".join(str(f[1][k]) for f in fits)

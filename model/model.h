@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A compiled model: stacks of LSTMP layers and an affine output layer, pruned so that every row of
 // a matrix keeps the same number of entries, quantized to 7-bit weights (docs/arithmetic.md).
 //

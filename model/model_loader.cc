@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The loader: nothing in a file is believed before it was checked. docs/model_format.md has the
 // layout; each check names the section and the offset of what it refuses.
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What stands where in an `.ese` file; shared by the writer and the loader (docs/model_format.md).
 #pragma once
 

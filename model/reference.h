@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The normative step, written to be read: every back end must equal it bit for bit.
 #pragma once
 

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether a server that is busy should take one more stream.
 #pragma once
 
 #include "absl/status/status.h"
 #include "base/clock.h"
-#include "scheduler/decaying_average.h"
+#include "base/decaying_average.h"
 #include "scheduler/processor_use.h"
 #include "scheduler/rate_meter.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which channel takes the next batch, and what happens to channels that fail.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The scheduler itself: takes ready streams to free channels and results to their callbacks.
 //
 // Dispatch runs on whichever thread makes a stream ready or a channel free: it fills and submits

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // SchedulerCore's care for its channels: batches out and back, tests, and what happens to those
 // that fail or do not finish.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The streams that wait for a channel: fair shares between tenants, and within a tenant the
 // earliest deadline first.
 #pragma once

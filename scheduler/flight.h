@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A batch on its way through a channel, with the streams and buffers of its lanes.
 #pragma once
 

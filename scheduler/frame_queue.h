@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One stream's frames with the times of their arrival, in a ring that grows to what the stream
 // needs.
 #pragma once

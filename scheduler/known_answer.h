@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Batches whose results are known: to measure an idle channel, and to see whether one that failed
 // works again.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How much of its processors this process uses: threads, gRPC and the kernel's work for it, which
 // the channels' own figures do not tell.
 #pragma once

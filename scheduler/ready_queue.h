@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Those who wait, earliest deadline first; equal deadlines in order of arrival.
 #pragma once
 

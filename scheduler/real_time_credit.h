@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which of a stream's frames are those of a stream in real time, and which are beyond.
 #pragma once
 

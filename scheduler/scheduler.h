@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ready streams -> batches -> channels.
 //
 // Every stream has a bounded queue of frames. A stream with frames waiting and no batch in flight

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who waits how long for whom, and when a batch waits for more lanes.
 #include <algorithm>
 #include <chrono>

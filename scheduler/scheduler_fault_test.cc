@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // Channels that fail, refuse or do not finish batches.
 #include <chrono>
 #include <memory>
 #include <vector>
 
+#include "base/fake_clock.h"
 #include "base/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Streams destroyed at every point of a batch's way.
 #include <latch>
 #include <memory>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Many streams, random chunks, several threads and channels, of which one fails now and then, and
 // another completes batches long after they were given up: every logit must be what ReferenceStep
 // says, and no callback may come to a stream that is gone.
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "accel/cpu/cpu_channel.h"
+#include "base/fake_clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/reference.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which frames go when to which channel. Faults: scheduler_fault_test.cc; lifetimes:
 // scheduler_lifetime_test.cc.
 #include "scheduler/scheduler.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the scheduler knows of one stream: its frames, its state, its results on their way out.
 //
 //            Push, with no batch in flight               Take                 frames are in a batch

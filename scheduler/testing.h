@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Channels for tests: one that executes when the test says so, and one that is merely correct.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A thread that carries calls. All that happens to a call happens on its loop's thread, one thing
 // after another: messages, ends, timers, and what other threads have to say (Post). So a call needs
 // no lock, and a message costs no change of thread.
@@ -16,10 +17,10 @@
 
 #include "absl/functional/any_invocable.h"
 #include "base/clock.h"
+#include "base/decaying_average.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/generic/async_generic_service.h"
 #include "grpcpp/grpcpp.h"
-#include "scheduler/decaying_average.h"
 
 namespace ese {
 

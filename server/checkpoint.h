@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A stream's checkpoint: all that a server needs to go on with it, and the signed token that
 // clients keep it in. docs/checkpoints.md describes both.
 #pragma once

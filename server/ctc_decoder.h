@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Incremental CTC best path: the most likely unit of every frame, repeats collapsed, blanks
 // dropped.
 #pragma once

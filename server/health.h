@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // grpc.health.v1.Health: whether the server takes streams. Our own, as gRPC's built-in service
 // would bring threads of its callback API, which poll for everybody's messages
 // (docs/operations.md).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-server: wires models, channels on processors and cards, the gRPC service and /metrics
 // together.
 #include <csignal>

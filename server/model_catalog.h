@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The models that a server serves: of each name the version that takes new streams, and versions
 // that have been retired and go on with the streams that they have.
 #pragma once

@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "server/model_catalog.h"
 
 #include <utility>
 
+#include "base/fake_clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/testing.h"

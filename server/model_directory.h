@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A folder of compiled models, looked at again and again. Looking and not inotify: it works on
 // every file system, network and overlay ones too, loses no event, and costs a stat a file.
 #pragma once

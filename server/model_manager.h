@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Brings models into the catalog and out of it: those given at the start, and those of a watched
 // folder as its files come, change and go. All of it happens on a thread of its own, so that
 // streams notice nothing.

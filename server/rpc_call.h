@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One call on its loop: gRPC's completion queue events as reactions of a handler.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A gRPC server of models: schedulers, the service, health and reflection, and an orderly end.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The metrics of the RPC layer; the scheduler has its own (scheduler/scheduler_metrics.h).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese.v1.SpeechInference: admits calls, and keeps those that are open so that a server can drain.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One StreamingInfer call: moves messages between gRPC, the session and the scheduler. All of it
 // runs on the call's loop, so that nothing below needs a lock; results are posted there by
 // channels, which they hold up no longer than a copy takes.

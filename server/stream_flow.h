@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The flow of one stream's frames and answers, and the bound on both.
 //
 //   chunk --AddChunk--> undelivered --NextFrames/Pushed--> scheduler --AddAnswer--> unsent

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which streams are open here, so that none is resumed while it still goes on.
 #pragma once
 

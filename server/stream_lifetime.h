@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How long a stream may live: a client that has gone, fallen silent or never began must not hold
 // its place for ever, and one that stays for days must not hold its replica.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What one stream means: its config, the frames in its chunks, the answers to its results. Knows
 // the messages, but neither gRPC nor when anything happens (stream_flow.h, stream_call.h).
 #pragma once

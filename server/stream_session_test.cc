@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "server/stream_session.h"
 
 #include <cmath>
@@ -5,6 +6,7 @@
 #include <limits>
 #include <random>
 
+#include "base/fake_clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/log_softmax.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Clients that do what they should not, in numbers. Each is refused or held back, what it held is
 // free afterwards, and a stream beside them goes on and gets its own bits all the time.
 #include <arpa/inet.h>

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # compress_your_model_test.sh BIN PYTHON: runs the commands of docs/compress_your_model.md (its blocks
 # marked sh) as they stand, in a folder that looks like the repository, and expects the answer of the
 # served model that the document shows. BIN: the programs; PYTHON: one with torch. Bounded to a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The whole path: streams over gRPC through scheduler and CPU channels return, bit for bit, what
 // the normative reference gives for each stream alone.
 #include <atomic>

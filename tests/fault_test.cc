@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What clients can do wrong over the wire. Each fault ends its own call with a code and a message
 // that says what and the remedy, and does not touch a stream that runs at the same time.
 #include <limits>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Streams whose clients do not end them: each goes by itself, and what it held is free.
 #include <atomic>
 #include <thread>

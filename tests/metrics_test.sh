@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # metrics_test.sh BIN PROMTOOL: streams the shipped speech to a server with the shipped model, then
 # checks that /metrics passes promtool and has counted.
 set -euo pipefail

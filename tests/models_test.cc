@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Models that come, change and go under a server with streams: every stream has the bits of the
 // version that it began with, to its end, also where it goes on from a checkpoint.
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Programs of this project run as child processes by tests.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-server as a program: what it says and how it exits where it cannot start, and its life from
 // the ready file to SIGTERM.
 #include "tests/program.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Restarts under load: of two replicas one is drained, the other killed, both come back, and no
 // stream loses a frame or changes a bit.
 #include <signal.h>

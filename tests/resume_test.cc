@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checkpoints over the wire: a stream that was stopped anywhere goes on, on another server, with
 // the bits it would have had; and what is refused.
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What tests of the whole path need: content of every encoding with its results computed offline by
 // the normative reference, and a plain client of StreamingInfer.
 #pragma once

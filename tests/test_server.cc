@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/test_server.h"
 
 #include "accel/cpu/cpu_channel.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A server with real CPU channels within the test's process, on a free port of the loopback.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Hundreds of streams on four cards and a processor, while everything goes wrong with the cards
 // that can go wrong: no stream is lost, no bit is different, and all units are used again.
 #include <algorithm>

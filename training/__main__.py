@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the stages in order: data, features, the runs of the experiment, export. What is finished is
 skipped, and training goes on from its last checkpoints."""
 

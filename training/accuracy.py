@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What compression costs, from the files in training/results.
 
     training/accuracy.py figures   a line of JSON for each figure (./run bench accuracy)

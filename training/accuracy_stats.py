@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The statistics of the experiment's results in training/results. Needs nothing but Python.
 
 Differences are paired: the same utterances under two networks, over all seeds that both have;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage 1: recorded and synthesised speech with phone labels, all from Debian packages.
 
 Recordings: the Asterisk prompts (English, one speaker, CC-BY-SA-3.0) and the test data of

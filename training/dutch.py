@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Dutch recipe: recordings of the game Fish Fillets, phones from espeak-ng.
 
 Two actors read 1616 lines, 96 minutes (Debian packages fillets-ng-data-nl and fillets-ng-data,

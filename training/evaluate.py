@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Phone error rates: Levenshtein distance of the CTC best path to the reference phones."""
 
 import torch

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage 4: the model, its topology and calibration features as the compiler reads them."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage 2: Kaldi-compatible log-mel features, cached, and the augmentation of training.
 
 The cache holds 51-dimensional frames every 10 ms. Augmentation works on those; three frames side by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The network: LSTM layers with projection, and a linear layer.
 
 `torch.nn.LSTM` defines the network and its parameters. Training runs the same equations through

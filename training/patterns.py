@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Masks and saliencies to compare with: the arguments `pattern` and `saliency` of ese_prune.Pruner."""
 
 import torch

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Progress lines with the time that is left."""
 
 import time

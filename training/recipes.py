@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recipes: for each language, what is its own in the stages."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The experiment: which networks are trained, pruned how, in which order.
 
 A trunk is trained from scratch, dense, at a high learning rate. Branches go on from it with a rate

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where files go and how large everything is; one place for the recipe's numbers but the runs'."""
 
 import dataclasses

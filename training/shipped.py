@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Error rates as shipped: compiled, served over gRPC, recognised from audio.
 
     /usr/bin/python3 -m training.shipped NAME [NAME ...]      finished runs of the experiment

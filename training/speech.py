@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes the held-out recordings that the tests and the demo use (tests/data/speech)."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Other widths than the engine's 7-bit weights and 8-bit activations, for the table of accuracy.
 
 Emulated in floats (ese_prune.quantize): products are rounded as the engine would, gates and cells

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """python3 -m unittest training.test_accuracy: the statistics of the accuracy report."""
 
 import unittest

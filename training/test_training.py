@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quick tests of the recipe: /usr/bin/python3 -m unittest training.test_training"""
 
 import pathlib

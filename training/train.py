@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage 3: one run of the experiment (runs.py), resumable from its last checkpoint."""
 
 import dataclasses

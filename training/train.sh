@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Trains the shipped phone recogniser from Debian packages alone; see training/README.md.
 #   training/train.sh --only main.s1.20x    the shipped model: data, its trunk, pruning, retraining
 #   training/train.sh --jobs 2              the whole experiment on two cores, hours

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trunks as files small enough for the repository, since they cost most of the hours.
 
 results/trunks/NAME.npz (numpy's compressed arrays): every matrix as integers of 7 bits with a float

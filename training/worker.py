@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Works through the runs: any number of workers share them, in order, through locks on files."""
 
 import fcntl

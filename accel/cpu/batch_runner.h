@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs batches on one thread: the streams' data in, steps on a kernel, the results out.
 #pragma once
 

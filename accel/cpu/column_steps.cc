@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/cpu/column_steps.h"
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
-#include "accel/cpu/transpose.h"
+#include "accel/transpose.h"
 
 namespace ese {
 namespace {

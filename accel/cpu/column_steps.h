@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Steps of many lanes: columns of lanes, as StepKernel wants them.
 #pragma once
 

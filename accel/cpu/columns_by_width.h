@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Columns of lanes in each width. For the kernels' files only: everything is local to the file that
 // includes it (see kernel.h).
 #pragma once

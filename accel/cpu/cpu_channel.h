@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The CPU back end: a channel is a worker thread that executes a batch at a time, or several that
 // make each step together.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernels: the inner loops of a step for up to 64 lanes at once, one implementation per instruction
 // set, all with the same bits (docs/arithmetic.md).
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every kernel, each of its ways, against the reference: shapes, density, gain, lengths and the
 // activations come out of the input's bytes. With clang, -DESE_FUZZ=ON makes it a libFuzzer target;
 // otherwise it has a main that feeds it random inputs:

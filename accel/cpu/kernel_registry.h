@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which kernel runs: the fastest that the processor supports, unless one is named.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every kernel against the normative reference, bit for bit.
 #include <algorithm>
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Steps by look-up for registers of 256 bits, whatever multiplies and sums bytes (Dot, as in
 // lstm_step_avx2.h). For the kernels' files only: everything is local to the file that includes it
 // (see kernel.h).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Steps by look-up for AVX-512 (F, BW, VL), whatever looks up and multiplies: a type Products, made
 // of a LookupStep, with Add(sum, line). For the kernels' files only: everything is local to the
 // file that includes it (see kernel.h).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Arranges a matrix's entries for look-up (see kernel.h).
 #pragma once
 

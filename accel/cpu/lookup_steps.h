@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Steps by look-up, as LookupKernel wants them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the kernels by look-up on x86 share. For their files only: everything is local to the file
 // that includes it (see kernel.h).
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel for AVX2, without dot-product instructions; two stand for one:
 //
 //     u8   a0 b0 c0 d0 ..

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Steps of columns of lanes for AVX-512 (F, BW, VL), whatever multiplies and sums bytes: a type Dot
 // with a static Add(sum, u8, s8) that adds to each dword of sum its four products. For the kernels'
 // files only: everything is local to the file that includes it (see kernel.h).

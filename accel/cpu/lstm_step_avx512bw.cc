@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel for AVX-512 (F, BW, VL) without VNNI: Skylake-SP. The dot product takes three
 // instructions:
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel for AVX-512 with VNNI and VBMI (Ice Lake, Zen 4 and later): columns by VNNI, and
 // look-up (lookup_avx512.h) of a line in memory by
 //

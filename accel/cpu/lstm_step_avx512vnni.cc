@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel for AVX-512 (F, BW, VL) with VNNI: Cascade Lake, Zen 4 and later. One vpdpbusd is the
 // dot product.
 #include "accel/cpu/kernel.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel for AVX2 with AVX-VNNI (Alder Lake and later, without AVX-512): one vpdpbusd is the
 // dot product.
 #include "accel/cpu/kernel.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Steps for arm64's 128-bit registers, whatever multiplies and sums bytes: a type Dot with static
 //   Prepare(u8)              activations as it wants them
 //   Add(sum, prepared, s8)   adds to each dword of sum its four products

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel for arm64 with the dot-product extension (Armv8.2 to 8.5: Graviton 2, Apple M1). sdot
 // wants both operands signed, so activations lose the 128 that made them unsigned.
 #include "accel/cpu/kernel.h"

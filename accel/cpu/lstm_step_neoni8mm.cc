@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel for arm64 with 8-bit matrix products (Armv8.6: Graviton 3, Apple M2): usdot takes
 // activations as they are.
 #include "accel/cpu/kernel.h"

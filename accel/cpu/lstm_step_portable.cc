@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel for every processor, in plain C++; compilers vectorise its columns.
 #include <algorithm>
 #include <cstring>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // neon_check: arm64's kernels against the portable one, bit for bit, on random matrices. Needs
 // nothing but the kernels, so that a cross compiler without libraries can build it and an emulator
 // can run it. (kernel_test, which compares kernels with the reference, runs on arm64 itself.)

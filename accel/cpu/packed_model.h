@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A model in the layout that the CPU kernels read.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A part of a batch that is executed in one way.
 #pragma once
 

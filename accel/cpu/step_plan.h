@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which way steps of so many lanes go: by look-up or in columns of lanes.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/cpu/step_plan.h"
 
 #include "accel/cpu/kernel_registry.h"

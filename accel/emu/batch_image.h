@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests: a model and a batch as a host writes them to a card's memory.
 #pragma once
 
@@ -8,7 +9,7 @@
 #include <cstring>
 #include <vector>
 
-#include "accel/rtl/card_model.h"
+#include "accel/card/card_model.h"
 #include "accel/rtl/sim/random_batch.h"
 
 namespace ese::emu {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Results of batches that were computed before, so that a benchmark's cards can be faster than the
 // processors that emulate them. The bits are right: they were computed from the same bytes.
 #pragma once

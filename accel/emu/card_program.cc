@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/emu/card_program.h"
 
 #include <cstring>
 #include <utility>
 
+#include "accel/card/cycle_formula.h"
 #include "accel/cpu/kernel_registry.h"
 #include "accel/emu/card_unpacker.h"
-#include "accel/rtl/cycle_formula.h"
 #include "base/crc32c.h"
 
 namespace ese::emu {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A packed model out of a card's memory, made ready for the CPU kernels.
 #pragma once
 
@@ -7,10 +8,10 @@
 #include <mutex>
 #include <utility>
 
+#include "accel/card/card_model.h"
 #include "accel/cpu/packed_model.h"
 #include "accel/cpu/step_plan.h"
 #include "accel/emu/unit.h"
-#include "accel/rtl/card_model.h"
 
 namespace ese::emu {
 

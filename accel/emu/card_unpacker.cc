@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/emu/card_unpacker.h"
 
 #include <algorithm>
@@ -5,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "accel/rtl/card_bytes.h"
+#include "accel/card/card_bytes.h"
 #include "model/arithmetic.h"
 #include "model/equal_rows.h"
 

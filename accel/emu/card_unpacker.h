@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // The reverse of PackForCard.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 
+#include "accel/card/card_model.h"
 #include "accel/emu/unit.h"
-#include "accel/rtl/card_model.h"
 #include "model/model.h"
 
 namespace ese::emu {

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/emu/descriptor.h"
 
 #include <algorithm>
 #include <cstring>
 #include <iterator>
 
-#include "accel/rtl/card_bytes.h"
+#include "accel/card/card_bytes.h"
 
 namespace ese::emu {
 namespace {

@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // A batch as its descriptor in the card's memory tells it (docs/hardware.md).
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "accel/card/card_model.h"
 #include "accel/emu/unit.h"
-#include "accel/rtl/card_model.h"
 
 namespace ese::emu {
 

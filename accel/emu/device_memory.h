@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An emulated card's memory: buffers with addresses, apart from the host's memory.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An emulated FPGA card: device memory apart from the host's, and compute units that execute the
 // ese_channel kernel's batches (unit.h), paced by its cycle formula or as fast as they can. It
 // proves the host's use of XRT and the bits; not PCIe, DMA, the driver or any timing.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Faults of emulated cards, as a program sees them through the genuine XRT.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,10 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "accel/card/card_model.h"
 #include "accel/emu/batch_image.h"
 #include "accel/emu/sensors.h"
 #include "accel/emu/xclbin_writer.h"
-#include "accel/rtl/card_model.h"
 #include "model/testing.h"
 #include "nlohmann/json.hpp"
 #include "xrt/xrt_bo.h"

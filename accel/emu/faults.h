@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Faults of emulated cards, switched on and off at run time by a file (docs/cards.md).
 #pragma once
 

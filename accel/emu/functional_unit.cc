@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/emu/functional_unit.h"
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
-#include "accel/cpu/transpose.h"
+#include "accel/transpose.h"
 
 namespace ese::emu {
 namespace {

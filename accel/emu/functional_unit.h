@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A compute unit whose bits are computed by the CPU kernels, from what the host wrote to the card:
 // descriptor, packed model (card_program.h), inputs and states.
 #pragma once

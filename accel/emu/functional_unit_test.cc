@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/emu/functional_unit.h"
 
 #include <gtest/gtest.h>

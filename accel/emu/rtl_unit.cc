@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/emu/rtl_unit.h"
 
 #include <cstdio>
 #include <cstring>
 
 #include "Vese_channel_full.h"
+#include "accel/card/card_bytes.h"
 #include "accel/emu/descriptor.h"
-#include "accel/rtl/card_bytes.h"
 #include "accel/rtl/sim/channel_sim.h"
 
 namespace ese::emu {

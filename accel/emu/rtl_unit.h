@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A compute unit that is the verilated kernel, its AXI4 masters on the card's memory. It is in a
 // library of its own, libese_rtl_unit.so, because building that takes minutes.
 #pragma once

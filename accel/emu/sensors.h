@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an emulated card's sensors read: a model, not a measurement.
 #pragma once
 
 #include <chrono>
 #include <mutex>
 
-#include "accel/rtl/cycle_formula.h"
+#include "accel/card/cycle_formula.h"
 
 namespace ese::emu {
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // libxrt_core.so.2 with emulated cards: XRT loads it when XILINX_XRT names the directory above its
 // lib.
 #include <boost/any.hpp>

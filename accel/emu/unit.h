@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What executes the batches of one compute unit: ese_channel in software, or its verilated RTL.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-emulated-xclbin FILE: the .xclbin of an emulated card with four compute units.
 #include <cstdio>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writes the .xclbin of an emulated card: the metadata of a real one, and no bit stream.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The declared virtual functions are where Debian's own shim has them.
 #include <dlfcn.h>
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The two classes of XRT 2.13 that a shim (libxrt_core) derives from. Debian ships no header for
 // them, so their virtual functions are declared here in the order of the vtables of Debian's own
 // shims; abi_test compares that order with libxrt_noop's. Functions that an emulated card does not

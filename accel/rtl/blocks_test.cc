@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Blocks of the RTL alone: the packed product and the nonlinearities for every input there is,
 // cells, activation memory, FIFO and checksum for random ones.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The whole kernel, verilated with 8 PEs and 16 lanes, against ReferenceStep.
 #include <gtest/gtest.h>
 
@@ -7,7 +8,7 @@
 #include <vector>
 
 #include "Vese_channel_small.h"
-#include "accel/rtl/card_model.h"
+#include "accel/card/card_model.h"
 #include "accel/rtl/sim/channel_coverage.h"
 #include "accel/rtl/sim/channel_sim.h"
 #include "accel/rtl/sim/expect_results.h"

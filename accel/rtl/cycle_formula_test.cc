@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // The cycle formula against the verilated kernel.
-#include "accel/rtl/cycle_formula.h"
+#include "accel/card/cycle_formula.h"
 
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One replica of a bank of activations: columns of LANES bytes, for two PEs that each read a column
 // of their own every cycle. A write takes port A, and the cycle from both PEs.
 module ese_act_mem #(

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The PEs in pairs, each pair with its replica of the two banks of activations.
 //
 //     V [x ; y0 ; y1 ...]   M [m]          written by results (first), copies, and the loader (last)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads stretches of memory into a FIFO, in order, requested as far ahead as the FIFO has room, so
 // that latency shows only at the start. A burst never leaves its BURST aligned beats, nor so 4 KB.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writes stretches of memory, each announced by a command and followed by its words in order; of each
 // word the bytes of the command's strobe. Words of a stretch in pairs come two in a cycle, the lower one
 // first in memory.

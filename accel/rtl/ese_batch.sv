@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One batch from start to done: reads the descriptor and the model's header and tables, runs the array,
 // writes the status. Refuses what it cannot do. What is to be read, and when, is ese_fetch's.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What happens to a finished row of one PE, a lane a cycle: gates, cell and m; or y; or a logit.
 // Numbers in brackets are the equations of docs/arithmetic.md. Suffix _pN: valid in cycle N after the
 // lane left the sequencer, which pipes the controls.

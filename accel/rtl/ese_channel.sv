@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel: an XRT RTL kernel with one argument, the address of a batch's descriptor.
 //
 //     s_axi_control ─► ese_control ─► ese_batch ─► tables, orders

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sum of all 64-bit words that pass, modulo 2^64: what the status record says of the results, so
 // that a bit that flips on their way to the host shows.
 module ese_checksum #(

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel's registers: an AXI4-Lite slave with the control protocol ap_ctrl_chain of Vitis.
 //
 //   0x00 control   bit 0 ap_start (set; cleared when the batch is taken), 1 ap_done, 2 ap_idle,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Takes a finished row out of the PEs, a lane a cycle; pipes its controls along ese_cell; writes the
 // columns that the PEs have collected; and sends logits, the last frame's c, and of each lane its last
 // frame's y to memory.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads the packed model over two ports, a burst from each in turn. A port moves at most a word a
 // cycle, which is what the array eats: with only one the array would wait out every refresh of the
 // memory. Two take what the memory has to spare, and refill the FIFOs.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the masters are to read for a batch, stretch by stretch, in the order in which it is needed:
 //
 //     entries   header ─► tables ─► first ─► rest ─► (first ─► output ─► rest)* ─► output    (ese_issue.sv)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A first-word-fall-through FIFO in block RAM: the next word stands in the memory's output register.
 module ese_fifo #(
   parameter int W = 8,

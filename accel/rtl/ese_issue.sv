@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Decides, cycle by cycle, which word of entries all PEs work on.
 //
 //     word FIFO ─► decode: a column and a weight in each PE (stage 1) ─► issue: activations are read

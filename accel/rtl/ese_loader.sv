@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Puts the words of a batch where they belong: y and the first x before the array starts, then c a few
 // cells ahead of its use (no sooner: the entries need the memory more), then the x of each further frame
 // once the layer that reads x is done with the last.

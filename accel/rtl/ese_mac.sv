@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The products and sums of one PE: every cycle one weight times a column of LANES activations.
 //
 //     a column, L x 8 ─┐  1        2            3               4             5

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A processing element: reads an activation column for each of its entries, sums rows for all lanes,
 // and takes finished rows through gates, cell, projection or output.
 //

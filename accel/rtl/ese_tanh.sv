@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // tanh and sigmoid, equations 4 to 6 of docs/arithmetic.md: one result a cycle, kLatency = 8 deep.
 //
 //   cycle 0: magnitude  1: coefficients  2: c3 t  3: + c2  4: * t  5: + c1  6: * t  7: + c0  8: result

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Made by make_tanh_rom.py from model/tanh_segments.inc: {c3, c2, c1, c0} of a segment.
 function automatic logic [63:0] tanh_rom(input logic [4:0] segment);
   case (segment)

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel in its full size, 32 PEs and 64 lanes: a batch of the paper's LSTM.
 #include <gtest/gtest.h>
 
 #include "Vese_channel_full.h"
-#include "accel/rtl/card_model.h"
-#include "accel/rtl/cycle_formula.h"
+#include "accel/card/card_model.h"
+#include "accel/card/cycle_formula.h"
 #include "accel/rtl/sim/channel_sim.h"
 #include "accel/rtl/sim/expect_results.h"
 #include "model/testing.h"

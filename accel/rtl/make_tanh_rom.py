@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes ese_tanh_rom.svh from model/tanh_segments.inc, so that there is one set of coefficients."""
 import pathlib
 import re
@@ -6,7 +7,8 @@ import re
 here = pathlib.Path(__file__).parent
 text = (here / "../../model/tanh_segments.inc").read_text()
 columns = [[int(v) for v in re.findall(r"-?\d+", group)] for group in re.findall(r"\{([^}]*)\}", text)]
-lines = ["// Made by make_tanh_rom.py from model/tanh_segments.inc: {c3, c2, c1, c0} of a segment.",
+lines = ["// SPDX-License-Identifier: Apache-2.0",
+         "// Made by make_tanh_rom.py from model/tanh_segments.inc: {c3, c2, c1, c0} of a segment.",
          "function automatic logic [63:0] tanh_rom(input logic [4:0] segment);",
          "  case (segment)"]
 for k, (c0, c1, c2, c3) in enumerate(zip(*columns)):

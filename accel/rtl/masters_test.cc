@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The AXI4 masters alone, on a memory that stalls at random: every word in its place and in order,
 // no rule of the bus broken, and rest when they are told to stop.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One processing element alone: rows of entries one behind the other, at the pace of a random
 // sequencer, against sums made here.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the cards' sensors say, for /metrics.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The metrics of one card; its sensors' are in card_sensors.h.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What becomes of channels when something goes wrong with their card.
 #include "accel/xrt/card_test_rig.h"
 

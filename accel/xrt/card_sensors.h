@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a card's sensors say, and what follows from it: energy, a card that is too hot, sensors that
 // fail. Free of XRT.
 #pragma once

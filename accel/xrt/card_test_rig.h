@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests of channels through the genuine XRT, over emulated cards.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // In builds where XRT is not installed.
 #include "accel/xrt/xrt_cards.h"
 

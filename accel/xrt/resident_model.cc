@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/xrt/resident_model.h"
 
 #include <cstring>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A model in the memory of a card.
 #pragma once
 
@@ -7,7 +8,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "accel/rtl/card_model.h"
+#include "accel/card/card_model.h"
 #include "accel/xrt/xrt_card.h"
 #include "model/model.h"
 #include "xrt/xrt_bo.h"

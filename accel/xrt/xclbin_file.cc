@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/xrt/xclbin_file.h"
 
 #include <boost/property_tree/ptree.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One card: opened, lost and opened again; what its channels share.
 #pragma once
 

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/xrt/xrt_cards.h"
 
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "accel/rtl/card_model.h"
+#include "accel/card/card_model.h"
 #include "accel/xrt/card_collectable.h"
 #include "accel/xrt/card_sensors.h"
 #include "accel/xrt/resident_model.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The back end of FPGA cards through XRT, the only user of XRT beside the emulated card. Which
 // cards there are, real or emulated, is XRT's matter: XILINX_XRT names the installation
 // (docs/cards.md).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Channels through the genuine XRT, over emulated cards.
 #include "accel/xrt/xrt_cards.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A place of a compute unit as a channel.
 #pragma once
 

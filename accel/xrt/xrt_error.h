@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // XRT's exceptions as statuses.
 #pragma once
 

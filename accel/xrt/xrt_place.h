@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // XRT's objects for one batch at a time on a compute unit.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The paper's compressed sparse columns: rows interleaved over the PEs, and in each PE's share of a
 // column a row is told by the zeros skipped since the last one.
 //

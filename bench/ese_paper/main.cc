@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-bench-paper: the ESE paper's machine as a cycle model, beside what the paper says. Figures go
 // to standard output, a line of JSON each; docs/ese_paper.md explains them. Nothing is timed here.
 #include <algorithm>

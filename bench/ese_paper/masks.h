@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Random weights of a trained network's shape, and which of them pruning keeps.
 #pragma once
 

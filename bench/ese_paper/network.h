@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The paper's LSTM with random weights, pruned in the paper's two ways.
 #pragma once
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """docs/ese_paper.md's tables and plots from the benchmark's figures.
 
     ./run bench ese_paper | bench/ese_paper/page.py

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the ESE paper says (Han et al., FPGA 2017, arXiv 1612.00694): the machine's sizes, its table
 // of matrices, and the points of its speed-up plot. Nothing here is computed. The table's rows come
 // from memory of the paper and are consistent with each other; docs/ese_paper.md tells how far.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cycles of one product of a sparse matrix with a vector on the paper's PEs.
 //
 //                      .-> ActQueue [. . . j j+1] -> PE 0: column j's entries, one a cycle

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """How unequal the rows and columns of a trained network are, for the random weights of network.cc.
 
     bench/ese_paper/row_spread.py [CHECKPOINT]   (build/train/runs/main.trunk.pt, of ./run train)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One step of the paper's LSTM on its machine: products, element-wise passes beside them, and the
 // loads of the next matrix behind them.
 //

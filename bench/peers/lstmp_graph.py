@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The paper's LSTM with projection and peepholes as an ONNX graph of elementary operators, exactly the
 equations of docs/arithmetic.md in floating point. (ONNX's own LSTM operator has no projection.)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ESE's step against the same LSTM in ONNX Runtime (and in PyTorch where that is installed), one
 thread each, a line of JSON a figure on standard output.
 

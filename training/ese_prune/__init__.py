@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Row-balanced pruning for ESE, of any torch.nn.LSTM in any training loop.
 
     from ese_prune import CubicSchedule, Pruner, export

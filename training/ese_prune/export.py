@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes a network as ese-compile reads it (compiler/README.md)."""
 
 import json

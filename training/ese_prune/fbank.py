@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The server's features, to train on what it will compute: Kaldi's log-mel filter banks.
 
 The same numbers as features/fbank.h of the server and torchaudio.compliance.kaldi.fbank, without

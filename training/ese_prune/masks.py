@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Row-balanced masks: every row of a matrix keeps the same number of weights.
 
 The same choice as `ese-compile build --density` makes (compiler/prune.h), so that a mask of the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prunes the LSTMs of a module while it trains."""
 
 import warnings

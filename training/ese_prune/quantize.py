@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The engine's 8 bits in training: rounding forward, and gradients as if there were none.
 
 docs/arithmetic.md has the formats: weights of 7 bits with one power-of-two scale a row, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many weights a row keeps on the way from all to the target."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """/usr/bin/python3 -m unittest training.ese_prune.test_export
 
 Programs are looked for in ESE_BIN, or without it in build/release/bin, where they may be missing:

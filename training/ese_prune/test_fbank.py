@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """/usr/bin/python3 -m unittest training.ese_prune.test_fbank"""
 
 import struct

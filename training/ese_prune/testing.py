@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For the tests: small networks, and a reader of .ese files (docs/model_format.md)."""
 
 import os

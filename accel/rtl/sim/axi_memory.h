@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A card's memory behind AXI4 ports, cycle by cycle: bytes, latency, bandwidth, refresh, random
 // back-pressure, and faults. For simulations of the kernel.
 //

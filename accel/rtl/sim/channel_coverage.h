@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Functional coverage of the kernel's control: cycles in each state, with each error code, and with
 // each cause to stall, counted over all simulations of a test program.
 #pragma once

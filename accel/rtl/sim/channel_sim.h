@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The verilated ese_channel with its memory, and a batch's way through it. Top is a class that
 // Verilator made of ese_channel.sv.
 #pragma once
@@ -9,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "accel/rtl/card_model.h"
+#include "accel/card/card_model.h"
 #include "accel/rtl/sim/axi_memory.h"
 #include "accel/rtl/sim/random_batch.h"
 

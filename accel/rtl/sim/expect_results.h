@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests of the kernel: batches compared bit by bit.
 #pragma once
 

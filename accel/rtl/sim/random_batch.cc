@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "accel/rtl/sim/random_batch.h"
 
 #include <random>

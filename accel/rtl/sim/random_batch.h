@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Random batches, and what the reference makes of them, for tests of the card.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ese-bench-rtl: the paper's LSTM on the verilated kernel of full size, 32 PEs and 64 lanes, in
 // clock cycles. A line of JSON each; nothing is printed unless every bit equals ReferenceStep.
 // Names end in the memory and the frames of the batch: rtl.busy.ddr4.10frames.
@@ -12,8 +13,8 @@
 #include "Vese_channel_full.h"
 #include "Vese_channel_full___024root.h"
 #include "Vese_channel_small.h"
-#include "accel/rtl/card_model.h"
-#include "accel/rtl/cycle_formula.h"
+#include "accel/card/card_model.h"
+#include "accel/card/cycle_formula.h"
 #include "accel/rtl/sim/channel_sim.h"
 #include "accel/rtl/sim/stalls.h"
 #include "model/testing.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Why the array does not work in a cycle: the causes that ese_issue and ese_drain show to
 // simulations.
 #pragma once

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What ese_channel costs in an UltraScale FPGA, as Yosys maps it.
 
     estimate.py run       maps every module of the full-size kernel once (five minutes on an idle core);

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a netlist that Yosys has mapped to a Xilinx part costs, and how deep its logic is.
 
 The netlist keeps its hierarchy, so that a module is read once however often it is used. Depth counts

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes what the Vitis tools want to know of ese_channel, from its sources, so that the two agree.
 
     describe.py kernel OUT.xml    kernel.xml for package_xo: ports, the one argument and its register

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Packages ese_channel as a Vitis kernel; not run with the vendor's tools (README.md).
 #
 #     vivado -mode batch -source package.tcl -tclargs RTL_DIR KERNEL_XML BUILD_DIR

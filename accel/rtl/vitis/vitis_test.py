@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """The Vitis packaging as far as it can be checked without the vendor's tools. Argument: tclsh."""
 import pathlib
 import re

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes the golden files of compiler/float_lstm_test.cc: small networks of torch.nn.LSTM and
 torch.nn.Linear with random weights, and the logits that PyTorch computes with them.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes the golden files of compiler/onnx_test.cc and compiler/kaldi_test.cc: small networks with
 random weights, and the logits that PyTorch, or the equations below in double precision, compute.
 

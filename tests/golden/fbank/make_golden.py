@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes the golden files of features/fbank_test.cc: samples, and the log-mel energies that
 torchaudio.compliance.kaldi.fbank computes from them (dither 0, all else as features/fbank.h says).
 

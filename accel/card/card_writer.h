@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes of a packed model (docs/hardware.md).
+#pragma once
+
+#include "accel/card/card_model.h"
+#include "model/model.h"
+
+namespace ese {
+
+// Fills packed->bytes from its other members. REQUIRES: sizes fit the format's 16-bit fields.
+void WritePackedModel(const Model& model, CardModel* packed);
+
+}  // namespace ese
