@@ -28,8 +28,8 @@ class FakeClock::FakeAlarm final : public Alarm {
 
   FakeClock* const clock_;
   const std::function<void()> ring_;
-  // The clock's mutex_ guards both; clang cannot check that, because it does not know that the clock
-  // which holds the alarm is the alarm's clock_.
+  // The clock's mutex_ guards both; clang cannot check that, because it does not know that the
+  // clock which holds the alarm is the alarm's clock_.
   TimePoint at_ = TimePoint::max();
   bool ringing_ = false;
 };

@@ -1,8 +1,9 @@
-// A mutex whose rules the compiler checks: annotate members with ABSL_GUARDED_BY(mutex_) and functions
-// with ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_), and clang's -Wthread-safety refuses code that breaks them.
+// A mutex whose rules the compiler checks: annotate members with ABSL_GUARDED_BY(mutex_) and
+// functions with ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_), and clang's -Wthread-safety refuses code
+// that breaks them.
 //
-// These wrap the standard library's types rather than absl::Mutex, because ThreadSanitizer sees through
-// the former but not into Debian's absl library, which is built without it.
+// These wrap the standard library's types rather than absl::Mutex, because ThreadSanitizer sees
+// through the former but not into Debian's absl library, which is built without it.
 #pragma once
 
 #include <chrono>
@@ -56,8 +57,8 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
 };
 
 // A condition variable for use with Mutex. Waits may end early: call them in a loop that tests the
-// condition. There is no form that takes a predicate, because the analysis does not see that a lambda
-// runs with the mutex held.
+// condition. There is no form that takes a predicate, because the analysis does not see that a
+// lambda runs with the mutex held.
 class CondVar {
  public:
   void NotifyOne() { condition_.notify_one(); }

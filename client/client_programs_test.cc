@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/test_paths.h"
 #include "client/fake_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -29,7 +30,7 @@ class Program {
   Program(const std::string& name, std::vector<std::string> arguments, int in = -1)
       : out_(::testing::TempDir() + "/client_programs_test.out"),
         err_(::testing::TempDir() + "/client_programs_test.err") {
-    const std::string path = std::string(ESE_BINARY_DIR) + "/bin/" + name;
+    const std::string path = BinaryDir() + "/bin/" + name;
     std::vector<char*> argv = {const_cast<char*>(path.c_str())};
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -91,7 +92,7 @@ TEST(ClientProgramsTest, NothingListening) {
 
 TEST(ClientProgramsTest, TranscribesRecordings) {
   FakeServer server({.units = {"K", "AE", "T"}});
-  const std::string folder = std::string(ESE_SOURCE_DIR) + "/tests/data/speech/";
+  const std::string folder = SourceDir() + "/tests/data/speech/";
   Program client("ese-client",
                  {"transcribe", folder + "conf-placeintoconf.wav", folder + "vm-sorry.flac",
                   folder + "vm-tempgreetactive.ogg", "--references", folder + "references.tsv",
@@ -127,8 +128,8 @@ TEST(ClientProgramsTest, InterruptedLoadReportsWhatItHas) {
 
 TEST(ClientProgramsTest, OutputThatCannotBeWrittenIsAnError) {
   FakeServer server;
-  const std::string command = std::string(ESE_BINARY_DIR) + "/bin/ese-client models --server " +
-                              server.address() + " >/dev/full 2>/dev/null";
+  const std::string command = BinaryDir() + "/bin/ese-client models --server " + server.address() +
+                              " >/dev/full 2>/dev/null";
   EXPECT_NE(system(command.c_str()), 0);
 }
 

@@ -3,6 +3,7 @@
 
 #include <fstream>
 
+#include "base/test_paths.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -44,8 +45,7 @@ TEST(ReferencesTest, SetAndTextMayBeMissing) {
 }
 
 TEST(ReferencesTest, ReadsTheShippedTable) {
-  const auto references =
-      ReadReferences(std::string(ESE_SOURCE_DIR) + "/tests/data/speech/references.tsv");
+  const auto references = ReadReferences(SourceDir() + "/tests/data/speech/references.tsv");
   ASSERT_TRUE(references.ok()) << references.status();
   EXPECT_GE(references->size(), 10u);
 }

@@ -52,9 +52,8 @@ function(ese_test)
   endif()
   cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
-  target_link_libraries(${ARG_NAME} PRIVATE ese_flags ${ARG_DEPS} GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${ARG_NAME} PRIVATE "ESE_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\""
-                                                 "ESE_BINARY_DIR=\"${PROJECT_BINARY_DIR}\"")
+  target_link_libraries(${ARG_NAME} PRIVATE ese_flags ${ARG_DEPS} ese_test_paths GTest::gmock
+                                             GTest::gtest_main)
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
   set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ESE_TEST_TIMEOUT_SECONDS})
 endfunction()

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/test_paths.h"
 #include "compiler/files.h"
 #include "compiler/testing.h"
 #include "model/model.h"
@@ -99,7 +100,7 @@ TEST_F(CliTest, InspectComparesWithWeights) {
 }
 
 TEST_F(CliTest, BuildsOnnxAndKaldiWithoutATopology) {
-  const std::string golden = std::string(ESE_SOURCE_DIR) + "/tests/golden/compiler/";
+  const std::string golden = SourceDir() + "/tests/golden/compiler/";
   for (const char* network : {"onnx/peepholes", "kaldi/projected"}) {
     const std::string extension = network[0] == 'o' ? ".onnx" : ".txt";
     const std::string calibration = golden + network + "_calibration.safetensors";

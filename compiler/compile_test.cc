@@ -12,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/test_paths.h"
 #include "compiler/files.h"
 #include "compiler/float_lstm.h"
 #include "compiler/report.h"
@@ -165,7 +166,7 @@ TEST(CompileTest, InputFormatCanBeForced) {
 
 // Calibration alone would take Q2.5 for x, which saturates 10 of 165 values and gives 29.5 dB.
 TEST(CompileTest, FormatsAreRefinedOnTheWholeModel) {
-  const std::string path = absl::StrCat(ESE_SOURCE_DIR, "/tests/golden/compiler/projected");
+  const std::string path = absl::StrCat(SourceDir(), "/tests/golden/compiler/projected");
   const auto topology = ParseTopology(*ReadFile(path + ".json"), path);
   const auto weights = Safetensors::FromFile(path + ".safetensors");
   const auto file = Safetensors::FromFile(path + "_calibration.safetensors");

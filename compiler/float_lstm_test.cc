@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/test_paths.h"
 #include "compiler/files.h"
 #include "compiler/testing.h"
 
@@ -18,7 +19,7 @@ namespace {
 class FloatLstmGoldenTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(FloatLstmGoldenTest, LogitsAreThoseOfPyTorch) {
-  const std::string path = std::string(ESE_SOURCE_DIR) + "/tests/golden/compiler/" + GetParam();
+  const std::string path = SourceDir() + "/tests/golden/compiler/" + GetParam();
   const auto topology = ParseTopology(*ReadFile(path + ".json"), path);
   ASSERT_TRUE(topology.ok()) << topology.status();
   const auto weights = Safetensors::FromFile(path + ".safetensors");

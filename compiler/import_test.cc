@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/test_paths.h"
 #include "compiler/files.h"
 #include "compiler/onnx_testing.h"
 #include "compiler/testing.h"
@@ -22,7 +23,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 std::string Golden(const std::string& name) {
-  return absl::StrCat(ESE_SOURCE_DIR, "/tests/golden/compiler/", name);
+  return absl::StrCat(SourceDir(), "/tests/golden/compiler/", name);
 }
 
 std::string Write(const std::string& name, const std::string& bytes) {

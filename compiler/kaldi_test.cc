@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "base/test_paths.h"
 #include "compiler/compile.h"
 #include "compiler/files.h"
 #include "compiler/testing.h"
@@ -24,7 +25,7 @@ using testing::Not;
 using testing::StartsWith;
 
 std::string Golden(const std::string& name) {
-  return absl::StrCat(ESE_SOURCE_DIR, "/tests/golden/compiler/kaldi/", name);
+  return absl::StrCat(SourceDir(), "/tests/golden/compiler/kaldi/", name);
 }
 
 std::string Refusal(const std::string& bytes) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/test_paths.h"
 #include "compiler/onnx.h"
 #include "compiler/testing.h"
 
@@ -13,7 +14,7 @@ using onnx::ModelProto;
 using onnx::NodeProto;
 using onnx::TensorProto;
 
-std::string OnnxFolder() { return absl::StrCat(ESE_SOURCE_DIR, "/tests/golden/compiler/onnx/"); }
+std::string OnnxFolder() { return absl::StrCat(SourceDir(), "/tests/golden/compiler/onnx/"); }
 
 absl::StatusOr<ImportedNetwork> Import(const ModelProto& model) {
   return ImportOnnx(model.SerializeAsString(), "model.onnx");

@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/test_paths.h"
 #include "features/fbank_tables.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -33,7 +34,7 @@ struct Golden {
 };
 
 Golden ReadGolden(const std::string& name) {
-  const std::string path = std::string(ESE_SOURCE_DIR) + "/tests/golden/fbank/" + name + ".fbank";
+  const std::string path = SourceDir() + "/tests/golden/fbank/" + name + ".fbank";
   std::ifstream file(path, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   size_t at = 0;

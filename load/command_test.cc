@@ -9,6 +9,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/test_paths.h"
 #include "client/fake_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -27,7 +28,7 @@ using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
-const std::string kRecording = std::string(ESE_SOURCE_DIR) + "/tests/data/speech/vm-sorry.flac";
+const std::string kRecording = SourceDir() + "/tests/data/speech/vm-sorry.flac";
 
 // For what never comes; yet enough to connect and to be accepted in, on a busy machine.
 constexpr Duration kShort = std::chrono::seconds(2);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "load/source.h"
 
+#include "base/test_paths.h"
 #include "client/fake_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -10,7 +11,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const std::string kFolder = std::string(ESE_SOURCE_DIR) + "/tests/data/speech/";
+const std::string kFolder = SourceDir() + "/tests/data/speech/";
 
 LoadSource Make(const LoadSourceOptions& options, const v1::Model& model = FakeModel()) {
   auto source = LoadSource::Create(model, options);

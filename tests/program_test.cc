@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/test_paths.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/testing.h"
@@ -25,7 +26,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-constexpr char kServer[] = ESE_BINARY_DIR "/bin/ese-server";
+const std::string kServer = BinaryDir() + "/bin/ese-server";
 
 std::string ReadFile(const std::string& path) {
   std::ostringstream text;

@@ -16,6 +16,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/test_paths.h"
 #include "client/resuming_stream.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -68,7 +69,7 @@ class Replica {
 
   void Start() {
     std::filesystem::remove(ready_);
-    program_.emplace(std::string(ESE_BINARY_DIR "/bin/ese-server"),
+    program_.emplace(BinaryDir() + "/bin/ese-server",
                      std::vector<std::string>{"--model", folder_ + "/model.ese", "--checkpoint-key",
                                               folder_ + "/key", "--listen", address_, "--metrics",
                                               "", "--channels", "1", "--drain-seconds", "60",

@@ -14,6 +14,7 @@
 #include "accel/emu/batch_image.h"
 #include "accel/emu/sensors.h"
 #include "accel/emu/xclbin_writer.h"
+#include "base/test_paths.h"
 #include "model/testing.h"
 #include "nlohmann/json.hpp"
 #include "xrt/xrt_bo.h"
@@ -32,7 +33,7 @@ class EmulatedCardTest : public testing::Test {
  protected:
   // XRT loads its shim once for a process.
   static void SetUpTestSuite() {
-    setenv("XILINX_XRT", ESE_BINARY_DIR "/emu", 1);
+    setenv("XILINX_XRT", (BinaryDir() + "/emu").c_str(), 1);
     setenv("ESE_EMU_CARDS", "2", 1);
     setenv("ESE_EMU_MEMORY_MIB", "4", 1);
     fault_file_ = new std::string(testing::TempDir() + "/emulated_card_test_faults");

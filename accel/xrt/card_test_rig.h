@@ -19,6 +19,7 @@
 #include "accel/rtl/sim/random_batch.h"
 #include "accel/xrt/xrt_cards.h"
 #include "base/eventually.h"
+#include "base/test_paths.h"
 #include "metrics/registry.h"
 #include "model/testing.h"
 
@@ -42,7 +43,7 @@ class CardTestOf : public testing::Test {
   static void SetUpTestSuite() {
     const std::string folder = testing::TempDir() + "/cards_" + std::to_string(getpid());
     std::filesystem::create_directories(folder);
-    setenv("XILINX_XRT", ESE_BINARY_DIR "/emu", 1);
+    setenv("XILINX_XRT", (BinaryDir() + "/emu").c_str(), 1);
     setenv("ESE_EMU_CARDS", std::to_string(kCards).c_str(), 1);
     setenv("ESE_EMU_MEMORY_MIB", "4", 1);
     faults_ = folder + "/faults";
