@@ -41,7 +41,7 @@ bool ParseIndex(absl::string_view text, int* index) {
   return true;
 }
 
-// What is wrong with a line of these words; empty if nothing is.
+// Parses the words of one line. Returns what is wrong with it, or an empty string.
 std::string ParseRule(const std::vector<absl::string_view>& words, FaultRule* rule) {
   const std::vector<absl::string_view> target = absl::StrSplit(words[0], '.');
   if (target.size() > 2 || !ParseIndex(target[0], &rule->card) ||
@@ -94,7 +94,7 @@ std::vector<FaultRule> ParseFaults(const std::string& text, std::vector<std::str
 
 std::optional<FaultRule> FaultFile::Find(Fault fault, int card, int unit) {
   if (path_.empty()) return std::nullopt;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ReadIfChanged();
   for (const FaultRule& rule : rules_) {
     if (rule.fault == fault && (rule.card == kAny || rule.card == card) &&
@@ -116,7 +116,7 @@ void FaultFile::ReadIfChanged() {
     return;
   }
   seen_ = now;
-  // Times of files are a few milliseconds coarse: another change soon after may not show.
+  // File times have a resolution of some milliseconds, so a second change soon after may not show.
   timespec clock = {};
   clock_gettime(CLOCK_REALTIME, &clock);
   may_change_unseen_ = clock.tv_sec - now.st_mtim.tv_sec < 2;

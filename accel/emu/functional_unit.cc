@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kProgramsKept = 4;
 
-// As ResultChecksum looks at the lanes: by their lengths.
+// ResultChecksum uses only the number of lanes and their lengths.
 uint64_t Checksum(const CardModel& card, const Descriptor& batch, const uint8_t* inputs,
                   const uint8_t* state_out, const uint8_t* outputs) {
   std::vector<Lane> lanes(batch.lanes);

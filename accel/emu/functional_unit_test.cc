@@ -49,7 +49,7 @@ void RunAndExpectReference(FunctionalUnit* unit, const Model& model, const std::
 TEST(FunctionalUnit, EqualsTheReference) {
   for (uint32_t seed = 0; seed < 12; ++seed) {
     RandomModelOptions options = RandomCardModel(seed);
-    if (seed % 3 == 0) options.density = 0.02;  // gaps, and rows of nothing
+    if (seed % 3 == 0) options.density = 0.02;  // long gaps and empty rows
     const auto model = RandomModel(options);
     FunctionalUnit unit(CardShape{}, nullptr);
     RunAndExpectReference(&unit, *model, {3, 1, 2}, seed);
@@ -83,7 +83,7 @@ TEST(FunctionalUnit, RecallsBatchesOfTheSameBytesOnly) {
   for (int round = 0; round < 2; ++round) {
     for (uint32_t seed = 0; seed < 4; ++seed) RunAndExpectReference(&unit, *model, {3, 1}, seed);
   }
-  // Of a batch of this seed, with a bit of its states changed or not.
+  // Whether a batch of this seed is recalled, with some bits of its states changed.
   const auto recalls = [&](uint32_t seed, uint8_t change) {
     BatchImage image(*model, {3, 1}, seed, kBase);
     image.bytes()[image.at().state_out - kBase - 64] ^= change;
@@ -103,7 +103,7 @@ TEST(FunctionalUnit, RecallsBatchesOfTheSameBytesOnly) {
   };
   EXPECT_TRUE(recalls(1, 0));
   EXPECT_FALSE(recalls(1, 1));
-  EXPECT_FALSE(recalls(3, 0));  // one batch too many
+  EXPECT_FALSE(recalls(3, 0));  // more batches than the memo keeps
 }
 
 TEST(FunctionalUnit, EqualModelsAreOneProgram) {

@@ -10,7 +10,7 @@
 namespace ese::emu {
 namespace {
 
-// Far over any batch's; the kernel ends by itself what does not move.
+// Far more than any batch takes. The kernel itself ends batches that do not move.
 constexpr int64_t kMostCycles = 1'000'000'000;
 
 class RtlUnit final : public Unit {
@@ -33,7 +33,7 @@ class RtlUnit final : public Unit {
   }
 
  private:
-  // By the status record, if there is one.
+  // Reads the status record, if there is one.
   static UnitWork Work(KernelMemory* memory, uint64_t address) {
     const CardShape shape;
     Descriptor batch;

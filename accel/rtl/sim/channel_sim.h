@@ -12,7 +12,7 @@
 
 #include "accel/card/card_model.h"
 #include "accel/rtl/sim/axi_memory.h"
-#include "accel/rtl/sim/random_batch.h"
+#include "accel/random_batch.h"
 
 namespace ese {
 
