@@ -17,9 +17,9 @@
 #include <string>
 #include <vector>
 
-#include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/kernels/kernel_registry.h"
 #include "accel/cpu/packed_model.h"
-#include "accel/cpu/step_plan.h"
+#include "accel/cpu/algorithm_plan.h"
 #include "bench/figures.h"
 #include "bench/gemm_peers.h"
 #include "bench/interleaved.h"
@@ -39,8 +39,8 @@ std::string Our(const std::string& kernel, int lanes) {
 }
 std::string Peer(const std::string& peer, int lanes) { return peer + " x" + std::to_string(lanes); }
 
-void AddOurs(const std::shared_ptr<const PackedModel>& model, const StepKernel* kernel,
-             const StepPlan& plan, int lanes, Race* race) {
+void AddOurs(const std::shared_ptr<const PackedModel>& model, const Kernel* kernel,
+             const AlgorithmPlan& plan, int lanes, Race* race) {
   auto load = std::make_shared<KernelLoad>(model, kernel, plan, lanes, kFrames);
   race->Add(Our(kernel->name(), lanes), kFrames, [load] { load->Run(); });
 }
@@ -63,8 +63,8 @@ const Contender& OpenBlas(const Race& race, int lanes) {
 
 // For every number of lanes in standard input, the processor time of a batch, in us a step: how
 // bench/peers takes turns with this program.
-void Answer(const SharedModel& model, const StepKernel* kernel) {
-  const StepPlan plan = StepPlan::Measure(model, kernel);
+void Answer(const SharedModel& model, const Kernel* kernel) {
+  const AlgorithmPlan plan = AlgorithmPlan::Measure(model, kernel);
   std::map<int, Race> races;
   for (int lanes; std::scanf("%d", &lanes) == 1 && lanes >= 1 && lanes <= kMaxLanes;) {
     Race& race = races[lanes];
@@ -78,7 +78,7 @@ void Answer(const SharedModel& model, const StepKernel* kernel) {
 }
 
 int Main(bool answer) {
-  const absl::StatusOr<const StepKernel*> chosen = ChooseKernel();
+  const absl::StatusOr<const Kernel*> chosen = ChooseKernel();
   if (!chosen.ok()) {
     std::fprintf(stderr, "ese-bench-kernel: %s\n", std::string(chosen.status().message()).c_str());
     return 1;
@@ -93,7 +93,7 @@ int Main(bool answer) {
     Answer(*packed, *chosen);
     return 0;
   }
-  const StepPlan plan = StepPlan::Measure(*packed, *chosen);
+  const AlgorithmPlan plan = AlgorithmPlan::Measure(*packed, *chosen);
   std::fprintf(stderr,
                "kernel %s, by look-up for these numbers of lanes: %s; %.2f MB of packed model; "
                "OpenBLAS takes this for %s\n",
@@ -106,9 +106,9 @@ int Main(bool answer) {
     AddOurs(*packed, *chosen, plan, lanes, &race);
     AddPeers((*packed)->model(), lanes, &race);
   }
-  for (const StepKernel* other : SupportedKernels()) {
+  for (const Kernel* other : SupportedKernels()) {
     if (other == *chosen) continue;
-    const StepPlan measured = StepPlan::Measure(*packed, other);
+    const AlgorithmPlan measured = AlgorithmPlan::Measure(*packed, other);
     for (const int lanes : sizes) AddOurs(*packed, other, measured, lanes, &race);
   }
   race.Run(kRounds);
@@ -122,7 +122,7 @@ int Main(bool answer) {
     PrintAgainst(name, ours, "openblas-sgemm", OpenBlas(race, lanes));
     PrintAgainst(name, ours, "eigen-sparse", race.Find(Peer("eigen-sparse", lanes)));
   }
-  for (const StepKernel* other : SupportedKernels()) {
+  for (const Kernel* other : SupportedKernels()) {
     PrintAgainst("kernel.isa." + std::string(other->name()), race.Find(Our(other->name(), 64)),
                  "onednn-fp32-gemm", race.Find(Peer("onednn-fp32-gemm", 64)));
     for (const int lanes : sizes) {

@@ -40,7 +40,7 @@ double Cells(const Model& model) {
 }
 
 // A kernel that computes nothing: what remains of a batch is what is moved into and out of it.
-class NoKernel final : public StepKernel, public LookupKernel {
+class NoKernel final : public Kernel, public LookupKernel {
  public:
   const char* name() const override { return "none"; }
   bool Supported() const override { return true; }
@@ -78,10 +78,10 @@ double WallMicroseconds(KernelLoad* load) {
 }
 
 void PrintShape(const std::string& name, const RandomModelOptions& options,
-                const StepKernel* kernel) {
+                const Kernel* kernel) {
   const auto packed = PackedModel::Create(RandomModel(options));
   if (!packed.ok()) return;  // all of them fit
-  auto load = std::make_shared<KernelLoad>(*packed, kernel, StepPlan::Measure(*packed, kernel),
+  auto load = std::make_shared<KernelLoad>(*packed, kernel, AlgorithmPlan::Measure(*packed, kernel),
                                            kLanes, kFrames);
   Race race;
   race.Add("ours", kFrames, [load] { load->Run(); });
@@ -104,7 +104,7 @@ std::vector<GemmShape> DenseShapes(const Model& model) {
   return shapes;
 }
 
-void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
+void PrintBoundFraction(const SharedModel& model, const Kernel* kernel, const AlgorithmPlan& plan) {
   CalibrationLoops loops;
   if (!GetCalibrationLoops(&loops)) return;
   auto load = std::make_shared<KernelLoad>(model, kernel, plan, kLanes, kFrames);
@@ -162,10 +162,10 @@ void PrintPackTime() {
               "ms");
 }
 
-void PrintConvertShare(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
+void PrintConvertShare(const SharedModel& model, const Kernel* kernel, const AlgorithmPlan& plan) {
   constexpr int kConvertFrames = 10;
   static const NoKernel none;
-  const auto print = [&](const std::string& name, const StepPlan& way) {
+  const auto print = [&](const std::string& name, const AlgorithmPlan& way) {
     auto load = std::make_shared<KernelLoad>(model, kernel, way, kLanes, kConvertFrames);
     auto conversion = std::make_shared<KernelLoad>(model, &none, way, kLanes, kConvertFrames);
     Race race;
@@ -175,13 +175,13 @@ void PrintConvertShare(const SharedModel& model, const StepKernel* kernel, const
     PrintFigure(name, MedianRatio(race.Find("conversion"), race.Find("batch")), "1");
   };
   print("kernel.convert_share", plan);
-  print("kernel.convert_share.columns", StepPlan::LookUpTo(0));
+  print("kernel.convert_share.columns", AlgorithmPlan::LookUpTo(0));
   if (kernel->lookup() != nullptr) {
-    print("kernel.convert_share.lookup", StepPlan::LookUpTo(kMaxLanes));
+    print("kernel.convert_share.lookup", AlgorithmPlan::LookUpTo(kMaxLanes));
   }
 }
 
-void PrintSmoothness(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
+void PrintSmoothness(const SharedModel& model, const Kernel* kernel, const AlgorithmPlan& plan) {
   Race race;
   for (int lanes = 1; lanes <= kMaxLanes; ++lanes) {
     auto load = std::make_shared<KernelLoad>(model, kernel, plan, lanes, kFrames);
@@ -206,7 +206,7 @@ void PrintSmoothness(const SharedModel& model, const StepKernel* kernel, const S
   PrintFigure("kernel.smoothness.lanes", worst_lanes, "lanes");
 }
 
-void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
+void PrintTwoThreads(const SharedModel& model, const Kernel* kernel, const AlgorithmPlan& plan) {
   std::deque<KernelLoad> loads;
   for (int i = 0; i < 2; ++i) loads.emplace_back(model, kernel, plan, kLanes, kFrames);
   std::vector<double> ratios;
@@ -217,9 +217,9 @@ void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel, const S
   PrintFigure("kernel.step64.2t", Quantile(ratios, 0.5), "frames/s to one thread's");
 }
 
-void PrintTeams(const SharedModel& model, const StepKernel* kernel) {
+void PrintTeams(const SharedModel& model, const Kernel* kernel) {
   if (kernel->lookup() == nullptr) return;
-  const StepPlan plan = StepPlan::LookUpTo(kMaxLanes);
+  const AlgorithmPlan plan = AlgorithmPlan::LookUpTo(kMaxLanes);
   for (const int lanes : {1, 2, 4, 8, 16}) {
     KernelLoad one(model, kernel, plan, lanes, kFrames, 1),
         two(model, kernel, plan, lanes, kFrames, 2);
@@ -235,7 +235,7 @@ void PrintTeams(const SharedModel& model, const StepKernel* kernel) {
   }
 }
 
-void PrintShapes(const StepKernel* kernel) {
+void PrintShapes(const Kernel* kernel) {
   const RandomModelOptions paper = PaperModelOptions();
   RandomModelOptions options = paper;
   options.layers.assign(3, RandomLayer{.cells = 512});

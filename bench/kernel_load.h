@@ -8,9 +8,9 @@
 
 #include "accel/backend.h"
 #include "accel/cpu/batch_runner.h"
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 #include "accel/cpu/packed_model.h"
-#include "accel/cpu/step_plan.h"
+#include "accel/cpu/algorithm_plan.h"
 
 namespace ese {
 
@@ -18,8 +18,8 @@ namespace ese {
 class KernelLoad {
  public:
   // `kernel` must outlive the load.
-  KernelLoad(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-             const StepPlan& plan, int lanes, int frames, int threads = 1);
+  KernelLoad(std::shared_ptr<const PackedModel> model, const Kernel* kernel,
+             const AlgorithmPlan& plan, int lanes, int frames, int threads = 1);
 
   // One batch: `frames` steps of all lanes, with features and states in and out.
   void Run() { runner_.Run(&batch_); }

@@ -20,8 +20,8 @@
 
 #include <immintrin.h>
 
-#include "accel/cpu/columns_by_width.h"
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/columns_by_width.h"
+#include "accel/cpu/kernels/kernel.h"
 
 namespace ese {
 namespace {
@@ -296,7 +296,7 @@ void LogitsImpl(const PackedMatrix& matrix, const uint8_t* y, int32_t* logits) {
 }
 
 template <typename Dot>
-struct Avx2Steps {
+struct Avx2ColumnsLoops {
   template <int kWidth>
   static constexpr auto* kCells = CellsImpl<Dot, kWidth>;
   template <int kWidth>
@@ -307,7 +307,7 @@ struct Avx2Steps {
 
 // The kernel but for its name and what it needs.
 template <typename Dot>
-using Avx2Columns = ColumnsByWidth<Avx2Steps<Dot>>;
+using Avx2Columns = ColumnsByWidth<Avx2ColumnsLoops<Dot>>;
 
 }  // namespace
 }  // namespace ese

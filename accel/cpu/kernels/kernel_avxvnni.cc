@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel for AVX2 with AVX-VNNI (Alder Lake and later, without AVX-512): one vpdpbusd is the
 // dot product.
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-#include "accel/cpu/lookup_avx2.h"
-#include "accel/cpu/lstm_step_avx2.h"
+#include "accel/cpu/kernels/columns_avx2.h"
+#include "accel/cpu/kernels/lookup_avx2.h"
 
 namespace ese {
 namespace {
@@ -37,7 +37,7 @@ class AvxVnni final : public Avx2Columns<VnniDot> {
 
 }  // namespace
 
-const StepKernel* AvxVnniKernel() {
+const Kernel* AvxVnniKernel() {
   static const AvxVnni kernel;
   return &kernel;
 }
@@ -47,7 +47,7 @@ const StepKernel* AvxVnniKernel() {
 #else
 
 namespace ese {
-const StepKernel* AvxVnniKernel() { return nullptr; }
+const Kernel* AvxVnniKernel() { return nullptr; }
 }  // namespace ese
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Steps by look-up for AVX-512 (F, BW, VL), whatever looks up and multiplies: a type Products, made
-// of a LookupStep, with Add(sum, line). For the kernels' files only: everything is local to the
+// of a LookupTile, with Add(sum, line). For the kernels' files only: everything is local to the
 // file that includes it (see kernel.h).
 //
 //     line        64 activations of one lane                in memory
@@ -14,9 +14,9 @@
 // the same four of B; cells and peepholes lie in memory in this order.
 #pragma once
 
-#include "accel/cpu/avx512_inline.h"
-#include "accel/cpu/kernel.h"
-#include "accel/cpu/lookup_x86.h"
+#include "accel/cpu/kernels/cell_update_avx512.h"
+#include "accel/cpu/kernels/kernel.h"
+#include "accel/cpu/kernels/lookup_x86.h"
 
 namespace ese {
 namespace {
@@ -34,9 +34,9 @@ namespace {
 template <typename Dot>
 class WordProducts {
  public:
-  explicit ESE_INLINE WordProducts(const LookupStep& step)
-      : weight_(_mm512_load_si512(step.weight)) {
-    const __m512i column = _mm512_load_si512(step.column), eight = _mm512_set1_epi16(8);
+  explicit ESE_INLINE WordProducts(const LookupTile& tile)
+      : weight_(_mm512_load_si512(tile.weight)) {
+    const __m512i column = _mm512_load_si512(tile.column), eight = _mm512_set1_epi16(8);
     even_ = _mm512_srli_epi16(column, 1);  // of an index only the last five bits count
     odd_ = _mm512_srli_epi16(column, 9);
     even_shift_ = _mm512_and_si512(_mm512_slli_epi16(column, 3), eight);
@@ -66,12 +66,12 @@ struct Results {
 
 // Results of one strip after the other.
 template <typename Products, int kLanes>
-class Strips {
+class StripReader {
  public:
-  Strips(const LookupMatrix& matrix, const uint8_t* v)
+  StripReader(const LookupMatrix& matrix, const uint8_t* v)
       : matrix_(matrix),
         v_(v),
-        step_(matrix.steps),
+        tile_(matrix.tiles),
         line_(matrix.lines),
         right_(_mm_cvtsi32_si128(matrix.result_shift)) {}
 
@@ -102,9 +102,9 @@ class Strips {
 
  private:
   ESE_INLINE void Add(__m512i (&sum)[kLanes]) {
-    for (const LookupStep* const end = step_ + matrix_.counts[strip_]; step_ != end; ++step_) {
+    for (const LookupTile* const end = tile_ + matrix_.tile_counts[strip_]; tile_ != end; ++tile_) {
       const uint8_t* line = v_ + *line_++ * kLineBytes;
-      const Products products(*step_);
+      const Products products(*tile_);
 #pragma GCC unroll 16
       for (int lane = 0; lane < kLanes; ++lane) products.Add(sum[lane], line + lane * kLineColumns);
     }
@@ -112,7 +112,7 @@ class Strips {
 
   const LookupMatrix& matrix_;
   const uint8_t* const v_;
-  const LookupStep* step_;
+  const LookupTile* tile_;
   const uint16_t* line_;
   const __m128i right_;
   size_t strip_ = 0;
@@ -134,7 +134,7 @@ ESE_INLINE void AddPeepholes(const int16_t* peepholes, const Registers<N>& c, __
 
 // The results of all pairs of lanes in 16 bits.
 template <typename Products, int kLanes>
-ESE_INLINE void NextWords(Strips<Products, kLanes>& strips,
+ESE_INLINE void NextWords(StripReader<Products, kLanes>& strips,
                           __m512i (&words)[Results<kLanes>::kPairsUsed]) {
   Results<kLanes> results;
   strips.Next(results);
@@ -153,11 +153,11 @@ ESE_INLINE Registers<N> PreActivations(const __m512i* sums) {
   return z;
 }
 
-// Saturates a strip's words to 8 bits and stores them as unsigned activations in all their places.
+// Saturates a strip's words to 8 bits and stores them as unsigned activations in all their offsets.
 template <int kLanes>
 ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], int strip,
                            const LookupVector& layout, uint8_t* v) {
-  const auto* const places = layout.places + 2 * strip;
+  const auto* const offsets = layout.offsets + 2 * strip;
   const __m512i by_lane = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 #pragma GCC unroll 4
   for (int lane = 0; lane < kLanes; lane += 4) {
@@ -170,7 +170,7 @@ ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], 
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       if (lane + i >= kLanes) break;
-      StoreLane(lanes[i], places, v + size_t(lane + i) * kLineColumns);
+      StoreLane(lanes[i], offsets, v + size_t(lane + i) * kLineColumns);
     }
   }
 }
@@ -201,7 +201,7 @@ template <typename Products, int kLanes>
 void LookupCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
   constexpr int kUsed = Results<kLanes>::kPairsUsed;
   const Functions functions(*layer.tanh);
-  Strips<Products, kLanes> strips(layer.lookup_gates, v);
+  StripReader<Products, kLanes> strips(layer.lookup_gates, v);
   const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
   c += size_t(first) * kPairs * kPairCells;
   for (int block = first; block < end; ++block, c += kPairs * kPairCells) {
@@ -225,7 +225,7 @@ template <typename Products, int kLanes>
 void LookupCellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
   constexpr int kUsed = Results<kLanes>::kPairsUsed;
   const Functions functions(*layer.tanh);
-  Strips<Products, kLanes> strips(layer.lookup_gates, v);
+  StripReader<Products, kLanes> strips(layer.lookup_gates, v);
   const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
   c += size_t(first) * kPairs * kPairCells;
   const int16_t* peepholes = layer.lookup_peepholes + size_t(first) * 3 * kPairCells;
@@ -258,7 +258,7 @@ void LookupCellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_
 
 template <typename Products, int kLanes>
 void LookupProject(const PackedLayer& layer, const uint8_t* m, uint8_t* v) {
-  Strips<Products, kLanes> strips(layer.lookup_projection, m);
+  StripReader<Products, kLanes> strips(layer.lookup_projection, m);
   const int first = layer.lookup_projection.first_strip;
   for (int strip = 0; strip < layer.lookup_projection.strips; ++strip) {
     __m512i words[Results<kLanes>::kPairsUsed];
@@ -269,7 +269,7 @@ void LookupProject(const PackedLayer& layer, const uint8_t* m, uint8_t* v) {
 
 template <typename Products, int kLanes>
 void LookupLogits(const LookupMatrix& matrix, const uint8_t* v, int32_t* logits, size_t stride) {
-  Strips<Products, kLanes> strips(matrix, v);
+  StripReader<Products, kLanes> strips(matrix, v);
   logits += size_t(matrix.first_strip) * kStripRows;
   for (int strip = 0; strip < matrix.strips; ++strip) {
     Results<kLanes> results;
@@ -288,7 +288,7 @@ void LookupAnyCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint
 }
 
 template <typename Products>
-struct Avx512LookupSteps {
+struct Avx512LookupLoops {
   template <int kLanes>
   static constexpr auto* kCells = LookupAnyCells<Products, kLanes>;
   template <int kLanes>
@@ -298,7 +298,7 @@ struct Avx512LookupSteps {
 };
 
 template <typename Products>
-using Avx512Lookup = LookupByLanes<Avx512LookupSteps<Products>>;
+using Avx512Lookup = LookupByLanes<Avx512LookupLoops<Products>>;
 
 }  // namespace
 }  // namespace ese

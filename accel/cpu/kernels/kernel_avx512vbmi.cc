@@ -13,18 +13,18 @@
 //   cache line in memory: 1.34; of one that crosses cache lines: 1.51.
 // Of a step of 64 lanes: cell updates between the products of the next block, by pairs of lanes
 // 1.08 of the time, by functions 1.02: what waits for results fills the scheduler.
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 
 #if defined(__x86_64__)
-#include "accel/cpu/lookup_avx512.h"
+#include "accel/cpu/kernels/lookup_avx512.h"
 
 namespace ese {
 namespace {
 
 class ByteProducts {
  public:
-  explicit ESE_INLINE ByteProducts(const LookupStep& step)
-      : column_(_mm512_load_si512(step.column)), weight_(_mm512_load_si512(step.weight)) {}
+  explicit ESE_INLINE ByteProducts(const LookupTile& tile)
+      : column_(_mm512_load_si512(tile.column)), weight_(_mm512_load_si512(tile.weight)) {}
 
   ESE_INLINE void Add(__m512i& sum, const uint8_t* line) const {
     VnniDot::Add(sum, _mm512_permutexvar_epi8(column_, _mm512_load_si512(line)), weight_);
@@ -34,7 +34,7 @@ class ByteProducts {
   const __m512i column_, weight_;
 };
 
-class Avx512Vbmi final : public StepKernel {
+class Avx512Vbmi final : public Kernel {
  public:
   const char* name() const override { return "avx512vbmi"; }
   bool Supported() const override {
@@ -56,13 +56,13 @@ class Avx512Vbmi final : public StepKernel {
   }
 
  private:
-  const StepKernel* const columns_ = Avx512VnniKernel();
+  const Kernel* const columns_ = Avx512VnniKernel();
   Avx512Lookup<ByteProducts> lookup_;
 };
 
 }  // namespace
 
-const StepKernel* Avx512VbmiKernel() {
+const Kernel* Avx512VbmiKernel() {
   static const Avx512Vbmi kernel;
   return &kernel;
 }
@@ -72,7 +72,7 @@ const StepKernel* Avx512VbmiKernel() {
 #else
 
 namespace ese {
-const StepKernel* Avx512VbmiKernel() { return nullptr; }
+const Kernel* Avx512VbmiKernel() { return nullptr; }
 }  // namespace ese
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 
 namespace ese {
 namespace {

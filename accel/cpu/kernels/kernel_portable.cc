@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "accel/cpu/columns_by_width.h"
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/columns_by_width.h"
+#include "accel/cpu/kernels/kernel.h"
 #include "model/arithmetic.h"
 
 namespace ese {
@@ -122,28 +122,28 @@ void LogitsImpl(const PackedMatrix& matrix, const uint8_t* y, int32_t* logits) {
 }
 
 // Results of a matrix's strips, one strip after the other and one lane after the other.
-class Strips {
+class StripReader {
  public:
-  Strips(const LookupMatrix& matrix, const uint8_t* v)
-      : matrix_(matrix), v_(v), step_(matrix.steps), line_(matrix.lines) {}
+  StripReader(const LookupMatrix& matrix, const uint8_t* v)
+      : matrix_(matrix), v_(v), tile_(matrix.tiles), line_(matrix.lines) {}
 
   void Next(int lanes, int32_t (*z)[kStripRows]) {
-    const int steps = matrix_.counts[strip_];
+    const int tiles = matrix_.tile_counts[strip_];
     for (int lane = 0; lane < lanes; ++lane)
-      NextLane(steps, v_ + size_t(lane) * kLineColumns, z[lane]);
-    step_ += steps;
-    line_ += steps;
+      NextLane(tiles, v_ + size_t(lane) * kLineColumns, z[lane]);
+    tile_ += tiles;
+    line_ += tiles;
     ++strip_;
   }
 
  private:
-  void NextLane(int steps, const uint8_t* v, int32_t* z) const {
+  void NextLane(int tiles, const uint8_t* v, int32_t* z) const {
     uint32_t sum[kStripRows] = {};
-    for (int s = 0; s < steps; ++s) {
-      const uint8_t* line = v + size_t{line_[s]} * kLookupLanes * kLineColumns;
+    for (int t = 0; t < tiles; ++t) {
+      const uint8_t* line = v + size_t{line_[t]} * kLookupLanes * kLineColumns;
       for (int r = 0; r < kStripRows; ++r) {
         for (int k = 0; k < kBlockEntries; ++k) {
-          sum[r] += static_cast<uint32_t>(step_[s].weight[r][k] * line[step_[s].column[r][k]]);
+          sum[r] += static_cast<uint32_t>(tile_[t].weight[r][k] * line[tile_[t].column[r][k]]);
         }
       }
     }
@@ -159,15 +159,15 @@ class Strips {
 
   const LookupMatrix& matrix_;
   const uint8_t* const v_;
-  const LookupStep* step_;
+  const LookupTile* tile_;
   const uint16_t* line_;
   size_t strip_ = 0;
 };
 
-// Puts an activation of a lane in both its places.
+// Puts an activation of a lane in both its offsets.
 void StoreActivation(const LookupVector& layout, uint8_t* v, int column, int lane, uint8_t value) {
-  for (const uint32_t place : layout.places[column / kGranule]) {
-    v[place + size_t(lane) * kLineColumns + column % kGranule] = value;
+  for (const uint32_t offset : layout.offsets[column / kGranule]) {
+    v[offset + size_t(lane) * kLineColumns + column % kGranule] = value;
   }
 }
 
@@ -175,7 +175,7 @@ class PortableLookup final : public LookupKernel {
  public:
   void Cells(const PackedLayer& layer, int lanes, const uint8_t* v, int16_t* c,
              uint8_t* m) const override {
-    Strips strips(layer.lookup_gates, v);
+    StripReader strips(layer.lookup_gates, v);
     const int first_block = layer.lookup_gates.first_strip / 4;
     for (int block = 0; block < layer.lookup_gates.strips / 4; ++block) {
       const int first = (first_block + block) * kStripRows;
@@ -195,7 +195,7 @@ class PortableLookup final : public LookupKernel {
   }
 
   void Project(const PackedLayer& layer, int lanes, const uint8_t* m, uint8_t* v) const override {
-    Strips strips(layer.lookup_projection, m);
+    StripReader strips(layer.lookup_projection, m);
     const int first_strip = layer.lookup_projection.first_strip;
     for (int strip = 0; strip < layer.lookup_projection.strips; ++strip) {
       int32_t z[kLookupLanes][kStripRows];
@@ -211,7 +211,7 @@ class PortableLookup final : public LookupKernel {
 
   void Logits(const LookupMatrix& matrix, int lanes, const uint8_t* v, int32_t* logits,
               size_t stride) const override {
-    Strips strips(matrix, v);
+    StripReader strips(matrix, v);
     for (int strip = 0; strip < matrix.strips; ++strip) {
       int32_t z[kLookupLanes][kStripRows];
       strips.Next(lanes, z);
@@ -230,7 +230,7 @@ class PortableLookup final : public LookupKernel {
       *c = after.raw;
       return HiddenOf(layer, saturated(3), after);
     }
-    // A strip's places beyond the last cell have peepholes (of 0) here, unlike in `peepholes`.
+    // A strip's offsets beyond the last cell have peepholes (of 0) here, unlike in `peepholes`.
     int16_t peephole[3];
     for (int k = 0; k < 3; ++k) {
       peephole[k] =
@@ -241,7 +241,7 @@ class PortableLookup final : public LookupKernel {
   }
 };
 
-struct PortableSteps {
+struct PortableColumnsLoops {
   template <int kWidth>
   static constexpr auto* kCells = CellsImpl<kWidth>;
   template <int kWidth>
@@ -250,7 +250,7 @@ struct PortableSteps {
   static constexpr auto* kLogits = LogitsImpl<kWidth>;
 };
 
-class Portable final : public ColumnsByWidth<PortableSteps> {
+class Portable final : public ColumnsByWidth<PortableColumnsLoops> {
  public:
   const char* name() const override { return "portable"; }
   bool Supported() const override { return true; }
@@ -262,7 +262,7 @@ class Portable final : public ColumnsByWidth<PortableSteps> {
 
 }  // namespace
 
-const StepKernel* PortableKernel() {
+const Kernel* PortableKernel() {
   static const Portable kernel;
   return &kernel;
 }

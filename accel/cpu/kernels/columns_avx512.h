@@ -25,9 +25,9 @@
 // at once, so that no pre-activation goes through memory.
 #pragma once
 
-#include "accel/cpu/avx512_inline.h"
-#include "accel/cpu/columns_by_width.h"
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/cell_update_avx512.h"
+#include "accel/cpu/kernels/columns_by_width.h"
+#include "accel/cpu/kernels/kernel.h"
 
 namespace ese {
 namespace {
@@ -327,7 +327,7 @@ void LogitsImpl(const PackedMatrix& matrix, const uint8_t* y, int32_t* logits) {
 }
 
 template <typename Dot>
-struct Avx512Steps {
+struct Avx512ColumnsLoops {
   template <int kWidth>
   static constexpr auto* kCells = CellsImpl<Dot, kWidth>;
   template <int kWidth>
@@ -338,7 +338,7 @@ struct Avx512Steps {
 
 // The kernel but for its name and what it needs.
 template <typename Dot>
-using Avx512Columns = ColumnsByWidth<Avx512Steps<Dot>>;
+using Avx512Columns = ColumnsByWidth<Avx512ColumnsLoops<Dot>>;
 
 }  // namespace
 }  // namespace ese

@@ -7,11 +7,11 @@
 //     1    1     1           vpmaddwd     sum of four  (32 bits), and vpaddd
 //
 // vpmaddubsw saturates to 16 bits, which weights of 7 bits cannot reach: 2 x 64 x 255 < 2^15.
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 
 #if defined(__x86_64__)
-#include "accel/cpu/lookup_avx512.h"
-#include "accel/cpu/lstm_step_avx512.h"
+#include "accel/cpu/kernels/columns_avx512.h"
+#include "accel/cpu/kernels/lookup_avx512.h"
 
 namespace ese {
 namespace {
@@ -38,7 +38,7 @@ class Avx512Bw final : public Avx512Columns<MultiplyAddDot> {
 
 }  // namespace
 
-const StepKernel* Avx512BwKernel() {
+const Kernel* Avx512BwKernel() {
   static const Avx512Bw kernel;
   return &kernel;
 }
@@ -48,7 +48,7 @@ const StepKernel* Avx512BwKernel() {
 #else
 
 namespace ese {
-const StepKernel* Avx512BwKernel() { return nullptr; }
+const Kernel* Avx512BwKernel() { return nullptr; }
 }  // namespace ese
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 
 namespace ese {
 namespace {
@@ -14,30 +14,30 @@ constexpr size_t kLineBytes = size_t{kLookupLanes} * kLineColumns;  // of all la
 constexpr int kPairs = kLookupLanes / 2;
 constexpr int kPairCells = 2 * kStripRows;  // of a block and a pair of lanes
 
-// Stores a lane's activations of a strip in all their places; `places` is that of its first
+// Stores a lane's activations of a strip in all their offsets; `offsets` is that of its first
 // granule.
 inline __attribute__((always_inline)) void StoreLane(__m128i activations,
-                                                     const uint32_t (*places)[2], uint8_t* lane) {
+                                                     const uint32_t (*offsets)[2], uint8_t* lane) {
   static_assert(kStripRows == 2 * kGranule);
-  // The first places of two granules follow each other.
-  _mm_store_si128(reinterpret_cast<__m128i*>(lane + places[0][0]), activations);
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(lane + places[0][1]), activations);
-  _mm_storeh_pd(reinterpret_cast<double*>(lane + places[1][1]), _mm_castsi128_pd(activations));
+  // The first offsets of two granules follow each other.
+  _mm_store_si128(reinterpret_cast<__m128i*>(lane + offsets[0][0]), activations);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(lane + offsets[0][1]), activations);
+  _mm_storeh_pd(reinterpret_cast<double*>(lane + offsets[1][1]), _mm_castsi128_pd(activations));
 }
 
 // The functions for each number of lanes, from 1. Steps has kCells<lanes>, kProject<lanes> and
 // kLogits<lanes>, which are LookupKernel's methods for so many lanes.
-template <typename Steps, int... kLess1>
+template <typename Loops, int... kLess1>
 struct LookupTable {
-  static constexpr decltype(Steps::template kCells<1>) kCells[] = {
-      Steps::template kCells<kLess1 + 1>...};
-  static constexpr decltype(Steps::template kProject<1>) kProject[] = {
-      Steps::template kProject<kLess1 + 1>...};
-  static constexpr decltype(Steps::template kLogits<1>) kLogits[] = {
-      Steps::template kLogits<kLess1 + 1>...};
+  static constexpr decltype(Loops::template kCells<1>) kCells[] = {
+      Loops::template kCells<kLess1 + 1>...};
+  static constexpr decltype(Loops::template kProject<1>) kProject[] = {
+      Loops::template kProject<kLess1 + 1>...};
+  static constexpr decltype(Loops::template kLogits<1>) kLogits[] = {
+      Loops::template kLogits<kLess1 + 1>...};
 };
 
-template <typename Steps>
+template <typename Loops>
 class LookupByLanes final : public LookupKernel {
  public:
   void Cells(const PackedLayer& layer, int lanes, const uint8_t* v, int16_t* c,
@@ -53,7 +53,7 @@ class LookupByLanes final : public LookupKernel {
   }
 
  private:
-  using Table = LookupTable<Steps, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
+  using Table = LookupTable<Loops, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
 };
 
 }  // namespace

@@ -19,7 +19,7 @@
 
 #include <arm_neon.h>
 
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 
 namespace ese {
 namespace {
@@ -169,7 +169,7 @@ ESE_INLINE int16x8_t HiddenOf(int16x8_t o, int16x8_t tanh_c, int16_t scale) {
 
 // The kernel but for its name and what it needs.
 template <typename Dot>
-class NeonColumns : public StepKernel {
+class NeonColumns : public Kernel {
  public:
   void Cells(const PackedLayer& layer, int width, const uint8_t* v, int16_t* c,
              uint8_t* m) const override {
