@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel for AVX2, without dot-product instructions; two stand for one:
+// The kernel for AVX2, which has no dot-product instruction. Two multiplications stand in for it:
 //
 //     u8   a0 b0 c0 d0 ..
 //     s8   w0 w1 w2 w3 ..    vpmaddubsw   ab0 cd0 ..   (16 bits)
 //     1    1     1           vpmaddwd     sum of four  (32 bits), and vpaddd
 //
-// vpmaddubsw saturates to 16 bits, which weights of 7 bits cannot reach: 2 x 64 x 255 < 2^15.
+// vpmaddubsw saturates to 16 bits, but with 7-bit weights no sum gets there: 2 x 64 x 255 < 2^15.
 #include "accel/cpu/kernels/kernel.h"
 
 #if defined(__x86_64__)

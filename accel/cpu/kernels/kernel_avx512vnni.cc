@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel for AVX-512 (F, BW, VL) with VNNI: Cascade Lake, Zen 4 and later. One vpdpbusd is the
-// dot product.
+// The kernel for AVX-512 (F, BW, VL) with VNNI: Cascade Lake, Zen 4 and later. A dot product is
+// one vpdpbusd.
 #include "accel/cpu/kernels/kernel.h"
 
 #if defined(__x86_64__)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel for arm64 with the dot-product extension (Armv8.2 to 8.5: Graviton 2, Apple M1). sdot
-// wants both operands signed, so activations lose the 128 that made them unsigned.
+// takes only signed operands, so the 128 that made activations unsigned is subtracted again.
 #include "accel/cpu/kernels/kernel.h"
 
 #if defined(__aarch64__)

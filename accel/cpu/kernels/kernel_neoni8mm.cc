@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel for arm64 with 8-bit matrix products (Armv8.6: Graviton 3, Apple M2): usdot takes
-// activations as they are.
+// The kernel for arm64 with 8-bit matrix products (Armv8.6: Graviton 3, Apple M2). usdot
+// takes unsigned activations as they are.
 #include "accel/cpu/kernels/kernel.h"
 
 #if defined(__aarch64__)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel for every processor, in plain C++; compilers vectorise its columns.
+// The kernel for every processor, in plain C++. Compilers vectorise its columns algorithm.
 #include <algorithm>
 #include <cstring>
 
@@ -10,16 +10,16 @@
 namespace ese {
 namespace {
 
-// Aligned sums of a group's four rows: z[row][lane].
+// The aligned sums of a group's four rows: z[row][lane].
 template <int kWidth>
 struct GroupSums {
   int32_t z[kBlockRows][kWidth];
 };
 
-constexpr int kChunk = 16;  // lanes that compilers keep in registers through a row
+constexpr int kChunk = 16;  // lanes whose sums stay in registers through a row
 
-// One row's share of a block: a chunk of four columns, each times its weight. A weight is within
-// [-64, 63], so two products fit 16 bits: 2 x 64 x 255 < 2^15.
+// Adds one row's products of a block for kChunk lanes: four columns, each times its weight. Weights
+// are within [-64, 63], so the sum of two products fits 16 bits: 2 x 64 x 255 < 2^15.
 template <int kWidth>
 inline void AddBlockRow(const EntryBlock& block, int row, const uint8_t* __restrict v,
                         uint32_t* __restrict sum) {
@@ -36,8 +36,8 @@ inline void AddBlockRow(const EntryBlock& block, int row, const uint8_t* __restr
   }
 }
 
-// Sums are of unsigned activations and may pass 2^31 on the way: they wrap, and the addend's
-// correction brings them back (see RowConstants).
+// The sums are over unsigned activations and may exceed 2^31 on the way. They wrap, and the addend
+// corrects that (see RowConstants).
 template <int kWidth>
 void SumGroup(const PackedMatrix& matrix, int group, const uint8_t* v, GroupSums<kWidth>* out) {
   const EntryBlock* blocks = matrix.blocks + size_t(group) * matrix.blocks_per_group;
@@ -56,23 +56,24 @@ void SumGroup(const PackedMatrix& matrix, int group, const uint8_t* v, GroupSums
   }
 }
 
-// The halves that rounding needs are in the addends already.
+// The addends already hold the half that makes this shift round.
 PreActivation Truncate(int32_t z) { return {Saturate<int16_t>(z >> kPreActivationShift)}; }
 
-// A cell of one lane in two halves, which a peephole may come between (equations 9 to 12).
+// The update of one cell of one lane (equations 9 to 12) is in two parts, because a peephole may
+// come between them. This part gives c'.
 inline Cell NextCell(const PackedLayer& layer, PreActivation zi, PreActivation zf, PreActivation zg,
                      Cell before) {
   const Gate g = layer.g_is_sigmoid ? Sigmoid(zg) : Tanh(ToTanhInput(zg));
   return UpdateCell(Sigmoid(zf), before, Sigmoid(zi), g);
 }
-// m as an unsigned activation.
+// This part gives m, as an unsigned activation.
 inline uint8_t HiddenOf(const PackedLayer& layer, PreActivation zo, Cell after) {
   const Gate tanh_c = Tanh(ToTanhInput(after));
   const int32_t m = MultiplyQ15(MultiplyQ15(Sigmoid(zo).raw, tanh_c.raw), layer.hidden_scale);
   return static_cast<uint8_t>(Saturate<int8_t>(m) + 128);
 }
 
-// One cell of one lane from its exact sums. Returns m.
+// Updates one cell of one lane from its exact sums. Returns m as an unsigned activation.
 inline uint8_t UpdateLane(const PackedLayer& layer, const int16_t* peephole, int32_t zi, int32_t zf,
                           int32_t zg, int32_t zo, int16_t* c) {
   const Cell before{*c};
@@ -121,7 +122,7 @@ void LogitsImpl(const PackedMatrix& matrix, const uint8_t* y, int32_t* logits) {
   }
 }
 
-// Results of a matrix's strips, one strip after the other and one lane after the other.
+// Computes the results of a matrix by look-up, one strip after another and one lane after another.
 class StripReader {
  public:
   StripReader(const LookupMatrix& matrix, const uint8_t* v)
@@ -164,7 +165,7 @@ class StripReader {
   size_t strip_ = 0;
 };
 
-// Puts an activation of a lane in both its offsets.
+// Stores both copies of a lane's activation.
 void StoreActivation(const LookupVector& layout, uint8_t* v, int column, int lane, uint8_t value) {
   for (const uint32_t offset : layout.offsets[column / kGranule]) {
     v[offset + size_t(lane) * kLineColumns + column % kGranule] = value;
@@ -224,13 +225,13 @@ class PortableLookup final : public LookupKernel {
 
  private:
   static uint8_t Update(const PackedLayer& layer, int cell, const int32_t (&z)[4], int16_t* c) {
-    if (layer.lookup_peepholes == nullptr) {  // results are pre-activations, to be saturated
+    if (layer.lookup_peepholes == nullptr) {  // the results are pre-activations before saturation
       const auto saturated = [&](int gate) { return PreActivation{Saturate<int16_t>(z[gate])}; };
       const Cell after = NextCell(layer, saturated(0), saturated(1), saturated(2), {*c});
       *c = after.raw;
       return HiddenOf(layer, saturated(3), after);
     }
-    // A strip's offsets beyond the last cell have peepholes (of 0) here, unlike in `peepholes`.
+    // Unlike `peepholes`, these have entries (of 0) for a strip's rows beyond the last cell, too.
     int16_t peephole[3];
     for (int k = 0; k < 3; ++k) {
       peephole[k] =

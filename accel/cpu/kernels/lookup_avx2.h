@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps by look-up for registers of 256 bits, whatever multiplies and sums bytes (Dot, as in
-// columns_avx2.h). For the kernels' files only: everything is local to the file that includes it
-// (see kernel.h).
+// The look-up algorithm in 256-bit registers. The template parameter Dot multiplies and sums bytes,
+// as in columns_avx2.h. For kernels' source files only: everything here is local to the file that
+// includes it (see kernel.h).
 //
 //     line        64 activations of one lane                in memory, by quarters of 16
 //     column      16 rows x 4 entries: where in the line    2 registers, shared by all lanes
 //     weight      16 rows x 4 entries                       2, shared by all lanes
 //     sum         16 rows                                   2 a lane, in memory from 3 lanes on
 //
-// Of column = 0b00qqnnnn vpshufb looks nnnn up in each quarter, and vpblendvb, which reads the
-// upper bit of a byte, chooses by the bits q:
+// Let column = 0b00qqnnnn. vpshufb looks up nnnn in each quarter of the line, and vpblendvb, which
+// tests the upper bit of a byte, chooses among the four results by the bits q:
 //
 //     quarter 0 \ bit 4
 //     quarter 1 /       \ bit 5
 //     quarter 2 \ bit 4 /
 //     quarter 3 /
 //
-// In 16 bits, half h (of 8 rows) of a pair of lanes A and B is [A B A B], each four cells; cells
-// and peepholes lie in memory in this order.
+// Packed to 16 bits, half h (8 rows) of a pair of lanes A and B is [A B A B], each of four cells.
+// Cells and peepholes lie in memory in this order.
 #pragma once
 
 #include "accel/cpu/kernels/columns_avx2.h"
@@ -30,7 +30,7 @@ ESE_INLINE __m256i Load256(const void* p) {
   return _mm256_load_si256(static_cast<const __m256i*>(p));
 }
 
-// A step's entries, by rows 0 to 7 and 8 to 15.
+// A tile's entries: rows 0 to 7, then rows 8 to 15.
 template <typename Dot>
 class ShuffleProducts {
  public:
@@ -61,14 +61,15 @@ class ShuffleProducts {
   __m256i column_[2], weight_[2], bit4_[2], bit5_[2];
 };
 
-// One result for each row of a strip and each lane; an odd lane's neighbour is 0.
+// One result for each row of a strip and each lane. If the number of lanes is odd, the last lane is
+// paired with zeros.
 template <int N>
 struct StripResults {
   static constexpr int kPairsUsed = (N + 1) / 2;
   __m256i z[2 * kPairsUsed][2];
 };
 
-// Results of one strip after the other.
+// Computes the results of a matrix, one strip after another.
 template <typename Dot, int N>
 class StripReader {
  public:
@@ -111,12 +112,12 @@ class StripReader {
   size_t strip_ = 0;
 };
 
-// Half h of a pair of lanes in 16 bits.
+// Half h of a pair of lanes, packed to 16 bits.
 ESE_INLINE __m256i PairWords(const __m256i (*z)[2], int h, __m128i shift) {
   return _mm256_packs_epi32(_mm256_sra_epi32(z[0][h], shift), _mm256_sra_epi32(z[1][h], shift));
 }
 
-// Saturates the two halves of a pair of lanes to 8 bits and stores them as unsigned activations.
+// Saturates both halves of a pair of lanes to 8 bits and stores them as unsigned activations.
 ESE_INLINE void StorePair(__m256i first, __m256i second, bool both, const uint32_t (*offsets)[2],
                           uint8_t* lane) {
   const __m256i bytes = _mm256_xor_si256(_mm256_packs_epi16(first, second), _mm256_set1_epi8(-128));
@@ -126,7 +127,7 @@ ESE_INLINE void StorePair(__m256i first, __m256i second, bool both, const uint32
   if (both) StoreLane(_mm256_extracti128_si256(by_lane, 1), offsets, lane + kLineColumns);
 }
 
-// The rounded products of peepholes with half h of a pair's cells, added to its sums (7).
+// Adds the rounded products of the peepholes with half h of a pair's cells to its sums (7).
 ESE_INLINE void AddPairPeepholes(const int16_t* peepholes, __m256i c, int h, __m256i (*z)[2]) {
   const __m256i p = Load256(peepholes), half = _mm256_set1_epi32(4);
   const __m256i low = _mm256_mullo_epi16(p, c), high = _mm256_mulhi_epi16(p, c);
@@ -143,7 +144,8 @@ void LookupCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t
   StripReader<Dot, N> strips(layer.lookup_gates, v);
   const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
   const int16_t* peepholes = layer.lookup_peepholes;
-  const __m128i shift = _mm_cvtsi32_si128(peepholes != nullptr ? 8 : 0);  // sums are exact, or not
+  const __m128i shift =
+      _mm_cvtsi32_si128(peepholes != nullptr ? 8 : 0);  // only exact sums are still to be shifted
   for (int block = first; block < end; ++block) {
     StripResults<N> z[4];  // i, f, g, o
     for (auto& gate : z) strips.Next(gate);

@@ -14,19 +14,19 @@ constexpr size_t kLineBytes = size_t{kLookupLanes} * kLineColumns;  // of all la
 constexpr int kPairs = kLookupLanes / 2;
 constexpr int kPairCells = 2 * kStripRows;  // of a block and a pair of lanes
 
-// Stores a lane's activations of a strip in all their offsets; `offsets` is that of its first
-// granule.
+// Stores the activations of one strip and lane, both copies; `offsets` points to those of the
+// strip's first granule.
 inline __attribute__((always_inline)) void StoreLane(__m128i activations,
                                                      const uint32_t (*offsets)[2], uint8_t* lane) {
   static_assert(kStripRows == 2 * kGranule);
-  // The first offsets of two granules follow each other.
+  // The first copies of the strip's two granules lie side by side.
   _mm_store_si128(reinterpret_cast<__m128i*>(lane + offsets[0][0]), activations);
   _mm_storel_epi64(reinterpret_cast<__m128i*>(lane + offsets[0][1]), activations);
   _mm_storeh_pd(reinterpret_cast<double*>(lane + offsets[1][1]), _mm_castsi128_pd(activations));
 }
 
-// The functions for each number of lanes, from 1. Steps has kCells<lanes>, kProject<lanes> and
-// kLogits<lanes>, which are LookupKernel's methods for so many lanes.
+// Tables of functions by the number of lanes, from 1. Loops has kCells<lanes>, kProject<lanes> and
+// kLogits<lanes>: LookupKernel's methods for so many lanes.
 template <typename Loops, int... kLess1>
 struct LookupTable {
   static constexpr decltype(Loops::template kCells<1>) kCells[] = {
