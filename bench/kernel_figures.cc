@@ -39,7 +39,7 @@ double Cells(const Model& model) {
   return cells;
 }
 
-// A kernel that computes nothing: what remains of a batch is what is moved into and out of it.
+// A kernel that computes nothing, so that a batch takes only the time to load and store its data.
 class NoKernel final : public Kernel, public LookupKernel {
  public:
   const char* name() const override { return "none"; }
@@ -53,7 +53,7 @@ class NoKernel final : public Kernel, public LookupKernel {
   void Logits(const LookupMatrix&, int, const uint8_t*, int32_t*, size_t) const override {}
 };
 
-// Batches per second of so many threads, each with a load of its own.
+// Batches per second of `threads` threads together, each with its own load.
 double BatchesPerSecond(std::deque<KernelLoad>* loads, size_t threads) {
   constexpr int kBatches = 40;
   const auto start = std::chrono::steady_clock::now();
@@ -68,7 +68,7 @@ double BatchesPerSecond(std::deque<KernelLoad>* loads, size_t threads) {
   return double(kBatches) * threads / seconds.count();
 }
 
-// Of a step.
+// The time of a step by the wall clock.
 double WallMicroseconds(KernelLoad* load) {
   constexpr int kBatches = 20;
   const auto start = std::chrono::steady_clock::now();
@@ -77,10 +77,9 @@ double WallMicroseconds(KernelLoad* load) {
   return time.count() / (kBatches * kFrames);
 }
 
-void PrintShape(const std::string& name, const RandomModelOptions& options,
-                const Kernel* kernel) {
+void PrintShape(const std::string& name, const RandomModelOptions& options, const Kernel* kernel) {
   const auto packed = PackedModel::Create(RandomModel(options));
-  if (!packed.ok()) return;  // all of them fit
+  if (!packed.ok()) return;  // cannot happen: all of them fit
   auto load = std::make_shared<KernelLoad>(*packed, kernel, AlgorithmPlan::Measure(*packed, kernel),
                                            kLanes, kFrames);
   Race race;
@@ -113,10 +112,10 @@ void PrintBoundFraction(const SharedModel& model, const Kernel* kernel, const Al
   RandomModelOptions options = PaperModelOptions();
   options.density = 0;
   const auto empty = PackedModel::Create(RandomModel(options));
-  if (!empty.ok()) return;  // it fits
+  if (!empty.ok()) return;  // cannot happen: it fits
   auto rest = std::make_shared<KernelLoad>(*empty, kernel, plan, kLanes, kFrames);
   race.Add("rest", kFrames, [rest] { rest->Run(); });
-  race.Add("products", kCalibrationRepeats * 4, loops.products);  // of four entries
+  race.Add("products", kCalibrationRepeats * 4, loops.products);  // four entries each
   race.Add("loads", kCalibrationRepeats * 16, loops.loads);
   race.Add("dots", kCalibrationRepeats * 16, loops.dots);
   race.Add("updates", kCalibrationRepeats, loops.updates);
@@ -126,7 +125,8 @@ void PrintBoundFraction(const SharedModel& model, const Kernel* kernel, const Al
   constexpr int kLoadsForFour = 6;
   const double four = std::max(median("products"), kLoadsForFour * median("loads"));
   const double columns = Entries(*model) / 4 * four;
-  // 64 products of one lane at a time, and no padding.
+  // A look-up computes 64 products of one lane; 64 lanes take as many look-ups as there are
+  // entries.
   const double lookup = loops.lookups ? Entries(*model) * median("lookups") : columns;
   const double products = std::min(columns, lookup);
   const double updates = Cells(model->model()) * kLanes / kUpdatedCells * median("updates");
@@ -150,7 +150,7 @@ void PrintPackTime() {
   const ModelDraft draft = RandomModelDraft(options);
   const absl::StatusOr<std::string> bytes = SerializeModel(draft);
   const auto model = RandomModel(options);
-  if (!bytes.ok()) return;  // a random model of this size is valid
+  if (!bytes.ok()) return;  // cannot happen: a random model of this size is valid
   std::vector<double> milliseconds;
   for (int round = 0; round < kRounds / 2; ++round) {
     const auto start = std::chrono::steady_clock::now();
@@ -165,9 +165,9 @@ void PrintPackTime() {
 void PrintConvertShare(const SharedModel& model, const Kernel* kernel, const AlgorithmPlan& plan) {
   constexpr int kConvertFrames = 10;
   static const NoKernel none;
-  const auto print = [&](const std::string& name, const AlgorithmPlan& way) {
-    auto load = std::make_shared<KernelLoad>(model, kernel, way, kLanes, kConvertFrames);
-    auto conversion = std::make_shared<KernelLoad>(model, &none, way, kLanes, kConvertFrames);
+  const auto print = [&](const std::string& name, const AlgorithmPlan& used) {
+    auto load = std::make_shared<KernelLoad>(model, kernel, used, kLanes, kConvertFrames);
+    auto conversion = std::make_shared<KernelLoad>(model, &none, used, kLanes, kConvertFrames);
     Race race;
     race.Add("batch", 1, [load] { load->Run(); });
     race.Add("conversion", 1, [conversion] { conversion->Run(); });
