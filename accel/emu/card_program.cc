@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "accel/card/cycle_formula.h"
-#include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/kernels/kernel_registry.h"
 #include "accel/emu/card_reader.h"
 #include "accel/emu/card_unpacker.h"
 #include "base/crc32c.h"
@@ -13,11 +13,11 @@
 namespace ese::emu {
 
 CardProgram::CardProgram(CardModel card, std::shared_ptr<const PackedModel> packed,
-                         const StepKernel* kernel)
+                         const Kernel* kernel)
     : card_(std::move(card)),
       packed_(std::move(packed)),
       kernel_(kernel),
-      plan_(StepPlan::Measure(packed_, kernel_)) {}
+      plan_(AlgorithmPlan::Measure(packed_, kernel_)) {}
 
 CardError CardProgram::Make(CardModel card, std::shared_ptr<const CardProgram>* out) {
   auto model = UnpackModel(card);

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "accel/card/card_model.h"
+#include "accel/cpu/algorithm_plan.h"
 #include "accel/cpu/packed_model.h"
-#include "accel/cpu/step_plan.h"
 #include "accel/emu/unit.h"
 #include "base/mutex.h"
 
@@ -27,19 +27,19 @@ class CardProgram : public std::enable_shared_from_this<CardProgram> {
   // The passes have no matrices, and every row of every PE of an output pass is a unit.
   const CardModel& card() const { return card_; }
   const std::shared_ptr<const PackedModel>& packed() const { return packed_; }
-  const StepKernel* kernel() const { return kernel_; }
-  const StepPlan& plan() const { return plan_; }
+  const Kernel* kernel() const { return kernel_; }
+  const AlgorithmPlan& plan() const { return plan_; }
   // BatchCycles for such a batch.
   int64_t Cycles(int lanes, int frames) const;
 
  private:
-  CardProgram(CardModel card, std::shared_ptr<const PackedModel> packed, const StepKernel* kernel);
+  CardProgram(CardModel card, std::shared_ptr<const PackedModel> packed, const Kernel* kernel);
   static CardError Make(CardModel card, std::shared_ptr<const CardProgram>* out);
 
   const CardModel card_;
   const std::shared_ptr<const PackedModel> packed_;
-  const StepKernel* const kernel_;
-  const StepPlan plan_;
+  const Kernel* const kernel_;
+  const AlgorithmPlan plan_;
   mutable Mutex mutex_;
   // Keyed by lanes and frames.
   mutable std::map<std::pair<int, int>, int64_t> cycles_ ABSL_GUARDED_BY(mutex_);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel for AVX-512 (F, BW, VL) with VNNI: Cascade Lake, Zen 4 and later. One vpdpbusd is the
-// dot product.
-#include "accel/cpu/kernel.h"
+// The kernel for AVX-512 (F, BW, VL) with VNNI: Cascade Lake, Zen 4 and later. A dot product is
+// one vpdpbusd.
+#include "accel/cpu/kernels/kernel.h"
 
 #if defined(__x86_64__)
-#include "accel/cpu/lookup_avx512.h"
-#include "accel/cpu/lstm_step_avx512.h"
+#include "accel/cpu/kernels/columns_avx512.h"
+#include "accel/cpu/kernels/lookup_avx512.h"
 
 namespace ese {
 namespace {
@@ -26,7 +26,7 @@ class Avx512Vnni final : public Avx512Columns<VnniDot> {
 
 }  // namespace
 
-const StepKernel* Avx512VnniKernel() {
+const Kernel* Avx512VnniKernel() {
   static const Avx512Vnni kernel;
   return &kernel;
 }
@@ -36,7 +36,7 @@ const StepKernel* Avx512VnniKernel() {
 #else
 
 namespace ese {
-const StepKernel* Avx512VnniKernel() { return nullptr; }
+const Kernel* Avx512VnniKernel() { return nullptr; }
 }  // namespace ese
 
 #endif

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel for arm64 with the dot-product extension (Armv8.2 to 8.5: Graviton 2, Apple M1). sdot
-// wants both operands signed, so activations lose the 128 that made them unsigned.
-#include "accel/cpu/kernel.h"
+// takes only signed operands, so the 128 that made activations unsigned is subtracted again.
+#include "accel/cpu/kernels/kernel.h"
 
 #if defined(__aarch64__)
 #include <sys/auxv.h>
 
-#include "accel/cpu/lstm_step_neon.h"
+#include "accel/cpu/kernels/columns_neon.h"
 
 namespace ese {
 namespace {
@@ -27,7 +27,7 @@ class NeonDot final : public NeonColumns<SignedDot> {
 
 }  // namespace
 
-const StepKernel* NeonDotKernel() {
+const Kernel* NeonDotKernel() {
   static const NeonDot kernel;
   return &kernel;
 }
@@ -37,7 +37,7 @@ const StepKernel* NeonDotKernel() {
 #else
 
 namespace ese {
-const StepKernel* NeonDotKernel() { return nullptr; }
+const Kernel* NeonDotKernel() { return nullptr; }
 }  // namespace ese
 
 #endif

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "accel/cpu/step_team.h"
+#include "accel/cpu/thread_team.h"
 
 #include <pthread.h>
 
 namespace ese {
 namespace {
 
-// Some tens of microseconds.
-constexpr int kPolls = 2000;
+constexpr int kPolls = 2000;  // tens of microseconds
 
-// Polls so many times at most; true as soon as the condition holds.
+// Tests the condition up to `polls` times. Returns true as soon as it holds.
 template <typename Condition>
 bool Poll(int polls, Condition condition) {
   for (int poll = 0; poll < polls; ++poll) {
@@ -23,20 +22,20 @@ bool Poll(int polls, Condition condition) {
 
 }  // namespace
 
-StepTeam::StepTeam(int threads) {
+ThreadTeam::ThreadTeam(int threads) {
   for (int part = 1; part < threads; ++part) {
     others_.emplace_back([this, part] { Work(part); });
   }
 }
 
-StepTeam::~StepTeam() {
+ThreadTeam::~ThreadTeam() {
   stopping_ = true;
   runs_.fetch_add(1);
   runs_.notify_all();
   for (std::thread& thread : others_) thread.join();
 }
 
-void StepTeam::RunTogether(const std::function<void(int)>& work) {
+void ThreadTeam::RunTogether(const std::function<void(int)>& work) {
   work_ = &work;
   runs_.fetch_add(1);
   runs_.notify_all();
@@ -44,17 +43,17 @@ void StepTeam::RunTogether(const std::function<void(int)>& work) {
   Meet();
 }
 
-void StepTeam::MeetOthers() {
+void ThreadTeam::MeetOthers() {
   const uint64_t team = others_.size() + 1;
   const uint64_t mine = arrivals_.fetch_add(1, std::memory_order_acq_rel);
   const uint64_t all = mine - mine % team + team;
-  // On a machine with too few processors the rest may be waiting for this one.
+  // If there are too few processors, the other threads may be waiting for this one's.
   while (!Poll(kPolls, [&] { return arrivals_.load(std::memory_order_acquire) >= all; })) {
     std::this_thread::yield();
   }
 }
 
-void StepTeam::Work(int part) {
+void ThreadTeam::Work(int part) {
   pthread_setname_np(pthread_self(), "ese-channel");
   for (uint32_t seen = 0;; ++seen) {
     if (!Poll(kPolls, [&] { return runs_ != seen; })) runs_.wait(seen);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/kernels/kernel_registry.h"
 
 #include <cstdlib>
 
@@ -9,17 +9,16 @@
 namespace ese {
 namespace {
 
-std::string Names(const std::vector<const StepKernel*>& kernels) {
-  return absl::StrJoin(kernels, ", ", [](std::string* out, const StepKernel* kernel) {
-    out->append(kernel->name());
-  });
+std::string Names(const std::vector<const Kernel*>& kernels) {
+  return absl::StrJoin(kernels, ", ",
+                       [](std::string* out, const Kernel* kernel) { out->append(kernel->name()); });
 }
 
 }  // namespace
 
-std::vector<const StepKernel*> SupportedKernels() {
-  std::vector<const StepKernel*> supported;
-  for (const StepKernel* kernel :
+std::vector<const Kernel*> SupportedKernels() {
+  std::vector<const Kernel*> supported;
+  for (const Kernel* kernel :
        {Avx512VbmiKernel(), Avx512VnniKernel(), Avx512BwKernel(), AvxVnniKernel(), Avx2Kernel(),
         NeonI8mmKernel(), NeonDotKernel(), PortableKernel()}) {
     if (kernel != nullptr && kernel->Supported()) supported.push_back(kernel);
@@ -27,13 +26,13 @@ std::vector<const StepKernel*> SupportedKernels() {
   return supported;
 }
 
-absl::StatusOr<const StepKernel*> ChooseKernel(const std::string& name) {
-  const std::vector<const StepKernel*> supported = SupportedKernels();
+absl::StatusOr<const Kernel*> ChooseKernel(const std::string& name) {
+  const std::vector<const Kernel*> supported = SupportedKernels();
   const char* variable = std::getenv(kKernelVariable);
   const bool from_variable = name.empty() && variable != nullptr;
   const std::string wanted = from_variable ? variable : name;
   if (wanted.empty()) return supported.front();
-  for (const StepKernel* kernel : supported) {
+  for (const Kernel* kernel : supported) {
     if (wanted == kernel->name()) return kernel;
   }
   return absl::InvalidArgumentError(absl::StrCat(

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// neon_check: arm64's kernels against the portable one, bit for bit, on random matrices. Needs
-// nothing but the kernels, so that a cross compiler without libraries can build it and an emulator
-// can run it. (kernel_test, which compares kernels with the reference, runs on arm64 itself.)
+// neon_check: compares the arm64 kernels with the portable kernel, bit for bit, on random matrices.
+// It needs nothing but the kernels, so that a cross compiler without libraries can build it and an
+// emulator can run it. (On an arm64 machine, kernel_test compares the kernels with the reference.)
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <random>
 #include <vector>
 
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 #include "base/aligned_buffer.h"
 #include "model/arithmetic.h"
 
@@ -50,7 +50,7 @@ class RandomPacked {
   PackedMatrix matrix_;
 };
 
-// What one step of a kernel leaves behind.
+// The results of the columns algorithm's three functions.
 struct Outcome {
   Outcome(int cells, int width) : c(size_t(cells) * width), m(c.size()), y(c.size()), z(c.size()) {}
   bool operator==(const Outcome& other) const {
@@ -65,7 +65,7 @@ struct Outcome {
   AlignedBuffer<int32_t> z;
 };
 
-bool Equal(const StepKernel& kernel, int width, bool peepholes, bool g_is_sigmoid) {
+bool Equal(const Kernel& kernel, int width, bool peepholes, bool g_is_sigmoid) {
   TanhTable tanh;
   std::memcpy(tanh.c0, kTanhSegments.c0.data(), sizeof(tanh.c0));
   std::memcpy(tanh.c1, kTanhSegments.c1.data(), sizeof(tanh.c1));
@@ -93,7 +93,7 @@ bool Equal(const StepKernel& kernel, int width, bool peepholes, bool g_is_sigmoi
   Outcome actual(cells, width);
   std::memcpy(actual.c.data(), expected.c.data(), expected.c.size() * sizeof(int16_t));
   const int shift = Random(1, 19);
-  const auto run = [&](const StepKernel& k, Outcome* out) {
+  const auto run = [&](const Kernel& k, Outcome* out) {
     k.Cells(layer, width, v.data(), out->c.data(), out->m.data());
     k.Project(rows.matrix(), shift, width, out->m.data(), out->y.data());
     k.Logits(rows.matrix(), width, out->m.data(), out->z.data());
@@ -105,7 +105,7 @@ bool Equal(const StepKernel& kernel, int width, bool peepholes, bool g_is_sigmoi
 
 int Main() {
   int kernels = 0;
-  for (const StepKernel* kernel : {NeonDotKernel(), NeonI8mmKernel()}) {
+  for (const Kernel* kernel : {NeonDotKernel(), NeonI8mmKernel()}) {
     if (kernel == nullptr || !kernel->Supported()) continue;
     ++kernels;
     for (int i = 0; i < 300; ++i) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps of columns of lanes for AVX-512 (F, BW, VL), whatever multiplies and sums bytes: a type Dot
-// with a static Add(sum, u8, s8) that adds to each dword of sum its four products. For the kernels'
-// files only: everything is local to the file that includes it (see kernel.h).
+// The columns algorithm for AVX-512 (F, BW, VL). The template parameter Dot multiplies and sums
+// bytes: its static Add(sum, u8, s8) adds to each dword of sum its four products. For kernels'
+// source files only: everything here is local to the file that includes it (see kernel.h).
 //
-// Four entries of a row, of columns A B C D, and one dot product (of VNNI: vpdpbusd) with their
-// four weights in every dword:
+// Four entries of a row have columns A B C D. One dot product (with VNNI: vpdpbusd) multiplies them
+// by their four weights, which every dword holds:
 //
 //   64 lanes: a column is one register (= one cache line). Unpacking bytes, then words, gives
 //     sum[0..3], where 128-bit block b of sum[k] has lanes 16 b + 4 k ... + 3:
@@ -14,37 +14,37 @@
 //        C c0 c1 .. c63 \           c0 d0 c1 d1 ..  /
 //        D d0 d1 .. d63 /
 //
-//   32 lanes: a register holds a column of one row and one of the next, [A A']; the rest as above,
-//     with weights [w w']. The sums are sorted by row at the end of the loop, so that block b of
+//   32 lanes: a register holds a column of one row and a column of the next, [A A']. The rest is as
+//     above, with weights [w w']. The end of the loop sorts the sums by row, so that block b of
 //     sum[k] has lanes 8 b + 4 k ... + 3 of one row.
-//   16 lanes: [A B C D] fill one register; vpermd and vpshufb. Block b of sum[0] has lanes
-//     4 b ... + 3.
+//   16 lanes: [A B C D] fill one register, which vpermd and vpshufb sort. Block b of sum[0] has
+//     lanes 4 b ... + 3.
 //
-// In each case packing pairs of sums to 16 bits brings lanes back in order within blocks. A cell's
-// four gates are summed side by side (16 sums of 32 registers at 64 lanes) and its update follows
-// at once, so that no pre-activation goes through memory.
+// In each case packing pairs of sums to 16 bits brings the lanes back in order within blocks. A
+// cell's four gates are summed side by side (at 64 lanes the sums take 16 of 32 registers) and its
+// update follows at once, so that no pre-activation goes through memory.
 #pragma once
 
-#include "accel/cpu/avx512_inline.h"
-#include "accel/cpu/columns_by_width.h"
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/cell_update_avx512.h"
+#include "accel/cpu/kernels/columns_by_width.h"
+#include "accel/cpu/kernels/kernel.h"
 
 namespace ese {
 namespace {
 
-// One row's sums of all lanes.
+// One row's sums for all lanes.
 template <int kWidth>
 struct Sums {
   static constexpr int kCount = kWidth / 16;
   __m512i v[kCount];
 };
 
-// The addresses of four entries' columns.
+// The addresses of the columns of four entries.
 template <int kWidth>
 struct Columns {
-  // One load and four extractions: loads of either kind share the ports, and four columns of lanes
-  // with four more loads for their indices took 3.65 cycles (Zen 5), with one 2.78; a step of 64
-  // lanes went from 142 us to 126.
+  // One load gets all four indices, because scalar and vector loads share the ports. Four columns
+  // with four loads for their indices took 3.65 cycles, with one load 2.78, and a step of 64 lanes
+  // went from 142 us to 126 (Zen 5).
   ESE_INLINE Columns(const uint8_t* v, const uint16_t* column8) {
     uint64_t four;
     __builtin_memcpy(&four, column8, sizeof(four));
@@ -63,7 +63,7 @@ ESE_INLINE __m512i BroadcastFour(const int8_t* weights) {
   return _mm512_set1_epi32(four);
 }
 
-// Adds four columns' products: to sum[k] those of words k of each block.
+// Adds the products of four columns: sum[k] gets those of words k of each block.
 template <typename Dot>
 ESE_INLINE void AddColumns(__m512i a, __m512i b, __m512i c, __m512i d, __m512i weights,
                            __m512i (&sum)[4]) {
@@ -103,7 +103,7 @@ ESE_INLINE __m512i LoadPair(const uint8_t* low, const uint8_t* high) {
                             _mm256_load_si256(reinterpret_cast<const __m256i*>(high)), 1);
 }
 
-// Rows r and r + 1 of a block at 32 lanes.
+// Adds the products of rows r and r + 1 of a block, at 32 lanes.
 template <typename Dot, int r>
 ESE_INLINE void AddRowPair(const EntryBlock& block, const uint8_t* v, __m512i weights,
                            __m512i (&sum)[4]) {
@@ -143,7 +143,7 @@ ESE_INLINE void SumBlocks(const EntryBlock* block, const EntryBlock* end, const 
   const __m512i dwords = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512i turn =
       _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-  __m512i sum[kBlockRows];  // not `sums`, which the caller may have in memory
+  __m512i sum[kBlockRows];  // not `sums`, which the caller may keep in memory
 #pragma GCC unroll 4
   for (__m512i& x : sum) x = _mm512_setzero_si512();
   for (; block != end; ++block) {
@@ -162,7 +162,7 @@ ESE_INLINE void SumBlocks(const EntryBlock* block, const EntryBlock* end, const 
   for (int row = 0; row < kBlockRows; ++row) sums[row].v[0] = sum[row];
 }
 
-// Aligned sums of a group's four rows.
+// The aligned sums of a group's four rows.
 template <typename Dot, int kWidth>
 ESE_INLINE void SumGroup(const PackedMatrix& matrix, int group, const uint8_t* v,
                          Sums<kWidth> (&sums)[kBlockRows]) {
@@ -180,15 +180,15 @@ ESE_INLINE void SumGroup(const PackedMatrix& matrix, int group, const uint8_t* v
   }
 }
 
-// 16-bit values of all lanes, in an order that matches Sums<kWidth>: at 64 lanes, block b of v[0]
-// has lanes 16 b ... + 7 and of v[1] lanes 16 b + 8 ... + 15; otherwise lanes follow each other
-// (and at 16 lanes the upper half is unused).
+// 16-bit values of all lanes, in the order that packing Sums<kWidth> gives. At 64 lanes, block b of
+// v[0] has lanes 16 b ... + 7 and block b of v[1] has lanes 16 b + 8 ... + 15. Otherwise the lanes
+// are in order (and at 16 lanes the upper half is unused).
 template <int kWidth>
 constexpr int kWords = kWidth == 64 ? 2 : 1;
 template <int kWidth>
 using Words = Registers<kWords<kWidth>>;
 
-// Lane order <-> block order at 64 lanes.
+// These turn lane order into block order at 64 lanes.
 ESE_INLINE __m512i FirstHalves(__m512i a, __m512i b) {
   return _mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 1, 4, 5, 8, 9, 12, 13), b);
 }
@@ -220,7 +220,7 @@ ESE_INLINE void StoreCell(const Words<kWidth>& x, int16_t* c) {
   }
 }
 
-// Sums shifted right and saturated to 16 bits.
+// Shifts sums right and saturates them to 16 bits.
 template <int kWidth>
 ESE_INLINE Words<kWidth> ToWords(const Sums<kWidth>& sum, __m128i shift) {
   const auto shifted = [&](int k) { return _mm512_sra_epi32(sum.v[k], shift); };
@@ -233,7 +233,7 @@ ESE_INLINE Words<kWidth> ToWords(const Sums<kWidth>& sum, __m128i shift) {
   }
 }
 
-// Saturates to 8 bits and stores as unsigned activations.
+// Saturates words to 8 bits and stores them as unsigned activations.
 template <int kWidth>
 ESE_INLINE void StoreActivations(const Words<kWidth>& x, uint8_t* out) {
   if constexpr (kWidth == 64) {
@@ -249,7 +249,7 @@ ESE_INLINE void StoreActivations(const Words<kWidth>& x, uint8_t* out) {
   }
 }
 
-// The rounded product of a peephole with c, added to aligned sums (7).
+// Adds the rounded product of a peephole with c to aligned sums (7).
 template <int kWidth>
 ESE_INLINE void AddPeephole(int16_t peephole, const Words<kWidth>& c, Sums<kWidth>& sum) {
   const __m512i half = _mm512_set1_epi32(4);
@@ -327,7 +327,7 @@ void LogitsImpl(const PackedMatrix& matrix, const uint8_t* y, int32_t* logits) {
 }
 
 template <typename Dot>
-struct Avx512Steps {
+struct Avx512ColumnsLoops {
   template <int kWidth>
   static constexpr auto* kCells = CellsImpl<Dot, kWidth>;
   template <int kWidth>
@@ -336,9 +336,9 @@ struct Avx512Steps {
   static constexpr auto* kLogits = LogitsImpl<Dot, kWidth>;
 };
 
-// The kernel but for its name and what it needs.
+// The kernel without its name and its test for support.
 template <typename Dot>
-using Avx512Columns = ColumnsByWidth<Avx512Steps<Dot>>;
+using Avx512Columns = ColumnsByWidth<Avx512ColumnsLoops<Dot>>;
 
 }  // namespace
 }  // namespace ese

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel for AVX2, without dot-product instructions; two stand for one:
+// The kernel for AVX2, which has no dot-product instruction. Two multiplications stand in for it:
 //
 //     u8   a0 b0 c0 d0 ..
 //     s8   w0 w1 w2 w3 ..    vpmaddubsw   ab0 cd0 ..   (16 bits)
 //     1    1     1           vpmaddwd     sum of four  (32 bits), and vpaddd
 //
-// vpmaddubsw saturates to 16 bits, which weights of 7 bits cannot reach: 2 x 64 x 255 < 2^15.
-#include "accel/cpu/kernel.h"
+// vpmaddubsw saturates to 16 bits, but with 7-bit weights no sum gets there: 2 x 64 x 255 < 2^15.
+#include "accel/cpu/kernels/kernel.h"
 
 #if defined(__x86_64__)
-#include "accel/cpu/lookup_avx2.h"
-#include "accel/cpu/lstm_step_avx2.h"
+#include "accel/cpu/kernels/columns_avx2.h"
+#include "accel/cpu/kernels/lookup_avx2.h"
 
 namespace ese {
 namespace {
@@ -34,7 +34,7 @@ class Avx2 final : public Avx2Columns<MultiplyAddDot> {
 
 }  // namespace
 
-const StepKernel* Avx2Kernel() {
+const Kernel* Avx2Kernel() {
   static const Avx2 kernel;
   return &kernel;
 }
@@ -44,7 +44,7 @@ const StepKernel* Avx2Kernel() {
 #else
 
 namespace ese {
-const StepKernel* Avx2Kernel() { return nullptr; }
+const Kernel* Avx2Kernel() { return nullptr; }
 }  // namespace ese
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "accel/cpu/step_plan.h"
+#include "accel/cpu/algorithm_plan.h"
 
 #include <algorithm>
 #include <limits>
@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "accel/cpu/column_steps.h"
-#include "accel/cpu/lookup_steps.h"
+#include "accel/cpu/columns_runner.h"
+#include "accel/cpu/lookup_runner.h"
 #include "base/clock.h"
 
 namespace ese {
@@ -16,27 +16,27 @@ namespace {
 
 constexpr int kFrames = 4;
 
-// Of a group of n lanes, between those that were measured.
-double GroupCost(const StepCosts& costs, int n) {
-  constexpr auto& kGroups = StepCosts::kGroups;
+// The cost of look-up for a group of n lanes, interpolated between the measured sizes.
+double GroupCost(const AlgorithmCosts& costs, int n) {
+  constexpr auto& kGroups = AlgorithmCosts::kGroups;
   const size_t i = n <= kGroups[1] ? 1 : 2;
   const double part = double(n - kGroups[i - 1]) / (kGroups[i] - kGroups[i - 1]);
   return costs.lookup[i - 1] + part * (costs.lookup[i] - costs.lookup[i - 1]);
 }
 
-double LookupCost(const StepCosts& costs, int lanes) {
+double LookupCost(const AlgorithmCosts& costs, int lanes) {
   double cost = 0;
-  const int groups = LookupSteps::GroupsFor(lanes);
-  for (int i = 0; i < groups; ++i) cost += GroupCost(costs, LookupSteps::GroupSize(lanes, i));
+  const int groups = LookupRunner::GroupsFor(lanes);
+  for (int i = 0; i < groups; ++i) cost += GroupCost(costs, LookupRunner::GroupSize(lanes, i));
   return cost;
 }
 
-double ColumnsCost(const StepCosts& costs, int lanes) {
+double ColumnsCost(const AlgorithmCosts& costs, int lanes) {
   return costs.columns[lanes <= 16 ? 0 : lanes <= 32 ? 1 : 2];
 }
 
-// Lanes of some frames of zeros, about as many as the batches of a busy server have, so that states
-// go in and out no more often.
+// A batch of lanes with kFrames frames of zeros each. A busy server's batches have about as many
+// frames, so that loading and storing the states weighs as much here as there.
 class Load {
  public:
   Load(const Model& model, int lanes)
@@ -52,61 +52,62 @@ class Load {
     }
     for (Lane& lane : lanes_) pointers_.push_back(&lane);
   }
+  // The first `lanes` lanes.
   Segment First(int lanes) {
     return {.lanes = absl::MakeSpan(pointers_).first(lanes), .first_step = 0, .end_step = kFrames};
   }
 
  private:
-  std::vector<int8_t> frames_;  // shared
+  std::vector<int8_t> frames_;  // shared by all lanes
   std::vector<int32_t> logits_;
   std::vector<StreamState> states_;
   std::vector<Lane> lanes_;
   std::vector<Lane*> pointers_;
 };
 
-// Of a step; lowers *least.
-template <typename Steps>
-void Time(Steps* steps, const Segment& segment, double* least) {
+// Runs the segment and lowers *least to the microseconds of a step if that is less.
+template <typename Runner>
+void Time(Runner* runner, const Segment& segment, double* least) {
   const TimePoint start = Clock::Real()->Now();
-  steps->Run(segment);
+  runner->Run(segment);
   *least = std::min(*least, ToSeconds(Clock::Real()->Now() - start) * 1e6 / kFrames);
 }
 
 }  // namespace
 
-StepPlan StepPlan::LookUpTo(int lanes) {
-  StepPlan plan;
+AlgorithmPlan AlgorithmPlan::LookUpTo(int lanes) {
+  AlgorithmPlan plan;
   for (int n = 1; n <= lanes; ++n) plan.lookup_.set(n);
   return plan;
 }
 
-StepPlan::StepPlan(const StepCosts& costs) {
+AlgorithmPlan::AlgorithmPlan(const AlgorithmCosts& costs) {
   for (int n = 1; n <= kMaxLanes; ++n) lookup_[n] = LookupCost(costs, n) < ColumnsCost(costs, n);
 }
 
-StepPlan StepPlan::Measure(const std::shared_ptr<const PackedModel>& model,
-                           const StepKernel* kernel) {
+AlgorithmPlan AlgorithmPlan::Measure(const std::shared_ptr<const PackedModel>& model,
+                                     const Kernel* kernel) {
   if (kernel->lookup() == nullptr) return LookUpTo(0);
   Load load(model->model(), kMaxLanes);
-  StepTeam alone(1);
-  LookupSteps lookup(model, kernel->lookup(), &alone);
-  ColumnSteps columns(model, kernel);
-  StepCosts costs;
+  ThreadTeam alone(1);
+  LookupRunner lookup(model, kernel->lookup(), &alone);
+  ColumnsRunner columns(model, kernel);
+  AlgorithmCosts costs;
   costs.lookup.fill(std::numeric_limits<double>::max());
   costs.columns = costs.lookup;
-  // The least of all rounds, and all take turns, so that what else the machine does for a while
-  // counts little.
+  // All sizes take turns and the least time of all rounds counts, so that other work that the
+  // machine does for a while has little influence.
   constexpr int kRounds = 9;
   for (int round = 0; round < kRounds; ++round) {
     for (size_t i = 0; i < costs.lookup.size(); ++i) {
-      Time(&lookup, load.First(StepCosts::kGroups[i]), &costs.lookup[i]);
-      Time(&columns, load.First(StepCosts::kWidths[i]), &costs.columns[i]);
+      Time(&lookup, load.First(AlgorithmCosts::kGroups[i]), &costs.lookup[i]);
+      Time(&columns, load.First(AlgorithmCosts::kWidths[i]), &costs.columns[i]);
     }
   }
-  return StepPlan(costs);
+  return AlgorithmPlan(costs);
 }
 
-std::string StepPlan::LookupLanes() const {
+std::string AlgorithmPlan::LookupLanes() const {
   std::vector<std::string> ranges;
   for (int n = 1; n <= kMaxLanes; ++n) {
     if (!lookup_[n]) continue;

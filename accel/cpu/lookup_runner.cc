@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "accel/cpu/lookup_steps.h"
+#include "accel/cpu/lookup_runner.h"
 
 #include <algorithm>
 #include <cstring>
@@ -15,23 +15,23 @@ size_t VectorBytes(const LookupVector& vector) {
   return size_t(vector.lines) * kLookupLanes * kLineColumns;
 }
 
-// Puts a granule into both of its places.
-void StoreGranule(const uint32_t (&places)[2], const void* granule, uint8_t* lane) {
-  for (const uint32_t place : places) std::memcpy(lane + place, granule, kGranule);
+// Stores both copies of a granule.
+void StoreGranule(const uint32_t (&offsets)[2], const void* granule, uint8_t* lane) {
+  for (const uint32_t offset : offsets) std::memcpy(lane + offset, granule, kGranule);
 }
 
-// Between signed and unsigned activations, a granule at a time.
+// Turns a granule of signed activations into unsigned ones, or back.
 uint64_t Flipped(uint64_t granule) { return granule ^ 0x8080808080808080; }
 static_assert(sizeof(uint64_t) == kGranule);
 
-// n signed values become activations from granule g on.
+// Stores n signed values as unsigned activations from granule g on.
 void StoreValues(const LookupVector& layout, uint8_t* vector, unsigned g, int lane,
                  const int8_t* values, int n) {
   vector += lane * kLineColumns;
-  const auto* places = layout.places + g;
+  const auto* offsets = layout.offsets + g;
   const auto store = [&](uint64_t granule) {
     granule = Flipped(granule);
-    StoreGranule(*places++, &granule, vector);
+    StoreGranule(*offsets++, &granule, vector);
   };
   uint64_t granule = 0;
   int i = 0;
@@ -44,35 +44,35 @@ void StoreValues(const LookupVector& layout, uint8_t* vector, unsigned g, int la
   store(granule);
 }
 
-// The reverse, from granule 0 on.
+// Loads n values from granule 0 on and makes them signed again.
 void LoadValues(const LookupVector& layout, const uint8_t* vector, int lane, int8_t* values,
                 int n) {
   vector += lane * kLineColumns;
-  const auto* places = layout.places;
+  const auto* offsets = layout.offsets;
   for (int i = 0; i < n; i += kGranule) {
     uint64_t granule;
-    std::memcpy(&granule, vector + (*places++)[0], kGranule);
+    std::memcpy(&granule, vector + (*offsets++)[0], kGranule);
     granule = Flipped(granule);
     std::memcpy(values + i, &granule, std::min(kGranule, n - i));
   }
 }
 
-// So many values from granule 0 of one vector to `to_granule` of another.
+// Copies `values` values from granule 0 of one vector to granule `to_granule` on of another.
 void CopyGranules(const LookupVector& from_layout, const uint8_t* from, const LookupVector& layout,
                   uint8_t* to, int to_granule, int values, int lanes) {
   for (int i = 0; i * kGranule < values; ++i) {
-    const uint8_t* granule = from + from_layout.places[i][0];
+    const uint8_t* granule = from + from_layout.offsets[i][0];
     for (int lane = 0; lane < lanes; ++lane, granule += kLineColumns) {
-      StoreGranule(layout.places[to_granule + i], granule, to + lane * kLineColumns);
+      StoreGranule(layout.offsets[to_granule + i], granule, to + lane * kLineColumns);
     }
   }
 }
 
-// Calls move(cells in the vector, the same in a stream's state, how many there are) for every four
-// cells of a lane, which follow each other in the state.
+// Calls move(in_vector, in_state, n) for each four cells of a lane (n is fewer than 4 at the end):
+// where they are in the group's cells c, and where they are in the stream's state.
 template <typename State, typename Move>
 void ForFours(int16_t* c, int lane, State* state, int cells, Move move) {
-  constexpr int kPair = 2 * kStripRows;  // the cells of a block and a pair of lanes
+  constexpr int kPair = 2 * kStripRows;  // cells of a block of 16 for a pair of lanes
   c += lane / 2 * kPair + lane % 2 * 4;
   for (; cells >= kStripRows; cells -= kStripRows) {
     for (int four = 0; four < kStripRows / 4; ++four) move(c + 8 * four, state + 4 * four, 4);
@@ -86,26 +86,26 @@ void ForFours(int16_t* c, int lane, State* state, int cells, Move move) {
   }
 }
 
-// Part i of n of a matrix, in multiples of so many strips.
+// Part i of n of a matrix; each part has a multiple of `multiple` strips.
 LookupMatrix PartOf(const LookupMatrix& matrix, int multiple, int i, int n) {
   const int units = matrix.strips / multiple;
   const int first = units * i / n * multiple, end = units * (i + 1) / n * multiple;
-  const size_t steps = std::accumulate(matrix.counts, matrix.counts + first, size_t{0});
+  const size_t tiles = std::accumulate(matrix.tile_counts, matrix.tile_counts + first, size_t{0});
   LookupMatrix part = matrix;
   part.first_strip = first;
   part.strips = end - first;
-  part.counts += first;
+  part.tile_counts += first;
   part.right_only += first;
   part.constants += first;
-  part.steps += steps;
-  part.lines += steps;
+  part.tiles += tiles;
+  part.lines += tiles;
   return part;
 }
 
 }  // namespace
 
-LookupSteps::LookupSteps(std::shared_ptr<const PackedModel> model, const LookupKernel* kernel,
-                         StepTeam* team)
+LookupRunner::LookupRunner(std::shared_ptr<const PackedModel> model, const LookupKernel* kernel,
+                           ThreadTeam* team)
     : model_(std::move(model)), kernel_(kernel), team_(team) {
   for (int part = 0; part < team_->threads(); ++part) parts_.push_back(MakePart(part));
   size_t m_bytes = 0;
@@ -121,7 +121,7 @@ LookupSteps::LookupSteps(std::shared_ptr<const PackedModel> model, const LookupK
   logits_ = AlignedBuffer<int32_t>(logits_stride_ * kLookupLanes);
 }
 
-LookupSteps::Part LookupSteps::MakePart(int part) const {
+LookupRunner::Part LookupRunner::MakePart(int part) const {
   constexpr int kGates = 4;
   const int parts = team_->threads();
   Part made{.layers = model_->layers(), .output = PartOf(model_->lookup_output(), 1, part, parts)};
@@ -132,7 +132,7 @@ LookupSteps::Part LookupSteps::MakePart(int part) const {
   return made;
 }
 
-void LookupSteps::Run(const Segment& segment) {
+void LookupRunner::Run(const Segment& segment) {
   const int lanes = static_cast<int>(segment.lanes.size());
   for (int i = 0; i < GroupsFor(lanes); ++i) {
     Segment group = segment;
@@ -141,7 +141,7 @@ void LookupSteps::Run(const Segment& segment) {
   }
 }
 
-void LookupSteps::RunGroup(const Segment& segment) {
+void LookupRunner::RunGroup(const Segment& segment) {
   const int input_dim = model_->model().input_dim();
   const int units = model_->model().num_units();
   int active = static_cast<int>(segment.lanes.size());
@@ -163,12 +163,12 @@ void LookupSteps::RunGroup(const Segment& segment) {
   }
 }
 
-void LookupSteps::LoadFrame(const int8_t* x, int lane) {
+void LookupRunner::LoadFrame(const int8_t* x, int lane) {
   StoreValues(model_->layers()[0].lookup_v, layers_[0].v.data(), model_->layers()[0].lookup_x, lane,
               x, model_->model().input_dim());
 }
 
-void LookupSteps::LoadState(const StreamState& state, int lane) {
+void LookupRunner::LoadState(const StreamState& state, int lane) {
   const int16_t* c = state.c.data();
   const int8_t* y = state.y.data();
   for (size_t l = 0; l < layers_.size(); ++l) {
@@ -181,7 +181,7 @@ void LookupSteps::LoadState(const StreamState& state, int lane) {
   }
 }
 
-void LookupSteps::StoreState(int lane, StreamState* state) {
+void LookupRunner::StoreState(int lane, StreamState* state) {
   int16_t* c = state->c.data();
   int8_t* y = state->y.data();
   for (size_t l = 0; l < layers_.size(); ++l) {
@@ -194,7 +194,7 @@ void LookupSteps::StoreState(int lane, StreamState* state) {
   }
 }
 
-void LookupSteps::Step(int lanes, int part) {
+void LookupRunner::Step(int lanes, int part) {
   const std::vector<PackedLayer>& layers = parts_[part].layers;
   for (size_t l = 0; l < layers.size(); ++l) {
     const PackedLayer& layer = layers[l];

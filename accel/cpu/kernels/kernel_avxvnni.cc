@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel for AVX2 with AVX-VNNI (Alder Lake and later, without AVX-512): one vpdpbusd is the
-// dot product.
-#include "accel/cpu/kernel.h"
+// The kernel for AVX2 with AVX-VNNI but without AVX-512: Alder Lake and later. A dot product is one
+// vpdpbusd.
+#include "accel/cpu/kernels/kernel.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-#include "accel/cpu/lookup_avx2.h"
-#include "accel/cpu/lstm_step_avx2.h"
+#include "accel/cpu/kernels/columns_avx2.h"
+#include "accel/cpu/kernels/lookup_avx2.h"
 
 namespace ese {
 namespace {
@@ -18,7 +18,8 @@ struct VnniDot {
   }
 };
 
-// CPUID 7.1 EAX[4]; clang 14 does not know its name. AVX2 vouches for the registers.
+// AVX-VNNI is CPUID 7.1 EAX[4]; clang 14 has no name for it. Support for AVX2 shows that the
+// operating system saves 256-bit registers.
 bool HasAvxVnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 &&
@@ -37,7 +38,7 @@ class AvxVnni final : public Avx2Columns<VnniDot> {
 
 }  // namespace
 
-const StepKernel* AvxVnniKernel() {
+const Kernel* AvxVnniKernel() {
   static const AvxVnni kernel;
   return &kernel;
 }
@@ -47,7 +48,7 @@ const StepKernel* AvxVnniKernel() {
 #else
 
 namespace ese {
-const StepKernel* AvxVnniKernel() { return nullptr; }
+const Kernel* AvxVnniKernel() { return nullptr; }
 }  // namespace ese
 
 #endif

@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps for registers of 256 bits, whatever multiplies and sums bytes: a type Dot with a static
-// Add(sum, u8, s8) that adds to each dword of sum its four products. For the kernels' files only:
-// everything is local to the file that includes it (see kernel.h).
+// The columns algorithm in 256-bit registers. The template parameter Dot multiplies and sums bytes:
+// its static Add(sum, u8, s8) adds to each dword of sum its four products. For kernels' source
+// files only: everything here is local to the file that includes it (see kernel.h).
 //
-// Four entries of a row, of columns A B C D, by the four weights in every dword:
+// Four entries of a row have columns A B C D; every dword holds their four weights:
 //
 //     A a0 a1 .. a31 \ unpack8   a0 b0 a1 b1 ..  \ unpack16   a0 b0 c0 d0 a1 b1 c1 d1 ..
 //     B b0 b1 .. b31 /                           /               x w0 w1 w2 w3 w0 w1 w2 w3 ..
 //     C c0 c1 .. c31 \           c0 d0 c1 d1 ..  /               = sums of four (32 bits)
 //     D d0 d1 .. d31 /
 //
-// Block b (of 128 bits) of sum[k] has lanes 16 b + 4 k ... + 3; packing sums 0 and 1, and 2 and 3,
-// gives words whose blocks hold lanes 16 b ... + 7 and 16 b + 8 ... + 15, and packing those
-// restores the order.
+// Block b (of 128 bits) of sum[k] has lanes 16 b + 4 k ... + 3. Packing sums 0 and 1, and sums 2
+// and 3, gives words whose blocks hold lanes 16 b ... + 7 and 16 b + 8 ... + 15. Packing those
+// restores the order of the lanes.
 //
-// Sixteen registers hold the sums of two rows (8), so a cell's four gates go in two passes. At 16
-// lanes the upper halves are idle; at 64 the lanes go in two halves.
+// Of the sixteen registers, the sums of two rows take eight, so a cell's four gates take two
+// passes. At 16 lanes the upper halves are idle; 64 lanes are computed in two halves.
 #pragma once
 
 #include <immintrin.h>
 
-#include "accel/cpu/columns_by_width.h"
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/columns_by_width.h"
+#include "accel/cpu/kernels/kernel.h"
 
 namespace ese {
 namespace {
 
 #define ESE_INLINE inline __attribute__((always_inline))
 
-constexpr int kLanes = 32;  // of a register of bytes
+constexpr int kLanes = 32;  // bytes in a register
 
 struct Sums {
   __m256i v[4];
@@ -66,7 +66,7 @@ ESE_INLINE void AddEntries(const uint8_t* v, const uint16_t* column8, const int8
   Dot::Add(sum.v[3], _mm256_unpackhi_epi16(ab1, cd1), weights);
 }
 
-// Aligned sums of a group's rows `first` and `first` + 1.
+// The aligned sums of rows `first` and `first` + 1 of a group.
 template <typename Dot, int kWidth, int first>
 ESE_INLINE void SumTwoRows(const PackedMatrix& matrix, int group, const uint8_t* v,
                            Sums (&sums)[kBlockRows]) {
@@ -114,13 +114,13 @@ ESE_INLINE void StoreCell(const Words& x, int16_t* c) {
   }
 }
 
-// Sums shifted right and saturated to 16 bits.
+// Shifts sums right and saturates them to 16 bits.
 ESE_INLINE Words ToWords(const Sums& sum, __m128i shift) {
   const auto shifted = [&](int k) { return _mm256_sra_epi32(sum.v[k], shift); };
   return {_mm256_packs_epi32(shifted(0), shifted(1)), _mm256_packs_epi32(shifted(2), shifted(3))};
 }
 
-// Saturates to 8 bits and stores as unsigned activations.
+// Saturates words to 8 bits and stores them as unsigned activations.
 template <int kWidth>
 ESE_INLINE void StoreActivations(const Words& x, uint8_t* out) {
   const __m256i bytes =
@@ -132,7 +132,7 @@ ESE_INLINE void StoreActivations(const Words& x, uint8_t* out) {
   }
 }
 
-// The rounded product of a peephole with c, added to aligned sums (7).
+// Adds the rounded product of a peephole with c to aligned sums (7).
 ESE_INLINE void AddPeephole(int16_t peephole, const Words& c, Sums& sum) {
   const __m256i p = _mm256_set1_epi16(peephole), half = _mm256_set1_epi32(4);
   const auto add = [&](int k, __m256i product) {
@@ -145,8 +145,9 @@ ESE_INLINE void AddPeephole(int16_t peephole, const Words& c, Sums& sum) {
   }
 }
 
-// The scalar functions of model/arithmetic.h on 16 lanes. A rounded Q0.15 product is one vpmulhrsw.
-// A coefficient is looked up in halves: its table of 32 words is four registers of 16 bytes.
+// The scalar functions of model/arithmetic.h for 16 lanes. A rounded Q0.15 product is one
+// vpmulhrsw. A coefficient is looked up in halves: its table of 32 words takes four registers of 16
+// bytes.
 class Functions {
  public:
   explicit Functions(const TanhTable& table) {
@@ -178,15 +179,16 @@ class Functions {
   }
 
  private:
-  // TanhMagnitude of |u|, saturated (4).
+  // TanhMagnitude(|u|), with |u| saturated (4).
   ESE_INLINE __m256i Magnitude(__m256i u) const {
     const __m256i n = _mm256_min_epu16(_mm256_abs_epi16(u), _mm256_set1_epi16(32767));
     const __m256i t = _mm256_and_si256(_mm256_slli_epi16(n, 5), _mm256_set1_epi16(1023 << 5));
-    // The segment's number, 0 to 31, in both bytes of each word; the low byte of the coefficient is
-    // then looked up in the even bytes, the high one in the odd.
+    // Both bytes of each word hold the segment's number, 0 to 31. The even bytes look up the low
+    // byte of the coefficient, the odd bytes the high one.
     const __m256i k = _mm256_srli_epi16(n, 10);
     const __m256i both = _mm256_or_si256(k, _mm256_slli_epi16(k, 8));
-    // 16 and above choose the second part of a table: bit 4 in the place that vpblendvb reads.
+    // Segments from 16 on are in the second part of a table: bit 4 moves to where vpblendvb tests
+    // it.
     const __m256i upper = _mm256_slli_epi16(both, 3);
     const auto coefficient = [&](int c) {
       const auto look_up = [&](int half) {
@@ -206,7 +208,7 @@ class Functions {
 
 ESE_INLINE __m256i Twice(__m256i x) { return _mm256_adds_epi16(x, x); }
 
-// c' = f c + i g (10), from the gates' pre-activations.
+// c' = f c + i g (10), from the pre-activations of the gates.
 ESE_INLINE __m256i UpdateState(const Functions& functions, bool g_is_sigmoid, __m256i zi,
                                __m256i zf, __m256i zg, __m256i c) {
   const __m256i i = functions.Sigmoid(zi), f = functions.Sigmoid(zf);
@@ -215,7 +217,7 @@ ESE_INLINE __m256i UpdateState(const Functions& functions, bool g_is_sigmoid, __
   return _mm256_adds_epi16(_mm256_mulhrs_epi16(f, c), added);
 }
 
-// m = o tanh(c), still to be saturated (12).
+// m = o tanh(c), before saturation (12).
 ESE_INLINE __m256i Hidden(const Functions& functions, __m256i zo, __m256i c, int16_t scale) {
   const __m256i o = functions.Sigmoid(zo), tanh_c = functions.Tanh(Twice(Twice(c)));
   return _mm256_mulhrs_epi16(_mm256_mulhrs_epi16(o, tanh_c), _mm256_set1_epi16(scale));
@@ -296,7 +298,7 @@ void LogitsImpl(const PackedMatrix& matrix, const uint8_t* y, int32_t* logits) {
 }
 
 template <typename Dot>
-struct Avx2Steps {
+struct Avx2ColumnsLoops {
   template <int kWidth>
   static constexpr auto* kCells = CellsImpl<Dot, kWidth>;
   template <int kWidth>
@@ -305,9 +307,9 @@ struct Avx2Steps {
   static constexpr auto* kLogits = LogitsImpl<Dot, kWidth>;
 };
 
-// The kernel but for its name and what it needs.
+// The kernel without its name and its test for support.
 template <typename Dot>
-using Avx2Columns = ColumnsByWidth<Avx2Steps<Dot>>;
+using Avx2Columns = ColumnsByWidth<Avx2ColumnsLoops<Dot>>;
 
 }  // namespace
 }  // namespace ese

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps by look-up for registers of 256 bits, whatever multiplies and sums bytes (Dot, as in
-// lstm_step_avx2.h). For the kernels' files only: everything is local to the file that includes it
-// (see kernel.h).
+// The look-up algorithm in 256-bit registers. The template parameter Dot multiplies and sums bytes,
+// as in columns_avx2.h. For kernels' source files only: everything here is local to the file that
+// includes it (see kernel.h).
 //
 //     line        64 activations of one lane                in memory, by quarters of 16
 //     column      16 rows x 4 entries: where in the line    2 registers, shared by all lanes
 //     weight      16 rows x 4 entries                       2, shared by all lanes
 //     sum         16 rows                                   2 a lane, in memory from 3 lanes on
 //
-// Of column = 0b00qqnnnn vpshufb looks nnnn up in each quarter, and vpblendvb, which reads the
-// upper bit of a byte, chooses by the bits q:
+// Let column = 0b00qqnnnn. vpshufb looks up nnnn in each quarter of the line, and vpblendvb, which
+// tests the upper bit of a byte, chooses among the four results by the bits q:
 //
 //     quarter 0 \ bit 4
 //     quarter 1 /       \ bit 5
 //     quarter 2 \ bit 4 /
 //     quarter 3 /
 //
-// In 16 bits, half h (of 8 rows) of a pair of lanes A and B is [A B A B], each four cells; cells
-// and peepholes lie in memory in this order.
+// Packed to 16 bits, half h (8 rows) of a pair of lanes A and B is [A B A B], each of four cells.
+// Cells and peepholes lie in memory in this order.
 #pragma once
 
-#include "accel/cpu/lookup_x86.h"
-#include "accel/cpu/lstm_step_avx2.h"
+#include "accel/cpu/kernels/columns_avx2.h"
+#include "accel/cpu/kernels/lookup_x86.h"
 
 namespace ese {
 namespace {
@@ -30,14 +30,14 @@ ESE_INLINE __m256i Load256(const void* p) {
   return _mm256_load_si256(static_cast<const __m256i*>(p));
 }
 
-// A step's entries, by rows 0 to 7 and 8 to 15.
+// A tile's entries: rows 0 to 7, then rows 8 to 15.
 template <typename Dot>
 class ShuffleProducts {
  public:
-  explicit ESE_INLINE ShuffleProducts(const LookupStep& step) {
+  explicit ESE_INLINE ShuffleProducts(const LookupTile& tile) {
     for (int h = 0; h < 2; ++h) {
-      column_[h] = Load256(step.column[8 * h]);
-      weight_[h] = Load256(step.weight[8 * h]);
+      column_[h] = Load256(tile.column[8 * h]);
+      weight_[h] = Load256(tile.weight[8 * h]);
       bit4_[h] = _mm256_slli_epi16(column_[h], 3);
       bit5_[h] = _mm256_slli_epi16(column_[h], 2);
     }
@@ -61,21 +61,22 @@ class ShuffleProducts {
   __m256i column_[2], weight_[2], bit4_[2], bit5_[2];
 };
 
-// One result for each row of a strip and each lane; an odd lane's neighbour is 0.
+// One result for each row of a strip and each lane. If the number of lanes is odd, the last lane is
+// paired with zeros.
 template <int N>
 struct StripResults {
   static constexpr int kPairsUsed = (N + 1) / 2;
   __m256i z[2 * kPairsUsed][2];
 };
 
-// Results of one strip after the other.
+// Computes the results of a matrix, one strip after another.
 template <typename Dot, int N>
-class LookupStrips {
+class StripReader {
  public:
-  LookupStrips(const LookupMatrix& matrix, const uint8_t* v)
+  StripReader(const LookupMatrix& matrix, const uint8_t* v)
       : matrix_(matrix),
         v_(v),
-        step_(matrix.steps),
+        tile_(matrix.tiles),
         line_(matrix.lines),
         right_(_mm_cvtsi32_si128(matrix.result_shift)) {}
 
@@ -83,10 +84,10 @@ class LookupStrips {
     const StripConstants& constants = matrix_.constants[strip_];
     const bool right_only = matrix_.right_only[strip_] != 0;
     for (auto& z : out.z) z[0] = z[1] = _mm256_setzero_si256();
-    const LookupStep* const end = step_ + matrix_.counts[strip_++];
-    for (; step_ != end; ++step_) {
+    const LookupTile* const end = tile_ + matrix_.tile_counts[strip_++];
+    for (; tile_ != end; ++tile_) {
       const uint8_t* line = v_ + *line_++ * kLineBytes;
-      const ShuffleProducts<Dot> products(*step_);
+      const ShuffleProducts<Dot> products(*tile_);
 #pragma GCC unroll 2
       for (int lane = 0; lane < N; ++lane) products.Add(out.z[lane], line + lane * kLineColumns);
     }
@@ -105,28 +106,28 @@ class LookupStrips {
  private:
   const LookupMatrix& matrix_;
   const uint8_t* const v_;
-  const LookupStep* step_;
+  const LookupTile* tile_;
   const uint16_t* line_;
   const __m128i right_;
   size_t strip_ = 0;
 };
 
-// Half h of a pair of lanes in 16 bits.
+// Half h of a pair of lanes, packed to 16 bits.
 ESE_INLINE __m256i PairWords(const __m256i (*z)[2], int h, __m128i shift) {
   return _mm256_packs_epi32(_mm256_sra_epi32(z[0][h], shift), _mm256_sra_epi32(z[1][h], shift));
 }
 
-// Saturates the two halves of a pair of lanes to 8 bits and stores them as unsigned activations.
-ESE_INLINE void StorePair(__m256i first, __m256i second, bool both, const uint32_t (*places)[2],
+// Saturates both halves of a pair of lanes to 8 bits and stores them as unsigned activations.
+ESE_INLINE void StorePair(__m256i first, __m256i second, bool both, const uint32_t (*offsets)[2],
                           uint8_t* lane) {
   const __m256i bytes = _mm256_xor_si256(_mm256_packs_epi16(first, second), _mm256_set1_epi8(-128));
   const __m256i by_lane =
       _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 2, 6, 1, 5, 3, 7));
-  StoreLane(_mm256_castsi256_si128(by_lane), places, lane);
-  if (both) StoreLane(_mm256_extracti128_si256(by_lane, 1), places, lane + kLineColumns);
+  StoreLane(_mm256_castsi256_si128(by_lane), offsets, lane);
+  if (both) StoreLane(_mm256_extracti128_si256(by_lane, 1), offsets, lane + kLineColumns);
 }
 
-// The rounded products of peepholes with half h of a pair's cells, added to its sums (7).
+// Adds the rounded products of the peepholes with half h of a pair's cells to its sums (7).
 ESE_INLINE void AddPairPeepholes(const int16_t* peepholes, __m256i c, int h, __m256i (*z)[2]) {
   const __m256i p = Load256(peepholes), half = _mm256_set1_epi32(4);
   const __m256i low = _mm256_mullo_epi16(p, c), high = _mm256_mulhi_epi16(p, c);
@@ -140,10 +141,11 @@ ESE_INLINE void AddPairPeepholes(const int16_t* peepholes, __m256i c, int h, __m
 template <typename Dot, int N>
 void LookupCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
   const Functions functions(*layer.tanh);
-  LookupStrips<Dot, N> strips(layer.lookup_gates, v);
+  StripReader<Dot, N> strips(layer.lookup_gates, v);
   const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
   const int16_t* peepholes = layer.lookup_peepholes;
-  const __m128i shift = _mm_cvtsi32_si128(peepholes != nullptr ? 8 : 0);  // sums are exact, or not
+  const __m128i shift =
+      _mm_cvtsi32_si128(peepholes != nullptr ? 8 : 0);  // only exact sums are still to be shifted
   for (int block = first; block < end; ++block) {
     StripResults<N> z[4];  // i, f, g, o
     for (auto& gate : z) strips.Next(gate);
@@ -165,7 +167,7 @@ void LookupCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t
         add_peepholes(2, 3, state);
         m16[h] = Hidden(functions, words(3), state, layer.hidden_scale);
       }
-      StorePair(m16[0], m16[1], lane + 1 < N, layer.lookup_m.places + 2 * block,
+      StorePair(m16[0], m16[1], lane + 1 < N, layer.lookup_m.offsets + 2 * block,
                 m + lane * kLineColumns);
     }
   }
@@ -174,21 +176,21 @@ void LookupCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t
 template <typename Dot, int N>
 void LookupProject(const PackedLayer& layer, const uint8_t* m, uint8_t* v) {
   const LookupMatrix& matrix = layer.lookup_projection;
-  LookupStrips<Dot, N> strips(matrix, m);
+  StripReader<Dot, N> strips(matrix, m);
   const __m128i none = _mm_setzero_si128();
   for (int strip = matrix.first_strip; strip < matrix.first_strip + matrix.strips; ++strip) {
     StripResults<N> y;
     strips.Next(y);
     for (int lane = 0; lane < N; lane += 2) {
       StorePair(PairWords(&y.z[lane], 0, none), PairWords(&y.z[lane], 1, none), lane + 1 < N,
-                layer.lookup_v.places + 2 * strip, v + lane * kLineColumns);
+                layer.lookup_v.offsets + 2 * strip, v + lane * kLineColumns);
     }
   }
 }
 
 template <typename Dot, int N>
 void LookupLogits(const LookupMatrix& matrix, const uint8_t* v, int32_t* logits, size_t stride) {
-  LookupStrips<Dot, N> strips(matrix, v);
+  StripReader<Dot, N> strips(matrix, v);
   logits += size_t(matrix.first_strip) * kStripRows;
   for (int strip = 0; strip < matrix.strips; ++strip, logits += kStripRows) {
     StripResults<N> results;
@@ -200,7 +202,7 @@ void LookupLogits(const LookupMatrix& matrix, const uint8_t* v, int32_t* logits,
 }
 
 template <typename Dot>
-struct Avx2LookupSteps {
+struct Avx2LookupLoops {
   template <int N>
   static constexpr auto* kCells = LookupCells<Dot, N>;
   template <int N>
@@ -210,7 +212,7 @@ struct Avx2LookupSteps {
 };
 
 template <typename Dot>
-using Avx2Lookup = LookupByLanes<Avx2LookupSteps<Dot>>;
+using Avx2Lookup = LookupByLanes<Avx2LookupLoops<Dot>>;
 
 }  // namespace
 }  // namespace ese

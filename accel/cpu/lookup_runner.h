@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps by look-up, as LookupKernel wants them.
+// Executes segments by the look-up algorithm (see kernels/kernel.h).
 #pragma once
 
 #include <memory>
 #include <vector>
 
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 #include "accel/cpu/packed_model.h"
 #include "accel/cpu/segment.h"
-#include "accel/cpu/step_team.h"
+#include "accel/cpu/thread_team.h"
 #include "base/aligned_buffer.h"
 
 namespace ese {
 
-// The working memory and the order of work: lanes in groups of up to 16, one group after the other,
-// each step of a group by all of a team. Not thread-safe.
-class LookupSteps {
+// Owns the working memory. Lanes go in groups of up to 16, one group after another, and all threads
+// of a team share the work of each step. Not thread-safe.
+class LookupRunner {
  public:
-  // The team must outlive it.
-  LookupSteps(std::shared_ptr<const PackedModel> model, const LookupKernel* kernel, StepTeam* team);
+  // The kernel and the team must outlive the runner.
+  LookupRunner(std::shared_ptr<const PackedModel> model, const LookupKernel* kernel,
+               ThreadTeam* team);
 
-  // As few groups as can be, of nearly the same size.
+  // Lanes are divided into as few groups as possible, of nearly equal size.
   static int GroupsFor(int lanes) { return (lanes + kLookupLanes - 1) / kLookupLanes; }
   static int GroupBegin(int lanes, int group) { return group * lanes / GroupsFor(lanes); }
   static int GroupSize(int lanes, int group) {
@@ -31,13 +32,14 @@ class LookupSteps {
   void Run(const Segment& segment);
 
  private:
-  // What a layer keeps between steps, for each lane of a group.
+  // What a layer keeps from one step to the next, for all lanes of a group (laid out as
+  // LookupKernel says).
   struct LayerMemory {
     AlignedBuffer<uint8_t> v;  // x, then y
     AlignedBuffer<int16_t> c;
   };
 
-  // What one of the team computes: the model's matrices, each with only some of its strips.
+  // What one thread of the team computes: the model's matrices, each with some of its strips only.
   struct Part {
     std::vector<PackedLayer> layers;
     LookupMatrix output;
@@ -48,11 +50,12 @@ class LookupSteps {
   void LoadState(const StreamState& state, int lane);
   void StoreState(int lane, StreamState* state);
   void LoadFrame(const int8_t* x, int lane);
+  // Computes the share of one thread, number `part`, in a step.
   void Step(int lanes, int part);
 
   const std::shared_ptr<const PackedModel> model_;
   const LookupKernel* const kernel_;
-  StepTeam* const team_;
+  ThreadTeam* const team_;
   std::vector<Part> parts_;
   std::vector<LayerMemory> layers_;
   AlignedBuffer<uint8_t> m_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "accel/cpu/column_steps.h"
+#include "accel/cpu/columns_runner.h"
 
 #include <algorithm>
 #include <cstring>
@@ -10,16 +10,17 @@
 namespace ese {
 namespace {
 
-constexpr auto kFlip = static_cast<int8_t>(-128);  // between signed and unsigned activations
+// Turns signed activations into unsigned ones and back.
+constexpr auto kFlip = static_cast<int8_t>(-128);
 
-// Rows of results are written four at a time.
+// Kernels write rows of results four at a time.
 int PaddedRows(int rows) { return (rows + kBlockRows - 1) / kBlockRows * kBlockRows; }
 
 int8_t* Signed(uint8_t* p) { return reinterpret_cast<int8_t*>(p); }
 
 }  // namespace
 
-ColumnSteps::ColumnSteps(std::shared_ptr<const PackedModel> model, const StepKernel* kernel)
+ColumnsRunner::ColumnsRunner(std::shared_ptr<const PackedModel> model, const Kernel* kernel)
     : model_(std::move(model)), kernel_(kernel) {
   int cells = 0;
   for (const PackedLayer& layer : model_->layers()) {
@@ -34,7 +35,7 @@ ColumnSteps::ColumnSteps(std::shared_ptr<const PackedModel> model, const StepKer
   logits_ = AlignedBuffer<int32_t>(size_t(PaddedRows(model_->model().num_units())) * kMaxLanes);
 }
 
-void ColumnSteps::Run(const Segment& segment) {
+void ColumnsRunner::Run(const Segment& segment) {
   const int input_dim = model_->model().input_dim();
   int active = static_cast<int>(segment.lanes.size());
   width_ = WidthFor(active);
@@ -43,18 +44,19 @@ void ColumnSteps::Run(const Segment& segment) {
     LoadFrames(segment, step, active);
     Step();
     StoreLogits(segment, step, active);
-    // A lane that has ended takes its state with it; what is computed in its place is not read.
+    // Lanes that end here store their states now. What the vectors compute for them afterwards is
+    // not read.
     const int remaining = step + 1 == segment.end_step ? 0 : segment.ActiveAt(step + 1, input_dim);
     if (remaining < active) StoreStates(segment, remaining, active);
     active = remaining;
   }
 }
 
-uint8_t* ColumnSteps::Output(size_t layer) {
+uint8_t* ColumnsRunner::Output(size_t layer) {
   return layers_[layer].v.data() + size_t(model_->layers()[layer].inputs) * width_;
 }
 
-void ColumnSteps::LoadStates(const Segment& segment) {
+void ColumnsRunner::LoadStates(const Segment& segment) {
   size_t cells = 0, outputs = 0;
   for (size_t l = 0; l < layers_.size(); ++l) {
     const PackedLayer& layer = model_->layers()[l];
@@ -72,7 +74,7 @@ void ColumnSteps::LoadStates(const Segment& segment) {
   }
 }
 
-void ColumnSteps::StoreStates(const Segment& segment, int first, int end) {
+void ColumnsRunner::StoreStates(const Segment& segment, int first, int end) {
   size_t cells = 0, outputs = 0;
   for (size_t l = 0; l < layers_.size(); ++l) {
     const PackedLayer& layer = model_->layers()[l];
@@ -91,7 +93,7 @@ void ColumnSteps::StoreStates(const Segment& segment, int first, int end) {
   }
 }
 
-void ColumnSteps::LoadFrames(const Segment& segment, int step, int active) {
+void ColumnsRunner::LoadFrames(const Segment& segment, int step, int active) {
   const int input_dim = model_->model().input_dim();
   bytes_in_.clear();
   for (int lane = 0; lane < active; ++lane) {
@@ -100,7 +102,7 @@ void ColumnSteps::LoadFrames(const Segment& segment, int step, int active) {
   LanesToColumns<int8_t>(bytes_in_, input_dim, width_, kFlip, Signed(layers_[0].v.data()));
 }
 
-void ColumnSteps::StoreLogits(const Segment& segment, int step, int active) {
+void ColumnsRunner::StoreLogits(const Segment& segment, int step, int active) {
   const int units = model_->model().num_units();
   logits_out_.clear();
   for (int lane = 0; lane < active; ++lane) {
@@ -109,7 +111,7 @@ void ColumnSteps::StoreLogits(const Segment& segment, int step, int active) {
   ColumnsToLanes<int32_t>(logits_.data(), units, width_, 0, 0, absl::MakeSpan(logits_out_));
 }
 
-void ColumnSteps::Step() {
+void ColumnsRunner::Step() {
   const std::vector<PackedLayer>& layers = model_->layers();
   for (size_t l = 0; l < layers.size(); ++l) {
     const PackedLayer& layer = layers[l];

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the AVX-512 kernels share. For their files only: everything is local to the file that
-// includes it (see kernel.h).
+// The cell update, which both algorithms of the AVX-512 kernels share. For kernels' source files
+// only: everything here is local to the file that includes it (see kernel.h).
 #pragma once
 
 #include <immintrin.h>
 
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 
 namespace ese {
 namespace {
 
 #define ESE_INLINE inline __attribute__((always_inline))
 
-// sum += u8 x s8 products of each dword. The intrinsic makes gcc 12 copy the sum at every use.
+// Adds to each dword of sum its four products. (With the intrinsic, gcc 12 copies the sum each
+// time.)
 struct VnniDot {
   static ESE_INLINE void Add(__m512i& sum, __m512i u8, __m512i s8) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u8), "v"(s8));
@@ -21,16 +22,17 @@ struct VnniDot {
 
 #define ESE_EACH _Pragma("GCC unroll 8") for (int k = 0; k < N; ++k)
 
-// Registers that go through the functions below side by side, an instruction of each in turn: what
-// one waits for, the others fill. Updates of eight registers of cells took 35.5 us of a step of 64
-// lanes one by one, by twos 33, by fours 28, all at once 28.5 (Zen 4).
+// Registers that go through the functions below side by side, one instruction for each in turn, so
+// that the processor works on the others while one waits for a result. In a step of 64 lanes,
+// updating eight registers of cells took 35.5 us one at a time, 33 us two at a time, 28 us four at
+// a time, and 28.5 us all at once (Zen 4).
 template <int N>
 struct Registers {
   __m512i v[N];
 };
 
-// The scalar functions of model/arithmetic.h on 32 lanes a register. A rounded Q0.15 product is one
-// vpmulhrsw, a table of 32 coefficients one register and its look-up one vpermw.
+// The scalar functions of model/arithmetic.h for 32 lanes in a register. A rounded Q0.15 product is
+// one vpmulhrsw. A table of 32 coefficients is one register, and one vpermw looks up in it.
 class Functions {
  public:
   explicit Functions(const TanhTable& table)
@@ -40,8 +42,8 @@ class Functions {
         c3_(_mm512_loadu_si512(table.c3)),
         average_c0_(_mm512_add_epi16(c0_, _mm512_set1_epi16(32767))) {}
 
-  // tanh(S16(2^kShift x)), kShift being 1 or 2. T is 32767 from n = 21760 on, so that the largest
-  // multiple of 2^kShift stands for all that saturates.
+  // tanh(S16(2^kShift x)), where kShift is 1 or 2. T is 32767 from n = 21760 on, so the largest
+  // multiple of 2^kShift can stand for every argument that saturates.
   template <int kShift, int N>
   ESE_INLINE Registers<N> Tanh(const Registers<N>& x) const {
     const Curve<N> curve = Follow<kShift>(x);
@@ -52,8 +54,8 @@ class Functions {
     return t;
   }
 
-  // 2^14 + floor(T / 2) = (c0 + P + 2^15) >> 1 is one rounding average of c0 + 32767 and P, which
-  // is never negative; what it lacks to 2^15 is the result for -z.
+  // For z >= 0 the result is 2^14 + floor(T / 2) = (c0 + P + 2^15) >> 1: one rounding average of
+  // c0 + 32767 and P, which is never negative. The result for -z is 2^15 minus that.
   template <int N>
   ESE_INLINE Registers<N> Sigmoid(const Registers<N>& z) const {
     const Curve<N> curve = Follow<0>(z);
@@ -65,7 +67,8 @@ class Functions {
   }
 
  private:
-  // Of the absolute value: the segment of (4), and what is added to its c0.
+  // The signs of the arguments and, for their absolute values, the segment k of (4) and what is
+  // added to c0[k].
   template <int N>
   struct Curve {
     __mmask32 negative[N];
@@ -96,7 +99,7 @@ class Functions {
   __m512i average_c0_;
 };
 
-// From the gates' pre-activations and the cells before.
+// The new cells (10), from the pre-activations of the gates and the old cells.
 template <int N>
 ESE_INLINE Registers<N> UpdateCells(const Functions& functions, bool g_is_sigmoid,
                                     const Registers<N>& zi, const Registers<N>& zf,
@@ -113,7 +116,7 @@ ESE_INLINE Registers<N> UpdateCells(const Functions& functions, bool g_is_sigmoi
   return updated;
 }
 
-// m = o tanh(c), still to be saturated (12).
+// m = o tanh(c), before saturation (12).
 template <int N>
 ESE_INLINE Registers<N> Hidden(const Functions& functions, const Registers<N>& zo,
                                const Registers<N>& c, int16_t scale) {

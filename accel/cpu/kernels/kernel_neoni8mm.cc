@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel for arm64 with 8-bit matrix products (Armv8.6: Graviton 3, Apple M2): usdot takes
-// activations as they are.
-#include "accel/cpu/kernel.h"
+// The kernel for arm64 with 8-bit matrix products (Armv8.6: Graviton 3, Apple M2). usdot
+// takes unsigned activations as they are.
+#include "accel/cpu/kernels/kernel.h"
 
 #if defined(__aarch64__)
 #include <sys/auxv.h>
 
-#include "accel/cpu/lstm_step_neon.h"
+#include "accel/cpu/kernels/columns_neon.h"
 
 namespace ese {
 namespace {
@@ -27,7 +27,7 @@ class NeonI8mm final : public NeonColumns<MixedDot> {
 
 }  // namespace
 
-const StepKernel* NeonI8mmKernel() {
+const Kernel* NeonI8mmKernel() {
   static const NeonI8mm kernel;
   return &kernel;
 }
@@ -37,7 +37,7 @@ const StepKernel* NeonI8mmKernel() {
 #else
 
 namespace ese {
-const StepKernel* NeonI8mmKernel() { return nullptr; }
+const Kernel* NeonI8mmKernel() { return nullptr; }
 }  // namespace ese
 
 #endif

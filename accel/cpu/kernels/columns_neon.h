@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps for arm64's 128-bit registers, whatever multiplies and sums bytes: a type Dot with static
-//   Prepare(u8)              activations as it wants them
+// The columns algorithm in arm64's 128-bit registers. The template parameter Dot multiplies and
+// sums bytes. It has these static functions:
+//   Prepare(u8)              converts activations to the form that Add takes
 //   Add(sum, prepared, s8)   adds to each dword of sum its four products
-//   Lost(weights)            what Prepare's change to the activations takes from each sum, given
-//                            the row's sum of weights
-// For the kernels' files only: everything is local to the file that includes it (see kernel.h).
+//   Lost(weights)            what the conversion takes away from each sum, given the row's sum of
+//                            weights
+// For kernels' source files only: everything here is local to the file that includes it (see
+// kernel.h).
 //
-// Sixteen lanes at a time. Four entries of a row, of columns A B C D, by the four weights in every
-// dword:
+// Sixteen lanes at a time. Four entries of a row have columns A B C D; every dword holds their four
+// weights:
 //
 //     A a0 a1 .. a15 \ zip8   a0 b0 a1 b1 ..  \ zip16   a0 b0 c0 d0 a1 b1 c1 d1 ..
 //     B b0 b1 .. b15 /                        /            x w0 w1 w2 w3 w0 w1 w2 w3 ..
 //     C c0 c1 .. c15 \        c0 d0 c1 d1 ..  /            = sums of four (32 bits)
 //     D d0 d1 .. d15 /
 //
-// sum[k] has lanes 4 k ... + 3. A group's four rows take 16 of 32 registers.
+// sum[k] has lanes 4 k ... + 3. The sums of a group's four rows take 16 of the 32 registers.
 #pragma once
 
 #include <arm_neon.h>
 
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 
 namespace ese {
 namespace {
@@ -55,12 +57,12 @@ ESE_INLINE void AddEntries(const uint8_t* v, size_t bytes_per_unit, const uint16
   Dot::Add(sum.v[3], vreinterpretq_u8_u16(vzip2q_u16(ab1, cd1)), weights);
 }
 
-// Aligned sums of a group's four rows over 16 lanes from v on.
+// The aligned sums of a group's four rows for the 16 lanes from v on.
 template <typename Dot>
 ESE_INLINE void SumGroup(const PackedMatrix& matrix, int group, int width, const uint8_t* v,
                          Sums (&sums)[kBlockRows]) {
   const size_t bytes_per_unit = static_cast<size_t>(width) / kColumnUnit;
-  int32x4_t weight_sums = vdupq_n_s32(0);  // of each row
+  int32x4_t weight_sums = vdupq_n_s32(0);  // one for each row
   for (Sums& sum : sums) {
     for (int32x4_t& x : sum.v) x = vdupq_n_s32(0);
   }
@@ -93,19 +95,19 @@ ESE_INLINE void SumGroup(const PackedMatrix& matrix, int group, int width, const
   }
 }
 
-// Sums shifted right and saturated to 16 bits; `left` is the negative of the shift.
+// Shifts sums right and saturates them to 16 bits. `left` is minus the shift.
 ESE_INLINE Words ToWords(const Sums& sum, int32x4_t left) {
   const auto narrow = [&](int k) { return vqmovn_s32(vshlq_s32(sum.v[k], left)); };
   return {vcombine_s16(narrow(0), narrow(1)), vcombine_s16(narrow(2), narrow(3))};
 }
 
-// Saturates to 8 bits and stores as unsigned activations.
+// Saturates words to 8 bits and stores them as unsigned activations.
 ESE_INLINE void StoreActivations(const Words& x, uint8_t* out) {
   const int8x16_t bytes = vcombine_s8(vqmovn_s16(x.v[0]), vqmovn_s16(x.v[1]));
   vst1q_u8(out, veorq_u8(vreinterpretq_u8_s8(bytes), vdupq_n_u8(0x80)));
 }
 
-// The rounded product of a peephole with c, added to aligned sums (7).
+// Adds the rounded product of a peephole with c to aligned sums (7).
 ESE_INLINE void AddPeephole(int16_t peephole, const Words& c, Sums& sum) {
   for (int h = 0; h < 2; ++h) {
     const int32x4_t low = vmull_n_s16(vget_low_s16(c.v[h]), peephole);
@@ -115,8 +117,8 @@ ESE_INLINE void AddPeephole(int16_t peephole, const Words& c, Sums& sum) {
   }
 }
 
-// The scalar functions of model/arithmetic.h on 8 lanes. A rounded Q0.15 product is one sqrdmulh, a
-// table of 32 coefficients four registers and its look-up one tbl.
+// The scalar functions of model/arithmetic.h for 8 lanes. A rounded Q0.15 product is one sqrdmulh.
+// A table of 32 coefficients takes four registers, and one tbl looks up in it.
 class Functions {
  public:
   explicit Functions(const TanhTable& table)
@@ -135,11 +137,11 @@ class Functions {
     const int16x8_t sign = vshrq_n_s16(u, 15);
     return vsubq_s16(veorq_s16(magnitude, sign), sign);
   }
-  // TanhMagnitude of |u|, saturated (4).
+  // TanhMagnitude(|u|), with |u| saturated (4).
   ESE_INLINE int16x8_t Magnitude(int16x8_t u) const {
     const int16x8_t n = vqabsq_s16(u);
     const int16x8_t t = vshlq_n_s16(vandq_s16(n, vdupq_n_s16(1023)), 5);
-    // Bytes 2 k and 2 k + 1 of a table for segment k.
+    // The indices of the two bytes of segment k's coefficient: 2 k and 2 k + 1.
     const uint16x8_t k = vreinterpretq_u16_s16(vshrq_n_s16(n, 10));
     const uint8x16_t bytes = vreinterpretq_u8_u16(vmlaq_n_u16(vdupq_n_u16(0x0100), k, 0x0202));
     const auto coefficient = [&](const uint8x16x4_t& table) {
@@ -162,14 +164,14 @@ ESE_INLINE int16x8_t UpdateCell(int16x8_t f, int16x8_t c, int16x8_t i, int16x8_t
   return vqaddq_s16(vqrdmulhq_s16(f, c), added);
 }
 
-// m = o tanh(c), still to be saturated (12).
+// m = o tanh(c), before saturation (12).
 ESE_INLINE int16x8_t HiddenOf(int16x8_t o, int16x8_t tanh_c, int16_t scale) {
   return vqrdmulhq_s16(vqrdmulhq_s16(o, tanh_c), vdupq_n_s16(scale));
 }
 
-// The kernel but for its name and what it needs.
+// The kernel without its name and its test for support.
 template <typename Dot>
-class NeonColumns : public StepKernel {
+class NeonColumns : public Kernel {
  public:
   void Cells(const PackedLayer& layer, int width, const uint8_t* v, int16_t* c,
              uint8_t* m) const override {
@@ -213,7 +215,7 @@ class NeonColumns : public StepKernel {
   ~NeonColumns() = default;
 
  private:
-  // One cell of 16 lanes.
+  // Updates one cell of 16 lanes.
   static ESE_INLINE void UpdateLanes(const PackedLayer& layer, const Functions& functions, int cell,
                                      Sums (&sums)[kBlockRows], int16_t* c, uint8_t* m) {
     const int32x4_t left = vdupq_n_s32(-8);

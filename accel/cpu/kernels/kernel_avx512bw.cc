@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel for AVX-512 (F, BW, VL) without VNNI: Skylake-SP. The dot product takes three
+// The kernel for AVX-512 (F, BW, VL) without VNNI, as in Skylake-SP. A dot product takes three
 // instructions:
 //
 //     u8   a0 b0 c0 d0 ..
 //     s8   w0 w1 w2 w3 ..    vpmaddubsw   ab0 cd0 ..   (16 bits)
 //     1    1     1           vpmaddwd     sum of four  (32 bits), and vpaddd
 //
-// vpmaddubsw saturates to 16 bits, which weights of 7 bits cannot reach: 2 x 64 x 255 < 2^15.
-#include "accel/cpu/kernel.h"
+// vpmaddubsw saturates to 16 bits, but with 7-bit weights no sum gets there: 2 x 64 x 255 < 2^15.
+#include "accel/cpu/kernels/kernel.h"
 
 #if defined(__x86_64__)
-#include "accel/cpu/lookup_avx512.h"
-#include "accel/cpu/lstm_step_avx512.h"
+#include "accel/cpu/kernels/columns_avx512.h"
+#include "accel/cpu/kernels/lookup_avx512.h"
 
 namespace ese {
 namespace {
@@ -38,7 +38,7 @@ class Avx512Bw final : public Avx512Columns<MultiplyAddDot> {
 
 }  // namespace
 
-const StepKernel* Avx512BwKernel() {
+const Kernel* Avx512BwKernel() {
   static const Avx512Bw kernel;
   return &kernel;
 }
@@ -48,7 +48,7 @@ const StepKernel* Avx512BwKernel() {
 #else
 
 namespace ese {
-const StepKernel* Avx512BwKernel() { return nullptr; }
+const Kernel* Avx512BwKernel() { return nullptr; }
 }  // namespace ese
 
 #endif

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel for every processor, in plain C++; compilers vectorise its columns.
+// The kernel for every processor, in plain C++. Compilers vectorise its columns algorithm.
 #include <algorithm>
 #include <cstring>
 
-#include "accel/cpu/columns_by_width.h"
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/columns_by_width.h"
+#include "accel/cpu/kernels/kernel.h"
 #include "model/arithmetic.h"
 
 namespace ese {
 namespace {
 
-// Aligned sums of a group's four rows: z[row][lane].
+// The aligned sums of a group's four rows: z[row][lane].
 template <int kWidth>
 struct GroupSums {
   int32_t z[kBlockRows][kWidth];
 };
 
-constexpr int kChunk = 16;  // lanes that compilers keep in registers through a row
+constexpr int kChunk = 16;  // lanes whose sums stay in registers through a row
 
-// One row's share of a block: a chunk of four columns, each times its weight. A weight is within
-// [-64, 63], so two products fit 16 bits: 2 x 64 x 255 < 2^15.
+// Adds one row's products of a block for kChunk lanes: four columns, each times its weight. Weights
+// are within [-64, 63], so the sum of two products fits 16 bits: 2 x 64 x 255 < 2^15.
 template <int kWidth>
 inline void AddBlockRow(const EntryBlock& block, int row, const uint8_t* __restrict v,
                         uint32_t* __restrict sum) {
@@ -36,8 +36,8 @@ inline void AddBlockRow(const EntryBlock& block, int row, const uint8_t* __restr
   }
 }
 
-// Sums are of unsigned activations and may pass 2^31 on the way: they wrap, and the addend's
-// correction brings them back (see RowConstants).
+// The sums are over unsigned activations and may exceed 2^31 on the way. They wrap, and the addend
+// corrects that (see RowConstants).
 template <int kWidth>
 void SumGroup(const PackedMatrix& matrix, int group, const uint8_t* v, GroupSums<kWidth>* out) {
   const EntryBlock* blocks = matrix.blocks + size_t(group) * matrix.blocks_per_group;
@@ -56,23 +56,24 @@ void SumGroup(const PackedMatrix& matrix, int group, const uint8_t* v, GroupSums
   }
 }
 
-// The halves that rounding needs are in the addends already.
+// The addends already hold the half that makes this shift round.
 PreActivation Truncate(int32_t z) { return {Saturate<int16_t>(z >> kPreActivationShift)}; }
 
-// A cell of one lane in two halves, which a peephole may come between (equations 9 to 12).
+// The update of one cell of one lane (equations 9 to 12) is in two parts, because a peephole may
+// come between them. This part gives c'.
 inline Cell NextCell(const PackedLayer& layer, PreActivation zi, PreActivation zf, PreActivation zg,
                      Cell before) {
   const Gate g = layer.g_is_sigmoid ? Sigmoid(zg) : Tanh(ToTanhInput(zg));
   return UpdateCell(Sigmoid(zf), before, Sigmoid(zi), g);
 }
-// m as an unsigned activation.
+// This part gives m, as an unsigned activation.
 inline uint8_t HiddenOf(const PackedLayer& layer, PreActivation zo, Cell after) {
   const Gate tanh_c = Tanh(ToTanhInput(after));
   const int32_t m = MultiplyQ15(MultiplyQ15(Sigmoid(zo).raw, tanh_c.raw), layer.hidden_scale);
   return static_cast<uint8_t>(Saturate<int8_t>(m) + 128);
 }
 
-// One cell of one lane from its exact sums. Returns m.
+// Updates one cell of one lane from its exact sums. Returns m as an unsigned activation.
 inline uint8_t UpdateLane(const PackedLayer& layer, const int16_t* peephole, int32_t zi, int32_t zf,
                           int32_t zg, int32_t zo, int16_t* c) {
   const Cell before{*c};
@@ -121,29 +122,29 @@ void LogitsImpl(const PackedMatrix& matrix, const uint8_t* y, int32_t* logits) {
   }
 }
 
-// Results of a matrix's strips, one strip after the other and one lane after the other.
-class Strips {
+// Computes the results of a matrix by look-up, one strip after another and one lane after another.
+class StripReader {
  public:
-  Strips(const LookupMatrix& matrix, const uint8_t* v)
-      : matrix_(matrix), v_(v), step_(matrix.steps), line_(matrix.lines) {}
+  StripReader(const LookupMatrix& matrix, const uint8_t* v)
+      : matrix_(matrix), v_(v), tile_(matrix.tiles), line_(matrix.lines) {}
 
   void Next(int lanes, int32_t (*z)[kStripRows]) {
-    const int steps = matrix_.counts[strip_];
+    const int tiles = matrix_.tile_counts[strip_];
     for (int lane = 0; lane < lanes; ++lane)
-      NextLane(steps, v_ + size_t(lane) * kLineColumns, z[lane]);
-    step_ += steps;
-    line_ += steps;
+      NextLane(tiles, v_ + size_t(lane) * kLineColumns, z[lane]);
+    tile_ += tiles;
+    line_ += tiles;
     ++strip_;
   }
 
  private:
-  void NextLane(int steps, const uint8_t* v, int32_t* z) const {
+  void NextLane(int tiles, const uint8_t* v, int32_t* z) const {
     uint32_t sum[kStripRows] = {};
-    for (int s = 0; s < steps; ++s) {
-      const uint8_t* line = v + size_t{line_[s]} * kLookupLanes * kLineColumns;
+    for (int t = 0; t < tiles; ++t) {
+      const uint8_t* line = v + size_t{line_[t]} * kLookupLanes * kLineColumns;
       for (int r = 0; r < kStripRows; ++r) {
         for (int k = 0; k < kBlockEntries; ++k) {
-          sum[r] += static_cast<uint32_t>(step_[s].weight[r][k] * line[step_[s].column[r][k]]);
+          sum[r] += static_cast<uint32_t>(tile_[t].weight[r][k] * line[tile_[t].column[r][k]]);
         }
       }
     }
@@ -159,15 +160,15 @@ class Strips {
 
   const LookupMatrix& matrix_;
   const uint8_t* const v_;
-  const LookupStep* step_;
+  const LookupTile* tile_;
   const uint16_t* line_;
   size_t strip_ = 0;
 };
 
-// Puts an activation of a lane in both its places.
+// Stores both copies of a lane's activation.
 void StoreActivation(const LookupVector& layout, uint8_t* v, int column, int lane, uint8_t value) {
-  for (const uint32_t place : layout.places[column / kGranule]) {
-    v[place + size_t(lane) * kLineColumns + column % kGranule] = value;
+  for (const uint32_t offset : layout.offsets[column / kGranule]) {
+    v[offset + size_t(lane) * kLineColumns + column % kGranule] = value;
   }
 }
 
@@ -175,7 +176,7 @@ class PortableLookup final : public LookupKernel {
  public:
   void Cells(const PackedLayer& layer, int lanes, const uint8_t* v, int16_t* c,
              uint8_t* m) const override {
-    Strips strips(layer.lookup_gates, v);
+    StripReader strips(layer.lookup_gates, v);
     const int first_block = layer.lookup_gates.first_strip / 4;
     for (int block = 0; block < layer.lookup_gates.strips / 4; ++block) {
       const int first = (first_block + block) * kStripRows;
@@ -195,7 +196,7 @@ class PortableLookup final : public LookupKernel {
   }
 
   void Project(const PackedLayer& layer, int lanes, const uint8_t* m, uint8_t* v) const override {
-    Strips strips(layer.lookup_projection, m);
+    StripReader strips(layer.lookup_projection, m);
     const int first_strip = layer.lookup_projection.first_strip;
     for (int strip = 0; strip < layer.lookup_projection.strips; ++strip) {
       int32_t z[kLookupLanes][kStripRows];
@@ -211,7 +212,7 @@ class PortableLookup final : public LookupKernel {
 
   void Logits(const LookupMatrix& matrix, int lanes, const uint8_t* v, int32_t* logits,
               size_t stride) const override {
-    Strips strips(matrix, v);
+    StripReader strips(matrix, v);
     for (int strip = 0; strip < matrix.strips; ++strip) {
       int32_t z[kLookupLanes][kStripRows];
       strips.Next(lanes, z);
@@ -224,13 +225,13 @@ class PortableLookup final : public LookupKernel {
 
  private:
   static uint8_t Update(const PackedLayer& layer, int cell, const int32_t (&z)[4], int16_t* c) {
-    if (layer.lookup_peepholes == nullptr) {  // results are pre-activations, to be saturated
+    if (layer.lookup_peepholes == nullptr) {  // the results are pre-activations before saturation
       const auto saturated = [&](int gate) { return PreActivation{Saturate<int16_t>(z[gate])}; };
       const Cell after = NextCell(layer, saturated(0), saturated(1), saturated(2), {*c});
       *c = after.raw;
       return HiddenOf(layer, saturated(3), after);
     }
-    // A strip's places beyond the last cell have peepholes (of 0) here, unlike in `peepholes`.
+    // Unlike `peepholes`, these have entries (of 0) for a strip's rows beyond the last cell, too.
     int16_t peephole[3];
     for (int k = 0; k < 3; ++k) {
       peephole[k] =
@@ -241,7 +242,7 @@ class PortableLookup final : public LookupKernel {
   }
 };
 
-struct PortableSteps {
+struct PortableColumnsLoops {
   template <int kWidth>
   static constexpr auto* kCells = CellsImpl<kWidth>;
   template <int kWidth>
@@ -250,7 +251,7 @@ struct PortableSteps {
   static constexpr auto* kLogits = LogitsImpl<kWidth>;
 };
 
-class Portable final : public ColumnsByWidth<PortableSteps> {
+class Portable final : public ColumnsByWidth<PortableColumnsLoops> {
  public:
   const char* name() const override { return "portable"; }
   bool Supported() const override { return true; }
@@ -262,7 +263,7 @@ class Portable final : public ColumnsByWidth<PortableSteps> {
 
 }  // namespace
 
-const StepKernel* PortableKernel() {
+const Kernel* PortableKernel() {
   static const Portable kernel;
   return &kernel;
 }

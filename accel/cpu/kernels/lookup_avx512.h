@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps by look-up for AVX-512 (F, BW, VL), whatever looks up and multiplies: a type Products, made
-// of a LookupStep, with Add(sum, line). For the kernels' files only: everything is local to the
-// file that includes it (see kernel.h).
+// The look-up algorithm for AVX-512 (F, BW, VL). The template parameter Products looks up and
+// multiplies: it is made from a LookupTile and has Add(sum, line). For kernels' source files only:
+// everything here is local to the file that includes it (see kernel.h).
 //
 //     line        64 activations of one lane                in memory
 //     column      16 rows x 4 entries: where in the line    1 register, shared by all lanes
@@ -10,41 +10,42 @@
 //
 //     looked up[i] = line[column[i]], and four products of it for each row's sum
 //
-// The sums of lanes A and B, packed to 16 bits, have in each block of 128 bits four cells of A and
-// the same four of B; cells and peepholes lie in memory in this order.
+// Packed to 16 bits, the sums of a pair of lanes A and B have in each block of 128 bits four cells
+// of A and the same four of B. Cells and peepholes lie in memory in this order.
 #pragma once
 
-#include "accel/cpu/avx512_inline.h"
-#include "accel/cpu/kernel.h"
-#include "accel/cpu/lookup_x86.h"
+#include "accel/cpu/kernels/cell_update_avx512.h"
+#include "accel/cpu/kernels/kernel.h"
+#include "accel/cpu/kernels/lookup_x86.h"
 
 namespace ese {
 namespace {
 
-// Products without VBMI: the words of which the bytes asked for are halves, by vpermw, once for
-// even bytes and once for odd ones.
+// Products without VBMI. vpermw looks up the words whose halves are the bytes asked for, once for
+// the tile's even bytes and once for its odd ones.
 //
 //     column      c0 c1 ..                            of each word, the low and the high byte
 //     vpermw      line's word c0 / 2                  line's word c1 / 2
 //     vpsrlvw 8   if c0 is odd        vpsllvw 8       if c1 is even
 //     low byte    line[c0]            high byte       line[c1]         vpternlogd joins them
 //
-// so that 64 products take five instructions and a dot product: on Zen 4 4.3 cycles, where vpshufb
-// of the line's four quarters takes 8, as each quarter's broadcast takes as much as its shuffle.
+// So 64 products take five instructions and a dot product: 4.3 cycles on Zen 4. vpshufb of the
+// line's four quarters takes 8 cycles, because broadcasting a quarter takes as long as shuffling
+// it.
 template <typename Dot>
 class WordProducts {
  public:
-  explicit ESE_INLINE WordProducts(const LookupStep& step)
-      : weight_(_mm512_load_si512(step.weight)) {
-    const __m512i column = _mm512_load_si512(step.column), eight = _mm512_set1_epi16(8);
-    even_ = _mm512_srli_epi16(column, 1);  // of an index only the last five bits count
+  explicit ESE_INLINE WordProducts(const LookupTile& tile)
+      : weight_(_mm512_load_si512(tile.weight)) {
+    const __m512i column = _mm512_load_si512(tile.column), eight = _mm512_set1_epi16(8);
+    even_ = _mm512_srli_epi16(column, 1);  // vpermw uses the last five bits only
     odd_ = _mm512_srli_epi16(column, 9);
     even_shift_ = _mm512_and_si512(_mm512_slli_epi16(column, 3), eight);
     odd_shift_ = _mm512_andnot_si512(_mm512_srli_epi16(column, 5), eight);
   }
 
   ESE_INLINE void Add(__m512i& sum, const uint8_t* line) const {
-    constexpr int kSelect = 0xCA;  // bits of the second where the first are set, else of the third
+    constexpr int kSelect = 0xCA;  // bits of the second if the first is set, else of the third
     const __m512i words = _mm512_load_si512(line);
     const __m512i even = _mm512_srlv_epi16(_mm512_permutexvar_epi16(even_, words), even_shift_);
     const __m512i odd = _mm512_sllv_epi16(_mm512_permutexvar_epi16(odd_, words), odd_shift_);
@@ -57,21 +58,22 @@ class WordProducts {
   const __m512i weight_;
 };
 
-// One result for each row of a strip and each lane; an odd lane's neighbour is 0.
+// One result for each row of a strip and each lane. If the number of lanes is odd, the last lane is
+// paired with zeros.
 template <int kLanes>
 struct Results {
   static constexpr int kPairsUsed = (kLanes + 1) / 2;
   __m512i z[2 * kPairsUsed];
 };
 
-// Results of one strip after the other.
+// Computes the results of a matrix, one strip after another.
 template <typename Products, int kLanes>
-class Strips {
+class StripReader {
  public:
-  Strips(const LookupMatrix& matrix, const uint8_t* v)
+  StripReader(const LookupMatrix& matrix, const uint8_t* v)
       : matrix_(matrix),
         v_(v),
-        step_(matrix.steps),
+        tile_(matrix.tiles),
         line_(matrix.lines),
         right_(_mm_cvtsi32_si128(matrix.result_shift)) {}
 
@@ -102,9 +104,9 @@ class Strips {
 
  private:
   ESE_INLINE void Add(__m512i (&sum)[kLanes]) {
-    for (const LookupStep* const end = step_ + matrix_.counts[strip_]; step_ != end; ++step_) {
+    for (const LookupTile* const end = tile_ + matrix_.tile_counts[strip_]; tile_ != end; ++tile_) {
       const uint8_t* line = v_ + *line_++ * kLineBytes;
-      const Products products(*step_);
+      const Products products(*tile_);
 #pragma GCC unroll 16
       for (int lane = 0; lane < kLanes; ++lane) products.Add(sum[lane], line + lane * kLineColumns);
     }
@@ -112,13 +114,13 @@ class Strips {
 
   const LookupMatrix& matrix_;
   const uint8_t* const v_;
-  const LookupStep* step_;
+  const LookupTile* tile_;
   const uint16_t* line_;
   const __m128i right_;
   size_t strip_ = 0;
 };
 
-// The rounded products of peepholes with the cells of N pairs of lanes, added to their sums (7).
+// Adds the rounded products of the peepholes with the cells of N pairs of lanes to their sums (7).
 template <int N>
 ESE_INLINE void AddPeepholes(const int16_t* peepholes, const Registers<N>& c, __m512i* sums) {
   const __m512i p = _mm512_load_si512(peepholes), half = _mm512_set1_epi32(4);
@@ -132,9 +134,9 @@ ESE_INLINE void AddPeepholes(const int16_t* peepholes, const Registers<N>& c, __
   }
 }
 
-// The results of all pairs of lanes in 16 bits.
+// The next strip's results, each pair of lanes packed to 16 bits.
 template <typename Products, int kLanes>
-ESE_INLINE void NextWords(Strips<Products, kLanes>& strips,
+ESE_INLINE void NextWords(StripReader<Products, kLanes>& strips,
                           __m512i (&words)[Results<kLanes>::kPairsUsed]) {
   Results<kLanes> results;
   strips.Next(results);
@@ -144,7 +146,7 @@ ESE_INLINE void NextWords(Strips<Products, kLanes>& strips,
   }
 }
 
-// Pre-activations of N pairs of lanes from exact sums.
+// The pre-activations of N pairs of lanes, from their exact sums.
 template <int N>
 ESE_INLINE Registers<N> PreActivations(const __m512i* sums) {
   Registers<N> z;
@@ -153,11 +155,11 @@ ESE_INLINE Registers<N> PreActivations(const __m512i* sums) {
   return z;
 }
 
-// Saturates a strip's words to 8 bits and stores them as unsigned activations in all their places.
+// Saturates a strip's words to 8 bits and stores them as unsigned activations, both copies.
 template <int kLanes>
 ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], int strip,
                            const LookupVector& layout, uint8_t* v) {
-  const auto* const places = layout.places + 2 * strip;
+  const auto* const offsets = layout.offsets + 2 * strip;
   const __m512i by_lane = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 #pragma GCC unroll 4
   for (int lane = 0; lane < kLanes; lane += 4) {
@@ -170,12 +172,13 @@ ESE_INLINE void StoreStrip(const __m512i (&words)[Results<kLanes>::kPairsUsed], 
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       if (lane + i >= kLanes) break;
-      StoreLane(lanes[i], places, v + size_t(lane + i) * kLineColumns);
+      StoreLane(lanes[i], offsets, v + size_t(lane + i) * kLineColumns);
     }
   }
 }
 
-// Calls update<n>(first) for pairs first to first + n - 1, for all of them, four at once.
+// Calls update<n>(first) for pairs first to first + n - 1 until all kAll pairs are done: four at a
+// time, then the rest.
 template <int kAll, typename Update>
 ESE_INLINE void ForPairs(const Update& update) {
   constexpr int kTogether = 4, kRest = kAll % kTogether;
@@ -201,7 +204,7 @@ template <typename Products, int kLanes>
 void LookupCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
   constexpr int kUsed = Results<kLanes>::kPairsUsed;
   const Functions functions(*layer.tanh);
-  Strips<Products, kLanes> strips(layer.lookup_gates, v);
+  StripReader<Products, kLanes> strips(layer.lookup_gates, v);
   const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
   c += size_t(first) * kPairs * kPairCells;
   for (int block = first; block < end; ++block, c += kPairs * kPairCells) {
@@ -225,7 +228,7 @@ template <typename Products, int kLanes>
 void LookupCellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint8_t* m) {
   constexpr int kUsed = Results<kLanes>::kPairsUsed;
   const Functions functions(*layer.tanh);
-  Strips<Products, kLanes> strips(layer.lookup_gates, v);
+  StripReader<Products, kLanes> strips(layer.lookup_gates, v);
   const int first = layer.lookup_gates.first_strip / 4, end = first + layer.lookup_gates.strips / 4;
   c += size_t(first) * kPairs * kPairCells;
   const int16_t* peepholes = layer.lookup_peepholes + size_t(first) * 3 * kPairCells;
@@ -258,7 +261,7 @@ void LookupCellsWithPeepholes(const PackedLayer& layer, const uint8_t* v, int16_
 
 template <typename Products, int kLanes>
 void LookupProject(const PackedLayer& layer, const uint8_t* m, uint8_t* v) {
-  Strips<Products, kLanes> strips(layer.lookup_projection, m);
+  StripReader<Products, kLanes> strips(layer.lookup_projection, m);
   const int first = layer.lookup_projection.first_strip;
   for (int strip = 0; strip < layer.lookup_projection.strips; ++strip) {
     __m512i words[Results<kLanes>::kPairsUsed];
@@ -269,7 +272,7 @@ void LookupProject(const PackedLayer& layer, const uint8_t* m, uint8_t* v) {
 
 template <typename Products, int kLanes>
 void LookupLogits(const LookupMatrix& matrix, const uint8_t* v, int32_t* logits, size_t stride) {
-  Strips<Products, kLanes> strips(matrix, v);
+  StripReader<Products, kLanes> strips(matrix, v);
   logits += size_t(matrix.first_strip) * kStripRows;
   for (int strip = 0; strip < matrix.strips; ++strip) {
     Results<kLanes> results;
@@ -288,7 +291,7 @@ void LookupAnyCells(const PackedLayer& layer, const uint8_t* v, int16_t* c, uint
 }
 
 template <typename Products>
-struct Avx512LookupSteps {
+struct Avx512LookupLoops {
   template <int kLanes>
   static constexpr auto* kCells = LookupAnyCells<Products, kLanes>;
   template <int kLanes>
@@ -298,7 +301,7 @@ struct Avx512LookupSteps {
 };
 
 template <typename Products>
-using Avx512Lookup = LookupByLanes<Avx512LookupSteps<Products>>;
+using Avx512Lookup = LookupByLanes<Avx512LookupLoops<Products>>;
 
 }  // namespace
 }  // namespace ese
