@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "Vese_pe_pe.h"
+#include "Vese_pe_bench_pe.h"
 #include "model/arithmetic.h"
 
 namespace ese {
@@ -171,7 +171,7 @@ class PeBench {
   }
 
   VerilatedContext context_;
-  Vese_pe_pe top_;
+  Vese_pe_bench_pe top_;
   std::mt19937 random_;
   std::vector<std::vector<int8_t>> memory_ =
       std::vector<std::vector<int8_t>>(kColumns, std::vector<int8_t>(kLanes));

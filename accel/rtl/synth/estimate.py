@@ -50,7 +50,9 @@ def yosys(script, folder):
 
 def elaborate(folder, parameters):
     """Writes the design with its parameters set; returns {module: {modules it uses}}."""
-    sources = " ".join(str(path) for path in sorted(RTL.glob("ese_*.sv")))
+    # A package is read before its users.
+    ordered = sorted(RTL.glob("ese_*.sv"), key=lambda path: (path.name != "ese_pkg.sv", path.name))
+    sources = " ".join(map(str, ordered))
     settings = " ".join(f"-set {name} {value}" for name, value in parameters.items())
     yosys([f"read_verilog -sv -DSYNTHESIS -I{RTL} {sources}",
            *([f"chparam {settings} {TOP}"] if parameters else []),
