@@ -2,7 +2,6 @@
 #include "accel/card/cycle_formula.h"
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 namespace ese {
@@ -23,7 +22,6 @@ constexpr int kEmpty = 29;          // from the last lane's start to an empty pi
 constexpr int kStates = 15;
 constexpr int kRoundTrips = 3;
 constexpr int kSteadyFrames = 3;  // after as many each takes the same, but for the last
-constexpr int kWeightBits = 7;
 constexpr int kBurst = 16;
 
 // Writes to a bank of activations that have been scheduled: runs of a column a cycle.
@@ -67,8 +65,9 @@ class Schedule {
  public:
   Schedule(const CardModel& model, int lanes)
       : model_(model), lanes_(lanes), drain_(std::max(lanes, kShortestDrain)) {
-    const uint8_t* entries = model.bytes.data() + model.bytes.size() -
-                             size_t(model.entry_beats) * model.shape.beat_bytes();
+    const CardModelLayout layout(model.shape, model.passes.size(), size_t(model.rows),
+                                 size_t(model.entry_beats));
+    const uint8_t* entries = model.bytes.data() + layout.entries;
     for (const CardPass& pass : model.passes) {
       entries_.push_back(entries);
       if (pass.kind != PassKind::kCopy)
@@ -160,9 +159,8 @@ class Schedule {
   // Until the columns that a word asks for are written, and the bank is.
   void Wait(const Bank& source, const uint8_t* entries, std::vector<int>* columns) {
     for (size_t pe = 0; pe < columns->size(); ++pe) {
-      uint16_t entry;
-      std::memcpy(&entry, entries + 2 * pe, sizeof(entry));
-      (*columns)[pe] += (entry >> kWeightBits) + 1;
+      const auto entry = LoadFromCard<uint16_t>(entries + pe * sizeof(uint16_t));
+      (*columns)[pe] += EntryGap(entry) + 1;
       now_ = std::max(now_, source.Written((*columns)[pe]));
     }
     now_ = source.Free(now_);
@@ -171,7 +169,7 @@ class Schedule {
   // The drain of a row whose last word is issued at `issued`, and the columns that it writes.
   void Drain(const CardPass& pass, int row, int64_t issued, Bank* target) {
     const bool projection = pass.kind == PassKind::kProjection;
-    const bool collects = projection || (pass.kind == PassKind::kGates && row % 4 == 3);
+    const bool collects = projection || (pass.kind == PassKind::kGates && row % kCardGates == 3);
     int64_t run = issued + kArrival;
     const bool logits = pass.kind == PassKind::kOutput;
     if (collects) run = std::max(run, collector_);
@@ -179,9 +177,10 @@ class Schedule {
     drained_ = run + drain_ + 1;
     empty_ = run + lanes_ + kEmpty;
     if (logits) WriteOut(run + kToLogit, 2 * lanes_);
-    if (last_ && pass.kind == PassKind::kGates && row % 4 == 2) WriteOut(run + kToC, lanes_);
+    if (last_ && pass.kind == PassKind::kGates && row % kCardGates == 2)
+      WriteOut(run + kToC, lanes_);
     if (!collects) return;
-    const int group = projection ? row : row / 4;
+    const int group = projection ? row : row / kCardGates;
     const int first = group * model_.shape.pes;
     const int columns = std::min(pass.count - first, model_.shape.pes);
     const int64_t collected = run + lanes_ + (projection ? kToY : kToM);
@@ -240,8 +239,9 @@ int64_t BatchCycles(const CardModel& model, int lanes, int frames, const CardMem
       frames == 1 ? beside_gates(c_in + c_out) : beside_gates(c_in) + beside_gates(c_out);
 
   // Tables and, beside them, y and x.
-  const double record_beats = 64.0 / model.shape.beat_bytes();
-  const double tables = static_cast<double>(model.passes.size()) * record_beats + 4.0 * model.rows;
+  const double record_beats = double{kCardRecordBytes} / model.shape.beat_bytes();
+  const double tables = static_cast<double>(model.passes.size()) * record_beats +
+                        double{sizeof(CardRow) / sizeof(uint16_t)} * model.rows;
   const double activations = double(model.y_columns) + model.inputs;
   const double loads = std::max({tables, activations, (tables + activations) / rate});
   const double once = 3 * record_beats + loads + kStates + kRoundTrips * memory.latency;

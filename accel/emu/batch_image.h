@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 #include "accel/card/card_model.h"
@@ -31,7 +30,7 @@ class BatchImage {
     at_.state_in = Append(PackStates(card_, batch_.lanes));
     at_.state_out = Append(std::vector<uint8_t>(card_.state_bytes()));
     at_.outputs = Append(std::vector<uint8_t>(card_.output_bytes(longest)));
-    at_.status = Append(std::vector<uint8_t>(sizeof(BatchStatus)));
+    at_.status = Append(std::vector<uint8_t>(sizeof(CardStatus)));
     const auto descriptor = PackDescriptor(card_, batch_.lanes, at_);
     std::copy(descriptor.begin(), descriptor.end(), bytes_.begin());
   }
@@ -41,10 +40,8 @@ class BatchImage {
   uint64_t descriptor() const { return base_; }
   std::vector<uint8_t>& bytes() { return bytes_; }
 
-  BatchStatus Status(const uint8_t* memory) const {
-    BatchStatus status;
-    std::memcpy(&status, memory + (at_.status - base_), sizeof(status));
-    return status;
+  CardStatus Status(const uint8_t* memory) const {
+    return LoadFromCard<CardStatus>(memory + (at_.status - base_));
   }
 
   // `memory`: what is at `base` after the batch.
@@ -69,7 +66,7 @@ class BatchImage {
   uint64_t Append(const std::vector<uint8_t>& part) {
     const size_t offset = bytes_.size();
     bytes_.insert(bytes_.end(), part.begin(), part.end());
-    bytes_.resize((bytes_.size() + 63) / 64 * 64);
+    bytes_.resize((bytes_.size() + kCardAlignment - 1) / kCardAlignment * kCardAlignment);
     return base_ + offset;
   }
 

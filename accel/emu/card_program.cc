@@ -6,6 +6,7 @@
 
 #include "accel/card/cycle_formula.h"
 #include "accel/cpu/kernel_registry.h"
+#include "accel/emu/card_reader.h"
 #include "accel/emu/card_unpacker.h"
 #include "base/crc32c.h"
 

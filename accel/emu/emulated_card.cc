@@ -178,9 +178,9 @@ void EmulatedCard::Execute(unsigned int handle) {
   BufferPointer packet = memory_.Find(handle);
   const auto* start = reinterpret_cast<ert_start_kernel_cmd*>(packet->host);
   const uint32_t mask = start->cu_mask;
-  // Registers 0x10 and 0x14 of the kernel.
   const uint32_t* registers = start->data + start->extra_cu_masks;
-  const uint64_t descriptor = registers[4] | uint64_t{registers[5]} << 32;
+  const uint32_t* words = registers + kCardDescriptorRegister / sizeof(uint32_t);
+  const uint64_t descriptor = words[0] | uint64_t{words[1]} << 32;
   SetState(packet, ERT_CMD_STATE_QUEUED);
   Queue* chosen = nullptr;
   size_t least = 0;

@@ -77,8 +77,9 @@ struct InUse {
     memory = xrt::bo(device, kBytes, units.front().group_id(0));
     bytes = memory.map<uint8_t*>();
     std::memset(bytes, 0, kBytes);
-    const uint64_t status = memory.address() + kStatusOffset;
-    std::memcpy(bytes + 40, &status, sizeof(status));
+    CardDescriptor descriptor;
+    descriptor.at.status = memory.address() + kStatusOffset;
+    StoreToCard(descriptor, bytes);
     memory.sync(XCL_BO_SYNC_BO_TO_DEVICE);
   }
 
@@ -93,9 +94,7 @@ struct InUse {
   }
   uint32_t StatusError() {
     memory.sync(XCL_BO_SYNC_BO_FROM_DEVICE);
-    BatchStatus status;
-    std::memcpy(&status, bytes + kStatusOffset, sizeof(status));
-    return status.error;
+    return LoadFromCard<CardStatus>(bytes + kStatusOffset).error;
   }
 
   xrt::device device;

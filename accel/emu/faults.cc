@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "accel/card/card_format.h"
 
 namespace ese::emu {
 namespace {
@@ -63,7 +64,8 @@ std::string ParseRule(const std::vector<absl::string_view>& words, FaultRule* ru
   if (words.size() != (coded ? 3 : 2)) {
     return coded ? "\"kernel\" takes one error code, 1 to 8" : "too many words";
   }
-  if (coded && !(absl::SimpleAtoi(words[2], &rule->code) && rule->code >= 1 && rule->code <= 8)) {
+  if (coded && !(absl::SimpleAtoi(words[2], &rule->code) && rule->code >= 1 &&
+                 rule->code <= static_cast<uint32_t>(kLastCardError))) {
     return absl::StrCat("\"", words[2], "\" is no error code of the kernel, 1 to 8");
   }
   return "";

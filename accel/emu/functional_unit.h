@@ -39,7 +39,7 @@ class FunctionalUnit final : public Unit {
 
   CardError FindProgram(KernelMemory* memory, uint64_t address, Program** out);
   CardError Execute(KernelMemory* memory, const Descriptor& batch, Program* program,
-                    BatchStatus* status);
+                    CardStatus* status);
   void Compute(const Descriptor& batch, Program* program, const uint8_t* inputs,
                const uint8_t* state_in, uint8_t* state_out, uint8_t* outputs);
   void Load(const Descriptor& batch, const Program& program, const uint8_t* inputs,

@@ -124,20 +124,22 @@ TEST(FunctionalUnit, EqualModelsAreOneProgram) {
 
 TEST(FunctionalUnit, EndsWithTheKernelsErrors) {
   const auto model = RandomModel(RandomCardModel(1));
-  // With one 32-bit word of the packed model changed.
-  const auto error_with = [&](size_t word, uint32_t value) {
+  // The error after `value` has been written at `offset` into the packed model.
+  const auto error_with = [&](size_t offset, auto value) {
     BatchImage image(*model, {1}, 1, kBase);
-    std::memcpy(image.bytes().data() + (image.at().model - kBase) + 4 * word, &value,
-                sizeof(value));
+    StoreToCard(value, image.bytes().data() + (image.at().model - kBase) + offset);
     TestMemory memory;
     memory.Write(image.bytes());
     FunctionalUnit(CardShape{}, nullptr).Run(&memory, image.descriptor());
     return static_cast<CardError>(image.Status(memory.At(kBase, 1)).error);
   };
-  EXPECT_EQ(error_with(0, 1), CardError::kBadModel);
-  EXPECT_EQ(error_with(1, 99), CardError::kOtherShape);
-  EXPECT_EQ(error_with(16, 12 << 3), CardError::kBadPass);  // no entries
-  EXPECT_EQ(error_with(4, 7), CardError::kBadModel);        // not the passes' beats
+  EXPECT_EQ(error_with(offsetof(CardHeader, magic), 1), CardError::kBadModel);
+  EXPECT_EQ(error_with(offsetof(CardHeader, version), 99), CardError::kOtherShape);
+  CardPassRecord no_entries;
+  no_entries.SetFlags(PassKind::kGates, /*g_sigmoid=*/false, 12);
+  EXPECT_EQ(error_with(sizeof(CardHeader), no_entries.flags | uint32_t{no_entries.entries} << 16),
+            CardError::kBadPass);
+  EXPECT_EQ(error_with(offsetof(CardHeader, entry_beats), 7), CardError::kBadModel);
 }
 
 TEST(FunctionalUnit, LeavesNoStatusWhereTheKernelWouldNot) {

@@ -2,10 +2,8 @@
 #include "accel/emu/rtl_unit.h"
 
 #include <cstdio>
-#include <cstring>
 
 #include "Vese_channel_full.h"
-#include "accel/card/card_bytes.h"
 #include "accel/emu/descriptor.h"
 #include "accel/rtl/sim/channel_sim.h"
 
@@ -40,10 +38,9 @@ class RtlUnit final : public Unit {
     const CardShape shape;
     Descriptor batch;
     if (ReadDescriptor(shape, memory, address, &batch) != CardError::kNone) return {};
-    const uint8_t* record = memory->At(batch.at.status, kCardRecordBytes);
+    const uint8_t* record = memory->At(batch.at.status, sizeof(CardStatus));
     if (record == nullptr) return {};
-    BatchStatus status;
-    std::memcpy(&status, record, sizeof(status));
+    const auto status = LoadFromCard<CardStatus>(record);
     if (status.error != 0) return {};
     return {.cycles = static_cast<int64_t>(status.cycles),
             .products = static_cast<double>(status.working) * shape.pes * batch.lanes};

@@ -2,7 +2,6 @@
 #include "accel/xrt/xrt_place.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
@@ -16,7 +15,9 @@ constexpr uint32_t kNoStatus = ~uint32_t{0};
 // How soon a wait notices that the card was lost.
 constexpr std::chrono::milliseconds kLookAgain(50);
 
-size_t Align(size_t offset) { return (offset + 63) / 64 * 64; }
+size_t Align(size_t offset) {
+  return (offset + kCardAlignment - 1) / kCardAlignment * kCardAlignment;
+}
 
 bool IsUnderWay(ert_cmd_state state) {
   return state == ERT_CMD_STATE_NEW || state == ERT_CMD_STATE_QUEUED ||
@@ -34,7 +35,7 @@ struct BatchLayout {
     state_in = Align(model.shape.descriptor_bytes());
     inputs = Align(state_in + model.state_bytes());
     status = BufferSize(inputs + model.input_bytes(frames));
-    state_out = status + kCardRecordBytes;
+    state_out = status + sizeof(CardStatus);
     outputs = Align(state_out + model.state_bytes());
     end = BufferSize(outputs + model.output_bytes(frames));
   }
@@ -127,9 +128,9 @@ void XrtPlace::Put(const BatchLayout& layout, const Batch& batch) {
   PackStates(packed_, batch.lanes, bytes_ + layout.state_in);
   PackInputs(packed_, batch.lanes, bytes_ + layout.inputs);
   // So that the status of an earlier batch is not taken for this one's.
-  BatchStatus none;
+  CardStatus none;
   none.error = kNoStatus;
-  std::memcpy(bytes_ + layout.status, &none, sizeof(none));
+  StoreToCard(none, bytes_ + layout.status);
 }
 
 ert_cmd_state XrtPlace::Wait(std::chrono::milliseconds watchdog) {
@@ -146,8 +147,7 @@ ert_cmd_state XrtPlace::Wait(std::chrono::milliseconds watchdog) {
 }
 
 BatchOutcome XrtPlace::Take(const BatchLayout& layout, Batch* batch) {
-  BatchStatus status;
-  std::memcpy(&status, bytes_ + layout.status, sizeof(status));
+  const auto status = LoadFromCard<CardStatus>(bytes_ + layout.status);
   if (status.error != 0) {
     return {absl::InternalError(absl::StrCat(
                 "the kernel ended the batch with error ",
