@@ -7,10 +7,11 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include "Vese_pkg_probe_pkg.h"
-#include "accel/card/card_bytes.h"
+#include "accel/card/card_format.h"
 #include "accel/card/card_model.h"
 #include "accel/rtl/sim/random_batch.h"
 #include "model/testing.h"
@@ -48,12 +49,12 @@ RandomModelOptions Options() {
 }
 
 TEST_F(PkgTest, ConstantsAreThoseOfTheCard) {
-  EXPECT_EQ(probe_.packed_magic_o, kPackedMagic);
-  EXPECT_EQ(probe_.packed_version_o, kPackedVersion);
+  EXPECT_EQ(probe_.packed_magic_o, kCardMagic);
+  EXPECT_EQ(probe_.packed_version_o, kCardFormatVersion);
   EXPECT_EQ(probe_.record_bytes_o, uint32_t{kCardRecordBytes});
-  EXPECT_EQ(probe_.row_bytes_o, 8u);
-  EXPECT_EQ(probe_.entry_bits_o, 16u);
-  EXPECT_EQ(probe_.weight_bits_o, 7u);
+  EXPECT_EQ(probe_.row_bytes_o, sizeof(CardRow));
+  EXPECT_EQ(probe_.entry_bits_o, uint32_t{kCardWeightBits + kCardGapBits});
+  EXPECT_EQ(probe_.weight_bits_o, uint32_t{kCardWeightBits});
 }
 
 TEST_F(PkgTest, EnumsAreThoseOfTheCard) {
@@ -66,6 +67,7 @@ TEST_F(PkgTest, EnumsAreThoseOfTheCard) {
   const CardError errors[] = {CardError::kNone,       CardError::kBadBatch,    CardError::kBadModel,
                               CardError::kOtherShape, CardError::kTooLarge,    CardError::kBadPass,
                               CardError::kReadFailed, CardError::kWriteFailed, CardError::kStalled};
+  static_assert(std::size(errors) == static_cast<size_t>(kLastCardError) + 1);
   for (int k = 0; k < 9; ++k) {
     EXPECT_EQ(probe_.errors_o[k], static_cast<uint32_t>(errors[k])) << k;
   }
@@ -82,12 +84,18 @@ TEST_F(PkgTest, HeaderIsReadAsTheCardWritesIt) {
     if (pass.kind == PassKind::kOutput) output_beats += uint32_t(pass.rows * pass.entries);
   }
   const CardPass& first = card->passes.front();
-  const uint32_t expected[] = {kPackedMagic,           kPackedVersion,
-                               uint32_t(kShape.pes),   uint32_t(card->passes.size()),
-                               uint32_t(card->rows),   uint32_t(card->entry_beats),
-                               uint32_t(card->inputs), uint32_t(card->y_columns),
-                               uint32_t(card->cells),  uint32_t(first.rows * first.entries),
-                               first_output,           output_beats};
+  const uint32_t expected[] = {kCardMagic,
+                               kCardFormatVersion,
+                               uint32_t(kShape.pes),
+                               uint32_t(card->passes.size()),
+                               uint32_t(card->rows),
+                               uint32_t(card->entry_beats),
+                               uint32_t(card->inputs),
+                               uint32_t(card->y_columns),
+                               uint32_t(card->cells),
+                               uint32_t(first.rows * first.entries),
+                               first_output,
+                               output_beats};
   Show(card->bytes.data(), kCardRecordBytes);
   for (int k = 0; k < 12; ++k) EXPECT_EQ(probe_.header_o[k], expected[k]) << k;
 }
@@ -154,9 +162,9 @@ TEST_F(PkgTest, DescriptorIsReadAsTheCardWritesIt) {
 }
 
 TEST_F(PkgTest, StatusIsWrittenAsTheCardReadsIt) {
-  const BatchStatus status = {
+  const CardStatus status = {
       .error = 7, .cycles = 0x1'0000'0002, .working = 0x3'0000'0004, .checksum = 0x5'0000'0006};
-  static_assert(sizeof(status) <= kCardRecordBytes);
+  static_assert(sizeof(status) == kCardRecordBytes);
   Show(reinterpret_cast<const uint8_t*>(&status), sizeof(status));
   EXPECT_EQ(probe_.status_error_o, status.error);
   EXPECT_EQ(probe_.status_o[0], status.cycles);
