@@ -131,7 +131,7 @@ module ese_array #(
   assign cell_o = row.cell_index[CLW-1:0];
   assign frames_done_o = frames_issued && !draining && drain_idle && copy_q == '0;
 
-  // ---- Copies: PE 0's column of M goes to V.
+  // ---- Copies: the column of M that PE 0 reads goes to V.
   logic [8*LANES-1:0] pe0_column;
   always_ff @(posedge clk_i) begin
     copy_q <= rst_i ? '0 : {copy_q[0], issue_copy};
@@ -196,7 +196,7 @@ module ese_array #(
   end
 
   if (W != 8 * LANES) begin : g_shape
-    $error("LANES must be twice PES: a beat holds an entry for each PE, and a byte for each lane");
+    $error("LANES must be twice PES: a beat holds an entry for each PE and a byte for each lane");
   end
 `ifndef SYNTHESIS
   assert property (@(posedge clk_i) disable iff (rst_i) !(result_v && copy_v));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random batches, and what the reference makes of them, for tests of the card.
+// Random batches and their results by the reference, for tests of the card.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +18,11 @@ struct OwnedBatch {
   std::vector<std::vector<int32_t>> logits;
   std::vector<Lane> lanes;
 };
-// A model of one to three layers that fits a kernel of 8 PEs as it is built for tests.
+// Options for a model of one to three layers that fits the 8-PE kernel of the tests.
 RandomModelOptions RandomCardModel(uint32_t seed);
-// One lane for each number of frames.
+// A batch with one lane for each number in `frames`.
 OwnedBatch RandomBatch(const Model& model, const std::vector<int>& frames, uint32_t seed);
-// The same batch by ReferenceStep.
+// Computes the results of `batch` with ReferenceStep.
 void RunReference(const Model& model, OwnedBatch* batch);
 
 }  // namespace ese
