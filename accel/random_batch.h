@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests of cards: random batches, and their results by the reference.
+// Random batches and their results by the reference, for tests of the card.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +18,11 @@ struct OwnedBatch {
   std::vector<std::vector<int32_t>> logits;
   std::vector<Lane> lanes;
 };
-// A model of one to three layers that fits the kernel with 8 PEs that is built for tests.
+// Options for a model of one to three layers that fits the 8-PE kernel of the tests.
 RandomModelOptions RandomCardModel(uint32_t seed);
-// Makes one lane for each number of frames.
+// A batch with one lane for each number in `frames`.
 OwnedBatch RandomBatch(const Model& model, const std::vector<int>& frames, uint32_t seed);
-// Computes the batch with ReferenceStep.
+// Computes the results of `batch` with ReferenceStep.
 void RunReference(const Model& model, OwnedBatch* batch);
 
 }  // namespace ese

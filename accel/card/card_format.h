@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The binary format that the host and the ese_channel kernel exchange through a card's memory, and
-// the kernel's registers. docs/hardware.md describes it; accel/rtl/ese_pkg.sv repeats the
-// constants.
+// the kernel's registers. docs/hardware/programmers_reference.md describes it;
+// accel/rtl/ese_pkg.sv repeats it in SystemVerilog.
 //
 // Numbers are little-endian and reserved bytes are 0. A record is 64 bytes. A beat, which is what
 // the kernel moves in one cycle, holds one entry for each PE or one byte for each lane.

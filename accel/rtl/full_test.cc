@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel in its full size, 32 PEs and 64 lanes: a batch of the paper's LSTM.
+// The full-size kernel, 32 PEs and 64 lanes, runs a batch of the paper's LSTM.
 #include <gtest/gtest.h>
 
 #include "Vese_channel_full.h"
