@@ -44,7 +44,7 @@ class ChannelSupervisor {
     // The batch is given up, but its channel may go on reading and writing the lanes' buffers and
     // states.
     virtual void OnOverdue(const std::shared_ptr<BatchRun>& run, const absl::Status& error) = 0;
-    // A test has ended, so a channel may have become free, or the last one may have stopped.
+    // A test batch has ended, so a channel may have become free, or the last one may have stopped.
     virtual void OnTested() = 0;
   };
 
