@@ -25,7 +25,7 @@ using ::testing::SizeIs;
 
 const absl::Status kBroken = absl::InternalError("parity error");
 
-class ChannelSupervisorTest : public ::testing::Test, private ChannelSupervisor::Client {
+class ChannelSupervisorTest : public ::testing::Test, public ChannelSupervisor::Client {
  protected:
   ChannelSupervisorTest() {
     for (int i = 0; i < 2; ++i) {
