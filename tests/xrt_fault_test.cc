@@ -73,8 +73,14 @@ class CheckedStream {
       different_ += !std::equal(logits.begin(), logits.end(),
                                 result.logits.begin() + k * model_->num_units());
     }
-    different_ += !std::equal(state_.c.begin(), state_.c.end(), result.state->c.begin()) ||
-                  !std::equal(state_.y.begin(), state_.y.end(), result.state->y.begin());
+    const StreamSnapshot now = handle_->Snapshot();  // may be ahead of the results
+    StreamState ahead = state_;
+    for (int64_t frame = frames_done_; frame < now.frame; ++frame) {
+      ReferenceStep(*model_, &pushed_[frame * model_->input_dim()], &ahead, logits.data());
+    }
+    different_ += now.frame < frames_done_ ||
+                  !std::equal(ahead.c.begin(), ahead.c.end(), now.state.c.begin()) ||
+                  !std::equal(ahead.y.begin(), ahead.y.end(), now.state.y.begin());
     *all_done_ += result.num_frames;
   }
 
