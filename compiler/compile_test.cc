@@ -16,6 +16,7 @@
 #include "compiler/files.h"
 #include "compiler/float_lstm.h"
 #include "compiler/report.h"
+#include "compiler/safetensors_import.h"
 #include "compiler/testing.h"
 #include "model/fixed_point.h"
 #include "nlohmann/json.hpp"

@@ -13,9 +13,10 @@
 #include "absl/strings/string_view.h"
 #include "base/status.h"
 #include "compiler/files.h"
-#include "compiler/kaldi.h"
-#include "compiler/onnx.h"
+#include "compiler/kaldi/import.h"
+#include "compiler/onnx/import.h"
 #include "compiler/safetensors.h"
+#include "compiler/safetensors_import.h"
 #include "compiler/topology.h"
 
 namespace ese {

@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/test_paths.h"
 #include "compiler/files.h"
-#include "compiler/onnx_testing.h"
+#include "compiler/onnx/testing.h"
 #include "compiler/testing.h"
 #include "nlohmann/json.hpp"
 

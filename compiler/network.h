@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "compiler/safetensors.h"
 #include "compiler/topology.h"
 
 namespace ese {
@@ -80,11 +78,5 @@ struct ImportedNetwork {
 // of name.cells rows in the order that name.blocks says; `bias` is [4 * name.cells], in that order.
 DenseMatrix JoinGates(MatrixName name, const std::vector<float>& input,
                       const std::vector<float>& recurrent, const std::vector<double>& bias);
-
-// The tensors that the topology names, in PyTorch's layout (gates as four blocks of `cells` rows in
-// the order i, f, g, o; b_ih + b_hh is the bias). A notice names all others.
-// INVALID_ARGUMENT or NOT_FOUND naming the tensor and the remedy.
-absl::StatusOr<ImportedNetwork> ImportSafetensors(const Topology& topology,
-                                                  const Safetensors& tensors);
 
 }  // namespace ese

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/kaldi.h"
+#include "compiler/kaldi/import.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_weights.h"
+#include "compiler/onnx/weights.h"
 
 #include <algorithm>
 #include <cstdint>

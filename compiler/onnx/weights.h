@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "compiler/onnx_graph.h"
+#include "compiler/onnx/graph.h"
 
 namespace ese {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/kaldi.h"
+#include "compiler/kaldi/import.h"
 
 #include <cstdint>
 #include <utility>
@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status.h"
-#include "compiler/kaldi_reader.h"
+#include "compiler/kaldi/reader.h"
 #include "model/fixed_point.h"
 
 namespace ese {

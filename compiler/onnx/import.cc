@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx.h"
+#include "compiler/onnx/import.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "compiler/onnx_axes.h"
-#include "compiler/onnx_graph.h"
-#include "compiler/onnx_lstm.h"
+#include "compiler/onnx/axes.h"
+#include "compiler/onnx/graph.h"
+#include "compiler/onnx/lstm.h"
 
 namespace ese {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_graph.h"
+#include "compiler/onnx/graph.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_axes.h"
+#include "compiler/onnx/axes.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
-#include "compiler/onnx_shapes.h"
+#include "compiler/onnx/shapes.h"
 
 namespace ese {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx.h"
+#include "compiler/onnx/import.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 #include "compiler/compile.h"
 #include "compiler/files.h"
 #include "compiler/float_lstm.h"
-#include "compiler/onnx_testing.h"
+#include "compiler/onnx/testing.h"
 #include "compiler/testing.h"
 #include "onnx/onnx.pb.h"
 

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "compiler/network.h"
-#include "compiler/onnx_graph.h"
+#include "compiler/onnx/graph.h"
 
 namespace ese {
 

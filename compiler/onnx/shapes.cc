@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_shapes.h"
+#include "compiler/onnx/shapes.h"
 
 #include <algorithm>
 #include <optional>

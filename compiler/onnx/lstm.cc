@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_lstm.h"
+#include "compiler/onnx/lstm.h"
 
 #include <algorithm>
 #include <utility>
@@ -8,7 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
-#include "compiler/onnx_weights.h"
+#include "compiler/onnx/weights.h"
+#include "compiler/safetensors.h"
 
 namespace ese {
 namespace {

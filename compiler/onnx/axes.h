@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "compiler/onnx_graph.h"
+#include "compiler/onnx/graph.h"
 
 namespace ese {
 

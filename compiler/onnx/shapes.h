@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "compiler/onnx_axes.h"
-#include "compiler/onnx_graph.h"
+#include "compiler/onnx/axes.h"
+#include "compiler/onnx/graph.h"
 
 namespace ese {
 

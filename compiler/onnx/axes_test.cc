@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_axes.h"
+#include "compiler/onnx/axes.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "compiler/onnx_testing.h"
+#include "compiler/onnx/testing.h"
 
 namespace ese {
 namespace {

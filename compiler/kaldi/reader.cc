@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/kaldi_reader.h"
+#include "compiler/kaldi/reader.h"
 
 #include <algorithm>
 #include <cmath>
