@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Import of Kaldi nnet1 networks, text or binary.
+// Imports Kaldi nnet1 networks, text or binary.
 #pragma once
 
 #include <string>
@@ -10,12 +10,15 @@
 
 namespace ese {
 
-// A chain of optional <Splice> (of the offset 0, which does nothing), <AddShift> and <Rescale>
-// (they become the normalisation of the input), one or more <LstmProjected> (or
-// <LstmProjectedStreams>), one <AffineTransform> and an optional <Softmax>, which is dropped. The
-// topology has layers only. `source` names the file in errors. INVALID_ARGUMENT naming the
-// component, what is wrong, and the remedy: another component, a cell clip that the fixed-point
-// cell does not have, wrong sizes, a value that is not finite, a file that ends too early.
+// Imports a chain of these components:
+//   <Splice> (optional; only the offset 0, which does nothing),
+//   <AddShift> and <Rescale> (optional; they become the normalisation of the input),
+//   <LstmProjected> or <LstmProjectedStreams>, one or more,
+//   <AffineTransform>, and <Softmax> (optional; dropped).
+// The returned topology has only its layers set. `source` is the file's name in error messages.
+// Returns INVALID_ARGUMENT for any other component, a cell clip that the fixed-point cell cannot
+// reproduce, wrong sizes, a value that is not finite, or a file that ends too early. The message
+// names the component, what is wrong, and the remedy.
 absl::StatusOr<ImportedNetwork> ImportKaldi(absl::string_view bytes, const std::string& source);
 
 }  // namespace ese

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which axis of a value is which, through the nodes that only change shapes.
+// Tracks the meaning of each axis of a value through the nodes that only change shapes.
 #pragma once
 
 #include <map>
@@ -10,27 +10,29 @@
 
 namespace ese {
 
-// One letter an axis, the outermost first: T time, B batch, D directions (always 1), C channels
-// (cells or features), U an axis of 1 that was put in, N time and batch in one.
+// One letter per axis, the outermost first: T time, B batch, D directions (always of length 1),
+// C channels (cells or features), U an inserted axis of length 1, N time and batch joined in one.
 using OnnxAxes = std::string;
 
-// What was found out so far. Shapes that a graph computes are made of the lengths of these axes.
+// The values whose axes are known so far. The shapes that a graph computes are made of the lengths
+// of these axes.
 struct KnownAxes {
   struct Value {
     OnnxAxes axes;
     int channels = 0;  // the length of axis C
   };
   std::map<std::string, Value> values;
-  std::map<char, int64_t> lengths;  // of T and B, where the graph was exported for one length
+  std::map<char, int64_t> lengths;  // of T and B, if the graph was exported for a fixed length
 };
 
-// Whether a node only changes shapes, or nothing at all: by its type, a Gather by its picking one
-// element, a Cast by its leaving real numbers.
+// True if a node only changes the shape of its input, or nothing at all. A Gather counts if it
+// picks one element, and a Cast if its result is of a floating-point type.
 bool IsShapeNode(const OnnxGraph& graph, const onnx::NodeProto& node);
 
-// What the axes are behind such a node; `channels` is the length of axis C. INVALID_ARGUMENT naming
-// the node where they cannot be told, where C would not stay whole and innermost after a Reshape,
-// or where frames would be lost.
+// Changes *axes from the axes of the node's input to those of its output. REQUIRES: IsShapeNode().
+// `channels` is the length of axis C. Returns INVALID_ARGUMENT if the axes cannot be determined, if
+// a Reshape would not keep C whole and innermost, or if frames would be lost. The message names the
+// node.
 absl::Status ApplyShapeNode(const OnnxGraph& graph, const KnownAxes& known,
                             const onnx::NodeProto& node, int channels, OnnxAxes* axes);
 

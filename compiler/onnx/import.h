@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Import of ONNX models.
+// Imports ONNX models.
 #pragma once
 
 #include <string>
@@ -9,15 +9,15 @@
 
 namespace ese {
 
-// The chain that ends in the graph's first output: one or more forward LSTM nodes, each reading the
-// Y of the one before, then Gemm, or MatMul with or without Add, then nothing or a (Log)Softmax,
-// which is dropped. Between them only nodes that change shapes; where one below the first LSTM
-// regroups features, a notice names it. The topology has layers and the
-// graph's name. `source` names the file in errors.
-// INVALID_ARGUMENT naming node, operator and remedy: anything else in the chain, an LSTM that
-// cannot stream (reverse, bidirectional) or has what the fixed-point cell has not (other
-// activations, a low clip, coupled gates), a weight that is not a constant, of the wrong shape or
-// not finite.
+// Imports the chain of nodes that ends in the graph's first output: one or more forward LSTM nodes,
+// each reading the Y of the one before; then Gemm, or MatMul with or without Add; then optionally
+// Softmax or LogSoftmax, which is dropped. Between them there may be nodes that only change shapes.
+// A notice names any such node before the first LSTM that regroups features. The returned topology
+// has only its layers and its name (the graph's) set. `source` is the file's name in error
+// messages. Returns INVALID_ARGUMENT for anything else in the chain, for an LSTM that cannot stream
+// (reverse, bidirectional) or that the fixed-point cell cannot reproduce (other activations, a low
+// clip, coupled gates), and for a weight that is not constant, has the wrong shape or is not
+// finite. The message names the node, its operator and the remedy.
 absl::StatusOr<ImportedNetwork> ImportOnnx(const std::string& bytes, const std::string& source);
 
 }  // namespace ese

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One LSTM node of an ONNX graph.
+// Reads one LSTM node of an ONNX graph.
 #pragma once
 
 #include <string>
@@ -11,13 +11,14 @@
 
 namespace ese {
 
-// Whether X is [batch, time, inputs] and Y [batch, time, directions, cells] (layout 1), and not
-// [time, batch, inputs] and [time, directions, batch, cells].
+// True if X is [batch, time, inputs] and Y is [batch, time, directions, cells] (layout 1).
+// Otherwise they are [time, batch, inputs] and [time, directions, batch, cells].
 bool IsBatchFirst(const onnx::NodeProto& lstm);
 
-// The layer that a node computes. A notice names an initial state that the graph's caller gives.
-// INVALID_ARGUMENT naming the node and the remedy: an LSTM that cannot stream, or has what the
-// fixed-point cell has not, a weight that is not a constant, of the wrong shape or not finite.
+// The layer that a node computes. A notice names an initial state that the graph's caller provides.
+// Returns INVALID_ARGUMENT for an LSTM that cannot stream or that the fixed-point cell cannot
+// reproduce, and for a weight that is not constant, has the wrong shape or is not finite. The
+// message names the node and the remedy.
 absl::StatusOr<BasicNetworkLayer<DenseMatrix>> ReadOnnxLstm(const OnnxGraph& graph,
                                                             const onnx::NodeProto& node,
                                                             std::vector<std::string>* notices);

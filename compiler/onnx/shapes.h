@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shapes that a graph computes for its Reshape nodes, as "batch * time, all that is left".
+// Evaluates the shapes that a graph computes for its Reshape nodes, such as [batch * time, -1].
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,21 @@ namespace ese {
 
 // One length of a shape.
 struct OnnxLength {
-  int64_t number = 1;  // -1: what is left; 0: that of the axis at this place
-  OnnxAxes axes;       // their lengths' product (letters T and B) times `number`, which is positive
+  int64_t number = 1;  // -1: inferred from the rest; 0: the length of the input's axis
+  OnnxAxes axes;  // letters T and B; the length is the product of theirs and a positive `number`
 };
 
-// The shape that `value` holds: a constant list, or one that Concat, Gather, Mul and the like make
-// of constants and of the Shapes of known values. INVALID_ARGUMENT naming another node.
+// The shape that `value` holds: a constant list, or one that Concat, Gather, Mul and similar nodes
+// compute from constants and from the Shapes of known values. Returns INVALID_ARGUMENT for any
+// other node; the message names it.
 absl::StatusOr<std::vector<OnnxLength>> ReadShape(const OnnxGraph& graph, const KnownAxes& known,
                                                   const std::string& value);
 
 // "[batch * time, 7, -1]".
 std::string ShapeText(const std::vector<OnnxLength>& shape);
 
-// The axes that make a length, in alphabetical order: N is B and T, axes of 1 do not count.
+// The axes whose lengths multiply to that of `axes`, in alphabetical order. N becomes BT; axes of
+// length 1 and C are left out.
 OnnxAxes Factors(const OnnxAxes& axes);
 
 }  // namespace ese

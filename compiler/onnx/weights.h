@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights that an ONNX graph itself puts together.
+// Reads weights that the ONNX graph itself assembles from constants.
 #pragma once
 
 #include <string>
@@ -9,9 +9,10 @@
 
 namespace ese {
 
-// A constant as of OnnxGraph::Floats, or what Slice, Concat and Unsqueeze of the outermost axis
-// make of constants: PyTorch's exporter brings gates into ONNX's order so where it does not fold
-// them. INVALID_ARGUMENT as of Floats, or naming the node that does something else.
+// Reads a constant as OnnxGraph::Floats does, or what Slice, Concat and Unsqueeze of the outermost
+// axis make of constants. PyTorch's exporter writes such nodes to bring the gates into ONNX's order
+// when it does not fold constants. Errors are as for Floats, or name a node that does anything
+// else.
 absl::StatusOr<OnnxTensor> ReadOnnxWeight(const OnnxGraph& graph, const std::string& value);
 
 }  // namespace ese
