@@ -13,7 +13,7 @@
 namespace ese {
 namespace {
 
-// Reads tensors and remembers which.
+// Reads tensors and records which ones were read.
 class TensorReader {
  public:
   explicit TensorReader(const Safetensors& tensors) : tensors_(tensors) {}
@@ -24,7 +24,7 @@ class TensorReader {
     return tensors_.Floats(name, shape);
   }
 
-  // PyTorch has no tensor for the bias that a module was made without.
+  // A PyTorch module that was created without a bias has no such tensor.
   absl::StatusOr<std::vector<float>> ReadBias(const std::string& name, int64_t size) {
     if (tensors_.Has(name)) return Read(name, {size});
     const absl::Status none = tensors_.Floats(name, {size}).status();
@@ -46,7 +46,7 @@ class TensorReader {
   std::set<std::string> used_;
 };
 
-// [weight_ih | weight_hh] with the rows of a cell side by side.
+// [weight_ih | weight_hh] with the rows of each cell adjacent.
 absl::StatusOr<DenseMatrix> ReadGates(const LayerTopology& layer, TensorReader* reader) {
   const int64_t rows = int64_t{4} * layer.cells;
   const std::string ih = layer.Tensor("weight_ih");
