@@ -42,8 +42,7 @@ struct Work {
     batch->lanes.push_back({.frames = x,
                             .state_in = &state,
                             .state_out = &next_state,
-                            .logits = absl::MakeSpan(logits),
-                            .tag = 42});
+                            .logits = absl::MakeSpan(logits)});
     return batch;
   }
 
@@ -97,7 +96,7 @@ TEST_F(CpuChannelTest, ExecutesABatchAndGivesItBack) {
   answer.called.wait();
   EXPECT_TRUE(answer.status.ok()) << answer.status;
   EXPECT_EQ(answer.batch.get(), address);
-  EXPECT_EQ(answer.batch->lanes[0].tag, 42u);
+  EXPECT_EQ(answer.batch->lanes[0].state_out, &work.next_state);
   EXPECT_EQ(answer.batch->steps, 3);
   EXPECT_GT(answer.batch->compute_time, Duration(0));
   work.ExpectDone();

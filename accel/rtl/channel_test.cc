@@ -42,7 +42,7 @@ void RunAndCompare(Sim* sim, const Model& model, const CardModel& card, uint64_t
   sim->Start(placed.descriptor);
   ASSERT_TRUE(sim->WaitDone(2000000));
   EXPECT_EQ(sim->ReadRegister(kError), 0u);
-  const BatchStatus status = sim->Fetch(card, placed, &batch.lanes);
+  const CardStatus status = sim->Fetch(card, placed, &batch.lanes);
   sim->Continue();
   EXPECT_EQ(status.error, 0u);
   EXPECT_EQ(status.checksum,
@@ -124,7 +124,7 @@ TEST(Channel, CountsItsWork) {
   const int64_t before = sim.cycle();
   sim.Start(placed.descriptor);
   ASSERT_TRUE(sim.WaitDone(100000));
-  const BatchStatus status = sim.Status(placed);
+  const CardStatus status = sim.Status(placed);
   EXPECT_EQ(status.working, uint64_t(3 * card.entry_beats));
   EXPECT_GT(status.cycles, status.working);
   EXPECT_LT(status.cycles, uint64_t(sim.cycle() - before));

@@ -23,7 +23,7 @@ TEST(FullSize, ThePapersLstmEqualsTheReference) {
   const auto placed = sim.Place(*card, sim.Place(*card), batch.lanes);
   sim.Start(placed.descriptor);
   ASSERT_TRUE(sim.WaitDone(100000));
-  const BatchStatus status = sim.Fetch(*card, placed, &batch.lanes);
+  const CardStatus status = sim.Fetch(*card, placed, &batch.lanes);
   EXPECT_EQ(status.error, 0u);
   EXPECT_EQ(status.checksum,
             ResultChecksum(*card, batch.lanes, sim.memory().At(placed.addresses.state_out),

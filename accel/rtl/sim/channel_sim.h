@@ -12,7 +12,7 @@
 
 #include "accel/card/card_model.h"
 #include "accel/rtl/sim/axi_memory.h"
-#include "accel/rtl/sim/random_batch.h"
+#include "accel/random_batch.h"
 
 namespace ese {
 
@@ -160,7 +160,7 @@ class ChannelSim {
     at.state_in = memory_.Allocate(states.size());
     at.state_out = memory_.Allocate(states.size());
     at.outputs = memory_.Allocate(model.output_bytes(frames));
-    at.status = memory_.Allocate(64);
+    at.status = memory_.Allocate(sizeof(CardStatus));
     const std::vector<uint8_t> descriptor = PackDescriptor(model, lanes, at);
     placed.descriptor = memory_.Allocate(descriptor.size());
     memory_.Write(placed.descriptor, descriptor);
@@ -168,13 +168,13 @@ class ChannelSim {
     memory_.Write(at.state_in, states);
     return placed;
   }
-  BatchStatus Fetch(const CardModel& model, const Placed& placed, std::vector<Lane>* lanes) {
+  CardStatus Fetch(const CardModel& model, const Placed& placed, std::vector<Lane>* lanes) {
     UnpackStates(model, memory_.At(placed.addresses.state_out), lanes);
     UnpackLogits(model, memory_.At(placed.addresses.outputs), lanes);
     return Status(placed);
   }
-  BatchStatus Status(const Placed& placed) {
-    BatchStatus status;
+  CardStatus Status(const Placed& placed) {
+    CardStatus status;
     std::memcpy(&status, memory_.At(placed.addresses.status), sizeof(status));
     return status;
   }

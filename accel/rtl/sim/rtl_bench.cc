@@ -55,7 +55,7 @@ struct Case {
 
 // Where the cycles of a step go: words of each kind of pass, stalls by their cause, and what is
 // paid once a batch, spread over its frames.
-void PrintWaterfall(const CardModel& card, const BatchStatus& status, const Case& c,
+void PrintWaterfall(const CardModel& card, const CardStatus& status, const Case& c,
                     const std::string& suffix) {
   const auto print = [&](const std::string& what, double cycles) {
     Print("rtl.waterfall." + what + suffix, cycles, "cycles");
@@ -88,7 +88,7 @@ bool Measure(const Model& model, const CardModel& card, const std::string& prefi
   sim.Start(placed.descriptor);
   const bool done = sim.WaitDone(int64_t{c.frames + 1} * 40000);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  const BatchStatus status = sim.Fetch(card, placed, &batch.lanes);
+  const CardStatus status = sim.Fetch(card, placed, &batch.lanes);
   RunReference(model, &expected);
   if (!done || status.error != 0 || !Equal(batch, expected) || sim.memory().violations() != 0) {
     std::fprintf(stderr, "ese-bench-rtl: %s, %d frames: error %u, or bits that differ\n",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "accel/rtl/sim/random_batch.h"
+#include "accel/random_batch.h"
 
 #include <random>
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "accel/xrt/xrt_place.h"
+#include "accel/xrt/xrt_batch_slot.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
@@ -13,10 +12,12 @@ namespace ese {
 namespace {
 
 constexpr uint32_t kNoStatus = ~uint32_t{0};
-// How soon a wait notices that the card was lost.
+// How often a wait checks whether the card was lost.
 constexpr std::chrono::milliseconds kLookAgain(50);
 
-size_t Align(size_t offset) { return (offset + 63) / 64 * 64; }
+size_t Align(size_t offset) {
+  return (offset + kCardAlignment - 1) / kCardAlignment * kCardAlignment;
+}
 
 bool IsUnderWay(ert_cmd_state state) {
   return state == ERT_CMD_STATE_NEW || state == ERT_CMD_STATE_QUEUED ||
@@ -25,8 +26,8 @@ bool IsUnderWay(ert_cmd_state state) {
 
 }  // namespace
 
-// The parts of a batch in one buffer: all that goes to the card, then all that comes back, so that
-// each way is one transfer.
+// Offsets of a batch's parts in one buffer. What goes to the card comes first, then what comes
+// back, so that each direction is one transfer.
 struct BatchLayout {
   size_t descriptor = 0, state_in, inputs, status, state_out, outputs, end;
 
@@ -34,7 +35,7 @@ struct BatchLayout {
     state_in = Align(model.shape.descriptor_bytes());
     inputs = Align(state_in + model.state_bytes());
     status = BufferSize(inputs + model.input_bytes(frames));
-    state_out = status + kCardRecordBytes;
+    state_out = status + sizeof(CardStatus);
     outputs = Align(state_out + model.state_bytes());
     end = BufferSize(outputs + model.output_bytes(frames));
   }
@@ -42,20 +43,21 @@ struct BatchLayout {
 
 size_t BatchBytes(const CardModel& packed, int steps) { return BatchLayout(packed, steps).end; }
 
-XrtPlace::XrtPlace(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed, xrt::bo model)
+XrtBatchSlot::XrtBatchSlot(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed,
+                           xrt::bo model)
     : open_(std::move(open)),
       unit_(unit),
       packed_(packed),
       model_(std::move(model)),
       run_(open_->units[unit].kernel) {
-  // A run with a callback is watched by XRT's own thread, which wakes whoever waits for it. Of
-  // others the waiting threads take turns to ask the card, and one whose batch has ended may have
-  // to wait for the end of another's: units then idle half of their time.
+  // XRT's own thread watches a run with a callback and wakes the thread that waits for it. For runs
+  // without one, the waiting threads take turns to ask the card, and a thread whose batch has ended
+  // may have to wait for another's batch: units then idle half of their time.
   run_.add_callback(
       ERT_CMD_STATE_COMPLETED, [](const void*, ert_cmd_state, void*) {}, nullptr);
 }
 
-BatchOutcome XrtPlace::Run(Batch* batch, std::chrono::milliseconds watchdog) {
+BatchOutcome XrtBatchSlot::Run(Batch* batch, std::chrono::milliseconds watchdog) {
   size_t frames = 0;
   for (const Lane& lane : batch->lanes) {
     frames = std::max(frames, lane.frames.size() / packed_.inputs);
@@ -72,7 +74,7 @@ BatchOutcome XrtPlace::Run(Batch* batch, std::chrono::milliseconds watchdog) {
   ert_cmd_state state = ERT_CMD_STATE_NEW;
   status = TranslateXrt("starting a batch", [&] {
     run_.set_arg(0, memory_);
-    started_ = true;  // also where XRT then throws: its thread may have seen the run by then
+    started_ = true;  // even if start() throws, because XRT's thread may have seen the run by then
     run_.start();
     state = Wait(watchdog);
   });
@@ -98,24 +100,24 @@ BatchOutcome XrtPlace::Run(Batch* batch, std::chrono::milliseconds watchdog) {
   return Take(layout, batch);
 }
 
-bool XrtPlace::IsStuck() const {
+bool XrtBatchSlot::IsStuck() const {
   if (!started_) return false;
   ert_cmd_state state = ERT_CMD_STATE_NEW;
-  // Where XRT does not tell, it is as good as under way.
+  // If XRT cannot tell, the batch counts as running.
   const absl::Status known =
       TranslateXrt("", [&] { state = run_.wait(std::chrono::milliseconds(1)); });
   return !known.ok() || state == ERT_CMD_STATE_TIMEOUT;
 }
 
-// Room for the largest batch so far, kept for the next ones.
-void XrtPlace::Reserve(size_t bytes) {
+// The buffer only grows, and is kept for later batches.
+void XrtBatchSlot::Reserve(size_t bytes) {
   if (bytes <= reserved_) return;
   memory_ = xrt::bo(open_->device, bytes, open_->units[unit_].group);
   bytes_ = memory_.map<uint8_t*>();
   reserved_ = bytes;
 }
 
-void XrtPlace::Put(const BatchLayout& layout, const Batch& batch) {
+void XrtBatchSlot::Put(const BatchLayout& layout, const Batch& batch) {
   const uint64_t base = memory_.address();
   const BatchAddresses addresses = {.model = model_.address(),
                                     .inputs = base + layout.inputs,
@@ -126,28 +128,27 @@ void XrtPlace::Put(const BatchLayout& layout, const Batch& batch) {
   absl::c_copy(PackDescriptor(packed_, batch.lanes, addresses), bytes_ + layout.descriptor);
   PackStates(packed_, batch.lanes, bytes_ + layout.state_in);
   PackInputs(packed_, batch.lanes, bytes_ + layout.inputs);
-  // So that the status of an earlier batch is not taken for this one's.
-  BatchStatus none;
+  // Overwrites the status of the batch before, so that it is not taken for this one's.
+  CardStatus none;
   none.error = kNoStatus;
-  std::memcpy(bytes_ + layout.status, &none, sizeof(none));
+  StoreToCard(none, bytes_ + layout.status);
 }
 
-ert_cmd_state XrtPlace::Wait(std::chrono::milliseconds watchdog) {
+ert_cmd_state XrtBatchSlot::Wait(std::chrono::milliseconds watchdog) {
   const TimePoint end = Clock::Real()->Now() + watchdog;
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::Real()->Now());
     // XRT takes a wait of 0 for one without a limit.
     const ert_cmd_state state =
         run_.wait(std::clamp(left, std::chrono::milliseconds(1), kLookAgain));
-    // Not run_.state(), which may be ahead of XRT's thread: that is not done with the run yet.
+    // run_.state() may be ahead of XRT's thread, which would still be using the run.
     if (state != ERT_CMD_STATE_TIMEOUT) return state;
     if (open_->lost || Clock::Real()->Now() >= end) return ERT_CMD_STATE_RUNNING;
   }
 }
 
-BatchOutcome XrtPlace::Take(const BatchLayout& layout, Batch* batch) {
-  BatchStatus status;
-  std::memcpy(&status, bytes_ + layout.status, sizeof(status));
+BatchOutcome XrtBatchSlot::Take(const BatchLayout& layout, Batch* batch) {
+  const auto status = LoadFromCard<CardStatus>(bytes_ + layout.status);
   if (status.error != 0) {
     return {absl::InternalError(absl::StrCat(
                 "the kernel ended the batch with error ",

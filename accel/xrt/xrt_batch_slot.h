@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// XRT's objects for one batch at a time on a compute unit.
+// A slot for one batch at a time on a compute unit: its run and its buffer in the card's memory.
 #pragma once
 
 #include <chrono>
@@ -17,33 +17,33 @@
 
 namespace ese {
 
-struct BatchLayout;  // xrt_place.cc
+struct BatchLayout;  // xrt_batch_slot.cc
 
-// What became of a batch; with an OK status the kind has no meaning.
+// The result of a batch. `fault` is meaningless if the status is OK.
 struct BatchOutcome {
   absl::Status status;
   CardFault fault = CardFault::kStart;
 };
 
-// The card's memory that a batch with so many steps takes.
+// How many bytes of the card's memory a batch of `steps` steps takes.
 size_t BatchBytes(const CardModel& packed, int steps);
 
-// Of one model on one unit of a card as it was opened. Used by one thread at a time.
-class XrtPlace {
+// Serves one model on one unit of a card, until the card is lost. Used by one thread at a time.
+class XrtBatchSlot {
  public:
-  // May throw what XRT throws. `packed` must outlive it; `model` is in the memory that the unit
-  // reaches.
-  XrtPlace(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed, xrt::bo model);
+  // May throw what XRT throws. `packed` must outlive the slot. `model` is a buffer in memory that
+  // the unit can reach.
+  XrtBatchSlot(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed, xrt::bo model);
 
-  // Packs the batch, has it computed and unpacks the results. Where the card has not ended the
-  // batch after `watchdog`, or is lost meanwhile, the place is stuck.
+  // Packs the batch, runs it on the card and unpacks the results. If the card has not ended the
+  // batch after `watchdog`, or is lost before, the slot is stuck.
   BatchOutcome Run(Batch* batch, std::chrono::milliseconds watchdog);
 
   OpenCard* open() const { return open_.get(); }
   int unit() const { return unit_; }
   const xrt::bo& model() const { return model_; }
-  // Whether the card has not ended the last batch, which may take a millisecond to tell: then it
-  // may still write to the place's memory, and XRT to its command.
+  // Whether the card has not ended the last batch. In that case the card may still write to the
+  // slot's memory, and XRT to its command. The call may take a millisecond.
   bool IsStuck() const;
 
  private:
@@ -52,7 +52,7 @@ class XrtPlace {
   ert_cmd_state Wait(std::chrono::milliseconds watchdog);
   BatchOutcome Take(const BatchLayout& layout, Batch* batch);
 
-  const std::shared_ptr<OpenCard> open_;  // first: it goes last
+  const std::shared_ptr<OpenCard> open_;  // first, so that it is destroyed last
   const int unit_;
   const CardModel& packed_;
   const xrt::bo model_;
@@ -60,7 +60,7 @@ class XrtPlace {
   xrt::bo memory_;
   uint8_t* bytes_ = nullptr;
   size_t reserved_ = 0;
-  bool started_ = false;  // a batch that was not seen to end
+  bool started_ = false;  // a batch was started and has not been seen to end
 };
 
 }  // namespace ese
