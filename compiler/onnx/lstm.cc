@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_lstm.h"
+#include "compiler/onnx/lstm.h"
 
 #include <algorithm>
 #include <utility>
@@ -8,7 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
-#include "compiler/onnx_weights.h"
+#include "compiler/onnx/weights.h"
+#include "compiler/safetensors.h"
 
 namespace ese {
 namespace {
@@ -17,7 +18,7 @@ using onnx::NodeProto;
 
 constexpr int kMaxSize = 1 << 16;
 
-// Our pre-activations are in [-16, 16), so that a clip there or beyond adds nothing.
+// Our pre-activations saturate at [-16, 16), so a clip there or beyond changes nothing.
 constexpr float kLeastClip = 16;
 
 class OnnxLstmReader {
@@ -45,7 +46,7 @@ absl::StatusOr<std::vector<float>> OnnxLstmReader::Tensor(int input,
   if (!tensor.ok()) return graph_.Refuse(node_, tensor.status().message());
   if (tensor->shape != shape) {
     return graph_.Refuse(node_, "'", InputOf(node_, input), "' has the shape ",
-                         ShapeText(tensor->shape), " but has to have ", ShapeText(shape));
+                         ShapeText(tensor->shape), " but must have ", ShapeText(shape));
   }
   return std::move(tensor->values);
 }
@@ -88,8 +89,8 @@ absl::Status OnnxLstmReader::CheckLstm(GActivation* g) {
   return CheckStart(6);
 }
 
-// Streams start at zero. A state that the graph's caller gives is the state between calls, which is
-// the server's business.
+// Streams start at zero. A state that the graph's caller provides is carried between calls; the
+// server does that itself, so such an input is accepted.
 absl::Status OnnxLstmReader::CheckStart(int input) {
   const std::string value = InputOf(node_, input);
   if (value.empty()) return absl::OkStatus();
@@ -109,7 +110,7 @@ absl::Status OnnxLstmReader::CheckStart(int input) {
   return absl::OkStatus();
 }
 
-// W [1, 4 cells, inputs] and R [1, 4 cells, cells] have the gates i, o, f, c; B is both biases.
+// W [1, 4 cells, inputs] and R [1, 4 cells, cells] hold the gates i, o, f, c. B holds both biases.
 absl::StatusOr<BasicNetworkLayer<DenseMatrix>> OnnxLstmReader::Read() {
   BasicNetworkLayer<DenseMatrix> layer;
   LayerTopology& topology = layer.topology;
@@ -120,7 +121,7 @@ absl::StatusOr<BasicNetworkLayer<DenseMatrix>> OnnxLstmReader::Read() {
   if (shape.size() != 3 || shape[0] != 1 || shape[1] < 4 || shape[1] % 4 != 0 || shape[2] < 1 ||
       shape[1] > 4 * kMaxSize || shape[2] > kMaxSize) {
     return graph_.Refuse(node_, "'", InputOf(node_, 1), "' has the shape ", ShapeText(shape),
-                         " but has to have [1, 4 * cells, inputs]");
+                         " but must have [1, 4 * cells, inputs]");
   }
   topology.cells = static_cast<int>(shape[1] / 4);
   topology.inputs = static_cast<int>(shape[2]);
@@ -128,7 +129,7 @@ absl::StatusOr<BasicNetworkLayer<DenseMatrix>> OnnxLstmReader::Read() {
   const auto* hidden = FindAttribute(node_, "hidden_size");
   if (hidden != nullptr && hidden->i() != topology.cells) {
     return graph_.Refuse(node_, "its hidden_size is ", hidden->i(), ", but '", InputOf(node_, 1),
-                         "' is of ", topology.cells, " cells; export it again");
+                         "' has ", topology.cells, " cells; export it again");
   }
   const int64_t rows = shape[1];
   ESE_ASSIGN_OR_RETURN(const auto recurrent, Tensor(2, {1, rows, topology.cells}));
@@ -144,7 +145,7 @@ absl::StatusOr<BasicNetworkLayer<DenseMatrix>> OnnxLstmReader::Read() {
   return layer;
 }
 
-// P [1, 3 cells] is for i, o, f.
+// P [1, 3 cells] holds the peepholes of i, o, f.
 absl::Status OnnxLstmReader::ReadPeepholes(BasicNetworkLayer<DenseMatrix>* layer) {
   if (InputOf(node_, 7).empty()) return absl::OkStatus();
   const int cells = layer->topology.cells;

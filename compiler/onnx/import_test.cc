@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx.h"
+#include "compiler/onnx/import.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 #include "compiler/compile.h"
 #include "compiler/files.h"
 #include "compiler/float_lstm.h"
-#include "compiler/onnx_testing.h"
+#include "compiler/onnx/testing.h"
 #include "compiler/testing.h"
 #include "onnx/onnx.pb.h"
 
@@ -29,8 +29,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// The operator's conformance cases: one step from zero. Their inputs become initializers, and an
-// output layer that passes the cells on makes a network of the lone node.
+// The operator's conformance cases run one step from zero. Their inputs become initializers, and an
+// identity output layer turns the single node into a network.
 class OnnxConformanceTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(OnnxConformanceTest, OneStepIsAsExpected) {
@@ -124,7 +124,7 @@ TEST(OnnxTest, OtherWaysToWriteTheSameNetwork) {
   ExpectPeepholesLogits(imported);
 }
 
-// As exporters name a Linear's bias before its product, which does not make it an output.
+// Exporters put a Linear's bias before its product in an Add; the product is still the chain.
 TEST(OnnxTest, SeveralBiasesAddUp) {
   ModelProto model = PeepholesModel();
   Node(model, "output").set_output(0, "product");
@@ -268,13 +268,13 @@ TEST(OnnxTest, WrongShapesAreRefused) {
                 Tensor(m, "W0").set_dims(1, 5);
                 Tensor(m, "W0").set_dims(2, 24);
               }),
-              HasSubstr("node 'lstm0' (LSTM): 'W0' has the shape [1, 5, 24] but has to have"));
+              HasSubstr("node 'lstm0' (LSTM): 'W0' has the shape [1, 5, 24] but must have"));
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 for (auto& attribute : *Node(m, "lstm0").mutable_attribute()) attribute.set_i(5);
               }),
-              HasSubstr("node 'lstm0' (LSTM): its hidden_size is 5, but 'W0' is of 6 cells"));
+              HasSubstr("node 'lstm0' (LSTM): its hidden_size is 5, but 'W0' has 6 cells"));
   EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "lstm0").set_input(2, "R1"); }),
-              HasSubstr("'R1' has the shape [1, 28, 7] but has to have [1, 24, 6]"));
+              HasSubstr("'R1' has the shape [1, 28, 7] but must have [1, 24, 6]"));
   EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "lstm1").set_input(0, "x2"); }),
               HasSubstr("node 'lstm1' (LSTM): has 7 outputs but what reads them has 6 inputs"));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_weights.h"
+#include "compiler/onnx/weights.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "compiler/onnx_testing.h"
+#include "compiler/onnx/testing.h"
 
 namespace ese {
 namespace {
@@ -79,13 +79,13 @@ TEST(OnnxWeightsTest, OtherNodesAreRefused) {
   EXPECT_THAT(
       change("stored_0_7", "axes", 1),
       HasSubstr("node 'lstm1' (LSTM): node 'added' (Slice): it computes a weight and slices "
-                "other than its rows; export with constant folding"));
+                "something other than its rows; export with constant folding"));
   EXPECT_THAT(change("stored_0_7", "ends", 0), HasSubstr("slices no row"));
   EXPECT_THAT(change("joined", "axis", 1), HasSubstr("(Concat): it computes a weight and joins"));
-  EXPECT_THAT(change("W1", "axes", 1), HasSubstr("adds other than an outermost axis"));
+  EXPECT_THAT(change("W1", "axes", 1), HasSubstr("adds an axis that is not the outermost"));
 }
 
-// Each node doubles the one below.
+// Each node doubles the values of the one below.
 TEST(OnnxWeightsTest, NoMoreValuesThanTheFileHas) {
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 Tensor(m, "W1").set_name("W1_0");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts that Kaldi's text and binary files are made of.
+// Reads the tokens, numbers and matrices of Kaldi's text and binary files.
 #pragma once
 
 #include <cstdint>
@@ -19,25 +19,25 @@ struct KaldiMatrix {
 };
 
 // Reads one file from front to back. A binary file begins with "\0B"; its tokens end with one
-// space, its numbers begin with their size in bytes, its matrices and vectors with "FM ", "DM ",
-// "FV " or "DV ". In a text file all is separated by white space and matrices are in brackets, a
-// row a line. Errors are INVALID_ARGUMENT and say what was expected at which byte; none is longer
-// than a line, whatever the file has. Not thread-safe.
+// space, its numbers begin with their size in bytes, and its matrices and vectors begin with "FM ",
+// "DM ", "FV " or "DV ". In a text file, white space separates everything, and matrices stand in
+// brackets with one row per line. Errors are INVALID_ARGUMENT; the message says what was expected
+// at which byte and fits on one line, whatever the file contains. Not thread-safe.
 class KaldiReader {
  public:
   // `bytes` must outlive this.
   explicit KaldiReader(absl::string_view bytes);
 
   bool binary() const { return binary_; }
-  // Whether a token like "<CellDim>" is next.
+  // True if a token like "<CellDim>" is next.
   bool NextIsToken();
   absl::StatusOr<std::string> Token();
   absl::StatusOr<int> Integer();
   absl::StatusOr<double> Number();
   absl::StatusOr<KaldiMatrix> Matrix();
-  // One row.
+  // The result has one row.
   absl::StatusOr<KaldiMatrix> Vector();
-  // A list of integers: in a binary file their size in bytes, their number, then they themselves.
+  // A list of integers. In a binary file the count comes first.
   absl::StatusOr<std::vector<int>> Integers();
 
  private:
@@ -45,7 +45,7 @@ class KaldiReader {
   absl::StatusOr<KaldiMatrix> TextValues(bool is_matrix);
   absl::Status Append(double value, KaldiMatrix* to) const;
   void SkipSpace();
-  // Up to the next white space.
+  // The bytes up to the next white space.
   absl::string_view Word();
   template <typename T>
   T Raw();

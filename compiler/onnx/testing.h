@@ -14,7 +14,7 @@
 
 namespace ese {
 
-// Of the golden files.
+// The folder of the golden files, with a final slash.
 std::string OnnxFolder();
 
 template <typename Message>
@@ -29,12 +29,12 @@ absl::StatusOr<ImportedNetwork> Import(const onnx::ModelProto& model);
 // Two layers, x0 -> lstm0 -> squeeze0 -> lstm1 -> squeeze1 -> output, and peepholes in the first
 // (tests/golden/compiler/onnx).
 onnx::ModelProto PeepholesModel();
-// The logits of an imported peepholes model are the golden ones.
+// Expects that an imported peepholes model gives the golden logits.
 void ExpectPeepholesLogits(const absl::StatusOr<ImportedNetwork>& imported);
-// Why the peepholes model is refused after a change.
+// Changes the peepholes model, expects that it is refused, and returns the message.
 std::string Refusal(const std::function<void(onnx::ModelProto&)>& change);
 
-// The node or initializer of this name; the test fails where there is none.
+// The node or initializer of this name. The test fails if there is none.
 onnx::NodeProto& Node(onnx::ModelProto& model, const std::string& name);
 onnx::TensorProto& Tensor(onnx::ModelProto& model, const std::string& name);
 std::vector<float> Floats(const onnx::TensorProto& tensor);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/kaldi.h"
+#include "compiler/kaldi/import.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -47,7 +47,7 @@ constexpr char kSmall[] =
     "<Softmax> 2 2\n"
     "</Nnet>\n";
 
-// Why kSmall is refused after a replacement.
+// Expects that kSmall is refused after a replacement, and returns the message.
 std::string SmallRefusal(const std::string& from, const std::string& to) {
   const std::string changed = absl::StrReplaceAll(kSmall, {{from, to}});
   EXPECT_NE(changed, kSmall) << from;
@@ -108,7 +108,7 @@ TEST(KaldiTest, ShiftsAndScalesBecomeTheNormalisation) {
               HasSubstr("component 1 <Rescale>: value 1 is 0"));
 }
 
-// The beginning of a feature transform that Kaldi's recipe makes with --splice 0.
+// Kaldi's recipe with --splice 0 writes a feature transform that begins so.
 TEST(KaldiTest, SplicingOfNoFrameIsLeftOut) {
   const std::string text =
       absl::StrReplaceAll(kSmall, {{"<Nnet>\n", "<Nnet>\n<Splice> 2 2 \n[ 0 ]\n"}});
@@ -180,9 +180,9 @@ TEST(KaldiTest, WrongSizesAreRefused) {
   EXPECT_THAT(SmallRefusal("11 12", "11"),
               HasSubstr("w_gifo_x: expected 1 numbers in row 1, not 2"));
   EXPECT_THAT(SmallRefusal(" \n 41 42", ""),
-              HasSubstr("w_gifo_x has 3 x 2 values but has to have 4 x 2"));
+              HasSubstr("w_gifo_x has 3 x 2 values but must have 4 x 2"));
   EXPECT_THAT(SmallRefusal("[ 1 2 3 4 ]", "[ 1 2 3 ]"),
-              HasSubstr("component 1 <LstmProjectedStreams>: bias has 3 values but has to have 4"));
+              HasSubstr("component 1 <LstmProjectedStreams>: bias has 3 values but must have 4"));
   EXPECT_THAT(SmallRefusal("<AffineTransform> 2 1", "<AffineTransform> 2 3"),
               HasSubstr("component 2 <AffineTransform>: has 3 inputs but the component before"));
   EXPECT_THAT(SmallRefusal("<CellDim> 1", "<CellDim> 0"), HasSubstr("<CellDim> is 0"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_graph.h"
+#include "compiler/onnx/graph.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "compiler/onnx_testing.h"
+#include "compiler/onnx/testing.h"
 
 namespace ese {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_weights.h"
+#include "compiler/onnx/weights.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -46,7 +46,8 @@ class WeightReader {
     const bool is_plain = starts.size() == 1 && ends.size() == 1 &&
                           (axes.empty() || axes == std::vector<int64_t>{0}) &&
                           (steps.empty() || steps == std::vector<int64_t>{1});
-    if (!is_plain || tensor->shape.empty()) return Refuse(node, "slices other than its rows");
+    if (!is_plain || tensor->shape.empty())
+      return Refuse(node, "slices something other than its rows");
     const int64_t rows = tensor->shape[0];
     const auto row = [&](int64_t index) {
       return std::clamp(index < 0 ? index + rows : index, int64_t{0}, rows);
@@ -63,14 +64,15 @@ class WeightReader {
 
   absl::Status Unsqueeze(const NodeProto& node, OnnxTensor* tensor) const {
     ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, graph_.AttributeOrInput(node, "axes", 1));
-    if (axes != std::vector<int64_t>{0}) return Refuse(node, "adds other than an outermost axis");
+    if (axes != std::vector<int64_t>{0})
+      return Refuse(node, "adds an axis that is not the outermost");
     tensor->shape.insert(tensor->shape.begin(), 1);
     return absl::OkStatus();
   }
 
   absl::StatusOr<OnnxTensor> Concat(const NodeProto& node) {
     const auto* axis = FindAttribute(node, "axis");
-    if (axis == nullptr || axis->i() != 0) return Refuse(node, "joins other than rows");
+    if (axis == nullptr || axis->i() != 0) return Refuse(node, "joins something other than rows");
     OnnxTensor joined;
     for (const std::string& input : node.input()) {
       ESE_ASSIGN_OR_RETURN(OnnxTensor part, Read(input));
@@ -93,7 +95,7 @@ class WeightReader {
   }
 
   const OnnxGraph& graph_;
-  const size_t max_elements_;  // no order of what is stored has more
+  const size_t max_elements_;  // reordering stored values cannot give more
   int nodes_left_ = kMaxNodesOfAConstant;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_graph.h"
+#include "compiler/onnx/graph.h"
 
 #include <algorithm>
 #include <cmath>
@@ -19,7 +19,7 @@ namespace {
 using onnx::NodeProto;
 using onnx::TensorProto;
 
-// Nothing for an empty tensor, or one beyond any file.
+// The number of elements, or nothing for an empty tensor or one larger than any file.
 std::optional<uint64_t> Elements(const TensorProto& tensor) {
   uint64_t product = 1;
   for (const int64_t size : tensor.dims()) {
@@ -30,7 +30,7 @@ std::optional<uint64_t> Elements(const TensorProto& tensor) {
   return product;
 }
 
-// Elements of a raw tensor, or of the list that its type is otherwise stored in.
+// The elements of a raw tensor, or of the typed list that stores them otherwise.
 template <typename T, typename List>
 std::vector<T> Values(const TensorProto& tensor, const List& list) {
   if (!tensor.has_raw_data()) return std::vector<T>(list.begin(), list.end());
@@ -73,7 +73,7 @@ absl::Status CheckStored(const TensorProto& tensor) {
                                                  "(onnx.save with save_as_external_data=False)"));
 }
 
-// Nodes whose outputs have no other elements than their first input.
+// True for nodes whose outputs contain only elements of their first input.
 bool OnlyMovesElements(const NodeProto& node) {
   static const auto* const kTypes =
       new std::set<std::string>{"Cast",  "Expand", "Gather",  "Identity",  "Reshape",
@@ -81,8 +81,8 @@ bool OnlyMovesElements(const NodeProto& node) {
   return kTypes->count(node.op_type()) > 0;
 }
 
-// A Constant's value is a tensor, or since opset 12 one of several plain attributes: then makes a
-// tensor of it.
+// A Constant's value is a tensor or, since opset 12, one of several plain attributes. Converts a
+// plain attribute to a tensor.
 void GiveTensor(NodeProto* constant) {
   TensorProto tensor;
   for (const onnx::AttributeProto& attribute : constant->attribute()) {
@@ -106,7 +106,7 @@ void GiveTensor(NodeProto* constant) {
   }
 }
 
-// Whether a Transpose of two dimensions swaps them.
+// True if a Transpose of two dimensions swaps them.
 bool Swaps(const NodeProto& transpose) {
   const auto* perm = FindAttribute(transpose, "perm");
   return perm == nullptr || perm->ints_size() != 2 || perm->ints(0) != 0;

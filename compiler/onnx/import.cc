@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx.h"
+#include "compiler/onnx/import.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "compiler/onnx_axes.h"
-#include "compiler/onnx_graph.h"
-#include "compiler/onnx_lstm.h"
+#include "compiler/onnx/axes.h"
+#include "compiler/onnx/graph.h"
+#include "compiler/onnx/lstm.h"
 
 namespace ese {
 namespace {
 
 using onnx::NodeProto;
 
-constexpr int kMaxSize = 1 << 16;
+constexpr int kMaxSize = 1 << 16;    // rows or columns of the output layer
+constexpr size_t kMaxInputAxes = 5;  // axes of the graph's input
 
-// Of a graph's input.
-constexpr size_t kMaxInputAxes = 5;
-
-// Whether a value of these axes is an LSTM's X.
+// True if the LSTM can read a value with these axes as its X.
 bool CanRead(const NodeProto& lstm, OnnxAxes axes) {
   std::replace(axes.begin(), axes.end(), 'U', 'B');
   return axes == (IsBatchFirst(lstm) ? "BTC" : "TBC");
@@ -30,24 +28,24 @@ class OnnxImporter {
  public:
   explicit OnnxImporter(OnnxGraph graph) : graph_(std::move(graph)) {}
 
-  // From the graph's first output up to its input.
+  // Walks from the graph's first output up to its input.
   absl::StatusOr<ImportedNetwork> Import();
 
  private:
-  // Each moves `value` up to what the layer reads.
+  // Each reads its layers and moves `value` up to what the lowest of them reads.
   absl::Status ReadOutput(std::string* value);
   absl::Status ReadLayers(std::string* value);
 
   absl::Status ReadAffine(const NodeProto& node);
   absl::Status AddBias(const NodeProto& node, const std::string& value, float factor);
-  // Which input of an Add is its constant.
+  // The index of the constant input of an Add.
   int ConstantInput(const NodeProto& node) const;
   void FollowInput(const std::string& input);
   absl::Status FollowOutputs(size_t layer);
 
   // An LSTM and the shape nodes through which it reads the LSTM before it, or the graph's input.
   struct Reader {
-    const NodeProto* lstm = nullptr;  // null: the output layer
+    const NodeProto* lstm = nullptr;  // null for the output layer
     std::vector<const NodeProto*> shape_nodes;
   };
 
@@ -106,7 +104,7 @@ int OnnxImporter::ConstantInput(const NodeProto& node) const {
   for (const int input : {0, 1}) {
     if (graph_.IsConstant(InputOf(node, input))) return input;
   }
-  return graph_.Producer(InputOf(node, 0)) == nullptr ? 0 : 1;  // of weights that were left out
+  return graph_.Producer(InputOf(node, 0)) == nullptr ? 0 : 1;  // the weights were not exported
 }
 
 absl::Status OnnxImporter::AddBias(const NodeProto& node, const std::string& value, float factor) {
@@ -138,7 +136,7 @@ absl::Status OnnxImporter::ReadAffine(const NodeProto& node) {
   if (!weight.ok()) return graph_.Refuse(node, weight.status().message());
   if (weight->shape.size() != 2 || integer("transA") != 0) {
     return graph_.Refuse(node,
-                         "has to multiply its first input, not transposed, by a constant matrix");
+                         "must multiply its first input, not transposed, by a constant matrix");
   }
   const bool is_rows = integer("transB") != 0;  // otherwise [columns, rows]
   const int64_t rows = weight->shape[is_rows ? 0 : 1];
@@ -197,7 +195,7 @@ absl::Status OnnxImporter::ReadLayers(std::string* value) {
           *node,
           "is not supported; between the graph's input and its output layer there may be "
           "forward LSTMs and nodes that change shapes. Give a normalisation of the input "
-          "in the topology (\"input\"), and take all else out of the export");
+          "in the topology (\"input\"), and take everything else out of the export");
     }
     *value = InputOf(*node, 0);
   }
@@ -206,7 +204,7 @@ absl::Status OnnxImporter::ReadLayers(std::string* value) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the layers read '", *value, "', which is not an input of the graph; export it again"));
   }
-  // The walk was against the current.
+  // The walk went from the output to the input; put everything into the order of execution.
   std::reverse(layers.begin(), layers.end());
   std::reverse(readers_.begin(), readers_.end());
   for (Reader& reader : readers_) {
@@ -219,8 +217,8 @@ absl::Status OnnxImporter::ReadLayers(std::string* value) {
   return absl::OkStatus();
 }
 
-// Of all ways to name the axes of the graph's input, the one that the first LSTM can read. Without
-// one, as where features are joined to frames, the axes of the input stay unknown.
+// Finds the assignment of letters to the axes of the graph's input that the first LSTM can read. If
+// there is none, for example because features are joined to frames, these axes stay unknown.
 void OnnxImporter::FollowInput(const std::string& input) {
   const Reader& first = readers_.front();
   const int inputs = imported_.network.layers.front().topology.inputs;
@@ -253,7 +251,7 @@ void OnnxImporter::FollowInput(const std::string& input) {
   } while (std::next_permutation(names.begin(), names.end()));
 }
 
-// Follows the axes of an LSTM's Y through the nodes before the next LSTM or the output layer.
+// Follows the axes of an LSTM's Y through the nodes up to the next LSTM or the output layer.
 absl::Status OnnxImporter::FollowOutputs(size_t layer) {
   const NodeProto& from = *readers_[layer].lstm;
   const Reader& to = readers_[layer + 1];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/kaldi_reader.h"
+#include "compiler/kaldi/reader.h"
 
 #include <algorithm>
 #include <cmath>
@@ -44,7 +44,7 @@ absl::string_view KaldiReader::Word() {
 }
 
 bool KaldiReader::NextIsToken() {
-  SkipSpace();  // a binary token may be followed by nothing but its one space
+  SkipSpace();  // after a binary token, only its one space can come here
   return at_ < bytes_.size() && bytes_[at_] == '<';
 }
 
@@ -52,7 +52,7 @@ absl::StatusOr<std::string> KaldiReader::Token() {
   if (!NextIsToken()) return Expected("a token like <Nnet>");
   const size_t begin = at_;
   const absl::string_view word = Word();
-  // Errors print tokens, so none with bytes that a terminal obeys.
+  // Error messages print tokens, so bytes that could control a terminal are refused.
   const bool is_text = std::all_of(word.begin(), word.end(), absl::ascii_isgraph);
   if (word.size() > kMaxTokenBytes || word.back() != '>' || !is_text) {
     at_ = begin;

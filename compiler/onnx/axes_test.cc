@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_axes.h"
+#include "compiler/onnx/axes.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "compiler/onnx_testing.h"
+#include "compiler/onnx/testing.h"
 
 namespace ese {
 namespace {
@@ -102,7 +102,7 @@ TEST(OnnxAxesTest, ShapesThatTheGraphComputes) {
       } else {
         AddConcat(model, {time, batch, "left"});
       }
-      // What the peepholes' squeeze takes away is now there.
+      // The batch axis, which the golden model squeezes away, is now kept.
       ExpectPeepholesLogits(Import(model));
     }
   }
@@ -150,10 +150,10 @@ TEST(OnnxAxesTest, ComputedShapesThatMixAreRefused) {
                 AddNode(m, "Shape", {"W0"}, "shape");
                 ReshapeTo(m, "shape");
               }),
-              HasSubstr("is the shape of something else than a layer or the input"));
+              HasSubstr("is the shape of something other than a layer or the input"));
 }
 
-// A reshape that swaps time and batch is a transposition as far as the next LSTM sees.
+// To the next LSTM, a reshape that swaps time and batch is a transposition.
 TEST(OnnxAxesTest, ComputedShapesMaySwapTimeAndBatch) {
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 AddIntegers(m, "left", {-1});
@@ -166,7 +166,7 @@ TEST(OnnxAxesTest, ComputedShapesMaySwapTimeAndBatch) {
               HasSubstr("node 'lstm1' (LSTM): does not read time and batch as node 'lstm0'"));
 }
 
-// An export for one length has numbers where others compute.
+// An export for a fixed length has numbers where other exports compute lengths.
 TEST(OnnxAxesTest, NumbersOfAnExportForOneLength) {
   const auto with_shape = [](const std::vector<int64_t>& shape, bool is_fixed) {
     return [=](ModelProto& m) {
@@ -186,7 +186,7 @@ TEST(OnnxAxesTest, NumbersOfAnExportForOneLength) {
 }
 
 TEST(OnnxAxesTest, ShapesWithoutEndAreRefused) {
-  // In circles, and each node doubling the one below.
+  // A cycle, and nodes that each double the one below.
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 AddNode(m, "Identity", {"shape"}, "shape");
                 ReshapeTo(m, "shape");
@@ -225,8 +225,8 @@ TEST(OnnxAxesTest, OneElementOfAnAxisOfOneMayBePicked) {
   }
   EXPECT_THAT(Refusal(pick(0, 0)),
               HasSubstr("node 'squeeze0' (Gather): picks one frame, but a stream needs"));
-  EXPECT_THAT(Refusal(pick(0, 3)), HasSubstr("picks other than the one element"));
-  EXPECT_THAT(Refusal(pick(1, 1)), HasSubstr("picks other than the one element"));
+  EXPECT_THAT(Refusal(pick(0, 3)), HasSubstr("may pick only the one element"));
+  EXPECT_THAT(Refusal(pick(1, 1)), HasSubstr("may pick only the one element"));
   EXPECT_THAT(Refusal(pick(0, 4)), HasSubstr("has an axis out of range"));
   EXPECT_THAT(Refusal([&](ModelProto& m) {
                 pick(0, 1)(m);
@@ -260,7 +260,7 @@ TEST(OnnxAxesTest, BatchFirstLayers) {
   ExpectPeepholesLogits(Import(model));
 }
 
-// Frames that the graph joins are the caller's to join.
+// If the graph joins frames, the client must send joined frames.
 TEST(OnnxAxesTest, ANoticeNamesAReshapeOfTheInput) {
   ModelProto model = PeepholesModel();
   AddIntegers(model, "joined", {-1, 1, 5});

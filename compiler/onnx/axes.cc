@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_axes.h"
+#include "compiler/onnx/axes.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
-#include "compiler/onnx_shapes.h"
+#include "compiler/onnx/shapes.h"
 
 namespace ese {
 namespace {
@@ -44,7 +44,7 @@ class Applier {
         "; between layers, shapes may change but time, batch and channels may not mix");
   }
 
-  // The attribute `name`, or since opset 13 the second input, not negative.
+  // The axes in the attribute `name` or, since opset 13, in the second input, made non-negative.
   absl::StatusOr<std::vector<int64_t>> List(const char* name, int64_t rank) const {
     auto list = graph_.AttributeOrInput(node_, name, 1);
     if (!list.ok()) return Refuse(list.status().message());
@@ -87,12 +87,12 @@ class Applier {
   absl::Status Unsqueeze() {
     ESE_ASSIGN_OR_RETURN(std::vector<int64_t> list,
                          List("axes", static_cast<int64_t>(axes_.size()) + 1));
-    if (list.size() != 1) return Refuse("adds not one axis but several or none");
+    if (list.size() != 1) return Refuse("must add exactly one axis");
     axes_.insert(axes_.begin() + list[0], 'U');
     return absl::OkStatus();
   }
 
-  // Picks the one element of an axis of 1, or the one stream of a batch.
+  // Accepts picking the one element of an axis of length 1, or the one stream of a batch.
   absl::Status Gather() {
     const auto* attribute = FindAttribute(node_, "axis");
     const auto rank = static_cast<int64_t>(axes_.size());
@@ -107,15 +107,15 @@ class Applier {
     const bool is_one = IsOne(axes_[axis]) || axes_[axis] == 'B';
     ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> index, graph_.Integers(InputOf(node_, 1)));
     if (!is_one || index != std::vector<int64_t>{0}) {
-      return Refuse("picks other than the one element of an axis of 1");
+      return Refuse("may pick only the one element of an axis of length 1");
     }
     axes_.erase(axis, 1);
     return absl::OkStatus();
   }
 
-  // Leading zeros, or lengths of the same axes, keep their axes. What follows may drop axes of 1,
-  // change the order of time and batch (which for one stream changes nothing) or join them; the
-  // last is C, whole: all that is left, or of the known length.
+  // Leading zeros, or lengths of the same axes, keep their axes. The lengths after them may drop
+  // axes of length 1, and may swap time and batch (which changes nothing for one stream) or join
+  // them. The last length must be all of C: either its known length or whatever is left.
   absl::Status Reshape() {
     auto shape = ReadShape(graph_, known_, InputOf(node_, 1));
     if (!shape.ok()) return Refuse(shape.status().message());
@@ -155,14 +155,14 @@ class Applier {
            length.axes == Factors(std::string(1, axis));
   }
 
-  // Whether the last of `shape` is C, where its lengths are those of the axes `rest`.
+  // True if the last length of `shape` is exactly C, given that `shape` reshapes the axes `rest`.
   bool EndsWithChannels(const std::vector<OnnxLength>& shape, const OnnxAxes& rest) const {
     if (shape.empty() || rest.empty() || rest.back() != 'C') return false;
     const OnnxLength& last = shape.back();
     if (!last.axes.empty()) return false;
     if (rest == "C" || last.number == channels_) return true;
     if (last.number != -1) return false;
-    // What is left is C if the others are all that stands before it.
+    // -1 is exactly C if the other lengths multiply to those of all axes before C.
     OnnxLength others;
     for (size_t k = 0; k + 1 < shape.size(); ++k) {
       if (shape[k].number < 1 ||
@@ -177,7 +177,7 @@ class Applier {
     return length && length == Length(before_channels);
   }
 
-  // In numbers, where the graph was exported for one length.
+  // The length as a number, if the graph was exported for a fixed length.
   std::optional<int64_t> Length(const OnnxLength& length) const {
     int64_t product = length.number;
     for (const char axis : length.axes) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_shapes.h"
+#include "compiler/onnx/shapes.h"
 
 #include <algorithm>
 #include <optional>
@@ -55,7 +55,7 @@ class ShapeReader {
   absl::StatusOr<Shape> ShapeOf(const onnx::NodeProto& node) const {
     const auto it = known_.values.find(InputOf(node, 0));
     if (it == known_.values.end() || node.attribute_size() > 0) {
-      return Refuse(node, "is the shape of something else than a layer or the input");
+      return Refuse(node, "is the shape of something other than a layer or the input");
     }
     Shape shape;
     for (const char axis : it->second.axes) {

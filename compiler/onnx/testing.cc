@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/onnx_testing.h"
+#include "compiler/onnx/testing.h"
 
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "base/test_paths.h"
-#include "compiler/onnx.h"
+#include "compiler/onnx/import.h"
 #include "compiler/testing.h"
 
 namespace ese {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compiler/kaldi.h"
+#include "compiler/kaldi/import.h"
 
 #include <cstdint>
 #include <utility>
@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status.h"
-#include "compiler/kaldi_reader.h"
+#include "compiler/kaldi/reader.h"
 #include "model/fixed_point.h"
 
 namespace ese {
@@ -15,11 +15,11 @@ namespace {
 
 constexpr int kMaxSize = 1 << 16;
 
-// Our cell holds [-kCellLimit, kCellLimit): a clip there or beyond adds nothing.
+// Our cell saturates at [-kCellLimit, kCellLimit), so a clip there or beyond changes nothing.
 constexpr double kCellLimit = 32;
 static_assert(Cell::kFractionBits == 10, "kCellLimit is that of Q5.10");
 
-// Numbers after these tokens are the training's business.
+// These tokens, each followed by a number, matter only to training.
 bool IsForTraining(absl::string_view token) {
   for (const char* known : {"<LearnRateCoef>", "<BiasLearnRateCoef>", "<MaxNorm>", "<DiffClip>",
                             "<CellDiffClip>", "<GradClip>", "<ClipGradient>", "<NumStream>"}) {
@@ -60,7 +60,7 @@ class KaldiImporter {
   std::string place_;  // "component 2 <LstmProjected>: "
   std::string name_;   // "component2."
   ImportedNetwork imported_;
-  int last_outputs_ = 0;               // of the component before; 0 before the first
+  int last_outputs_ = 0;               // of the previous component; 0 at the first
   std::vector<double> scale_, shift_;  // x = scale * feature + shift; empty: none so far
 };
 
@@ -102,7 +102,7 @@ absl::Status KaldiImporter::ReadNetwork() {
 
 absl::Status KaldiImporter::ReadComponent(const std::string& type, int outputs, int inputs) {
   if (type == "<Softmax>" && has_output()) {
-    return inputs == outputs ? absl::OkStatus() : Refuse("has not as many outputs as inputs");
+    return inputs == outputs ? absl::OkStatus() : Refuse("must have as many outputs as inputs");
   }
   if (has_output()) return Refuse("nothing but <Softmax> may follow the output layer; remove it");
   if (type == "<LstmProjected>" || type == "<LstmProjectedStreams>") {
@@ -121,7 +121,7 @@ absl::Status KaldiImporter::ReadComponent(const std::string& type, int outputs, 
       "cannot stream");
 }
 
-// The recipe's feature transform splices even where it adds no frame.
+// Kaldi's recipe writes a <Splice> into the feature transform even if it adds no frame.
 absl::Status KaldiImporter::ReadSplice(int outputs, int inputs) {
   ESE_ASSIGN_OR_RETURN(const std::vector<int> offsets, reader_.Integers());
   if (outputs == inputs && offsets == std::vector<int>{0}) return absl::OkStatus();
@@ -131,7 +131,7 @@ absl::Status KaldiImporter::ReadSplice(int outputs, int inputs) {
       "topology's features), or take it out and let the client send spliced features");
 }
 
-// Options come in any order before the data.
+// Reads the options before the data, in any order.
 absl::Status KaldiImporter::ReadOptions(int* cells, double* cell_clip) {
   while (reader_.NextIsToken()) {
     ESE_ASSIGN_OR_RETURN(const std::string token, reader_.Token());
@@ -155,7 +155,7 @@ absl::StatusOr<std::vector<float>> KaldiImporter::ReadMatrix(absl::string_view w
   if (!matrix.ok()) return Refuse(absl::StrCat(what, ": ", matrix.status().message()));
   if (matrix->rows != rows || matrix->columns != columns) {
     return Refuse(absl::StrCat(what, " has ", matrix->rows, " x ", matrix->columns,
-                               " values but has to have ", rows, " x ", columns));
+                               " values but must have ", rows, " x ", columns));
   }
   return std::move(matrix->values);
 }
@@ -164,13 +164,13 @@ absl::StatusOr<std::vector<float>> KaldiImporter::ReadVector(absl::string_view w
   auto vector = reader_.Vector();
   if (!vector.ok()) return Refuse(absl::StrCat(what, ": ", vector.status().message()));
   if (vector->columns != size) {
-    return Refuse(absl::StrCat(what, " has ", vector->columns, " values but has to have ", size));
+    return Refuse(absl::StrCat(what, " has ", vector->columns, " values but must have ", size));
   }
   return std::move(vector->values);
 }
 
 absl::Status KaldiImporter::ReadTransform(const std::string& type, int outputs, int inputs) {
-  if (outputs != inputs) return Refuse("has not as many outputs as inputs");
+  if (outputs != inputs) return Refuse("must have as many outputs as inputs");
   ESE_RETURN_IF_ERROR(ReadOptions(nullptr, nullptr));
   ESE_ASSIGN_OR_RETURN(const std::vector<float> values, ReadVector("the vector", inputs));
   if (scale_.empty()) {
@@ -183,7 +183,7 @@ absl::Status KaldiImporter::ReadTransform(const std::string& type, int outputs, 
     } else {
       if (values[k] == 0) {
         return Refuse(absl::StrCat("value ", k, " is 0, so input ", k,
-                                   " does not count; remove it from the features"));
+                                   " has no effect; remove it from the features"));
       }
       scale_[k] *= values[k];
       shift_[k] *= values[k];
@@ -192,7 +192,8 @@ absl::Status KaldiImporter::ReadTransform(const std::string& type, int outputs, 
   return absl::OkStatus();
 }
 
-// Gates are [g; i; f; o], peepholes of i and f see the cell before the step, that of o after it.
+// The gates are [g; i; f; o]. The peepholes of i and f read the cell before the step, that of o
+// reads it after the step.
 absl::Status KaldiImporter::ReadLstm(int outputs, int inputs) {
   BasicNetworkLayer<DenseMatrix>& layer = imported_.network.layers.emplace_back();
   LayerTopology& topology = layer.topology;
@@ -204,7 +205,7 @@ absl::Status KaldiImporter::ReadLstm(int outputs, int inputs) {
   }
   if (cell_clip > 0 && cell_clip < kCellLimit) {
     return Refuse(
-        absl::StrFormat("<CellClip> is %g, but our cells are clipped at %g only; train with 0 "
+        absl::StrFormat("<CellClip> is %g, but our cells are clipped only at %g; train with 0 "
                         "(none) or at least %g",
                         cell_clip, kCellLimit, kCellLimit));
   }
@@ -245,7 +246,7 @@ absl::Status KaldiImporter::ReadAffine(int outputs, int inputs) {
   return absl::OkStatus();
 }
 
-// scale * feature + shift is (feature - mean) * inv_stddev.
+// Rewrites scale * feature + shift as (feature - mean) * inv_stddev.
 absl::Status KaldiImporter::FinishInput() {
   DenseNetwork& network = imported_.network;
   const int inputs = imported_.topology.layers.front().inputs;
