@@ -152,8 +152,9 @@ BatchOutcome XrtBatchSlot::Take(const BatchLayout& layout, Batch* batch) {
   if (status.error != 0) {
     return {absl::InternalError(absl::StrCat(
                 "the kernel ended the batch with error ",
-                status.error == kNoStatus ? "unknown, without a status record"
-                                          : absl::StrCat(status.error, " (docs/hardware/programmers_reference.md)"))),
+                status.error == kNoStatus
+                    ? "unknown, without a status record"
+                    : absl::StrCat(status.error, " (docs/hardware/programmers_reference.md)"))),
             CardFault::kKernel};
   }
   const uint64_t checksum =

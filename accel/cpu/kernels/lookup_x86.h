@@ -29,12 +29,13 @@ inline __attribute__((always_inline)) void StoreLane(__m128i activations,
 // kLogits<lanes>: LookupKernel's methods for so many lanes.
 template <typename Loops, int... kLess1>
 struct LookupTable {
-  static constexpr decltype(Loops::template kCells<1>) kCells[] = {
-      Loops::template kCells<kLess1 + 1>...};
-  static constexpr decltype(Loops::template kProject<1>) kProject[] = {
-      Loops::template kProject<kLess1 + 1>...};
-  static constexpr decltype(Loops::template kLogits<1>) kLogits[] = {
-      Loops::template kLogits<kLess1 + 1>...};
+  // These types are spelled out because clang 14 does not deduce them from the variable templates.
+  using Cells = void (*)(const PackedLayer&, const uint8_t*, int16_t*, uint8_t*);
+  using Project = void (*)(const PackedLayer&, const uint8_t*, uint8_t*);
+  using Logits = void (*)(const LookupMatrix&, const uint8_t*, int32_t*, size_t);
+  static constexpr Cells kCells[] = {Loops::template kCells<kLess1 + 1>...};
+  static constexpr Project kProject[] = {Loops::template kProject<kLess1 + 1>...};
+  static constexpr Logits kLogits[] = {Loops::template kLogits<kLess1 + 1>...};
 };
 
 template <typename Loops>

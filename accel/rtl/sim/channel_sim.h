@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "accel/card/card_model.h"
-#include "accel/rtl/sim/axi_memory.h"
 #include "accel/random_batch.h"
+#include "accel/rtl/sim/axi_memory.h"
 
 namespace ese {
 
