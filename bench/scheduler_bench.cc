@@ -13,12 +13,16 @@
 namespace ese {
 namespace {
 
+double Ms(const LatencyHistogram& histogram, double percent) {
+  return 1000 * ToSeconds(histogram.Percentile(percent));
+}
+
 void Summarise(const std::string& what, const SimulationResult& r) {
   std::fprintf(stderr,
                "%-22s wait ms p50 %6.2f p99 %7.2f p99.9 %7.2f   latency ms p50 %6.2f p99 %7.2f   "
                "%4.1f lanes, %5.1f frames a batch   %4.0f ns a frame, %4.0f a batch and lane\n",
-               what.c_str(), r.wait.Ms(0.5), r.wait.Ms(0.99), r.wait.Ms(0.999), r.latency.Ms(0.5),
-               r.latency.Ms(0.99), 1.0 * r.lanes / r.batches, 1.0 * r.frames / r.batches,
+               what.c_str(), Ms(r.wait, 50), Ms(r.wait, 99), Ms(r.wait, 99.9), Ms(r.latency, 50),
+               Ms(r.latency, 99), 1.0 * r.lanes / r.batches, 1.0 * r.frames / r.batches,
                r.ns_per_frame(), r.ns_per_frame() * r.frames / r.lanes);
 }
 
@@ -27,10 +31,10 @@ void PrintLoads() {
     const SimulationResult r = Simulate({.load = load, .scheduler = {.max_load = 0}});
     const std::string suffix = absl::StrCat(".", load);
     Summarise(absl::StrCat("load ", load), r);
-    PrintFigure("scheduler.p50_wait_ms" + suffix, r.wait.Ms(0.5), "ms");
-    PrintFigure("scheduler.p99_wait_ms" + suffix, r.wait.Ms(0.99), "ms");
-    PrintFigure("scheduler.p999_wait_ms" + suffix, r.wait.Ms(0.999), "ms");
-    PrintFigure("scheduler.p99_latency_ms" + suffix, r.latency.Ms(0.99), "ms");
+    PrintFigure("scheduler.p50_wait_ms" + suffix, Ms(r.wait, 50), "ms");
+    PrintFigure("scheduler.p99_wait_ms" + suffix, Ms(r.wait, 99), "ms");
+    PrintFigure("scheduler.p999_wait_ms" + suffix, Ms(r.wait, 99.9), "ms");
+    PrintFigure("scheduler.p99_latency_ms" + suffix, Ms(r.latency, 99), "ms");
     PrintFigure("scheduler.lane_fill" + suffix, 1.0 * r.lanes / r.lanes_offered, "of lanes");
     PrintFigure("scheduler.stream_wait_p99_over_p01" + suffix,
                 r.stream_wait_p99_ms / r.stream_wait_p01_ms, "ratio");
@@ -56,7 +60,7 @@ void PrintAdmission() {
   Summarise("admission at 1.3", r);
   PrintFigure("scheduler.admitted_load",
               options.load * (1 - 1.0 * r.refused / options.streams.count), "of capacity");
-  PrintFigure("scheduler.p99_wait_ms.admission", r.wait.Ms(0.99), "ms");
+  PrintFigure("scheduler.p99_wait_ms.admission", Ms(r.wait, 99), "ms");
 }
 
 }  // namespace

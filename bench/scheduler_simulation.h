@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/fake_clock.h"
-#include "bench/latency_histogram.h"
+#include "base/latency_histogram.h"
 #include "model/model.h"
 #include "scheduler/channel_cost.h"
 #include "scheduler/scheduler.h"

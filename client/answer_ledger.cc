@@ -9,7 +9,7 @@
 namespace ese {
 namespace {
 
-// Cuts the first `count` frames off.
+// Removes the first `count` frames and what belongs to them.
 void DropFrames(int64_t count, v1::StreamingInferResponse* response) {
   const size_t frame_bytes = response->log_posteriors().size() / response->num_frames();
   response->mutable_log_posteriors()->erase(0, count * frame_bytes);

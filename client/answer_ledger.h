@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which answers of a stream its user has had, over all the calls that the stream went through.
+// Keeps account of which answers the user of a stream has been shown, over all calls of the stream.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ese/v1/speech.pb.h"
 
@@ -13,19 +14,20 @@ namespace ese {
 // Not thread-safe.
 class AnswerLedger {
  public:
-  // A call begins that answers from frame `first_frame` on; its first chunk is the stream's chunk
-  // `first_chunk`, or the rest of it.
+  // A new call begins. Its answers start at frame `first_frame`. Its first chunk is the stream's
+  // chunk `first_chunk`, or the end part of that chunk.
   void BeginCall(int64_t first_frame, int64_t first_chunk);
 
-  // Takes the next response of the call at hand. True: it is to be shown to the user; frames that
-  // the user has had are cut off it, and chunks are counted over the whole stream. False: nothing
-  // in it is new. DATA_LOSS if the server left out or repeated frames; FAILED_PRECONDITION if it
-  // goes on with another model than the stream began with.
+  // Takes the next response of the current call. Returns true if the user is to be shown it; the
+  // frames that the user has had already are then cut off, and chunks_done counts from the
+  // beginning of the stream. Returns false if nothing in it is new.
+  //   DATA_LOSS            the server left out or repeated frames
+  //   FAILED_PRECONDITION  the server continued the stream with a different model
   absl::StatusOr<bool> Accept(v1::StreamingInferResponse* response);
 
   int64_t frames() const { return frames_; }  // shown
-  int64_t chunks() const { return chunks_; }  // shown as wholly answered
-  // The server has accepted the call at hand; any call.
+  int64_t chunks() const { return chunks_; }  // of which every frame has been shown
+  // Whether the server has accepted the current call, or any call of the stream.
   bool call_accepted() const { return call_accepted_; }
   bool ever_accepted() const { return ever_accepted_; }
   bool is_final() const { return final_; }  // the final response has been shown
@@ -37,11 +39,12 @@ class AnswerLedger {
   int64_t chunks_ = 0;
   bool final_ = false;
   bool ever_accepted_ = false;
-  std::string fingerprint_;  // of the model that the stream began with
+  std::string fingerprint_;  // identifies the model that the stream began with
 
+  // The current call:
   bool call_accepted_ = false;
-  int64_t next_frame_ = 0;    // of the call
-  int64_t chunk_offset_ = 0;  // from the call's count to the stream's
+  int64_t next_frame_ = 0;    // that the server is to answer
+  int64_t chunk_offset_ = 0;  // added to the call's count of chunks gives the stream's
 };
 
 }  // namespace ese

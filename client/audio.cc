@@ -22,14 +22,14 @@ struct CloseSndfile {
   void operator()(SNDFILE* file) const { sf_close(file); }
 };
 
-// From [-1, 1) to 16 bits. A NaN, which a float file may hold, becomes silence.
+// Converts [-1, 1) to 16 bits. A NaN, which a float file may hold, becomes silence.
 int16_t ToInt16(float x) {
   const float scaled = x * 32768.0f;
   if (!(scaled > -32768.0f)) return std::isnan(scaled) ? 0 : -32768;
   return static_cast<int16_t>(std::lrintf(std::min(scaled, 32767.0f)));
 }
 
-// Refuses what must not be opened at all: opening a named pipe, say, might wait for ever.
+// Refuses what must not even be opened: opening a named pipe, for example, might never return.
 absl::Status CheckRegularFile(const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0) {
@@ -51,7 +51,7 @@ absl::Status CheckRegularFile(const std::string& path) {
 }
 
 absl::Status OpenError(const std::string& path) {
-  // libsndfile reports SF_ERR_SYSTEM in the case that open() failed, with errno as it left it.
+  // If open() failed, libsndfile reports SF_ERR_SYSTEM and leaves errno as it was.
   const int system_error = errno;
   if (sf_error(nullptr) == SF_ERR_SYSTEM && system_error != 0) {
     return absl::ErrnoToStatus(system_error,
@@ -136,16 +136,16 @@ absl::Status Resampler::Process(absl::Span<const int16_t> in, bool last,
   }
   absl::Status status = ProcessBlock(in, /*last=*/false, out);
   if (!status.ok() || !last) return status;
-  // The end apart from the last samples: together they may not fit libsamplerate's buffer, and up
-  // to eleven output samples were lost at 256000 -> 1000 Hz.
+  // Signal the end separately from the last samples. Together they may not fit libsamplerate's
+  // buffer: at 256000 -> 1000 Hz up to eleven output samples were lost.
   return ProcessBlock({}, /*last=*/true, out);
 }
 
 // REQUIRES: block.size() <= kBlockFrames
 absl::Status Resampler::ProcessBlock(absl::Span<const int16_t> block, bool last,
                                      std::vector<int16_t>* out) {
-  // In this order: src_process() takes an input that has been used up for one that overlaps an
-  // output which begins at its end.
+  // The order matters. If the output began where the input ends, src_process() would report that
+  // a used-up input overlaps the output.
   struct {
     float output[kBlockFrames];
     float input[kBlockFrames];
@@ -158,7 +158,7 @@ absl::Status Resampler::ProcessBlock(absl::Span<const int16_t> block, bool last,
   data.output_frames = kBlockFrames;
   data.end_of_input = last;
   data.src_ratio = ratio_;
-  do {  // until it neither takes nor gives: it may keep back what one more call would give
+  do {  // until it neither takes nor gives samples: one call may hold some back for the next
     if (const int error = src_process(state_.get(), &data); error != 0) {
       return absl::InternalError(absl::StrCat("libsamplerate: ", src_strerror(error)));
     }

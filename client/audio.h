@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Audio files to samples, and samples from one rate to another.
+// Reads audio files, and converts samples from one rate to another.
 //
 //   ReadAudioFile("x.flac") -> Audio (mono, its own rate) -> Resampler -> samples at the model's
 //   rate
@@ -23,30 +23,32 @@ struct Audio {
   std::vector<int16_t> samples;  // mono
 };
 
-// A file longer than this is refused: 4.6 hours at 16 kHz, 512 MB in memory.
+// Longer files are refused. This is 4.6 hours at 16 kHz, and 512 MB in memory.
 inline constexpr int64_t kMaxAudioSamples = int64_t{1} << 28;
 
-// Reads WAV, FLAC, Ogg (Vorbis, Opus) and whatever else libsndfile knows by the file's header.
-// Channels are averaged; what is not 16-bit (24-bit, float, lossy) is rounded half to even and
-// clipped to 16 bits. The rate is the file's own. Every error names `path` and what to do:
-//   NOT_FOUND, PERMISSION_DENIED    as the system says
-//   INVALID_ARGUMENT                a directory or a device, empty, not audio, no samples
-//   DATA_LOSS                       audio, but damaged
+// Reads WAV, FLAC, Ogg (Vorbis, Opus) and every other format that libsndfile recognises by its
+// header. Channels are averaged. Samples that are not 16-bit (24-bit, float, lossy formats) are
+// rounded half to even and clipped to 16 bits. The sample rate stays the file's. Every error names
+// `path` and a remedy:
+//   NOT_FOUND, PERMISSION_DENIED    the system's error
+//   INVALID_ARGUMENT                a directory, a device, an empty file, not audio, or no samples
+//   DATA_LOSS                       damaged audio
 //   OUT_OF_RANGE                    longer than kMaxAudioSamples
 absl::StatusOr<Audio> ReadAudioFile(const std::string& path);
 
-// Converts a stream of samples to another rate, band-limited, with libsamplerate's
-// SRC_SINC_MEDIUM_QUALITY (121 dB signal to noise, 90 % of the lower rate's band). No shift in
-// time: output i lies at the time of input i * from_hz / to_hz, and there are floor(in * to_hz /
-// from_hz) of them. Until `last`, output lags by about 47 samples of the lower rate (3 to 6 ms for
-// speech). Equal rates pass samples through unchanged. Not thread-safe.
+// Converts a stream of samples to another rate with a band limit, using libsamplerate's
+// SRC_SINC_MEDIUM_QUALITY (121 dB signal to noise, 90 % of the lower rate's band). It does not
+// shift the signal in time: output i is at the time of input i * from_hz / to_hz, and n inputs give
+// floor(n * to_hz / from_hz) outputs. Until `last`, the output lags by about 47 samples of the
+// lower rate (3 to 6 ms for speech). If the rates are equal, samples pass unchanged. Not
+// thread-safe.
 class Resampler {
  public:
-  // INVALID_ARGUMENT if a rate is not positive or one is over 256 times the other.
+  // INVALID_ARGUMENT if a rate is not positive, or more than 256 times the other.
   static absl::StatusOr<Resampler> Create(int from_hz, int to_hz);
 
-  // Appends to *out what can be computed from all samples so far; with `last`, everything. How the
-  // samples are cut into calls does not change the output.
+  // Appends to *out what can be computed from all samples so far, or everything if `last`. The
+  // output does not depend on how the samples are divided into calls.
   // FAILED_PRECONDITION after `last`.
   absl::Status Process(absl::Span<const int16_t> in, bool last, std::vector<int16_t>* out);
 

@@ -18,7 +18,7 @@
 namespace ese {
 namespace {
 
-// Whatever the command line says.
+// The parsed command line.
 struct Arguments {
   ResumingClientOptions servers;
   double timeout_seconds = 10;
@@ -33,12 +33,12 @@ struct Arguments {
 void PrintModel(const v1::Model& model, std::ostream& out) {
   out << model.name() << '\n';
   out << "  fingerprint  " << model.fingerprint() << '\n';
-  out << "  input        " << model.input_dim() << " values a frame\n";
+  out << "  input        " << model.input_dim() << " values per frame\n";
   if (model.has_features() && model.features().sample_rate_hz() > 0) {
     const v1::FeatureSettings& f = model.features();
     out << absl::StreamFormat(
         "  audio        %d Hz; windows of %g ms every %g ms, %d mel bins from %g Hz to %s, "
-        "preemphasis %g; %d side by side: a frame every %g ms\n",
+        "preemphasis %g; %d windows per frame, one frame every %g ms\n",
         f.sample_rate_hz(), f.frame_length_ms(), f.frame_shift_ms(), f.num_mel_bins(),
         f.low_freq_hz(),
         f.high_freq_hz() > 0
@@ -46,14 +46,14 @@ void PrintModel(const v1::Model& model, std::ostream& out) {
             : absl::StrFormat("%g Hz", f.sample_rate_hz() / 2.0 + f.high_freq_hz()),
         f.preemphasis(), f.stack(), 1000 * FrameSeconds(model));
   } else {
-    out << "  audio        none: takes features only\n";
+    out << "  audio        none: the model takes features only\n";
   }
   out << "  units        " << model.units_size() << ": " << absl::StrJoin(model.units(), " ")
       << '\n';
   if (model.blank() >= 0) {
     out << "  blank        unit " << model.blank() << '\n';
   } else {
-    out << "  blank        none: gives posteriors only\n";
+    out << "  blank        none: the model gives posteriors only\n";
   }
 }
 
@@ -71,34 +71,41 @@ absl::Status RunModels(const Arguments& arguments, Console& console) {
 }
 
 void AddTranscribe(CLI::App& app, Arguments& arguments) {
-  CLI::App* command = app.add_subcommand("transcribe", "Print what recordings say");
-  command->add_option("files", arguments.transcribe.files, "WAV, FLAC or Ogg, of any sample rate")
+  CLI::App* command =
+      app.add_subcommand("transcribe", "Recognise recordings and print their units");
+  command
+      ->add_option("files", arguments.transcribe.files,
+                   "WAV, FLAC or Ogg files with any sample rate")
       ->type_name("FILE")
       ->required();
-  command->add_flag("--features", arguments.features, "Compute the features here, not the server");
+  command->add_flag("--features", arguments.features,
+                    "Compute the features in the client instead of the server");
   command->add_flag("--times", arguments.times, "Print the time of each unit");
   command
       ->add_option("--references", arguments.transcribe.references,
-                   "Table with the columns file and phones: print the phone error rate")
+                   "Also print the phone error rate against this table, which has the columns file "
+                   "and phones")
       ->type_name("FILE.tsv");
   command
       ->add_option("--json", arguments.transcribe.json,
-                   "Append the phone error rate to this file, as a line of JSON")
+                   "Append the phone error rate to this file as a line of JSON")
       ->type_name("FILE")
       ->needs("--references");
-  command->add_option("--prefix", arguments.transcribe.prefix, "Prefix of the figure's name")
+  command->add_option("--prefix", arguments.transcribe.prefix, "Prefix for the figure's name")
       ->capture_default_str();
 }
 
 void AddStream(CLI::App& app, Arguments& arguments) {
   CLI::App* command = app.add_subcommand(
-      "stream", "Print what standard input says: raw PCM, signed 16-bit little-endian, mono");
+      "stream",
+      "Recognise live audio from standard input: raw PCM, signed 16-bit little-endian, mono");
   command->add_option("--rate", arguments.live.rate_hz, "Sample rate of the input")
       ->type_name("HZ")
       ->check(CLI::Range(1000, 768000))
       ->capture_default_str();
-  command->add_flag("--features", arguments.features, "Compute the features here, not the server");
-  command->add_flag("--times", arguments.times, "One unit a line, with its time");
+  command->add_flag("--features", arguments.features,
+                    "Compute the features in the client instead of the server");
+  command->add_flag("--times", arguments.times, "Print one unit per line, with its time");
 }
 
 bool Run(const CLI::App& app, Arguments& arguments, Console& console) {
@@ -129,23 +136,25 @@ int ClientMain(int argc, const char* const* argv, Console console) {
   CLI::App app("Sends speech to an ese-server and prints what it recognises.", "ese-client");
   app.set_version_flag("--version", ESE_VERSION);
   app.require_subcommand(1);
-  app.fallthrough();  // the common flags may follow the command, too
+  app.fallthrough();  // the common flags may also follow the command
   app.add_option(
          "--server", arguments.servers.addresses,
-         "The server's address; further ones, after commas, where streams go on if it fails")
+         "Address of the server. Streams move to the next one of several (separated by commas) if "
+         "a server fails")
       ->type_name("HOST:PORT")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str();
-  app.add_option("--model", arguments.model, "Needed if the server has several models")
+  app.add_option("--model", arguments.model,
+                 "Name of the model; required if the server has several")
       ->type_name("NAME");
   app.add_option("--timeout", arguments.timeout_seconds,
-                 "Give up when the server has owed an answer for this long")
+                 "Give up if the server owes an answer for this long")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.01, 86400.0))
       ->capture_default_str();
   app.add_option("--give-up", arguments.give_up_seconds,
-                 "Give a stream up when no server has gone on with it for this long")
+                 "Give a stream up if no server continues it within this time")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
@@ -162,7 +171,7 @@ int ClientMain(int argc, const char* const* argv, Console console) {
   const bool done = Run(app, arguments, console);
   console.out.flush();
   if (!console.out) {
-    console.err << "ese-client: standard output could not be written; is its disk full?\n";
+    console.err << "ese-client: cannot write to standard output; is the disk full?\n";
     return 1;
   }
   return done ? 0 : 1;

@@ -6,7 +6,7 @@
 
 namespace ese {
 
-// Parses the arguments and runs the command. Returns the exit status of the program.
+// Parses the arguments and runs the command. Returns the program's exit status.
 int ClientMain(int argc, const char* const* argv, Console console);
 
 }  // namespace ese

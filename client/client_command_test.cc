@@ -219,7 +219,7 @@ TEST(TranscribeTest, FileWithoutReferenceIsAnError) {
   const Outcome outcome =
       RunClient({"transcribe", a, b, "--references", table, "--server", server.address()});
   EXPECT_EQ(outcome.status, 1);
-  EXPECT_THAT(outcome.err, HasSubstr(a + ": no line for this file in " + table));
+  EXPECT_THAT(outcome.err, HasSubstr(a + ": there is no line for this file in " + table));
   EXPECT_THAT(outcome.out, AllOf(HasSubstr(b + ": PER 0.0 %"), Not(HasSubstr(a))));
 }
 
@@ -280,7 +280,7 @@ TEST(TranscribeTest, ModelsThatCannotTranscribe) {
 
 // ---- stream
 
-// A pipe whose writing end a test feeds.
+// A pipe that a test writes to.
 class Pipe {
  public:
   Pipe() { EXPECT_EQ(pipe(ends_), 0); }
@@ -340,13 +340,13 @@ TEST(StreamTest, HalfASampleIsDroppedWithAWarning) {
   pipe.CloseWriter();
   const Outcome outcome = RunClient({"stream", "--server", server.address()}, pipe.reader());
   EXPECT_EQ(outcome.status, 0);
-  EXPECT_THAT(outcome.err, HasSubstr("within a sample"));
+  EXPECT_THAT(outcome.err, HasSubstr("in the middle of a sample"));
   EXPECT_EQ(server.calls().at(0).content, "ab");
 }
 
 TEST(StreamTest, GoesOnAtTheNextServer) {
   FakeServer drains({.units = {"K"}, .drain_after_chunks = 2});
-  FakeServer other({.units = {"AE", "T"}});  // the first with what is sent again
+  FakeServer other({.units = {"AE", "T"}});  // the first one with the content that is sent again
   Pipe pipe;
   pipe.Write(std::string(4 * 3200, '\0'));
   pipe.CloseWriter();

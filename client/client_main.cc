@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-client: see client_command.h.
+// ese-client; see client_command.h.
 #include <unistd.h>
 
 #include <iostream>

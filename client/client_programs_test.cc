@@ -24,7 +24,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-// A program at work, its output going to files.
+// A running program whose output goes to files.
 class Program {
  public:
   Program(const std::string& name, std::vector<std::string> arguments, int in = -1)
@@ -49,7 +49,7 @@ class Program {
   }
 
   void Signal(int number) { EXPECT_EQ(kill(pid_, number), 0); }
-  // The exit status; -1 if a signal ended it.
+  // Waits for the end. Returns the exit status, or -1 if a signal ended the program.
   int Wait() {
     int status = 0;
     EXPECT_EQ(waitpid(pid_, &status, 0), pid_);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a command reads from and prints to; tests give their own.
+// Where a command reads its input and prints its output; tests pass their own.
 #pragma once
 
 #include <ostream>

@@ -11,8 +11,9 @@
 namespace ese {
 namespace {
 
-static_assert(std::endian::native == std::endian::little,
-              "the service's samples and features are little-endian, and are copied as they are");
+static_assert(
+    std::endian::native == std::endian::little,
+    "the service's samples and features are little-endian and are copied without conversion");
 
 FbankOptions ToFbankOptions(const v1::FeatureSettings& settings) {
   FbankOptions options;
@@ -38,12 +39,12 @@ absl::StatusOr<FbankStream> MakeFbank(const v1::Model& model) {
   absl::StatusOr<FbankStream> fbank = FbankStream::Create(ToFbankOptions(model.features()));
   if (fbank.ok() && fbank->dim() == static_cast<int>(model.input_dim())) return fbank;
   const std::string problem =
-      fbank.ok()
-          ? absl::StrCat(fbank->dim(), " features a frame, but inputs are ", model.input_dim())
-          : std::string(fbank.status().message());
-  return absl::FailedPreconditionError(absl::StrCat("model ", model.name(),
-                                                    ": its feature settings cannot be used (",
-                                                    problem, "); compile it anew with right ones"));
+      fbank.ok() ? absl::StrCat(fbank->dim(), " features per frame, but the model has inputs of ",
+                                model.input_dim())
+                 : std::string(fbank.status().message());
+  return absl::FailedPreconditionError(
+      absl::StrCat("model ", model.name(), ": its feature settings are not usable (", problem,
+                   "); compile the model again with correct settings"));
 }
 
 }  // namespace
@@ -72,9 +73,8 @@ double FrameSeconds(const v1::Model& model) {
 absl::StatusOr<ContentEncoder> ContentEncoder::Create(const v1::Model& model, InputKind kind,
                                                       int rate_hz) {
   if (!TakesAudio(model)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("model ", model.name(),
-                     " takes features only and cannot hear audio; choose another with --model"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "model ", model.name(), " takes features only, not audio; choose another with --model"));
   }
   std::optional<FbankStream> fbank;
   if (kind == InputKind::kFeatures) {

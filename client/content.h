@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From samples to what a call carries: LINEAR16 at the model's rate, or FLOAT32 features.
+// Turns samples into the content of a call: LINEAR16 at the model's rate, or FLOAT32 features.
 #pragma once
 
 #include <cstdint>
@@ -21,25 +21,26 @@ enum class InputKind {
   kFeatures,  // filter banks computed here, with the model's settings
 };
 
-// The config of a call for that input; what to return is left to the caller.
+// The config of a call with that kind of input. The caller sets what the server is to return.
 v1::StreamingConfig MakeConfig(const v1::Model& model, InputKind kind);
 
-// Bytes of one sample, or of one frame of features: chunks are whole multiples.
+// Bytes of one sample or of one frame of features. Every chunk is a whole multiple of this.
 size_t ElementBytes(const v1::Model& model, InputKind kind);
 
-// Seconds of audio that one frame of the model stands for; 0 where it takes features only.
+// Seconds of audio in one frame of the model; 0 if the model takes features only.
 double FrameSeconds(const v1::Model& model);
 
-// One stream's content, from samples by any blocks. Memory does not grow with the stream.
-// Not thread-safe.
+// Encodes the content of one stream, from blocks of samples of any size. Its memory does not grow
+// with the stream. Not thread-safe.
 class ContentEncoder {
  public:
-  // FAILED_PRECONDITION if the model takes features only, or its settings contradict one another;
-  // INVALID_ARGUMENT if `rate_hz`, that of the samples to come, cannot be resampled to the model's.
+  // `rate_hz` is the rate of the samples to come. FAILED_PRECONDITION if the model takes features
+  // only or has inconsistent settings; INVALID_ARGUMENT if `rate_hz` cannot be resampled to the
+  // model's rate.
   static absl::StatusOr<ContentEncoder> Create(const v1::Model& model, InputKind kind, int rate_hz);
 
-  // Appends to *out whatever content the samples so far complete, which may be nothing; with `last`
-  // all that is left. No samples are taken after `last`.
+  // Appends to *out the content that the samples so far complete, which may be nothing, or all the
+  // rest if `last`. No samples are taken after `last`.
   absl::Status Encode(absl::Span<const int16_t> samples, bool last, std::string* out);
 
  private:
@@ -48,8 +49,8 @@ class ContentEncoder {
 
   Resampler resampler_;
   std::optional<FbankStream> fbank_;
-  std::vector<int16_t> resampled_;  // of the block at hand
-  std::vector<float> features_;     // of the block at hand
+  std::vector<int16_t> resampled_;  // of the current block
+  std::vector<float> features_;     // of the current block
 };
 
 }  // namespace ese

@@ -75,7 +75,7 @@ TEST(ContentTest, SettingsThatContradictTheInputsAreRefused) {
   model.set_input_dim(25);
   EXPECT_THAT(
       std::string(ContentEncoder::Create(model, InputKind::kFeatures, 16000).status().message()),
-      HasSubstr("24 features a frame, but inputs are 25"));
+      HasSubstr("24 features per frame, but the model has inputs of 25"));
   model.mutable_features()->set_stack(0);
   EXPECT_EQ(ContentEncoder::Create(model, InputKind::kFeatures, 16000).status().code(),
             absl::StatusCode::kFailedPrecondition);

@@ -11,7 +11,7 @@ namespace {
 enum class Move : uint8_t { kDiagonal, kDelete, kInsert };
 
 // moves[i * columns + j] is the last move of a cheapest path that aligns the first i reference
-// phones with the first j recognised ones.
+// phones with the first j recognised phones.
 std::vector<Move> CheapestMoves(absl::Span<const std::string> reference,
                                 absl::Span<const std::string> recognised) {
   const size_t columns = recognised.size() + 1;

@@ -15,16 +15,16 @@ namespace ese {
 struct ErrorCounts {
   int64_t reference = 0;  // phones in the reference
   int64_t substitutions = 0;
-  int64_t deletions = 0;   // in the reference only
-  int64_t insertions = 0;  // recognised only
+  int64_t deletions = 0;   // phones in the reference only
+  int64_t insertions = 0;  // phones recognised only
 
   int64_t errors() const { return substitutions + deletions + insertions; }
-  // errors / reference; above 1 where much was inserted. REQUIRES: reference > 0
+  // errors / reference, which exceeds 1 if many phones were inserted. REQUIRES: reference > 0
   double rate() const { return static_cast<double>(errors()) / static_cast<double>(reference); }
   ErrorCounts& operator+=(const ErrorCounts& other);
 };
 
-// One column of an alignment. An empty side: nothing stands opposite.
+// One column of an alignment. A side is empty if it has no counterpart.
 struct AlignedPair {
   std::string reference;
   std::string recognised;
@@ -35,9 +35,10 @@ struct Alignment {
   std::vector<AlignedPair> pairs;
 };
 
-// An alignment with the fewest errors, each kind costing one. Of several such, the one that, read
-// from the end, takes a match or substitution before a deletion, and that before an insertion.
-// Time and memory grow with reference.size() * recognised.size(), one byte each.
+// Finds an alignment with the fewest errors, where each kind of error costs one. Among several, it
+// chooses from the end: a match or substitution before a deletion, and a deletion before an
+// insertion. Time is proportional to reference.size() * recognised.size(); so is memory, at one
+// byte per pair.
 Alignment Align(absl::Span<const std::string> reference, absl::Span<const std::string> recognised);
 
 }  // namespace ese

@@ -124,10 +124,10 @@ class FakeServer::Service final : public v1::SpeechInference::Service {
   std::list<Call> calls_;  // its elements stay where they are
 };
 
-// Where a stream is: what a token holds.
+// The state of a stream, which a token holds.
 struct FakeServer::Service::State {
   int64_t frames = 0;
-  int64_t bytes = 0;                      // of content, in those frames' steps
+  int64_t bytes = 0;                      // of content that these frames used up
   uint64_t hash = 14695981039346656037u;  // of these bytes; FNV-1a
 
   std::string Token(const std::string& key) const {
@@ -189,7 +189,7 @@ class FakeServer::Service::Session {
     return grpc::Status::OK;
   }
 
-  // False: the script says that the call fails instead.
+  // Returns false if the script says that the call fails instead.
   bool Write(v1::StreamingInferResponse* response) {
     if (Fails()) return false;
     ++responses_;
@@ -215,14 +215,15 @@ class FakeServer::Service::Session {
     return grpc::Status::OK;
   }
 
-  // Whether the bytes at hand complete another frame, of which *step go into it.
-  bool HasFrame(int64_t* step) const {
+  // Returns whether the pending bytes complete another frame. *shift is how many of them the frame
+  // uses up.
+  bool HasFrame(int64_t* shift) const {
     const auto bytes = static_cast<int64_t>(pending_.size());
     if (config_.has_features()) {
-      *step = 4 * model_.input_dim();
-      return bytes >= *step;
+      *shift = 4 * model_.input_dim();
+      return bytes >= *shift;
     }
-    *step = 2 * 480;  // three windows of 400 samples, every 160
+    *shift = 2 * 480;  // three windows of 400 samples, one every 160
     return bytes >= 2 * (400 + 2 * 160);
   }
 
@@ -230,12 +231,12 @@ class FakeServer::Service::Session {
     v1::StreamingInferResponse response;
     response.set_first_frame(state_.frames);
     pending_ += chunk;
-    for (int64_t step = 0; HasFrame(&step);) {
-      for (const char c : pending_.substr(0, step)) {
+    for (int64_t shift = 0; HasFrame(&shift);) {
+      for (const char c : pending_.substr(0, shift)) {
         state_.hash = (state_.hash ^ static_cast<uint8_t>(c)) * 1099511628211u;
       }
-      pending_.erase(0, step);
-      state_.bytes += step;
+      pending_.erase(0, shift);
+      state_.bytes += shift;
       ++state_.frames;
       if (config_.return_posteriors()) {
         response.mutable_log_posteriors()->append(reinterpret_cast<const char*>(&state_.hash),
@@ -276,7 +277,7 @@ class FakeServer::Service::Session {
   int64_t call_number_ = 0;
   int64_t responses_ = 0;
   State state_;
-  std::string pending_;  // content of frames that are not complete
+  std::string pending_;  // content of the next, incomplete frame
 };
 
 grpc::Status FakeServer::Service::StreamingInfer(grpc::ServerContext* context,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A scripted ese.v1.SpeechInference on a loopback port, for tests of the clients. It counts frames,
-// says the units that it was told to, and gives posteriors that depend on all content so far, so
-// that a frame lost, repeated or out of order shows in every later one.
+// A scripted ese.v1.SpeechInference on a loopback port, for tests of the clients. It counts frames
+// and returns scripted units. Its posteriors depend on all content so far, so a frame that is lost,
+// repeated or out of order changes every later one.
 #pragma once
 
 #include <condition_variable>
@@ -18,23 +18,26 @@ namespace ese {
 
 struct FakeScript {
   std::vector<std::string> units = {};  // one with each chunk, the rest with the final response
-  grpc::Status refusal = {};            // of every stream, instead of accepting it
-  int64_t retry_after_ms = -1;          // told with a refusal
-  // The number of the response (0: the acceptance; beyond the final one: the end) instead of which
-  // a call ends with `failure`; the first `failing_calls` of them.
+  grpc::Status refusal = {};            // unless OK, refuses every stream with this
+  int64_t retry_after_ms = -1;          // sent with a refusal; -1: none
+  // The first `failing_calls` calls end with `failure` instead of sending the response with this
+  // number. 0 is the acceptance; the number after the final response is the end of the call.
   int64_t fail_at_response = -1;
   grpc::Status failure{grpc::StatusCode::INTERNAL, "scripted failure"};
   int64_t failing_calls = INT64_MAX;
-  int64_t drain_after_chunks = -1;   // then: a checkpoint, UNAVAILABLE, and so for later streams
-  int64_t silent_after_chunks = -1;  // reads on and answers nothing
-  bool hang_at_end = false;          // answers every chunk, but not the half-close, until Stop
-  bool forget_final = false;         // ends calls with OK and without a final response
-  bool checkpoints = true;           // gives those that are asked for
-  bool forgets_state = false;        // resumed streams go on as if nothing had been before
-  std::string key = "key";           // of its checkpoints' tokens; it takes no others
+  // After so many chunks of a call, sends a checkpoint and UNAVAILABLE, and refuses later streams.
+  int64_t drain_after_chunks = -1;
+  // After so many chunks of a call, keeps reading but answers nothing more.
+  int64_t silent_after_chunks = -1;
+  bool hang_at_end = false;    // answers every chunk, but the half-close only after Stop
+  bool forget_final = false;   // ends calls with OK but without a final response
+  bool checkpoints = true;     // sends the checkpoints that clients ask for
+  bool forgets_state = false;  // resumes streams with the state of a new stream
+  std::string key = "key";     // for the tokens of checkpoints; tokens with another are refused
 };
 
-// 16 kHz, 25 ms windows of 8 mel bins every 10 ms, three side by side: 24 values every 30 ms.
+// 16 kHz audio; 25 ms windows with 8 mel bins every 10 ms, three of them in a frame: 24 values
+// every 30 ms.
 v1::Model FakeModel();
 
 // Thread-safe.
@@ -52,11 +55,11 @@ class FakeServer {
 
   // 127.0.0.1:PORT
   const std::string& address() const { return address_; }
-  // Waits until that many chunks have come, over all calls.
+  // Waits until that many chunks have arrived, over all calls.
   void AwaitChunks(int64_t chunks);
   // Breaks every call and stops listening.
   void Stop();
-  // What each call has sent so far, in the order of their beginnings.
+  // What each call has received so far, in the order in which the calls began.
   std::vector<Call> calls() const;
 
  private:
@@ -66,7 +69,7 @@ class FakeServer {
   std::string address_;
 };
 
-// An address at which nothing listens.
+// An address where nothing listens.
 std::string DeadAddress();
 
 }  // namespace ese

@@ -15,7 +15,7 @@ absl::StatusOr<FigureFile> FigureFile::Open(const std::string& path) {
   if (!file) {
     return absl::ErrnoToStatus(
         errno != 0 ? errno : EIO,
-        absl::StrCat(path, ": cannot be written; give --json a path in a folder of yours"));
+        absl::StrCat(path, ": cannot be written; choose a path that you may write for --json"));
   }
   return FigureFile(path, std::move(file));
 }

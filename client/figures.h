@@ -11,17 +11,17 @@
 
 namespace ese {
 
-// Appends figures to a file. Open it before the work whose figures it is to take, so that a path
-// that cannot be written is found at once and not after the measurement.
+// Appends figures to a file. Open it before the measurement, so that a path that cannot be written
+// is reported at once.
 class FigureFile {
  public:
-  // PERMISSION_DENIED, NOT_FOUND, ... as the system says, naming the path.
+  // Returns the system's error (PERMISSION_DENIED, NOT_FOUND, ...) with the path.
   static absl::StatusOr<FigureFile> Open(const std::string& path);
 
   // REQUIRES: value is finite
   void Append(const std::string& name, double value, absl::string_view unit);
 
-  // DATA_LOSS if a line could not be written (a full disk, say).
+  // DATA_LOSS if a line could not be written, for example because the disk is full.
   absl::Status Close();
 
  private:

@@ -56,7 +56,7 @@ size_t InterruptibleInput::Read(char* buffer, size_t size) {
 }
 
 void InterruptibleInput::Interrupt() {
-  // Fails only if interrupted 2^64 - 2 times before.
+  // Fails only after 2^64 - 2 earlier interrupts.
   eventfd_write(wake_, 1);
 }
 
@@ -68,7 +68,9 @@ absl::Status RunLive(const ResumingClientOptions& servers, const LiveOptions& op
   ESE_ASSIGN_OR_RETURN(ContentEncoder encoder,
                        ContentEncoder::Create(model, options.input, options.rate_hz));
   InterruptibleInput input(console.in);
-  if (!input.ok()) return absl::ErrnoToStatus(errno, "eventfd; close other programs' files");
+  if (!input.ok())
+    return absl::ErrnoToStatus(
+        errno, "eventfd: the system is out of file descriptors; close other programs");
 
   std::vector<int16_t> block(std::max(1, options.rate_hz / kBlocksPerSecond));
   const size_t block_bytes = block.size() * sizeof(int16_t);
@@ -90,7 +92,8 @@ absl::Status RunLive(const ResumingClientOptions& servers, const LiveOptions& op
   if (!options.times) console.out << '\n';
   console.out.flush();
   if (odd && status.ok()) {
-    console.err << "ese-client: standard input ended within a sample; is it 16-bit mono PCM?\n";
+    console.err
+        << "ese-client: standard input ended in the middle of a sample; is it 16-bit mono PCM?\n";
   }
   return status;
 }

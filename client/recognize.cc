@@ -11,7 +11,7 @@ namespace ese {
 namespace {
 
 struct SendingResult {
-  absl::Status source;  // of next_chunk
+  absl::Status source;  // the error of next_chunk, if any
   absl::Status call;
 };
 
@@ -52,7 +52,7 @@ absl::Status Recognize(const ResumingClient& client, const v1::Model& model, Inp
   if (model.blank() < 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         "model ", model.name(),
-        " has no blank unit, so nothing can be recognised with it; choose another with --model"));
+        " has no blank unit, so it cannot recognise units; choose another with --model"));
   }
   v1::StreamingConfig config = MakeConfig(model, kind);
   config.set_return_units(true);

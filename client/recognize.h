@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One stream from its content to its recognised units: sends and receives at once.
+// Runs one stream from its content to its recognised units. Sends and receives at the same time.
 #pragma once
 
 #include <functional>
@@ -14,19 +14,19 @@ namespace ese {
 
 // Where the content comes from, and where the answers go.
 struct RecognizeHooks {
-  // Puts the next chunk into *chunk, empty if there is none yet; false: the content has ended.
-  // Called from a thread of its own.
+  // Puts the next chunk into *chunk, or leaves it empty if there is none yet. Returns false if the
+  // content has ended (*chunk is sent even then). Called on a thread of its own.
   std::function<absl::StatusOr<bool>(std::string* chunk)> next_chunk;
-  // A response, in order. Called from Recognize's own thread.
+  // Called with each response, in order, on the thread that called Recognize.
   std::function<void(const v1::StreamingInferResponse&)> on_response;
-  // Makes a waiting next_chunk return: the call has ended. May be empty where next_chunk never
-  // waits.
+  // Called when the stream has ended. Must make a waiting next_chunk return. May be empty if
+  // next_chunk never waits.
   std::function<void()> interrupt;
 };
 
-// Runs one stream that asks for units, until it has ended and next_chunk has returned.
-// FAILED_PRECONDITION if the model has no blank unit; otherwise the error of next_chunk, or of the
-// stream.
+// Runs one stream that asks for units. Returns once the stream has ended and next_chunk has
+// returned. FAILED_PRECONDITION if the model has no blank unit; otherwise the error of next_chunk
+// or of the stream.
 absl::Status Recognize(const ResumingClient& client, const v1::Model& model, InputKind kind,
                        const RecognizeHooks& hooks);
 

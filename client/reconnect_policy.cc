@@ -14,8 +14,8 @@ bool IsTransient(absl::StatusCode code) {
          code == absl::StatusCode::kDeadlineExceeded;
 }
 
-// One server's last word, which another's may differ from.
-bool IsOneServers(absl::StatusCode code) {
+// This server cannot continue the stream, but another one may be able to.
+bool IsRefusalOfOneServer(absl::StatusCode code) {
   return code == absl::StatusCode::kPermissionDenied || code == absl::StatusCode::kNotFound ||
          code == absl::StatusCode::kFailedPrecondition;
 }
@@ -39,16 +39,15 @@ absl::StatusOr<Duration> ReconnectPolicy::Next(const absl::Status& status, Progr
     wait_ = options_.first_wait;
     broken_since_ = now;
     server_ = (server_ + 1) % servers_;
-    // The one there is may be gone for a moment only.
+    // A single server may be gone for only a moment, so give it that moment.
     return servers_ == 1 ? NextWait() : Duration(0);
   }
   const bool resuming = progress == Progress::kNothing;
-  const bool one_servers = resuming && IsOneServers(code);
-  if (!IsTransient(code) && !one_servers &&
-      !(resuming && code == absl::StatusCode::kAlreadyExists)) {
+  const bool refused = resuming && IsRefusalOfOneServer(code);
+  if (!IsTransient(code) && !refused && !(resuming && code == absl::StatusCode::kAlreadyExists)) {
     return status;
   }
-  if (one_servers) ++refusals_;
+  if (refused) ++refusals_;
   if (const auto hint = RetryAfter(status)) {
     hint_ = hint_ == Duration(0) ? *hint : std::min(hint_, *hint);
   }
@@ -59,7 +58,7 @@ absl::StatusOr<Duration> ReconnectPolicy::Next(const absl::Status& status, Progr
   const Duration wait = NextWait();
   if (now + wait - broken_since_ <= options_.give_up_after) return wait;
   return absl::Status(code,
-                      absl::StrCat(status.message(), "; no server went on with the stream for ",
+                      absl::StrCat(status.message(), "; no server continued the stream within ",
                                    ToSeconds(options_.give_up_after), " s"));
 }
 

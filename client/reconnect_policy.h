@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// When and where a stream whose call has ended is opened again.
+// Decides when and on which server a stream is opened again after its call has ended.
 #pragma once
 
 #include <cstddef>
@@ -12,11 +12,11 @@
 namespace ese {
 
 struct ReconnectOptions {
-  // From the break on, without a server that goes on with the stream.
+  // How long to look for a server that continues the stream, counted from the break.
   Duration give_up_after = std::chrono::seconds(60);
-  // All servers in turn at once, then a wait that doubles from the first to the last of these with
-  // every round; each is shortened at random by up to a half, so that many clients do not return
-  // together.
+  // All servers are tried in turn without a wait. Then comes a wait before the next round; it
+  // starts at `first_wait` and doubles with every round up to `longest_wait`. Each wait is
+  // shortened at random by up to a half, so that many clients do not return together.
   Duration first_wait = std::chrono::milliseconds(50);
   Duration longest_wait = std::chrono::seconds(5);
 };
@@ -27,37 +27,38 @@ class ReconnectPolicy {
   // How far a call got before it ended.
   enum class Progress {
     kNone,     // no call of the stream has ever been accepted
-    kNothing,  // earlier ones were; this one was not, or brought nothing new
-    kNews,     // this one brought answers or a checkpoint
+    kNothing,  // an earlier call was accepted; this one was not, or brought nothing new
+    kNews,     // this call brought answers or a checkpoint
   };
 
-  // REQUIRES: servers > 0, first_server < servers
+  // `seed` is for the random part of the waits. REQUIRES: servers > 0, first_server < servers
   ReconnectPolicy(size_t servers, size_t first_server, const ReconnectOptions& options,
                   uint32_t seed);
 
-  // Where the stream is, or is to be opened next.
+  // The server that the stream is on, or is to be opened on next.
   size_t server() const { return server_; }
 
-  // A call on server() has ended with `status` (an error). How long to wait before the stream is
-  // opened on what is server() from now on; or the error to give up with:
-  // - a stream that was never accepted is tried once on every server;
-  // - one that was goes on after UNAVAILABLE, CANCELLED and DEADLINE_EXCEEDED, until give_up_after;
-  //   and also where one server holds a call of it still (ALREADY_EXISTS) or cannot go on with it
-  //   (PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION) as long as another server might.
+  // A call on server() has ended with the error `status`. Returns how long to wait before the
+  // stream is opened on the new server(), or the error to give up with:
+  // - A stream that was never accepted is tried once on every server.
+  // - An accepted stream continues after UNAVAILABLE, CANCELLED and DEADLINE_EXCEEDED until
+  //   give_up_after is over. It also continues while a server still holds an old call of it
+  //   (ALREADY_EXISTS), and as long as a server that cannot continue it (PERMISSION_DENIED,
+  //   NOT_FOUND, FAILED_PRECONDITION) leaves others to try.
   absl::StatusOr<Duration> Next(const absl::Status& status, Progress progress, TimePoint now);
 
  private:
-  // At the end of a round over all servers.
+  // The wait at the end of a round over all servers.
   Duration NextWait();
 
   const size_t servers_;
   const ReconnectOptions options_;
   std::minstd_rand random_;
   size_t server_;
-  size_t failures_ = 0;  // since the last news
-  size_t refusals_ = 0;  // for good, in this round
-  Duration wait_;        // the next round's
-  Duration hint_{0};     // the shortest that a server of this round asked for
+  size_t failures_ = 0;  // since a call last brought news
+  size_t refusals_ = 0;  // servers of this round that cannot continue the stream
+  Duration wait_;        // before the next round
+  Duration hint_{0};     // the shortest wait that a server of this round asked for; 0: none did
   TimePoint broken_since_;
 };
 

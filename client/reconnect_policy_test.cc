@@ -103,7 +103,7 @@ TEST(ReconnectPolicyTest, GivesUpInTheEnd) {
       policy.Next(kUnavailable, Progress::kNothing, kNow + seconds(60)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("gone; no server went on with the stream for 60 s"));
+              HasSubstr("gone; no server continued the stream within 60 s"));
 }
 
 TEST(ReconnectPolicyTest, RefusedByEveryServer) {

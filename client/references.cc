@@ -17,7 +17,8 @@
 namespace ese {
 namespace {
 
-constexpr char kLayout[] = "the header must name the columns file and phones, separated by tabs";
+constexpr char kLayout[] =
+    "the header line must name the columns file and phones, separated by tabs";
 
 using Row = std::vector<std::string>;
 
@@ -47,7 +48,7 @@ absl::Status AddRow(const Columns& columns, const std::string& where, const Row&
   if (row.size() != columns.count) {
     return absl::InvalidArgumentError(absl::StrCat(where, ": has ", row.size(),
                                                    " columns, the header ", columns.count,
-                                                   "; separate columns by one tab each"));
+                                                   "; separate columns by a single tab"));
   }
   Reference reference;
   reference.phones = absl::StrSplit(row[columns.phones], ' ', absl::SkipEmpty());
@@ -60,7 +61,7 @@ absl::Status AddRow(const Columns& columns, const std::string& where, const Row&
   }
   if (!references->emplace(file, std::move(reference)).second) {
     return absl::InvalidArgumentError(
-        absl::StrCat(where, ": ", file, " comes a second time; remove one of the lines"));
+        absl::StrCat(where, ": ", file, " occurs twice; remove one of the lines"));
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was said in recordings: a table of tabs with a header line, as tests/data/speech has one.
+// Reference transcriptions of recordings, read from a table with a header line and columns
+// separated by tabs. tests/data/speech/references.tsv is an example.
 #pragma once
 
 #include <map>
@@ -11,18 +12,18 @@
 namespace ese {
 
 struct Reference {
-  std::string set;  // the group of recordings that it is scored with; may be empty
+  std::string set;  // the group that the recording is scored with; may be empty
   std::string text;
   std::vector<std::string> phones;
 };
 
-// By the file's name without folders, so that recordings are found from any directory.
+// The key is the file's name without folders, so that the working directory does not matter.
 using References = std::map<std::string, Reference>;
 
-// Reads the columns `file` and `phones` (separated by spaces), and `set` and `text` where there are
-// such, in any order; ignores other columns and empty lines.
-// NOT_FOUND or PERMISSION_DENIED as the system says; INVALID_ARGUMENT names the line: a column is
-// missing, a line has another number of columns, a reference is empty, a file comes twice.
+// Reads the columns `file` and `phones` (separated by spaces) and, if present, `set` and `text`, in
+// any order. Ignores other columns and empty lines. Returns the system's error (NOT_FOUND,
+// PERMISSION_DENIED), or INVALID_ARGUMENT with the line's number if a column is missing, a line has
+// the wrong number of columns, a reference is empty, or a file occurs twice.
 absl::StatusOr<References> ReadReferences(const std::string& path);
 
 }  // namespace ese

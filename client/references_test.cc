@@ -57,7 +57,7 @@ TEST(ReferencesTest, LineWithAnotherNumberOfColumns) {
 }
 TEST(ReferencesTest, EmptyReference) { ExpectRefused("file\tphones\ncat.wav\t \n", ":2: has no"); }
 TEST(ReferencesTest, FileTwice) {
-  ExpectRefused("file\tphones\na/cat.wav\tK\nb/cat.wav\tK\n", ":3: cat.wav comes a second time");
+  ExpectRefused("file\tphones\na/cat.wav\tK\nb/cat.wav\tK\n", ":3: cat.wav occurs twice");
 }
 
 TEST(ReferencesTest, UnknownFileAndFolder) {

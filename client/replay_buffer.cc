@@ -38,7 +38,7 @@ absl::Status ReplayBuffer::DropTo(int64_t content_bytes) {
                                             "before its last one; see its log"));
   };
   if (content_bytes < first_byte_) return wrong();
-  // An empty chunk at the very place has yet to be answered.
+  // An empty chunk exactly at the checkpoint has not been answered yet, so it stays.
   while (sent_ > 0 && !(first_byte_ == content_bytes && chunks_.front().empty()) &&
          first_byte_ + static_cast<int64_t>(chunks_.front().size()) <= content_bytes) {
     DropFirst();

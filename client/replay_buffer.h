@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The content of a stream that may have to be sent again: all since its last checkpoint.
+// Keeps the content of a stream that may have to be sent again: everything since the last
+// checkpoint.
 #pragma once
 
 #include <cstddef>
@@ -16,27 +17,29 @@ class ReplayBuffer {
  public:
   explicit ReplayBuffer(size_t max_bytes) : max_bytes_(max_bytes) {}
 
-  // No chunk is to be appended now: a checkpoint must come first. One chunk may exceed the bound.
+  // While it is full, do not append: a checkpoint must make room first. The last chunk appended
+  // may exceed the bound.
   bool full() const { return bytes_ >= max_bytes_; }
   void Append(std::string chunk);
 
   bool has_unsent() const { return sent_ < chunks_.size(); }
-  // The next chunk to send. REQUIRES: has_unsent()
+  // Returns the next chunk to send and counts it as sent. REQUIRES: has_unsent()
   std::string Next();
 
-  // A checkpoint holds the effect of the stream's first `content_bytes` bytes. DATA_LOSS if it
-  // lies outside of what is kept and has been sent.
+  // A checkpoint covers the first `content_bytes` bytes of the stream's content, so these need not
+  // be kept any longer. DATA_LOSS if the checkpoint lies before what is kept or after what has been
+  // sent.
   absl::Status DropTo(int64_t content_bytes);
-  // No checkpoint is to be expected, and all that was sent is answered: keeps nothing from now on.
-  // REQUIRES: !has_unsent()
+  // The server gives no checkpoints. Drops everything, and keeps nothing from now on.
+  // REQUIRES: !has_unsent(), and all that was sent has been answered
   void StopKeeping();
   bool keeps() const { return keeps_; }
 
-  // Everything kept is to be sent again. REQUIRES: keeps()
+  // Everything that is kept is to be sent again. REQUIRES: keeps()
   void Rewind() { sent_ = 0; }
-  // The stream's number of the first chunk kept, whose beginning may be dropped, and the offset in
-  // the stream's content of the first byte kept.
+  // The stream's number of the first chunk that is kept; its beginning may have been dropped.
   int64_t first_chunk() const { return first_chunk_; }
+  // The place of the first byte that is kept, in bytes from the beginning of the content.
   int64_t first_byte() const { return first_byte_; }
   int64_t kept_chunks() const { return static_cast<int64_t>(chunks_.size()); }
 
@@ -45,7 +48,7 @@ class ReplayBuffer {
 
   const size_t max_bytes_;
   std::deque<std::string> chunks_;
-  size_t sent_ = 0;   // of chunks_
+  size_t sent_ = 0;   // so many of chunks_ have been sent in the current call
   size_t bytes_ = 0;  // in chunks_
   int64_t first_chunk_ = 0;
   int64_t first_byte_ = 0;

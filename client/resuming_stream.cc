@@ -12,12 +12,17 @@ namespace {
 
 absl::Status Cancelled() { return absl::CancelledError("the stream was cancelled"); }
 
+v1::StreamingConfig WithCheckpoints(v1::StreamingConfig config, uint32_t every_frames) {
+  config.set_checkpoint_every_frames(every_frames);
+  return config;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ResumingClient>> ResumingClient::Connect(
     const ResumingClientOptions& options) {
   if (options.addresses.empty()) {
-    return absl::InvalidArgumentError("there is no server's address; give one as HOST:PORT");
+    return absl::InvalidArgumentError("no server address was given; give one as HOST:PORT");
   }
   Servers servers;
   for (const std::string& address : options.addresses) {
@@ -52,10 +57,9 @@ ResumingStream::ResumingStream(std::shared_ptr<const ResumingClient::Servers> se
                                size_t first_server, const ResumingClientOptions& options,
                                const v1::StreamingConfig& config)
     : servers_(std::move(servers)),
-      config_(config),
+      cursor_(WithCheckpoints(config, options.checkpoint_every_frames)),
       policy_(servers_->size(), first_server, options.reconnect, std::random_device()()),
       buffer_(options.max_kept_bytes) {
-  config_.set_checkpoint_every_frames(options.checkpoint_every_frames);
   OpenCall();
   sender_ = std::thread([this] { SendLoop(); });
 }
@@ -67,137 +71,139 @@ ResumingStream::~ResumingStream() {
 }
 
 absl::Status ResumingStream::Send(std::string chunk) {
-  Lock lock(mutex_);
-  changed_.wait(lock, [this] { return ended_ || !buffer_.full(); });
+  MutexLock lock(mutex_);
+  while (!ended_ && buffer_.full()) changed_.Wait(mutex_);
   if (ended_) {
     return end_.ok() ? absl::AbortedError("the server ended the stream before its content") : end_;
   }
   buffer_.Append(std::move(chunk));
-  changed_.notify_all();
+  changed_.NotifyAll();
   return absl::OkStatus();
 }
 
 absl::Status ResumingStream::HalfClose() {
-  Lock lock(mutex_);
+  MutexLock lock(mutex_);
   half_close_ = true;
-  changed_.notify_all();
+  changed_.NotifyAll();
   return ended_ ? end_ : absl::OkStatus();
 }
 
 void ResumingStream::Cancel() {
-  Lock lock(mutex_);
+  MutexLock lock(mutex_);
   cancelled_ = true;
   call_->Cancel();
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 absl::StatusOr<bool> ResumingStream::Receive(v1::StreamingInferResponse* response) {
   while (true) {
-    // Only this thread changes call_ and end_, but for the destructor.
-    if (ended_) {
-      ESE_RETURN_IF_ERROR(end_);
-      return false;
+    std::shared_ptr<SpeechStream> call;
+    {
+      MutexLock lock(mutex_);
+      if (ended_) {
+        ESE_RETURN_IF_ERROR(end_);
+        return false;
+      }
+      call = call_;
     }
-    const absl::StatusOr<bool> more = call_->Receive(response);
+    const absl::StatusOr<bool> more = call->Receive(response);
     if (more.ok() && *more) {
       const absl::StatusOr<bool> shown = Take(response);
       if (!shown.ok()) return End(shown.status());
       if (*shown) return true;
-    } else if (more.ok() || ledger_.is_final()) {
+    } else if (more.ok() || cursor_.ledger().is_final()) {
       // A call that broke after its final response has lost nothing.
       (void)End(absl::OkStatus());
-    } else if (absl::Status status = GoOn(more.status()); !status.ok()) {
+    } else if (absl::Status status = Reopen(more.status()); !status.ok()) {
       return End(std::move(status));
     }
   }
 }
 
 absl::StatusOr<bool> ResumingStream::Take(v1::StreamingInferResponse* response) {
-  const bool resumes = ledger_.ever_accepted() && !ledger_.call_accepted();
-  v1::Checkpoint checkpoint;
-  checkpoint.Swap(response->mutable_checkpoint());
-  response->clear_checkpoint();
-  ESE_ASSIGN_OR_RETURN(const bool shown, ledger_.Accept(response));
-  if (resumes) ++resumed_;
-  news_ = news_ || shown || checkpoint.frames() > checkpoint_frames_;
-  Lock lock(mutex_);
-  if (!checkpoint.token().empty()) {
-    ESE_RETURN_IF_ERROR(buffer_.DropTo(checkpoint.content_bytes()));
-    checkpoint_frames_ = checkpoint.frames();
-    config_.set_resume_token(std::move(*checkpoint.mutable_token()));
+  const bool first_call = !cursor_.ledger().ever_accepted();
+  ESE_ASSIGN_OR_RETURN(const ResumeCursor::Answer answer, cursor_.Accept(response));
+  if (answer.acceptance && !first_call) ++resumed_;
+  MutexLock lock(mutex_);
+  if (answer.checkpoint) {
+    ESE_RETURN_IF_ERROR(buffer_.DropTo(cursor_.checkpoint_bytes()));
   } else if (buffer_.keeps() && buffer_.full() && !buffer_.has_unsent() &&
-             ledger_.chunks() == buffer_.first_chunk() + buffer_.kept_chunks()) {
+             cursor_.ledger().chunks() == buffer_.first_chunk() + buffer_.kept_chunks()) {
     buffer_.StopKeeping();
   }
-  changed_.notify_all();
-  return shown;
+  changed_.NotifyAll();
+  return answer.shown;
 }
 
 void ResumingStream::OpenCall() {
-  ledger_.BeginCall(checkpoint_frames_, buffer_.first_chunk());
-  news_ = false;
-  std::shared_ptr<SpeechStream> call = (*servers_)[policy_.server()]->Open(config_);
-  Lock lock(mutex_);
+  {
+    MutexLock lock(mutex_);
+    cursor_.BeginCall(buffer_.first_chunk());
+  }
+  // Declared before the lock, so that the old call is destroyed without it: that may wait.
+  std::shared_ptr<SpeechStream> call = (*servers_)[policy_.server()]->Open(cursor_.config());
+  MutexLock lock(mutex_);
   call_.swap(call);
   call_failed_ = false;
   half_close_sent_ = false;
   buffer_.Rewind();
   if (cancelled_) call_->Cancel();
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
-absl::Status ResumingStream::GoOn(const absl::Status& status) {
-  Lock lock(mutex_);
-  // Whatever the call ended with: it may have broken just before.
+absl::Status ResumingStream::Reopen(const absl::Status& status) {
+  MutexLock lock(mutex_);
+  // A cancelled stream ends as such, even if its call broke just before and has another status.
   if (cancelled_) return Cancelled();
   if (!buffer_.keeps()) {
-    return absl::Status(status.code(), absl::StrCat(status.message(),
-                                                    "; the stream cannot go on elsewhere, as its ",
-                                                    "server gave no checkpoint"));
+    return absl::Status(status.code(),
+                        absl::StrCat(status.message(),
+                                     "; the stream cannot continue on another server, because its "
+                                     "server gave no checkpoint"));
   }
   call_failed_ = true;
-  const auto progress = news_                     ? ReconnectPolicy::Progress::kNews
-                        : ledger_.ever_accepted() ? ReconnectPolicy::Progress::kNothing
-                                                  : ReconnectPolicy::Progress::kNone;
-  ESE_ASSIGN_OR_RETURN(const Duration wait, policy_.Next(status, progress, Clock::Real()->Now()));
-  changed_.wait_for(lock, wait, [this] { return cancelled_; });
+  const TimePoint now = Clock::Real()->Now();
+  ESE_ASSIGN_OR_RETURN(const Duration wait, policy_.Next(status, cursor_.progress(), now));
+  while (!cancelled_ && changed_.WaitUntil(mutex_, now + wait)) {
+  }
   if (cancelled_) return Cancelled();
-  lock.unlock();
+  lock.Unlock();
   OpenCall();
   return absl::OkStatus();
 }
 
 absl::Status ResumingStream::End(absl::Status status) {
-  Lock lock(mutex_);
+  MutexLock lock(mutex_);
   if (!ended_) {
     ended_ = true;
     end_ = status;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   return status;
 }
 
+bool ResumingStream::CanSend() const {
+  return !call_failed_ && (buffer_.has_unsent() || (half_close_ && !half_close_sent_));
+}
+
 void ResumingStream::SendLoop() {
-  Lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] {
-      return ended_ ||
-             (!call_failed_ && (buffer_.has_unsent() || (half_close_ && !half_close_sent_)));
-    });
+    while (!ended_ && !CanSend()) changed_.Wait(mutex_);
     if (ended_) return;
     const std::shared_ptr<SpeechStream> call = call_;
     absl::Status status;
     if (buffer_.has_unsent()) {
       std::string chunk = buffer_.Next();
-      lock.unlock();
+      lock.Unlock();
       status = call->Send(std::move(chunk));
     } else {
       half_close_sent_ = true;
-      lock.unlock();
+      lock.Unlock();
       status = call->HalfClose();
     }
-    lock.lock();
-    // Why, is told to the receiver.
+    lock.Lock();
+    // The receiving thread learns the reason from Receive.
     if (!status.ok() && call == call_) call_failed_ = true;
   }
 }

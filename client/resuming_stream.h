@@ -1,40 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stream that survives its calls. Where the connection breaks, or a server drains or dies, it
-// goes on at another server, or at the same one when that is back: from its last checkpoint, with
-// the content since sent again. The user sees every frame exactly once, in order, with the same
-// bits.
+// A stream that survives the end of its calls. When the connection breaks, or the server drains or
+// dies, the stream continues on another server, or on the same one once that is back. It starts
+// again from its last checkpoint and sends the content since then once more. The user sees every
+// frame exactly once, in order, with the same bits.
 //
-//   ResumingClient::Connect -> FindModel -> Open(config) -> ResumingStream, used as a SpeechStream
+//   ResumingClient::Connect -> FindModel -> Open(config) -> ResumingStream, used like SpeechStream
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
-#include "client/answer_ledger.h"
+#include "base/mutex.h"
 #include "client/reconnect_policy.h"
 #include "client/replay_buffer.h"
+#include "client/resume_cursor.h"
 #include "client/speech_client.h"
 
 namespace ese {
 
 struct ResumingClientOptions {
-  // Servers with the same models and the same key of checkpoints; the first that can be reached is
-  // used, the others when it fails.
+  // Servers with the same models and the same checkpoint key. The first that can be reached is
+  // used; the others take over when it fails.
   std::vector<std::string> addresses = {"127.0.0.1:7700"};
-  Duration timeout = std::chrono::seconds(10);  // of each, as ClientOptions::timeout
-  // How often the server is asked for a checkpoint: what is sent again after a break.
+  Duration timeout = std::chrono::seconds(10);  // for each server, as ClientOptions::timeout
+  // How often the server is asked for a checkpoint. What follows the last one is sent again after a
+  // break.
   uint32_t checkpoint_every_frames = 100;
-  // Content kept for that; Send waits where there is more. Must hold more than
-  // checkpoint_every_frames frames.
+  // The most content that is kept for sending again; Send waits while there is more. Must exceed
+  // the content of checkpoint_every_frames frames.
   size_t max_kept_bytes = 4 << 20;
   ReconnectOptions reconnect;
 };
@@ -44,14 +45,15 @@ class ResumingStream;
 // Thread-safe.
 class ResumingClient {
  public:
-  // The error of SpeechClient::Connect at the first server if none can be reached.
+  // If no server can be reached, returns the error of SpeechClient::Connect for the first one.
   static absl::StatusOr<std::unique_ptr<ResumingClient>> Connect(
       const ResumingClientOptions& options);
 
-  // As SpeechClient's, of the server that was reached.
+  // As the functions of SpeechClient, on the server that was reached.
   absl::StatusOr<v1::ListModelsResponse> ListModels() const;
   absl::StatusOr<v1::Model> FindModel(const std::string& name) const;
 
+  // Opens a stream, which may outlive this client.
   std::unique_ptr<ResumingStream> Open(const v1::StreamingConfig& config) const;
 
  private:
@@ -69,62 +71,63 @@ class ResumingClient {
   friend class ResumingStream;
 };
 
-// Threads, order and errors as of SpeechStream, but that
-// - an error of a call ends the stream only where ReconnectPolicy gives up;
-// - Send returns as soon as the chunk is kept; what became of it is told by Receive;
-// - a break is mended within Receive: whoever wants the stream to go on must receive;
-// - from a server that gives no checkpoints only what fits into max_kept_bytes can be resumed.
-// A thread of its own sends. Outlives its client.
+// Threads, order and errors are those of SpeechStream, except that
+// - the error of a call ends the stream only when ReconnectPolicy gives up;
+// - Send returns as soon as the chunk is kept, and Receive reports what became of it;
+// - Receive is what opens the next call after a break, so keep receiving;
+// - if the server gives no checkpoints, a stream can only be resumed until it has sent more than
+//   max_kept_bytes.
+// A thread of the stream's own does the sending.
 class ResumingStream {
  public:
-  // Cancels a call that has not ended, and waits for that.
+  // Cancels a call that has not ended, and waits for its end.
   ~ResumingStream();
 
-  // Waits while the content kept is at its bound.
-  absl::Status Send(std::string chunk);
-  absl::Status HalfClose();
-  // Responses come without their checkpoints.
-  absl::StatusOr<bool> Receive(v1::StreamingInferResponse* response);
-  void Cancel();
+  // Waits while the kept content is at its bound.
+  absl::Status Send(std::string chunk) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status HalfClose() ABSL_LOCKS_EXCLUDED(mutex_);
+  // As SpeechStream::Receive, but checkpoints are taken out of the responses.
+  absl::StatusOr<bool> Receive(v1::StreamingInferResponse* response) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Cancel() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  int64_t resumed() const { return resumed_; }  // calls after the first that were accepted
+  // The number of calls after the first that were accepted. Call it on the receiving thread.
+  int64_t resumed() const { return resumed_; }
 
  private:
   friend class ResumingClient;
-  using Lock = std::unique_lock<std::mutex>;
 
   ResumingStream(std::shared_ptr<const ResumingClient::Servers> servers, size_t first_server,
                  const ResumingClientOptions& options, const v1::StreamingConfig& config);
 
-  // Opens a call at the policy's server that goes on from the last checkpoint.
-  void OpenCall();
-  // A call has ended with an error. OK: another one is open.
-  absl::Status GoOn(const absl::Status& status);
-  // Takes the response of a call; true: the user is to see it.
-  absl::StatusOr<bool> Take(v1::StreamingInferResponse* response);
-  absl::Status End(absl::Status status);
-  void SendLoop();
+  // Opens a call on the policy's server that continues from the last checkpoint.
+  void OpenCall() ABSL_LOCKS_EXCLUDED(mutex_);
+  // A call has ended with the error `status`. Returns OK once another call is open.
+  absl::Status Reopen(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes a response of the current call. Returns true if the user is to see it.
+  absl::StatusOr<bool> Take(v1::StreamingInferResponse* response) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Ends the stream with `status`, unless it has ended. Returns `status`.
+  absl::Status End(absl::Status status) ABSL_LOCKS_EXCLUDED(mutex_);
+  void SendLoop() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Something can be sent in the current call.
+  bool CanSend() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<const ResumingClient::Servers> servers_;
-  v1::StreamingConfig config_;  // with the last checkpoint's token
 
-  // Of the receiving thread.
-  AnswerLedger ledger_;
+  // Used by the receiving thread only.
+  ResumeCursor cursor_;
   ReconnectPolicy policy_;
-  int64_t checkpoint_frames_ = 0;
-  bool news_ = false;  // the call at hand brought some
   int64_t resumed_ = 0;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  ReplayBuffer buffer_;
-  std::shared_ptr<SpeechStream> call_;
-  bool call_failed_ = false;  // nothing is to be sent to it any more
-  bool half_close_ = false;
-  bool half_close_sent_ = false;  // to the call
-  bool cancelled_ = false;
-  bool ended_ = false;
-  absl::Status end_;  // once ended
+  Mutex mutex_;
+  CondVar changed_;
+  ReplayBuffer buffer_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<SpeechStream> call_ ABSL_GUARDED_BY(mutex_);
+  bool call_failed_ ABSL_GUARDED_BY(mutex_) = false;  // so nothing more is sent in it
+  bool half_close_ ABSL_GUARDED_BY(mutex_) = false;
+  bool half_close_sent_ ABSL_GUARDED_BY(mutex_) = false;  // in the current call
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status end_ ABSL_GUARDED_BY(mutex_);  // valid once ended_
 
   std::thread sender_;
 };

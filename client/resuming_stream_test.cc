@@ -50,7 +50,7 @@ struct Outcome {
   int64_t resumed = 0;
 };
 
-// What the user gets; fails where frames do not follow one another.
+// What the user gets. Fails if frames do not follow one another.
 Outcome Play(const ResumingClient& client, const std::vector<std::string>& chunks) {
   v1::StreamingConfig config = MakeConfig(FakeModel(), InputKind::kFeatures);
   config.set_return_posteriors(true);
@@ -127,14 +127,14 @@ TEST(ResumingStreamTest, CutAtEveryResponse) {
 
 TEST(ResumingStreamTest, CutAgainAndAgain) {
   const std::vector<std::string> chunks = Chunks(20);
-  FakeServer server({.fail_at_response = 4, .failure = kBroken});  // three answers a call
+  FakeServer server({.fail_at_response = 4, .failure = kBroken});  // after three answers
   const Outcome outcome = Play(Options({server.address()}), chunks);
   ExpectSame(outcome, Undisturbed(chunks));
   EXPECT_GE(outcome.resumed, 7);
 }
 
 TEST(ResumingStreamTest, CallsThatBringNothingNewAreNotTriedForEver) {
-  FakeServer server({.fail_at_response = 1, .failure = kBroken});  // accepts, and breaks
+  FakeServer server({.fail_at_response = 1, .failure = kBroken});  // accepts and then breaks
   ResumingClientOptions options = Options({server.address()});
   options.reconnect.give_up_after = std::chrono::milliseconds(30);
   EXPECT_EQ(Play(options, Chunks(3)).status.code(), absl::StatusCode::kUnavailable);
@@ -169,7 +169,7 @@ TEST(ResumingStreamTest, ADrainMovesTheStreamToTheOtherServer) {
     FakeServer drains({.drain_after_chunks = at});
     FakeServer other;
     ResumingClientOptions options = Options({drains.address(), other.address()});
-    options.checkpoint_every_frames = 0;  // but at the drain
+    options.checkpoint_every_frames = 0;  // except at the drain
     const Outcome outcome = Play(options, chunks);
     ExpectSame(outcome, undisturbed);
     EXPECT_EQ(outcome.resumed, 1);
@@ -187,7 +187,7 @@ TEST(ResumingStreamTest, AServerThatStopsIsLeft) {
     stops.Stop();
   });
   ResumingClientOptions options = Options({stops.address(), other.address()});
-  options.max_kept_bytes = 8 * 336;  // so that the stream is not all sent by then
+  options.max_kept_bytes = 8 * 336;  // so that the stream has not been sent entirely by then
   ExpectSame(Play(options, chunks), Undisturbed(chunks));
   stopper.join();
 }
@@ -251,7 +251,7 @@ TEST(ResumingStreamTest, GivesUpAfterItsTime) {
   const Outcome outcome = Play(options, Chunks(6));
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(outcome.status.message()),
-              HasSubstr("no server went on with the stream for 0.03 s"));
+              HasSubstr("no server continued the stream within 0.03 s"));
 }
 
 TEST(ResumingStreamTest, SendingWaitsForACheckpointAtTheBound) {
@@ -268,7 +268,7 @@ TEST(ResumingStreamTest, WithoutCheckpointsTheBoundEndsTheKeepingAndNotTheStream
   ResumingClientOptions options = Options({server.address()});
   options.max_kept_bytes = 3 * 336;
   ExpectSame(Play(options, chunks), Undisturbed(chunks));
-  // A break after that cannot be mended, and says so.
+  // A break after that ends the stream, with the reason.
   FakeServer breaks({.fail_at_response = 20, .failure = kBroken, .checkpoints = false});
   options.addresses = {breaks.address()};
   const Outcome outcome = Play(options, chunks);

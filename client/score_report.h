@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prints recognised phones beside their reference, and phone error rates by set.
+// Prints recognised phones below their reference, and phone error rates for each set.
 #pragma once
 
 #include <map>
@@ -11,11 +11,12 @@
 
 namespace ese {
 
-// The alignment as two lines of columns, `*` where a side has nothing, wrapped to 100 characters.
+// Prints the alignment as two lines of columns, wrapped at 100 characters. `*` stands for a missing
+// phone.
 void PrintScored(const std::string& path, const Reference& reference, const Alignment& alignment,
                  std::ostream& out);
 
-// Sums by set and in all.
+// Error counts for each set and in total.
 class ScoreTable {
  public:
   void Add(const std::string& set, const ErrorCounts& counts);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Durations as command lines and reports have them.
+// Converts between Duration and the units of command lines and reports.
 #pragma once
 
 #include <chrono>

@@ -9,9 +9,9 @@
 namespace ese {
 
 void SpeechStream::Call::Start(const v1::StreamingConfig& config) {
-  Lock lock(mutex_);
+  MutexLock lock(mutex_);
   stub_->async()->StreamingInfer(&context_, this);
-  // Operations are started from the user's threads, until the reading side ends.
+  // The user's threads start operations too, so gRPC must not finish before reading has ended.
   AddHold();
   *request_.mutable_config() = config;
   write_busy_ = true;
@@ -22,8 +22,8 @@ void SpeechStream::Call::Start(const v1::StreamingConfig& config) {
 }
 
 absl::Status SpeechStream::Call::Send(std::string chunk) {
-  Lock lock(mutex_);
-  ESE_RETURN_IF_ERROR(AwaitWritable(lock));
+  MutexLock lock(mutex_);
+  ESE_RETURN_IF_ERROR(AwaitWritable());
   NoteSending();
   ++sent_;
   request_.set_chunk(std::move(chunk));
@@ -33,18 +33,18 @@ absl::Status SpeechStream::Call::Send(std::string chunk) {
 }
 
 absl::Status SpeechStream::Call::HalfClose() {
-  Lock lock(mutex_);
-  ESE_RETURN_IF_ERROR(AwaitWritable(lock));
+  MutexLock lock(mutex_);
+  ESE_RETURN_IF_ERROR(AwaitWritable());
   NoteSending();
   half_closed_ = true;
   StartWritesDone();
-  changed_.notify_all();  // Receive has a time limit from now on
+  changed_.NotifyAll();  // Receive now waits with a time limit
   return absl::OkStatus();
 }
 
 absl::StatusOr<bool> SpeechStream::Call::Receive(v1::StreamingInferResponse* response) {
-  Lock lock(mutex_);
-  ESE_RETURN_IF_ERROR(Await(lock, [this] { return response_ready_ || read_end_; }));
+  MutexLock lock(mutex_);
+  while (!response_ready_ && !read_end_) ESE_RETURN_IF_ERROR(AwaitChange());
   if (response_ready_) {
     *response = std::move(response_);
     response_.Clear();
@@ -52,24 +52,24 @@ absl::StatusOr<bool> SpeechStream::Call::Receive(v1::StreamingInferResponse* res
     StartRead(&response_);
     return true;
   }
-  ESE_RETURN_IF_ERROR(FinalStatus(lock));
+  ESE_RETURN_IF_ERROR(FinalStatus());
   return false;
 }
 
 void SpeechStream::Call::CancelAndWait() {
   context_.TryCancel();
-  Lock lock(mutex_);
+  MutexLock lock(mutex_);
   discard_ = true;
   if (response_ready_) {
     response_ready_ = false;
-    StartRead(&response_);  // so that the reading side finds its end
+    StartRead(&response_);  // so that reading reaches its end
   }
-  changed_.wait(lock, [this] { return done_; });
+  while (!done_) changed_.Wait(mutex_);
 }
 
 void SpeechStream::Call::OnReadDone(bool ok) {
   {
-    Lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (ok) {
       accepted_ = true;
       answered_ = response_.chunks_done();
@@ -82,58 +82,55 @@ void SpeechStream::Call::OnReadDone(bool ok) {
     } else {
       read_end_ = true;
     }
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   if (!ok) RemoveHold();
 }
 
 void SpeechStream::Call::OnWriteDone(bool /*ok*/) {
-  // Of a failed write the reading side tells the reason.
-  Lock lock(mutex_);
+  // If the write failed, reading ends too and FinalStatus has the reason.
+  MutexLock lock(mutex_);
   write_busy_ = false;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void SpeechStream::Call::OnDone(const grpc::Status& status) {
-  Lock lock(mutex_);
+  MutexLock lock(mutex_);
   status_ = FromGrpc(status, options_.address, context_);
   done_ = true;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void SpeechStream::Call::NoteSending() {
   if (!ServerOwes()) owed_since_ = Clock::Real()->Now();
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
-template <typename Predicate>
-absl::Status SpeechStream::Call::Await(Lock& lock, Predicate pred) {
-  while (!pred()) {
-    if (!ServerOwes()) {
-      changed_.wait(lock);
-    } else if (const TimePoint deadline = owed_since_ + options_.timeout;
-               Clock::Real()->Now() < deadline) {
-      changed_.wait_until(lock, deadline);
-    } else {
-      context_.TryCancel();
-      return absl::DeadlineExceededError(absl::StrCat(
-          "server ", options_.address, " answered nothing for ", ToSeconds(options_.timeout),
-          " s; see whether it hangs or is overloaded, or wait longer (--timeout)"));
-    }
+absl::Status SpeechStream::Call::AwaitChange() {
+  const TimePoint deadline = owed_since_ + options_.timeout;
+  if (!ServerOwes()) {
+    changed_.Wait(mutex_);
+  } else if (Clock::Real()->Now() < deadline) {
+    changed_.WaitUntil(mutex_, deadline);
+  } else {
+    context_.TryCancel();
+    return absl::DeadlineExceededError(absl::StrCat(
+        "server ", options_.address, " answered nothing for ", ToSeconds(options_.timeout),
+        " s; check whether it hangs or is overloaded, or wait longer (--timeout)"));
   }
   return absl::OkStatus();
 }
 
-absl::Status SpeechStream::Call::FinalStatus(Lock& lock) {
-  // gRPC itself ends the call in bounded time once its status has come.
-  changed_.wait(lock, [this] { return done_; });
+absl::Status SpeechStream::Call::FinalStatus() {
+  // Once reading has ended, gRPC ends the call in bounded time.
+  while (!done_) changed_.Wait(mutex_);
   return status_;
 }
 
-absl::Status SpeechStream::Call::AwaitWritable(Lock& lock) {
-  ESE_RETURN_IF_ERROR(Await(lock, [this] { return !write_busy_ || read_end_; }));
+absl::Status SpeechStream::Call::AwaitWritable() {
+  while (write_busy_ && !read_end_) ESE_RETURN_IF_ERROR(AwaitChange());
   if (!read_end_) return absl::OkStatus();
-  ESE_RETURN_IF_ERROR(FinalStatus(lock));
+  ESE_RETURN_IF_ERROR(FinalStatus());
   return absl::AbortedError(
       absl::StrCat("server ", options_.address, " ended the call before the content had ended"));
 }

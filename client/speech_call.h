@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// The call under a SpeechStream: gRPC's callbacks turned into waits with a time limit.
+// The call under a SpeechStream: turns gRPC's callbacks into waits with a time limit.
 #pragma once
 
-#include <condition_variable>
+#include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
+#include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "base/mutex.h"
 #include "client/speech_client.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/client_callback.h"
 
 namespace ese {
 
-// Threads as SpeechStream; the On... reactions come from gRPC's threads.
+// Its functions are called from the same threads as SpeechStream's; the On... functions are called
+// by gRPC's threads.
 class SpeechStream::Call final
     : public grpc::ClientBidiReactor<v1::StreamingInferRequest, v1::StreamingInferResponse> {
  public:
@@ -25,7 +28,7 @@ class SpeechStream::Call final
   absl::Status HalfClose();
   absl::StatusOr<bool> Receive(v1::StreamingInferResponse* response);
   void Cancel() { context_.TryCancel(); }
-  // Nothing may be called after it but the destructor.
+  // Call nothing but the destructor after this.
   void CancelAndWait();
 
   void OnReadDone(bool ok) override;
@@ -33,40 +36,41 @@ class SpeechStream::Call final
   void OnDone(const grpc::Status& status) override;
 
  private:
-  using Lock = std::unique_lock<std::mutex>;
-
-  // The server has yet to answer something it has been sent.
-  bool ServerOwes() const { return !accepted_ || answered_ < sent_ || half_closed_; }
-  // Something more is owed from now on.
-  void NoteSending();
-  // Waits until pred() holds; DEADLINE_EXCEEDED, with the call cancelled, when the server has owed
-  // an answer for too long.
-  template <typename Predicate>
-  absl::Status Await(Lock& lock, Predicate pred);
-  // Waits for the end of the call, whose reading side has ended.
-  absl::Status FinalStatus(Lock& lock);
-  // Waits until another write may be started.
-  absl::Status AwaitWritable(Lock& lock);
+  // The server has not yet answered everything that it was sent.
+  bool ServerOwes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !accepted_ || answered_ < sent_ || half_closed_;
+  }
+  // Something is about to be sent, so the server owes its answer from now on.
+  void NoteSending() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Waits until something has changed. If the server has owed an answer for too long, cancels the
+  // call and returns DEADLINE_EXCEEDED.
+  absl::Status AwaitChange() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Waits for the end of the call and returns its status. REQUIRES: read_end_
+  absl::Status FinalStatus() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Waits until another write can be started.
+  absl::Status AwaitWritable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<v1::SpeechInference::Stub> stub_;
   const ClientOptions options_;
   grpc::ClientContext context_;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  v1::StreamingInferRequest request_;    // being written while write_busy_
-  v1::StreamingInferResponse response_;  // being read unless response_ready_
-  bool write_busy_ = false;
-  bool half_closed_ = false;
-  bool response_ready_ = false;
-  bool discard_ = false;   // nobody receives any more
-  bool read_end_ = false;  // no response follows; no operation may be started any more
-  bool done_ = false;
-  absl::Status status_;  // valid once done_
-  bool accepted_ = false;
-  int64_t sent_ = 0;      // chunks
-  int64_t answered_ = 0;  // chunks
-  TimePoint owed_since_;  // the last response, or the first sending after all was answered
+  Mutex mutex_;
+  CondVar changed_;
+  // gRPC reads request_ while write_busy_, and writes response_ unless response_ready_.
+  v1::StreamingInferRequest request_ ABSL_GUARDED_BY(mutex_);
+  v1::StreamingInferResponse response_ ABSL_GUARDED_BY(mutex_);
+  bool write_busy_ ABSL_GUARDED_BY(mutex_) = false;
+  bool half_closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool response_ready_ ABSL_GUARDED_BY(mutex_) = false;
+  bool discard_ ABSL_GUARDED_BY(mutex_) = false;   // nobody receives any more
+  bool read_end_ ABSL_GUARDED_BY(mutex_) = false;  // no response follows; start no operation
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);  // valid once done_
+  bool accepted_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t sent_ ABSL_GUARDED_BY(mutex_) = 0;      // chunks
+  int64_t answered_ ABSL_GUARDED_BY(mutex_) = 0;  // chunks
+  // The time of the last response, or of the first sending after everything had been answered.
+  TimePoint owed_since_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ese

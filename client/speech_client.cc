@@ -34,13 +34,14 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& address) {
   std::string message = absl::StrCat("server ", address, ": ", status.error_message());
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
-      absl::StrAppend(&message, "; see whether it still runs and has room, or try again later");
+      absl::StrAppend(&message, "; check whether it is running and has room, or try again later");
       break;
     case grpc::StatusCode::UNIMPLEMENTED:
-      absl::StrAppend(&message, "; it does not serve ese.v1.SpeechInference: is it an ese-server?");
+      absl::StrAppend(&message, "; it does not offer ese.v1.SpeechInference: is it an ese-server?");
       break;
     case grpc::StatusCode::CANCELLED:
-      absl::StrAppend(&message, "; the call was cancelled, here or by a server that shut down");
+      absl::StrAppend(&message,
+                      "; the call was cancelled, either here or by a server that shut down");
       break;
     default:
       break;
@@ -67,7 +68,7 @@ grpc::ChannelArguments MakeChannelArguments() {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // A server that restarts is looked for at least once a second; gRPC's own limit is two minutes.
+  // Look for a server that restarts at least once a second; gRPC's default is two minutes.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // Log-posteriors of a large chunk may exceed gRPC's limit of 4 MB.

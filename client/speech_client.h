@@ -4,11 +4,11 @@
 //   SpeechClient::Connect -> FindModel -> Open(config) -> SpeechStream: Send ... HalfClose
 //                                                                       Receive ... until false
 //
-// One server and one call; resuming_stream.h makes a stream of several calls that outlives them.
+// This is one call to one server. resuming_stream.h makes a stream that continues over several
+// calls.
 //
-// Nothing waits for ever: every wait for the server is bounded by ClientOptions::timeout, after
-// which the call is cancelled and DEADLINE_EXCEEDED returned. HTTP proxies of the environment are
-// ignored; the address is connected to as it stands.
+// No wait for the server is longer than ClientOptions::timeout; then the call is cancelled and
+// DEADLINE_EXCEEDED is returned. HTTP proxies named in the environment are ignored.
 #pragma once
 
 #include <chrono>
@@ -27,22 +27,23 @@ namespace ese {
 
 struct ClientOptions {
   std::string address = "127.0.0.1:7700";  // HOST:PORT, or unix:PATH
-  // How long to wait for a connection, for the answer of a simple call, and, in a stream, for any
-  // answer while the server owes one.
+  // The longest wait for a connection, for the answer to a simple call and, in a stream, for the
+  // next answer while the server owes one.
   Duration timeout = std::chrono::seconds(10);
 };
 
-// The same code and message. UNAVAILABLE, UNIMPLEMENTED and CANCELLED get the address and a remedy.
+// Converts a status, keeping its code. The message gets the address and, for UNAVAILABLE,
+// UNIMPLEMENTED and CANCELLED, a remedy.
 absl::Status FromGrpc(const grpc::Status& status, const std::string& address);
 
-// That of a call that has ended, with the hint that RetryAfter of base/ reads: what the trailing
-// metadata retry-after-ms asked for.
+// As above, for a call that has ended. If the server sent the trailing metadata retry-after-ms,
+// RetryAfter (base/retry_after.h) returns it from the result.
 absl::Status FromGrpc(const grpc::Status& status, const std::string& address,
                       const grpc::ClientContext& context);
 
-// An unconnected channel of its own connection: two channels never share one.
+// Makes a channel that is not connected yet. It never shares a connection with another channel.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
-// The settings of such channels.
+// The settings of these channels.
 grpc::ChannelArguments MakeChannelArguments();
 
 class SpeechStream;
@@ -50,20 +51,20 @@ class SpeechStream;
 // Thread-safe.
 class SpeechClient {
  public:
-  // Create, then AwaitConnection.
+  // Calls Create and then AwaitConnection.
   static absl::StatusOr<std::unique_ptr<SpeechClient>> Connect(const ClientOptions& options);
-  // Connects with the first call. INVALID_ARGUMENT: an empty address.
+  // The first call connects. INVALID_ARGUMENT if the address is empty.
   static absl::StatusOr<std::unique_ptr<SpeechClient>> Create(const ClientOptions& options);
-  // UNAVAILABLE as soon as the first attempt to connect fails, DEADLINE_EXCEEDED if nothing answers
-  // in time: both name the address and the remedy.
+  // UNAVAILABLE as soon as the first attempt to connect fails; DEADLINE_EXCEEDED if nothing answers
+  // in time. Both messages name the address and a remedy.
   absl::Status AwaitConnection() const;
 
   absl::StatusOr<v1::ListModelsResponse> ListModels() const;
-  // The model of that name; the only one, if `name` is empty. NOT_FOUND and INVALID_ARGUMENT (empty
-  // among several) list the names to choose from.
+  // Returns the model called `name`, or the only model if `name` is empty. NOT_FOUND if there is no
+  // such model, INVALID_ARGUMENT if `name` is empty and there are several; both list the names.
   absl::StatusOr<v1::Model> FindModel(const std::string& name) const;
 
-  // A new stream. Whether the server accepts the config is told by its first response.
+  // Opens a new stream. Its first response tells whether the server accepts the config.
   std::unique_ptr<SpeechStream> Open(const v1::StreamingConfig& config) const;
 
  private:
@@ -74,25 +75,26 @@ class SpeechClient {
   std::shared_ptr<v1::SpeechInference::Stub> stub_;
 };
 
-// One call. One thread may send (Send, HalfClose) while another receives; a server answers while it
-// takes content, so whoever sends much must receive on another thread. Outlives its SpeechClient.
+// One call. One thread may send (Send, HalfClose) while another receives. The server stops reading
+// when its answers are not read, so send and receive on two threads unless the content is short.
+// The stream may outlive its SpeechClient.
 class SpeechStream {
  public:
-  // Cancels a call that has not ended, and waits for that.
+  // Cancels a call that has not ended, and waits for its end.
   ~SpeechStream();
 
-  // Sends one chunk, once the one before is on its way. An error is that of the call, which has
-  // then ended. REQUIRES: HalfClose has not been called
+  // Waits until gRPC has taken the previous chunk, then sends this one. An error means that the
+  // call has ended, and is the call's. REQUIRES: HalfClose has not been called
   absl::Status Send(std::string chunk);
-  // Says that the content has ended.
+  // Tells the server that the content has ended.
   absl::Status HalfClose();
 
-  // Waits for the next response. False: the call has ended with OK. An error ends the call; it is
-  // DEADLINE_EXCEEDED when the server answered nothing for ClientOptions::timeout although it owed
-  // the first response, the answer to a chunk, or the end of the call after HalfClose.
+  // Waits for the next response. Returns false when the call has ended with OK. An error means that
+  // the call has ended. It is DEADLINE_EXCEEDED if for ClientOptions::timeout the server owed an
+  // answer (its first response, the answer to a chunk, or the end after HalfClose) and sent none.
   absl::StatusOr<bool> Receive(v1::StreamingInferResponse* response);
 
-  // Ends the call from any thread; the others' waits return CANCELLED.
+  // Ends the call. May be called from any thread; waits of other threads then return CANCELLED.
   void Cancel();
 
  private:

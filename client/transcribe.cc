@@ -24,8 +24,8 @@ namespace {
 
 using Units = std::vector<v1::RecognizedUnit>;
 
-// Sends blocks of 100 ms, as a live client would: the server bounds the frames of a stream that
-// wait.
+// Sends blocks of 100 ms, as a live client would, because the server bounds how many frames of a
+// stream may wait.
 constexpr int kBlocksPerSecond = 10;
 
 absl::StatusOr<Units> TranscribeFile(const ResumingClient& client, const v1::Model& model,
@@ -68,7 +68,7 @@ class Transcription {
   Transcription(const TranscribeOptions& options, Console& console)
       : options_(options), console_(console) {}
 
-  // Everything that can fail before the first file is heard.
+  // Does everything that can fail before the first file is read.
   absl::Status Prepare(const ResumingClientOptions& servers) {
     if (!options_.references.empty()) {
       ESE_ASSIGN_OR_RETURN(references_, ReadReferences(options_.references));
@@ -86,7 +86,8 @@ class Transcription {
     if (references_) {
       const auto at = references_->find(std::filesystem::path(path).filename().string());
       if (at == references_->end()) {
-        return absl::NotFoundError(absl::StrCat("no line for this file in ", options_.references,
+        return absl::NotFoundError(absl::StrCat("there is no line for this file in ",
+                                                options_.references,
                                                 "; add one, or leave out --references"));
       }
       reference = &at->second;
@@ -124,7 +125,7 @@ class Transcription {
   ScoreTable scores_;
 };
 
-// Errors of files name their path already; errors of the call do not.
+// The error of a file already names its path; the error of a call does not.
 void PrintFileError(const std::string& path, const absl::Status& status, std::ostream& err) {
   const std::string message(status.message());
   const bool named = message.rfind(path, 0) == 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ese-client transcribe`: recordings to recognised units, and their phone error rate.
+// `ese-client transcribe`: prints the units recognised in recordings, and their phone error rate.
 #pragma once
 
 #include <string>
@@ -17,13 +17,13 @@ struct TranscribeOptions {
   std::string model;  // empty: the server's only one
   InputKind input = InputKind::kAudio;
   bool times = false;      // print the time of each unit
-  std::string references;  // a table as of references.h; empty: none
-  std::string json;        // file for the figure <prefix>.per; empty: none
+  std::string references;  // path of a table, see references.h; empty: none
+  std::string json;        // path of a file for the figure <prefix>.per; empty: none
   std::string prefix = "demo";
 };
 
-// Transcribes the files one after the other. A file that fails is reported on console.err and the
-// others are still done. False if anything failed.
+// Transcribes the files one after the other. If a file fails, its error is printed to console.err
+// and the others are still transcribed. Returns false if anything failed.
 bool RunTranscribe(const ResumingClientOptions& servers, const TranscribeOptions& options,
                    Console& console);
 

@@ -49,7 +49,7 @@ void LoadCall::OnDone(Op op, bool ok) {
         Write(config_);
         config_.Clear();
       }
-      // Of a call that could not be started reading tells the end, too.
+      // Read even if the call could not be started: reading then reports its end.
       stream_->Read(&response_, Begin(Op::kRead));
       break;
     case Op::kRead:
@@ -62,7 +62,7 @@ void LoadCall::OnDone(Op op, bool ok) {
       }
       break;
     case Op::kWrite:
-      // Of a failed write the reading side tells the reason.
+      // If a write failed, reading ends too, and Finish has the reason.
       writable_ = ok && !reading_ended_ && !writes_done_;
       if (writable_) handler_.OnWritable();
       break;
@@ -71,7 +71,7 @@ void LoadCall::OnDone(Op op, bool ok) {
   }
   if (pending_ > 0) return;
   if (status_.error_code() == grpc::StatusCode::UNAVAILABLE) connection_->NoteBroken();
-  // The last word: the handler may delete this.
+  // Nothing may follow this line: the handler may delete the call.
   handler_.OnEnd(FromGrpc(status_, connection_->address(), context_));
 }
 

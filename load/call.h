@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A call of a load test on gRPC's completion queue, so that one thread drives thousands of them.
+// One call of a load test, on a completion queue of gRPC, so that one thread can drive thousands.
 #pragma once
 
 #include <cstdint>
@@ -13,25 +13,25 @@
 
 namespace ese {
 
-// All on the thread that takes the queue's events.
+// All functions are called on the thread that takes the queue's events.
 class LoadCall {
  public:
-  // Told of what happens to the call.
+  // Receives the events of the call.
   class Handler {
    public:
     virtual ~Handler() = default;
     virtual void OnAnswer(v1::StreamingInferResponse* response) = 0;
-    // Another message may be written.
+    // Another message can be written.
     virtual void OnWritable() = 0;
-    // Nothing follows; the call may be deleted.
+    // The call has ended and nothing follows. The handler may delete the call.
     virtual void OnEnd(const absl::Status& status) = 0;
   };
 
-  // All must outlive the call.
+  // `queue` and `handler` must outlive the call.
   LoadCall(std::shared_ptr<LoadConnection> connection, grpc::CompletionQueue* queue,
            Handler* handler);
 
-  // Opens the call with that config.
+  // Opens the call and sends `config`.
   void Start(v1::StreamingInferRequest config);
   // REQUIRES: writable()
   void Write(const v1::StreamingInferRequest& request);
@@ -41,7 +41,7 @@ class LoadCall {
   bool writable() const { return writable_; }
   LoadConnection& connection() { return *connection_; }
 
-  // What the queue has returned, with which the call's handler is called.
+  // Handles an event that the queue has returned: calls the handler of its call.
   static void Handle(void* tag, bool ok);
 
  private:
@@ -58,7 +58,7 @@ class LoadCall {
   grpc::CompletionQueue& queue_;
   Handler& handler_;
   Tag tags_[4];
-  int pending_ = 0;  // operations
+  int pending_ = 0;  // operations under way
   bool writable_ = false;
   bool writes_done_ = false;
   bool reading_ended_ = false;

@@ -13,6 +13,7 @@
 #include "client/seconds.h"
 #include "load/generator.h"
 #include "load/report.h"
+#include "load/report_writer.h"
 #include "load/search.h"
 #include "load/vanish.h"
 
@@ -21,7 +22,7 @@ namespace {
 
 enum class Answers { kNothing, kUnits, kPosteriors };
 
-// Whatever the command line says.
+// The parsed command line.
 struct Arguments {
   LoadOptions load;
   double seconds = 10;
@@ -80,7 +81,7 @@ absl::StatusOr<bool> RunOnce(const Arguments& arguments, Console& console,
   }
   ESE_RETURN_IF_ERROR(WriteReports(arguments, report, nullptr));
   if (report.chunks_answered == 0) {
-    console.err << "ese-load: nothing was answered; see the server's log, or run for longer "
+    console.err << "ese-load: nothing was answered; look into the server's log, or run for longer "
                    "(--seconds)\n";
   }
   return report.ok();
@@ -96,7 +97,7 @@ absl::StatusOr<bool> RunSearch(const Arguments& arguments, Console& console,
   return search.best > 0;
 }
 
-// True if the run was without errors.
+// Returns true if the run had no errors.
 absl::StatusOr<bool> Run(const Arguments& arguments, Console& console,
                          const std::atomic<bool>& stop) {
   if (arguments.find_max) return RunSearch(arguments, console, stop);
@@ -119,70 +120,78 @@ CLI::Option* AddChoice(CLI::App& app, const char* name, T& value,
 
 void AddContentOptions(CLI::App& app, Arguments& arguments) {
   LoadSourceOptions& source = arguments.load.source;
-  app.add_option("files", source.files,
-                 "Recordings to play in loops, stream by stream in turn; without any, noise")
+  app.add_option(
+         "files", source.files,
+         "Recordings to send in loops; streams take them in turn. Without any, streams send noise")
       ->type_name("FILE");
   AddChoice<InputKind>(app, "--input", source.input,
                        {{"audio", InputKind::kAudio}, {"features", InputKind::kFeatures}},
-                       "audio|features", "features", "What to send: samples, or filter banks");
-  app.add_option("--chunk-ms", source.chunk_ms, "Audio in a chunk, rounded to whole frames")
+                       "audio|features", "features",
+                       "What to send: audio samples, or filter-bank features");
+  app.add_option("--chunk-ms", source.chunk_ms,
+                 "Length of the audio in a chunk, rounded to whole frames")
       ->check(CLI::Range(1.0, 10000.0))
       ->capture_default_str();
-  app.add_option("--frame-ms", source.frame_ms, "Length of a frame, for models that do not tell")
+  app.add_option("--frame-ms", source.frame_ms,
+                 "Length of a frame, for models that take features only")
       ->check(CLI::Range(1.0, 1000.0))
       ->capture_default_str();
-  app.add_option("--seed", source.seed, "Of the streams' phases, and of noise")
+  app.add_option("--seed", source.seed, "Seed for the streams' phases and the noise")
       ->capture_default_str();
   AddChoice<Answers>(app, "--return", arguments.answers,
                      {{"nothing", Answers::kNothing},
                       {"units", Answers::kUnits},
                       {"posteriors", Answers::kPosteriors}},
                      "nothing|units|posteriors", "nothing",
-                     "What to ask for, beside the count of frames");
+                     "What the server is to return for each frame");
 }
 
 void AddLoadOptions(CLI::App& app, Arguments& arguments) {
   LoadOptions& load = arguments.load;
-  app.add_option("--server", load.addresses,
-                 "The server's address; or several, after commas, that share the streams")
+  app.add_option(
+         "--server", load.addresses,
+         "Address of the server, or of several (separated by commas) that share the streams")
       ->type_name("HOST:PORT")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str();
-  app.add_option("--model", load.model, "Needed if the server has several models")
+  app.add_option("--model", load.model, "Name of the model; required if the server has several")
       ->type_name("NAME");
-  app.add_option("--streams", load.streams, "Streams at once")
+  app.add_option("--streams", load.streams, "Number of streams at the same time")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
   app.add_option("--seconds", arguments.seconds, "How long to measure")
       ->check(CLI::Range(0.01, 86400.0))
       ->capture_default_str();
-  app.add_option("--ramp", arguments.ramp_seconds, "Seconds over which streams are opened, before")
+  app.add_option("--ramp", arguments.ramp_seconds,
+                 "Open the streams over so many seconds, before the measurement")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
   AddChoice<LoadPace>(
       app, "--rate", load.pace,
       {{"realtime", LoadPace::kRealTime}, {"max", LoadPace::kFlatOut}, {"idle", LoadPace::kIdle}},
       "realtime|max|idle", "realtime",
-      "realtime: as speakers speak; max: as fast as the server answers; idle: a "
+      "realtime: as speakers speak; max: as fast as the server answers; idle: one "
       "chunk, then silence");
-  app.add_option("--tenant", load.tenant, "Whose streams they are; the server weighs tenants")
+  app.add_option("--tenant", load.tenant,
+                 "Tenant of the streams; the server may give tenants different shares")
       ->type_name("NAME");
-  app.add_option("--priority", load.priority, "Of the streams, among their tenant's")
+  app.add_option("--priority", load.priority,
+                 "Priority of the streams among those of the same tenant")
       ->check(CLI::Range(-8, 8))
       ->capture_default_str();
-  app.add_option("--window", load.window, "Unanswered chunks of a stream at --rate max")
+  app.add_option("--window", load.window, "Unanswered chunks per stream with --rate max")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  app.add_option("--threads", load.threads, "Threads that share the streams")
+  app.add_option("--threads", load.threads, "Number of threads that share the streams")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   app.add_option("--connections", load.connections,
-                 "Connections of a thread; 0: one for every 64 streams, at most 8")
+                 "Connections per thread; 0: one for every 64 streams, at most 8")
       ->check(CLI::Range(0, 10000))
       ->capture_default_str();
   app.add_option("--timeout", arguments.timeout_seconds,
-                 "Give a stream up when an answer has been due for this long")
+                 "Give a stream up if an answer has been due for this long")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.01, 86400.0))
       ->capture_default_str();
@@ -190,35 +199,37 @@ void AddLoadOptions(CLI::App& app, Arguments& arguments) {
 
 void AddTestOptions(CLI::App& app, Arguments& arguments) {
   LoadOptions& load = arguments.load;
-  app.add_flag("--resume", load.resume, "Streams go on after a break, at the next server");
+  app.add_flag("--resume", load.resume, "Continue streams after a break, on the next server");
   app.add_option("--checkpoint-every", load.checkpoint_every_frames,
-                 "Frames between checkpoints; with --resume 100 unless set")
+                 "Number of frames between checkpoints; with --resume the default is 100")
       ->type_name("FRAMES");
   app.add_option("--cut-every", arguments.cut_every_seconds,
-                 "Cut a connection each so many seconds, and resume its streams")
+                 "Cut one connection every so many seconds, and resume its streams")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 86400.0));
   app.add_flag("--verify", load.verify,
-               "Compare all posteriors with those of undisturbed streams, after the run");
-  app.add_flag("--find-max", arguments.find_max,
-               "Find the most streams, from --streams on, within the limit of --p99-ms");
-  app.add_option("--p99-ms", arguments.p99_ms, "The limit of --find-max")
+               "After the run, compare all posteriors with those of undisturbed streams");
+  app.add_flag(
+      "--find-max", arguments.find_max,
+      "Find the largest number of streams within the limit --p99-ms, starting from --streams");
+  app.add_option("--p99-ms", arguments.p99_ms, "Latency limit for --find-max")
       ->check(CLI::Range(0.001, 1e6))
       ->capture_default_str();
   app.add_option("--vanish", arguments.vanish,
-                 "Instead: connect, send and vanish so many times, --streams at once")
+                 "Instead of a run, connect, send and vanish so many times, with --streams clients "
+                 "at a time")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
 }
 
 void AddReportOptions(CLI::App& app, Arguments& arguments) {
-  app.add_option("--report", arguments.report, "Write all that was found to this file, as JSON")
+  app.add_option("--report", arguments.report, "Write the whole report to this file as JSON")
       ->type_name("FILE");
   app.add_option("--percentiles", arguments.percentiles,
-                 "Write the latencies to this file as HdrHistogram does")
+                 "Write the latencies to this file in HdrHistogram's format")
       ->type_name("FILE");
-  app.add_option("--json", arguments.json, "Append the figures to this file, as lines of JSON")
+  app.add_option("--json", arguments.json, "Append the figures to this file as lines of JSON")
       ->type_name("FILE");
-  app.add_option("--prefix", arguments.prefix, "Prefix of the figures' names")
+  app.add_option("--prefix", arguments.prefix, "Prefix for the names of the figures")
       ->capture_default_str();
 }
 
@@ -238,7 +249,8 @@ void Complete(Arguments& arguments) {
 
 int LoadMain(int argc, const char* const* argv, Console console, const std::atomic<bool>& stop) {
   Arguments arguments;
-  CLI::App app("Plays many streams to an ese-server at once and measures its answers.", "ese-load");
+  CLI::App app("Sends many streams to an ese-server at the same time and measures its answers.",
+               "ese-load");
   app.set_version_flag("--version", ESE_VERSION);
   AddLoadOptions(app, arguments);
   AddContentOptions(app, arguments);
@@ -257,7 +269,7 @@ int LoadMain(int argc, const char* const* argv, Console console, const std::atom
   }
   console.out.flush();
   if (!console.out) {
-    console.err << "ese-load: standard output could not be written; is its disk full?\n";
+    console.err << "ese-load: cannot write to standard output; is the disk full?\n";
     return 1;
   }
   return *clean ? 0 : 1;

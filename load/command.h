@@ -8,8 +8,8 @@
 
 namespace ese {
 
-// Parses the arguments, runs the load and reports it. Returns the exit status of the program: not 0
-// if a stream failed or nothing was answered. `stop` as for RunLoad.
+// Parses the arguments, runs the load and prints the report. Returns the program's exit status,
+// which is not 0 if a stream failed or nothing was answered. `stop` is that of RunLoad.
 int LoadMain(int argc, const char* const* argv, Console console, const std::atomic<bool>& stop);
 
 }  // namespace ese

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-load's run, in this process against a scripted server. The runs last tenths of a second; no
+// Runs of ese-load in this process against a scripted server. They last tenths of a second, and no
 // test depends on how long anything takes.
 #include "load/command.h"
 
@@ -30,7 +30,8 @@ using ::testing::UnorderedElementsAre;
 
 const std::string kRecording = SourceDir() + "/tests/data/speech/vm-sorry.flac";
 
-// For what never comes; yet enough to connect and to be accepted in, on a busy machine.
+// A time limit for answers that never come. It is enough to connect and be accepted on a busy
+// machine.
 constexpr Duration kShort = std::chrono::seconds(2);
 
 LoadOptions Options(const FakeServer& server) {
@@ -183,19 +184,19 @@ TEST(LoadTest, OkWithoutAFinalResponseIsAnError) {
   FakeServer server({.forget_final = true});
   const LoadReport report = Load(Options(server));
   EXPECT_EQ(report.completed, 0);
-  EXPECT_THAT(report.errors.at("INTERNAL").example, HasSubstr("unanswered"));
+  EXPECT_THAT(report.errors.at("INTERNAL").example, HasSubstr("without answering all chunks"));
 }
 
 TEST(LoadTest, SilentServerIsGivenUp) {
   FakeServer server({.silent_after_chunks = 2});
   LoadOptions options = Options(server);
-  options.run_time = std::chrono::hours(1);  // ends early, as no stream is left
+  options.run_time = std::chrono::hours(1);  // ends early, because no stream is left
   options.timeout = kShort;
   const LoadReport report = Load(options);
   EXPECT_FALSE(report.ok());
   EXPECT_LT(report.chunks_answered, report.chunks_due);
   EXPECT_EQ(report.errors.at("DEADLINE_EXCEEDED").count, 6);
-  // Each stream was given up because a chunk had waited for longer; the latencies tell.
+  // Each stream was given up because a chunk had waited for longer, as the latencies show.
   EXPECT_GT(report.latency.max(), options.timeout);
 }
 
@@ -308,7 +309,7 @@ TEST(LoadTest, StreamsOfAServerThatDrainsGoOnAtTheOther) {
 }
 
 TEST(LoadTest, WrongPosteriorsAreFound) {
-  // Tokens of the first call are taken for the beginning: what follows is computed anew.
+  // The server resumes with the state of a new stream, so what follows differs.
   FakeServer server(
       {.fail_at_response = 5, .failure = kBroken, .failing_calls = 6, .forgets_state = true});
   const LoadReport report = Load(Resuming(server));
@@ -358,7 +359,7 @@ TEST(LoadTest, FindsTheMostStreams) {
       FindMostStreams(options, std::chrono::hours(1), stop, progress);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->best, 0);
-  EXPECT_THAT(report->steps, SizeIs(4));  // 2 and 1, each twice
+  EXPECT_THAT(report->runs, SizeIs(4));  // 2 and 1, each twice
 }
 
 TEST(LoadTest, NoRunWithoutServerModelOrRecording) {

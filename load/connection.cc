@@ -32,7 +32,7 @@ absl::StatusOr<SocketAddress> UnixAddress(const std::string& path) {
   auto* out = reinterpret_cast<sockaddr_un*>(&address.storage);
   if (path.size() >= sizeof(out->sun_path)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("unix:", path, ": the path is too long; choose a shorter one"));
+        absl::StrCat("unix:", path, ": the path of this socket is too long; choose a shorter one"));
   }
   out->sun_family = AF_UNIX;
   std::memcpy(out->sun_path, path.data(), path.size());
@@ -44,7 +44,7 @@ absl::StatusOr<SocketAddress> Resolve(const std::string& address) {
   if (absl::StartsWith(address, "unix:")) return UnixAddress(address.substr(5));
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat(address, ": has no port; give HOST:PORT"));
+    return absl::InvalidArgumentError(absl::StrCat(address, " has no port; give HOST:PORT"));
   }
   std::string host = address.substr(0, colon);
   if (absl::StartsWith(host, "[") && absl::EndsWith(host, "]")) {
@@ -65,7 +65,7 @@ absl::StatusOr<SocketAddress> Resolve(const std::string& address) {
   return result;
 }
 
-// The error of the connection, or that there is none within the time.
+// Waits for the connection. Returns its error, or DEADLINE_EXCEEDED after `timeout`.
 absl::Status AwaitConnected(int fd, const std::string& address, Duration timeout) {
   pollfd wait = {fd, POLLOUT, 0};
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The TCP (or Unix) connections of a load test, made here and not by gRPC so that they can be cut.
+// The TCP or Unix connections of a load test. They are made here and not by gRPC, so that they can
+// be cut.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +15,11 @@
 
 namespace ese {
 
-// Not thread-safe, but that calls over the stub may run on any thread.
+// Not thread-safe, except that calls on the stub may be made on any thread.
 class LoadConnection {
  public:
-  // UNAVAILABLE: nothing listens there; NOT_FOUND: no such host; DEADLINE_EXCEEDED.
+  // UNAVAILABLE if nothing listens at the address; NOT_FOUND if there is no such host;
+  // DEADLINE_EXCEEDED after `timeout`.
   static absl::StatusOr<std::unique_ptr<LoadConnection>> Dial(const std::string& address,
                                                               Duration timeout);
   ~LoadConnection();
@@ -27,9 +29,9 @@ class LoadConnection {
   const std::string& address() const { return address_; }
   v1::SpeechInference::Stub& stub() { return *stub_; }
 
-  // Ends the connection without a word of HTTP/2, as a client does that crashes or walks away.
+  // Ends the connection without any HTTP/2 message, like a client that crashes.
   void Cut();
-  // Nothing more is to be sent over it: it was cut, or a call has found it broken.
+  // Marks it as unusable, because a call has found it broken.
   void NoteBroken() { broken_ = true; }
   bool broken() const { return broken_; }
 
@@ -37,28 +39,29 @@ class LoadConnection {
   LoadConnection(std::string address, int fd);
 
   const std::string address_;
-  const int fd_;  // a duplicate of gRPC's, which it closes when it likes
+  const int fd_;  // a duplicate, because gRPC closes its own at any time
   std::unique_ptr<v1::SpeechInference::Stub> stub_;
   bool broken_ = false;
 };
 
-// `count` connections to each of the servers, made when first needed, and again after a break.
-// Not thread-safe.
+// Up to `count` connections to each server. They are made when first needed, and again after a
+// break. Not thread-safe.
 class LoadConnections {
  public:
   LoadConnections(std::vector<std::string> addresses, int count, Duration timeout);
 
   size_t servers() const { return addresses_.size(); }
-  // The one of that number, modulo `count`.
+  // Returns connection `number` modulo `count` to the server with index `server`.
   absl::StatusOr<std::shared_ptr<LoadConnection>> Get(size_t server, int number);
-  // Cuts one that is not broken, each in its turn; false if there is none.
+  // Cuts the next working connection, in turn. Returns false if there is none.
   bool CutNext();
 
  private:
   const std::vector<std::string> addresses_;
   const int count_;
   const Duration timeout_;
-  std::vector<std::shared_ptr<LoadConnection>> connections_;  // server by server; may be null
+  std::vector<std::shared_ptr<LoadConnection>>
+      connections_;  // `count` for each server; null: not made yet
   size_t next_cut_ = 0;
 };
 

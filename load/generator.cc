@@ -16,9 +16,9 @@
 namespace ese {
 namespace {
 
-constexpr Duration kPollTime = std::chrono::milliseconds(50);  // for `stop`
+constexpr Duration kPollTime = std::chrono::milliseconds(50);  // how often `stop` is read
 constexpr Duration kTickTime = std::chrono::seconds(1);
-// Between the word to speak and the first chunk, so that every shard has heard it.
+// Between setting speak_from and the first chunk, so that every shard has read it by then.
 constexpr Duration kHeadStart = std::chrono::milliseconds(50);
 constexpr int kStreamsPerConnection = 64;
 constexpr int kMaxConnections = 8;
@@ -108,7 +108,7 @@ class LoadRun {
       Tick();
     }
     if (clock_.Now() >= tally_.to()) return;
-    // Early, by `stop` or because no stream is left.
+    // The run ends early, because of `stop` or because no stream is left.
     stopped_ = stop_;
     tally_.MeasureBetween(tally_.from(), clock_.Now());
     schedule_.speak_until = clock_.Now();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-load: see load_command.h.
+// ese-load; see load/command.h.
 #include <signal.h>
 #include <unistd.h>
 
@@ -16,7 +16,7 @@ static_assert(std::atomic<bool>::is_always_lock_free);  // so that a signal hand
 }  // namespace
 
 int main(int argc, char** argv) {
-  // The first Ctrl-C ends the run with its report, a second one the program.
+  // The first Ctrl-C ends the run with its report; a second one ends the program.
   struct sigaction action = {};
   action.sa_handler = [](int) { stop = true; };
   action.sa_flags = SA_RESETHAND;

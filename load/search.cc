@@ -11,7 +11,7 @@ namespace ese {
 namespace {
 
 constexpr int kMostStreams = 1000000;
-constexpr int kResolution = 33;  // a 33rd: 3 %
+constexpr int kResolution = 33;  // bisect to a 33rd, which is 3 %
 
 }  // namespace
 
@@ -54,9 +54,9 @@ absl::StatusOr<SearchReport> FindMostStreams(LoadOptions options, Duration p99_l
     if (run.stopped) break;
     const Duration p99 = run.latency.Percentile(99);
     const bool held = run.ok() && run.chunks_answered == run.chunks_due && p99 <= p99_limit;
-    report.steps.push_back({options.streams, p99, run.streams - run.completed, held});
+    report.runs.push_back({options.streams, p99, run.streams - run.completed, held});
     progress << absl::StreamFormat("%d streams: p99 %.2f ms, %d failed: %s\n", options.streams,
-                                   Milliseconds(p99), report.steps.back().failed,
+                                   Milliseconds(p99), report.runs.back().failed,
                                    held ? "held" : "not held")
              << std::flush;
     search.Note(held);

@@ -8,7 +8,8 @@
 namespace ese {
 namespace {
 
-// How many runs the search takes for a server that holds `capacity` streams; finds what it found.
+// Returns the number of runs of a search with a server that holds `capacity` streams. *best is what
+// it found.
 int Search(int first, int most, int capacity, int* best) {
   StreamSearch search(first, most);
   int runs = 0;

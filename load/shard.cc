@@ -10,7 +10,7 @@
 namespace ese {
 namespace {
 
-constexpr Duration kPollTime = std::chrono::milliseconds(10);  // for the main thread's words
+constexpr Duration kPollTime = std::chrono::milliseconds(10);  // how often the schedule is read
 
 gpr_timespec ToGpr(Duration wait) {
   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
@@ -19,7 +19,7 @@ gpr_timespec ToGpr(Duration wait) {
 
 }  // namespace
 
-LoadShard::LoadShard(int first, int step, const LoadSchedule* schedule,
+LoadShard::LoadShard(int first, int stride, const LoadSchedule* schedule,
                      const LoadBehaviour* behaviour, const LoadSource* source, LoadTally* tally,
                      std::vector<std::string> addresses, int connections)
     : schedule_(*schedule),
@@ -30,7 +30,7 @@ LoadShard::LoadShard(int first, int step, const LoadSchedule* schedule,
       told_to_speak_(schedule->ramp > Duration(0)) {
   std::mt19937_64 random(schedule_.seed + static_cast<uint64_t>(first));
   std::uniform_int_distribution<int64_t> phase(0, source_.chunk_time().count() - 1);
-  for (int i = first; i < schedule_.streams; i += step) {
+  for (int i = first; i < schedule_.streams; i += stride) {
     streams_.push_back(std::make_unique<LoadStream>(i, Duration(phase(random)), &environment_));
     const TimePoint at = schedule_.open_from + schedule_.ramp * i / schedule_.streams;
     timers_.Add({at, streams_.back().get(), LoadTimers::Kind::kOpen});
@@ -98,7 +98,7 @@ void LoadShard::Poll(TimePoint now) {
 
 void LoadShard::PollEnd(TimePoint now) {
   if (!finished_ && now >= schedule_.speak_until.load()) {
-    FireTimers();  // chunks that were due before the end and are late: they count, too
+    FireTimers();  // chunks that were due before the end but are late count too
     finished_ = true;
     give_up_at_ = now + schedule_.timeout;
     for (auto& stream : streams_) stream->Finish();

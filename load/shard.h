@@ -12,38 +12,41 @@
 
 namespace ese {
 
-// The times of a run, which its main thread sets and its shards follow.
+// The times of a run. The main thread sets them and the shards follow.
 struct LoadSchedule {
-  TimePoint open_from;  // streams are opened from then on, over
-  Duration ramp{0};     // this time; if 0, at once, and they speak from `speak_from` on,
-  std::atomic<TimePoint> speak_from{TimePoint::max()};  // else as soon as they are opened.
+  // Streams are opened from `open_from` on, spread over `ramp`, and speak as soon as they are open.
+  // With a ramp of 0 all are opened at once and speak from `speak_from` on.
+  TimePoint open_from;
+  Duration ramp{0};
+  std::atomic<TimePoint> speak_from{TimePoint::max()};
   std::atomic<TimePoint> speak_until{TimePoint::max()};
-  std::atomic<bool> accept_late{true};  // false: who is not accepted by now is given up
-  Duration cut_every{0};                // while they speak; 0: never
-  Duration timeout;                     // of an answer, and after the end
+  std::atomic<bool> accept_late{true};  // false: give up streams that are not accepted by now
+  Duration cut_every{0};                // between cuts while streams speak; 0: no cuts
+  Duration timeout;                     // for an answer, and for all answers after the end
   int streams;                          // of all shards
   uint64_t seed;
 };
 
 class LoadShard {
  public:
-  // Streams first, first + step, ... below schedule->streams. Pointers must outlive the shard.
-  LoadShard(int first, int step, const LoadSchedule* schedule, const LoadBehaviour* behaviour,
+  // Runs streams first, first + stride, ... below schedule->streams. Pointers must outlive the
+  // shard.
+  LoadShard(int first, int stride, const LoadSchedule* schedule, const LoadBehaviour* behaviour,
             const LoadSource* source, LoadTally* tally, std::vector<std::string> addresses,
             int connections);
   ~LoadShard();
 
-  // Runs until every stream has ended, which is soon after `timeout` after speak_until.
+  // Runs until every stream has ended, which is at the latest soon after speak_until + timeout.
   void Run();
 
-  // After Run.
+  // To be read after Run.
   const std::vector<std::unique_ptr<LoadStream>>& streams() const { return streams_; }
 
  private:
-  // Does what is due; returns when the next is.
+  // Fires the timers that are due. Returns the time of the next one.
   TimePoint FireTimers();
   void Fire(const LoadTimers::Timer& timer, TimePoint now);
-  // Follows the main thread's words, every kPollTime.
+  // Follows the schedule. Called every kPollTime.
   void Poll(TimePoint now);
   void PollEnd(TimePoint now);
 
@@ -58,11 +61,11 @@ class LoadShard {
   const LoadEnvironment environment_;
   std::vector<std::unique_ptr<LoadStream>> streams_;
 
-  bool told_to_speak_ = false;  // where the ramp has not done that
+  bool told_to_speak_ = false;  // streams speak, or will when they are opened
   bool late_given_up_ = false;
-  bool finished_ = false;  // the contents have ended
+  bool finished_ = false;  // the content of all streams has ended
   TimePoint give_up_at_ = TimePoint::max();
-  TimePoint next_check_;  // for streams without answers
+  TimePoint next_check_;  // for stalled streams
   TimePoint next_cut_ = TimePoint::max();
 };
 

@@ -25,7 +25,7 @@ absl::StatusOr<std::string> Encode(const v1::Model& model, InputKind kind, const
   return content;
 }
 
-// Uniform in +-8, about the spread of log energies.
+// Uniform noise between -8 and 8, about the spread of log energies.
 std::string NoiseFeatures(const v1::Model& model, double frame_seconds, uint64_t seed) {
   const auto frames = static_cast<size_t>(std::max(1.0, std::round(kNoiseSeconds / frame_seconds)));
   std::mt19937_64 random(seed);
@@ -35,7 +35,7 @@ std::string NoiseFeatures(const v1::Model& model, double frame_seconds, uint64_t
   return {reinterpret_cast<const char*>(features.data()), features.size() * sizeof(float)};
 }
 
-// Uniform at about a tenth of full scale.
+// Uniform noise at about a tenth of full scale.
 Audio NoiseAudio(const v1::Model& model, uint64_t seed) {
   Audio audio;
   audio.sample_rate_hz = static_cast<int>(model.features().sample_rate_hz());

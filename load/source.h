@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the streams of a load test play: recordings, decoded and turned into content once, shared by
-// all streams and looped without a gap. Without recordings, noise, of which each stream begins at
-// one of many places, so that states mixed up between streams show.
+// What the streams of a load test send: recordings, which are decoded and encoded once, shared by
+// all streams, and looped without a gap. Without recordings it is noise; streams then start at
+// different points of it, so that a server that confuses their states is found out.
 #pragma once
 
 #include <cstdint>
@@ -18,45 +18,46 @@ namespace ese {
 
 struct LoadSourceOptions {
   InputKind input = InputKind::kFeatures;
-  // Any that audio.h reads; stream i plays file i modulo their number.
+  // In any format that audio.h reads. Stream i sends file i modulo their number.
   std::vector<std::string> files = {};
   double chunk_ms = 90;  // rounded to whole frames or samples, at least one
-  double frame_ms = 30;  // of models that take features only, which do not tell
-  uint64_t seed = 1;     // of the noise
+  double frame_ms = 30;  // for models that take features only, which do not tell it
+  uint64_t seed = 1;     // for the noise
 };
 
 // Immutable after Create; thread-safe.
 class LoadSource {
  public:
-  // The errors of ReadAudioFile and ContentEncoder::Create; INVALID_ARGUMENT if a file is shorter
-  // than a frame.
+  // Returns the errors of ReadAudioFile and ContentEncoder::Create, or INVALID_ARGUMENT if a file
+  // is shorter than a frame.
   static absl::StatusOr<LoadSource> Create(const v1::Model& model,
                                            const LoadSourceOptions& options);
 
   const v1::StreamingConfig& config() const { return config_; }
-  // Of audio that a chunk stands for.
+  // The duration of the audio in a chunk.
   Duration chunk_time() const { return chunk_time_; }
-  // Of audio that a frame stands for.
+  // The duration of the audio in a frame.
   Duration frame_time() const { return frame_time_; }
-  // Content of chunk `chunk`, from 0, of stream `stream`; valid as long as the source.
+  // The content of chunk `chunk` (counted from 0) of stream `stream`. Valid as long as the source.
   absl::string_view Chunk(int stream, int64_t chunk) const;
   size_t chunk_bytes() const { return chunk_bytes_; }
-  // Streams of the same variant play the same; stream i < variants() plays variant i.
+  // Streams of the same variant send the same content. Stream i < variants() sends variant i.
   int variants() const { return variants_; }
   int VariantOf(int stream) const { return stream % variants_; }
 
  private:
   LoadSource() = default;
 
-  v1::StreamingConfig config_;
-  // Makes `content`, of whole elements, one that Chunk finds every chunk in as a whole.
+  // Adds `content`, which holds whole elements, and repeats its beginning at its end, so that every
+  // chunk is contiguous.
   void Add(std::string content);
 
-  std::vector<std::string> contents_;  // each followed by its own beginning, a chunk's bytes of it
-  std::vector<size_t> sizes_;          // without what follows
+  v1::StreamingConfig config_;
+  std::vector<std::string> contents_;  // each followed by one more chunk, of its beginning
+  std::vector<size_t> sizes_;          // of contents_ without that chunk
   int variants_ = 0;
-  size_t variant_bytes_ = 0;  // between the places where variants of one content begin
-  size_t chunk_bytes_ = 0;    // whole elements
+  size_t variant_bytes_ = 0;  // between the starting points of variants in one content
+  size_t chunk_bytes_ = 0;    // a multiple of the element size
   Duration chunk_time_{0};
   Duration frame_time_{0};
 };

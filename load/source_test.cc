@@ -51,7 +51,7 @@ TEST(LoadSourceTest, StreamsOfOneVariantPlayTheSameNoiseAndOthersOther) {
   EXPECT_EQ(source.VariantOf(61 + 5), 5);
   EXPECT_EQ(Chunks(source, 5, 0, 50), Chunks(source, 61 + 5, 0, 50));
   for (int i = 1; i < 61; ++i) EXPECT_NE(Chunks(source, i, 0, 1), Chunks(source, i - 1, 0, 1));
-  // All of the same noise: the second begins two frames after the first.
+  // All send the same noise: the second stream begins two frames after the first.
   EXPECT_EQ(Chunks(source, 1, 0, 10), Chunks(source, 0, 0, 11).substr(2 * 96, 30 * 96));
 }
 

@@ -26,35 +26,44 @@ void AnswerHash::Add(const v1::StreamingInferResponse& response) {
   frames_ += frames;
 }
 
+namespace {
+
+v1::StreamingConfig ConfigOf(const LoadEnvironment& environment) {
+  const LoadBehaviour& behaviour = environment.behaviour;
+  v1::StreamingConfig config = environment.source.config();
+  config.set_tenant(behaviour.tenant);
+  config.set_priority(behaviour.priority);
+  config.set_return_units(behaviour.return_units);
+  config.set_return_posteriors(behaviour.return_posteriors);
+  config.set_checkpoint_every_frames(behaviour.checkpoint_every_frames);
+  return config;
+}
+
+}  // namespace
+
 LoadStream::LoadStream(int number, Duration phase, const LoadEnvironment* environment)
     : number_(number),
       phase_(phase),
       environment_(*environment),
       behaviour_(environment->behaviour),
+      cursor_(ConfigOf(*environment)),
       hash_(behaviour_.keeps_hashes),
       policy_(environment->connections.servers(),
               static_cast<size_t>(number) % environment->connections.servers(),
-              behaviour_.reconnect, static_cast<uint32_t>(number)) {
-  v1::StreamingConfig* config = config_.mutable_config();
-  *config = environment_.source.config();
-  config->set_tenant(behaviour_.tenant);
-  config->set_priority(behaviour_.priority);
-  config->set_return_units(behaviour_.return_units);
-  config->set_return_posteriors(behaviour_.return_posteriors);
-  config->set_checkpoint_every_frames(behaviour_.checkpoint_every_frames);
-}
+              behaviour_.reconnect, static_cast<uint32_t>(number)) {}
 
 void LoadStream::Open() {
   if (ended_) return;
   const auto chunk_bytes = static_cast<int64_t>(environment_.source.chunk_bytes());
-  sent_ = checkpoint_bytes_ / chunk_bytes;
-  ledger_.BeginCall(checkpoint_frames_, sent_);
-  news_ = false;
+  sent_ = cursor_.checkpoint_bytes() / chunk_bytes;
+  cursor_.BeginCall(sent_);
   half_closed_ = false;
   auto connection = environment_.connections.Get(policy_.server(), number_);
   if (!connection.ok()) return AfterCall(connection.status());
   call_ = std::make_unique<LoadCall>(*std::move(connection), &environment_.queue, this);
-  call_->Start(config_);
+  v1::StreamingInferRequest request;
+  *request.mutable_config() = cursor_.config();
+  call_->Start(std::move(request));
 }
 
 bool LoadStream::Due(TimePoint scheduled) {
@@ -80,7 +89,7 @@ void LoadStream::Finish() {
 }
 
 void LoadStream::GiveUpUnlessAccepted(Duration timeout) {
-  if (ended_ || ledger_.ever_accepted()) return;
+  if (ended_ || cursor_.ledger().ever_accepted()) return;
   GiveUp(absl::StrCat("not accepted within ", ToSeconds(timeout), " s; given up"));
 }
 
@@ -116,7 +125,9 @@ void LoadStream::Pump() {
   if (sent_ < due_) {
     absl::string_view chunk = environment_.source.Chunk(number_, sent_);
     const auto sent_bytes = sent_ * static_cast<int64_t>(chunk.size());
-    if (checkpoint_bytes_ > sent_bytes) chunk.remove_prefix(checkpoint_bytes_ - sent_bytes);
+    // A checkpoint may lie within a chunk; the part before it is not sent again.
+    const int64_t skipped = cursor_.checkpoint_bytes() - sent_bytes;
+    if (skipped > 0) chunk.remove_prefix(skipped);
     request_.mutable_chunk()->assign(chunk.data(), chunk.size());
     ++sent_;
     most_sent_ = std::max(most_sent_, sent_);
@@ -129,17 +140,14 @@ void LoadStream::Pump() {
 
 void LoadStream::OnAnswer(v1::StreamingInferResponse* response) {
   if (!failure_.ok()) return;
-  const bool accepted_now = !ledger_.call_accepted();
-  const absl::StatusOr<bool> shown = ledger_.Accept(response);
-  if (!shown.ok()) {
-    failure_ = shown.status();
+  const absl::StatusOr<ResumeCursor::Answer> answer = cursor_.Accept(response);
+  if (!answer.ok()) {
+    failure_ = answer.status();
     call_->Cancel();
     return;
   }
-  if (accepted_now) NoteAcceptance();
-  if (response->has_checkpoint()) TakeCheckpoint(response->checkpoint());
-  news_ = news_ || *shown;
-  if (*shown) {
+  if (answer->acceptance) NoteAcceptance();
+  if (answer->shown) {
     hash_.Add(*response);
     NoteChunks(*response);
   }
@@ -158,8 +166,8 @@ void LoadStream::NoteChunks(const v1::StreamingInferResponse& response) {
   LoadTally& tally = environment_.tally;
   const TimePoint now = environment_.clock.Now();
   if (tally.Measures(now)) tally.frames += response.num_frames();
-  // Never more than were sent, whatever the server says.
-  const int64_t done = std::min(ledger_.chunks(), most_sent_);
+  // Never count more chunks than were sent, whatever the server claims.
+  const int64_t done = std::min(cursor_.ledger().chunks(), most_sent_);
   for (; answered_ < done; ++answered_) {
     const TimePoint due = unanswered_.front();
     unanswered_.pop_front();
@@ -175,13 +183,6 @@ void LoadStream::NoteChunks(const v1::StreamingInferResponse& response) {
   }
 }
 
-void LoadStream::TakeCheckpoint(const v1::Checkpoint& checkpoint) {
-  news_ = news_ || checkpoint.frames() > checkpoint_frames_;
-  checkpoint_frames_ = checkpoint.frames();
-  checkpoint_bytes_ = checkpoint.content_bytes();
-  config_.mutable_config()->set_resume_token(checkpoint.token());
-}
-
 void LoadStream::OnEnd(const absl::Status& status) {
   call_.reset();
   AfterCall(status);
@@ -189,18 +190,15 @@ void LoadStream::OnEnd(const absl::Status& status) {
 
 void LoadStream::AfterCall(const absl::Status& status) {
   if (!failure_.ok()) return End(failure_);
-  if (ledger_.is_final() && unanswered_.empty()) return End(absl::OkStatus());
+  if (cursor_.ledger().is_final() && unanswered_.empty()) return End(absl::OkStatus());
   if (status.ok()) {
-    return End(absl::InternalError("the server ended a call with chunks unanswered"));
+    return End(absl::InternalError("the server ended a call without answering all chunks"));
   }
   if (!behaviour_.resumes) return End(status);
   const TimePoint now = environment_.clock.Now();
-  const auto progress = news_                     ? ReconnectPolicy::Progress::kNews
-                        : ledger_.ever_accepted() ? ReconnectPolicy::Progress::kNothing
-                                                  : ReconnectPolicy::Progress::kNone;
-  const absl::StatusOr<Duration> wait = policy_.Next(status, progress, now);
+  const absl::StatusOr<Duration> wait = policy_.Next(status, cursor_.progress(), now);
   if (!wait.ok()) return End(wait.status());
-  if (ledger_.ever_accepted() && !broken_at_) {
+  if (cursor_.ledger().ever_accepted() && !broken_at_) {
     broken_at_ = now;
     ++environment_.tally.breaks;
   }
@@ -216,7 +214,7 @@ void LoadStream::End(const absl::Status& status) {
     if (tally.Measures(due)) tally.latency.Record(now - due);
   }
   unanswered_.clear();
-  tally.NoteEnd(ledger_.ever_accepted(), status);
+  tally.NoteEnd(cursor_.ledger().ever_accepted(), status);
 }
 
 }  // namespace ese

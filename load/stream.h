@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One stream of a load test: its speaker's clock, its calls, and what its answers tell.
+// One stream of a load test: its speaker's clock, its calls, and its answers.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "client/answer_ledger.h"
 #include "client/reconnect_policy.h"
+#include "client/resume_cursor.h"
 #include "load/call.h"
 #include "load/connection.h"
 #include "load/source.h"
@@ -25,21 +25,20 @@ namespace ese {
 struct LoadBehaviour {
   bool flat_out = false;     // keeps `window` chunks unanswered, instead of sending on a clock
   int window = 8;            // when flat out
-  int64_t max_chunks = 0;    // of a stream; 0: no limit
-  bool ends_at_max = false;  // its content ends there; or it stays open and silent
-  // Goes on after a break; or a break is the stream's end.
-  bool resumes = false;
+  int64_t max_chunks = 0;    // per stream; 0: no limit
+  bool ends_at_max = false;  // true: the content ends after max_chunks; false: it pauses there
+  bool resumes = false;      // true: the stream continues after a break; false: it ends
   uint32_t checkpoint_every_frames = 0;
   std::string tenant;
   int priority = 0;
   bool return_units = false;
   bool return_posteriors = false;
-  bool keeps_hashes = false;  // of all frames, see AnswerHash
+  bool keeps_hashes = false;  // after every frame, see AnswerHash
   ReconnectOptions reconnect;
 };
 
-// A number for each prefix of a stream's posteriors: equal only if all bits are (but for accidents
-// of 1 in 2^64).
+// A hash of a stream's posteriors up to each frame. Equal hashes mean equal bits, except with a
+// probability of 1 in 2^64.
 class AnswerHash {
  public:
   explicit AnswerHash(bool keeps_all) : keeps_all_(keeps_all) {}
@@ -47,7 +46,7 @@ class AnswerHash {
 
   int64_t frames() const { return frames_; }
   uint64_t value() const { return value_; }
-  // After each frame, if all are kept.
+  // The hash after each frame, if keeps_all.
   const std::vector<uint64_t>& values() const { return values_; }
 
  private:
@@ -59,10 +58,13 @@ class AnswerHash {
 
 class LoadStream;
 
-// What is to happen to streams, in the order of its times. Not thread-safe.
+// The timers of streams, in the order of their times. Not thread-safe.
 class LoadTimers {
  public:
-  enum class Kind { kOpen, kDue };
+  enum class Kind {
+    kOpen,  // open a call
+    kDue,   // a chunk is due
+  };
   struct Timer {
     TimePoint at;
     LoadStream* stream;
@@ -84,7 +86,7 @@ class LoadTimers {
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
 };
 
-// What the streams of one thread share; outlives them.
+// What the streams of one thread share. It must outlive them.
 struct LoadEnvironment {
   const LoadBehaviour& behaviour;
   const LoadSource& source;
@@ -96,31 +98,33 @@ struct LoadEnvironment {
   int& live;  // streams that have not ended
 };
 
-// All on one thread.
+// All functions are called on one thread.
 class LoadStream final : public LoadCall::Handler {
  public:
-  // `phase`: of its clock, within a chunk's time.
+  // `phase` is the offset of its clock, from 0 up to the duration of a chunk.
   LoadStream(int number, Duration phase, const LoadEnvironment* environment);
 
-  // Opens the first call, or, when the timer that it has set for that is due, the next.
+  // Opens the first call. Also called for a timer of kind kOpen, to open the next call.
   void Open();
-  // The speaker begins: chunks come due on the stream's clock, or as they are answered.
+  // The speaker begins. Chunks become due on the stream's clock, or as others are answered.
   void BeginToSpeak(TimePoint from);
-  // The speaker has said another chunk at `scheduled`: it is sent as soon as the connection takes
-  // it. Its latency counts from `scheduled` on, however late it is sent, so that a server that
-  // slows the sending down does not hide its delay (coordinated omission). False: no more are due.
+  // Another chunk was due at `scheduled`. It is sent as soon as the connection takes it. Its
+  // latency counts from `scheduled` even if it is sent late, so a server that slows sending down
+  // cannot hide its delay (coordinated omission). Returns false if no further chunk will become
+  // due.
   bool Due(TimePoint scheduled);
-  // No chunk will be due any more: ends the content after what is due.
+  // No further chunk will become due. Ends the content after those that are.
   void Finish();
-  // Gives the stream up if the server has not accepted it; `timeout` is how long it has had.
+  // Gives the stream up if the server has not accepted it. `timeout` is how long it has had.
   void GiveUpUnlessAccepted(Duration timeout);
-  // Gives it up if an answer has been due for longer than `timeout`.
+  // Gives the stream up if an answer has been due for longer than `timeout`.
   void CheckStalled(TimePoint now, Duration timeout);
-  // Gives it up; counted as DEADLINE_EXCEEDED unless it had ended.
+  // Gives the stream up, which counts as DEADLINE_EXCEEDED, unless it has ended.
   void GiveUp(const std::string& reason);
 
   int number() const { return number_; }
   bool ended() const { return ended_; }
+  // Chunks sent, not counting those that were sent again.
   int64_t chunks_sent() const { return most_sent_; }
   const AnswerHash& hash() const { return hash_; }
 
@@ -129,13 +133,12 @@ class LoadStream final : public LoadCall::Handler {
   void OnEnd(const absl::Status& status) override;
 
  private:
-  // Sends what can be sent now.
+  // Sends what can be sent now: a chunk, or the end of the content.
   void Pump();
   void AddDue(TimePoint scheduled);
   void NoteAcceptance();
   void NoteChunks(const v1::StreamingInferResponse& response);
-  void TakeCheckpoint(const v1::Checkpoint& checkpoint);
-  // The call at hand has ended, or could not even be begun.
+  // The call has ended or could not be started.
   void AfterCall(const absl::Status& status);
   void End(const absl::Status& status);
 
@@ -145,26 +148,22 @@ class LoadStream final : public LoadCall::Handler {
   const LoadBehaviour& behaviour_;
 
   std::unique_ptr<LoadCall> call_;
-  v1::StreamingInferRequest request_;  // used again and again
-  v1::StreamingInferRequest config_;   // with the last checkpoint's token
-  AnswerLedger ledger_;
+  v1::StreamingInferRequest request_;  // reused for every chunk
+  ResumeCursor cursor_;
   AnswerHash hash_;
   ReconnectPolicy policy_;
-  int64_t checkpoint_frames_ = 0;
-  int64_t checkpoint_bytes_ = 0;
-  bool news_ = false;  // the call at hand brought some
-  std::optional<TimePoint> broken_at_;
+  std::optional<TimePoint> broken_at_;  // set from a break to the acceptance of the next call
 
   std::deque<TimePoint> unanswered_;  // when each chunk was due
   int64_t due_ = 0;
-  int64_t sent_ = 0;       // in the call at hand, counted from the stream's beginning
-  int64_t most_sent_ = 0;  // in any call
+  int64_t sent_ = 0;       // the current call has sent the stream's chunks up to here
+  int64_t most_sent_ = 0;  // the greatest value of sent_ in any call
   int64_t answered_ = 0;
-  bool flat_out_ = false;  // and has begun to speak
+  bool flat_out_ = false;  // the stream is flat out and has begun to speak
   bool finishing_ = false;
-  bool half_closed_ = false;  // the call at hand
+  bool half_closed_ = false;  // the current call
   bool ended_ = false;
-  absl::Status failure_;  // why it is given up, if so
+  absl::Status failure_;  // why the stream is given up; OK: it is not
 };
 
 }  // namespace ese

@@ -11,13 +11,13 @@ void LoadTally::MeasureBetween(TimePoint from, TimePoint to) {
 }
 
 void LoadTally::NoteAccepted() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   ++accepted_;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void LoadTally::NoteEnd(bool accepted, const absl::Status& status) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   ++ended_;
   if (!accepted) ++never_accepted_;
   if (status.ok()) {
@@ -27,42 +27,47 @@ void LoadTally::NoteEnd(bool accepted, const absl::Status& status) {
   } else {
     errors_[absl::StatusCodeToString(status.code())].Add(status);
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 bool LoadTally::AwaitAccepted(int streams, TimePoint deadline) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  return changed_.wait_until(lock, deadline,
-                             [&] { return accepted_ + never_accepted_ >= streams; });
+  MutexLock lock(mutex_);
+  while (accepted_ + never_accepted_ < streams) {
+    if (!changed_.WaitUntil(mutex_, deadline)) return accepted_ + never_accepted_ >= streams;
+  }
+  return true;
 }
 
 bool LoadTally::AwaitEnded(int streams, TimePoint deadline) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  return changed_.wait_until(lock, deadline, [&] { return ended_ >= streams; });
+  MutexLock lock(mutex_);
+  while (ended_ < streams) {
+    if (!changed_.WaitUntil(mutex_, deadline)) return ended_ >= streams;
+  }
+  return true;
 }
 
 int LoadTally::accepted() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   return accepted_;
 }
 
 int LoadTally::ended() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   return ended_;
 }
 
 int LoadTally::completed() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   return completed_;
 }
 
 LoadTally::Errors LoadTally::refused() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   return refused_;
 }
 
 std::map<std::string, LoadTally::Errors> LoadTally::errors() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   return errors_;
 }
 

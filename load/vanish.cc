@@ -21,14 +21,14 @@ struct Cycles {
   grpc::CompletionQueue queue;
   LoadTally tally;
   int64_t left;
-  int working = 0;  // clients
+  int working = 0;  // clients that have cycles left
 };
 
 class VanishingClient final : public LoadCall::Handler {
  public:
   explicit VanishingClient(Cycles* cycles) : cycles_(*cycles) { ++cycles_.working; }
 
-  // Begins the next cycle, if any is left.
+  // Begins the next cycle, if one is left.
   void Begin() {
     while (cycles_.left > 0 && !cycles_.stop) {
       moment_ = static_cast<Moment>(--cycles_.left % 4);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clients that walk away: connect, send, vanish, again and again. What it leaves in the server is
-// for the server's own figures to tell.
+// Clients that vanish: they connect, send, and disappear, again and again. Look at the server's own
+// metrics for what they leave behind in it.
 #pragma once
 
 #include <atomic>
@@ -17,12 +17,13 @@ namespace ese {
 struct VanishReport {
   int64_t vanished = 0;
   double seconds = 0;
-  std::map<std::string, LoadTally::Errors> errors;  // cycles that could not be begun, by code
+  std::map<std::string, LoadTally::Errors> errors;  // cycles that could not connect, by code
 };
 
-// `cycles` times, options.streams at once: a connection of its own is made and a stream opened on
-// it, then the connection is cut without a word of HTTP/2: in turn at once, when the config is
-// sent, when a chunk is sent, and when it is answered.
+// Runs `cycles` cycles, options.streams of them at the same time. Each cycle makes its own
+// connection, opens a stream on it, and cuts the connection without any HTTP/2 message. The moment
+// of the cut alternates: at once, when the config has been sent, when a chunk has been sent, and
+// when the chunk has been answered. Fails only if no cycle is possible, as RunLoad does.
 absl::StatusOr<VanishReport> RunVanish(const LoadOptions& options, int64_t cycles,
                                        const std::atomic<bool>& stop);
 

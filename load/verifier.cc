@@ -34,7 +34,7 @@ void LoadVerifier::Run(LoadReport* report) {
   schedule.streams = source_.variants();
   schedule.seed = 0;
   std::vector<std::vector<uint64_t>> hashes;
-  // One server computes as another: any that is there will do.
+  // All servers give the same bits, so the first that can be reached is enough.
   for (const std::string& address : addresses_) {
     LoadShard shard(0, 1, &schedule, &behaviour_, &source_, &tally, {address}, 1);
     shard.Run();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compares the posteriors that streams were given with those that undisturbed streams are given.
+// Compares the posteriors that streams received with those that undisturbed streams receive.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "load/generator.h"
+#include "load/report.h"
+#include "load/source.h"
 #include "load/stream.h"
 
 namespace ese {
@@ -19,12 +20,12 @@ class LoadVerifier {
   LoadVerifier(const LoadSource* source, const LoadBehaviour& behaviour,
                std::vector<std::string> addresses, Duration timeout);
 
-  // What the stream was given is to be compared.
+  // Adds a stream whose posteriors are to be compared.
   void Expect(const LoadStream& stream);
 
-  // Plays each variant of the source once, as far as the streams that played it got, with neither
-  // breaks nor resumptions, and writes what it finds to the report. A variant that cannot be played
-  // to the end counts its streams as differing.
+  // Sends each variant of the source once, without breaks, as far as the streams got, and writes
+  // the result of the comparison to the report. If a variant cannot be sent to the end, its streams
+  // count as differing.
   void Run(LoadReport* report);
 
  private:

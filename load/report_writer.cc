@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "load/report.h"
+#include "load/report_writer.h"
 
 #include <cerrno>
 #include <fstream>
@@ -22,7 +22,7 @@ std::string PaceName(LoadPace pace) {
     case LoadPace::kFlatOut:
       return "flat out";
     case LoadPace::kIdle:
-      return "idle after a chunk";
+      return "idle after one chunk";
   }
   return "";
 }
@@ -133,8 +133,8 @@ absl::Status WriteFile(const std::string& path, const std::string& text) {
   if (file) return absl::OkStatus();
   return absl::ErrnoToStatus(errno != 0 ? errno : EIO,
                              absl::StrCat(path,
-                                          ": cannot be written; give a path in a folder of "
-                                          "yours, on a disk that is not full"));
+                                          ": cannot be written; choose a path that you may "
+                                          "write, on a disk that is not full"));
 }
 
 }  // namespace
@@ -160,9 +160,9 @@ void PrintReport(const LoadOptions& options, const LoadReport& report, std::ostr
 
 void PrintSearch(const SearchReport& report, Duration p99_limit, std::ostream& out) {
   out << "streams       p99 ms   failed\n";
-  for (const SearchStep& step : report.steps) {
-    out << absl::StreamFormat("%7d %12.3f %8d  %s\n", step.streams, Milliseconds(step.p99),
-                              step.failed, step.held ? "held" : "not held");
+  for (const SearchRun& run : report.runs) {
+    out << absl::StreamFormat("%7d %12.3f %8d  %s\n", run.streams, Milliseconds(run.p99),
+                              run.failed, run.held ? "held" : "not held");
   }
   out << absl::StreamFormat("most streams with p99 within %g ms: %d\n", Milliseconds(p99_limit),
                             report.best);
@@ -178,11 +178,11 @@ absl::Status WriteJsonReport(const std::string& path, const LoadOptions& options
   nlohmann::ordered_json json = ToJson(options, report);
   if (search != nullptr) {
     json["most_streams"] = search->best;
-    for (const SearchStep& step : search->steps) {
-      json["steps"].push_back({{"streams", step.streams},
-                               {"p99_ms", Milliseconds(step.p99)},
-                               {"failed", step.failed},
-                               {"held", step.held}});
+    for (const SearchRun& run : search->runs) {
+      json["steps"].push_back({{"streams", run.streams},
+                               {"p99_ms", Milliseconds(run.p99)},
+                               {"failed", run.failed},
+                               {"held", run.held}});
     }
   }
   return WriteFile(path, json.dump(1) + "\n");
@@ -190,10 +190,10 @@ absl::Status WriteJsonReport(const std::string& path, const LoadOptions& options
 
 absl::Status WritePercentiles(const std::string& path, const LatencyHistogram& latency) {
   std::string text = "       Value     Percentile TotalCount 1/(1-Percentile)\n\n";
-  // Five steps for each halving of what is left above, as HdrHistogram's.
+  // Five lines each time the share above is halved, as HdrHistogram writes them.
   for (double above = 1; above * static_cast<double>(latency.count()) >= 0.5; above /= 2) {
-    for (int step = 0; step < 5; ++step) {
-      const double share = 1 - above * (1 - 0.1 * step);
+    for (int line = 0; line < 5; ++line) {
+      const double share = 1 - above * (1 - 0.1 * line);
       const double percent = std::max(100 * share, 1e-9);
       absl::StrAppendFormat(&text, "%12.3f %2.12f %10d %14.2f\n",
                             Milliseconds(latency.Percentile(percent)), share, latency.Rank(percent),

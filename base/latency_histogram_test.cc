@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "load/latency_recorder.h"
+#include "base/latency_histogram.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +14,7 @@
 namespace ese {
 namespace {
 
-TEST(LatencyRecorderTest, WithoutValues) {
+TEST(LatencyRecorderTest, NoValues) {
   LatencyRecorder recorder;
   EXPECT_EQ(recorder.Snapshot().count(), 0);
   EXPECT_EQ(recorder.Snapshot().Percentile(50), Duration(0));
@@ -47,7 +47,7 @@ TEST(LatencyRecorderTest, NegativeCountsAsZero) {
   EXPECT_EQ(recorder.Snapshot().max(), Duration(0));
 }
 
-TEST(LatencyRecorderTest, WholeRangeIsTakenAndMaximumIsExact) {
+TEST(LatencyRecorderTest, TakesTheWholeRangeAndKeepsTheMaximumExactly) {
   LatencyRecorder recorder;
   const Duration greatest(std::numeric_limits<int64_t>::max());
   recorder.Record(greatest);
@@ -102,6 +102,35 @@ TEST(LatencyRecorderTest, SinceHasOnlyTheLaterValues) {
   EXPECT_EQ(since.Mean(), Duration(29));
   EXPECT_EQ(since.Since(since).count(), 0);
   EXPECT_EQ(recorder.Snapshot().Rank(50), 2);
+}
+
+TEST(LatencyHistogramTest, AddGivesWhatARecorderGives) {
+  std::mt19937_64 random(1);
+  std::lognormal_distribution<double> distribution(16, 2);
+  LatencyHistogram histogram;
+  LatencyRecorder recorder;
+  for (int i = 0; i < 1000; ++i) {
+    const Duration value(static_cast<int64_t>(distribution(random)));
+    histogram.Add(value);
+    recorder.Record(value);
+  }
+  histogram.Add(Duration(-5));
+  recorder.Record(Duration(-5));
+  const LatencyHistogram recorded = recorder.Snapshot();
+  EXPECT_EQ(histogram.count(), recorded.count());
+  EXPECT_EQ(histogram.max(), recorded.max());
+  EXPECT_EQ(histogram.Mean(), recorded.Mean());
+  for (const double percent : {0.1, 1.0, 50.0, 99.0, 99.9, 100.0}) {
+    EXPECT_EQ(histogram.Percentile(percent), recorded.Percentile(percent));
+  }
+}
+
+TEST(LatencyHistogramTest, AddTakesTheWholeRange) {
+  LatencyHistogram histogram;
+  histogram.Add(Duration(0));
+  histogram.Add(Duration(std::numeric_limits<int64_t>::max()));
+  EXPECT_EQ(histogram.Percentile(50), Duration(0));
+  EXPECT_EQ(histogram.max(), Duration(std::numeric_limits<int64_t>::max()));
 }
 
 TEST(LatencyRecorderTest, ThreadsLoseNothing) {
