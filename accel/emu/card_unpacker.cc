@@ -232,8 +232,10 @@ CardError ReadCardModel(const CardShape& shape, KernelMemory* memory, uint64_t a
   if (word(1) != (kPackedVersion | static_cast<uint32_t>(shape.pes) << 16)) {
     return CardError::kOtherShape;
   }
+  // No packed model has larger sizes, and sums of them stay within an int.
+  constexpr uint32_t kMaxWord = 1 << 30;
   for (int k = 2; k < 8; ++k) {
-    if (word(k) == 0) return CardError::kBadModel;
+    if (word(k) == 0 || word(k) > kMaxWord) return CardError::kBadModel;
   }
   const size_t passes = word(2);
   out->shape = shape;
