@@ -253,13 +253,13 @@ def requests():
         return message((2, data))
 
     checkpoint = message((3, b""))
-    frames = struct.pack("<8f", *[0.5] * 8)
+    frames = struct.pack("<12f", *[0.5] * 12)
     samples = struct.pack("<60h", *range(-3000, 3000, 100))
     return [
-        stream(config((1, "plain"), (3, message((1, 1), (2, 4))), (4, 1), (7, 1)), chunk(frames), checkpoint,
+        stream(config((1, "plain"), (3, message((1, 1), (2, 6))), (4, 1), (7, 1)), chunk(frames), checkpoint,
                chunk(frames)),
         stream(config((1, "plain"), (3, message((1, 2))), (6, bytes(range(1, 12))), (8, "tenant"), (9, 3)),
-               chunk(bytes(16)), checkpoint),
+               chunk(bytes(24)), checkpoint),
         stream(config((1, "audio"), (2, message((1, 1000))), (4, 1), (5, 1), (7, 2)), chunk(samples),
                checkpoint, chunk(samples))]
 

@@ -20,12 +20,12 @@ namespace {
 constexpr int kWindow = 8;  // frames
 
 ModelCatalog::ServedPtr Serve(const std::string& name, bool audio) {
-  ModelDraft draft = RandomModelDraft({.inputs = 4, .layers = {{.cells = 3}}, .units = 3});
+  ModelDraft draft = RandomModelDraft({.inputs = 6, .layers = {{.cells = 3}}, .units = 3});
   draft.name = name;
   draft.blank = audio ? 0 : -1;
   if (audio) {
     draft.features.sample_rate_hz = 1000;
-    draft.features.num_mel_bins = 2;
+    draft.features.num_mel_bins = 3;
     draft.features.stack = 2;
   }
   auto served = std::make_shared<ServedModel>();
@@ -97,7 +97,7 @@ class Stream {
     if (found.ok()) resume.model_fingerprint = (*found)->model->fingerprint();
     if (found.ok() && token[0] % 4 != 0) resume.state = StreamState(*(*found)->model);
     std::memcpy(&resume.frame, token.data(), std::min(sizeof(resume.frame), token.size()));
-    resume.frame &= INT64_MAX;  // CheckpointSigner::Open refuses negative ones
+    resume.frame &= kMaxCheckpointFrame - 1;  // CheckpointSigner::Open refuses others
     resume.input = static_cast<InputKind>(static_cast<uint8_t>(token.back()) % 3);
     resume.posteriors = config.return_posteriors();
     resume.units = config.return_units();
