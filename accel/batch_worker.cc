@@ -17,15 +17,15 @@ BatchWorker::BatchWorker(std::string channel_name, const char* thread_name, Exec
 
 BatchWorker::~BatchWorker() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
-  has_work_.notify_one();
+  has_work_.NotifyOne();
   thread_.join();
 }
 
 absl::Status BatchWorker::Submit(std::unique_ptr<Batch>* batch, Channel::Completion done) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (busy_ || stopping_) {
     return absl::UnavailableError(
         absl::StrCat("channel ", channel_name_, stopping_ ? " is stopping" : " is busy"));
@@ -33,7 +33,7 @@ absl::Status BatchWorker::Submit(std::unique_ptr<Batch>* batch, Channel::Complet
   busy_ = true;
   batch_ = std::move(*batch);
   done_ = std::move(done);
-  has_work_.notify_one();
+  has_work_.NotifyOne();
   return absl::OkStatus();
 }
 
@@ -43,8 +43,8 @@ void BatchWorker::Work(const char* thread_name) {
     std::unique_ptr<Batch> batch;
     Channel::Completion done;
     {
-      std::unique_lock lock(mutex_);
-      has_work_.wait(lock, [this] { return batch_ != nullptr || stopping_; });
+      const MutexLock lock(mutex_);
+      while (batch_ == nullptr && !stopping_) has_work_.Wait(mutex_);
       if (batch_ == nullptr) return;
       batch = std::move(batch_);
       done = std::move(done_);
@@ -54,7 +54,7 @@ void BatchWorker::Work(const char* thread_name) {
     absl::Status status = execute_(batch.get());
     if (batch->compute_time == Duration(0)) batch->compute_time = Clock::Real()->Now() - start;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       busy_ = false;
     }
     done(std::move(batch), std::move(status));

@@ -1,55 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread of a channel that executes batches on one: what is common to such channels.
+// The worker thread that channels share as their implementation.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 
 #include "absl/status/status.h"
 #include "accel/backend.h"
+#include "base/mutex.h"
 
 namespace ese {
 
-// Takes a batch at a time, has it executed on its thread, and calls its completion there. Declare
-// it last: its thread uses the other members of the channel until it is destroyed.
+// Accepts one batch at a time, executes it on its own thread and calls the completion there.
+// Declare it as the channel's last member, because the thread uses the other members until the
+// worker is destroyed. Thread-safe.
 class BatchWorker {
  public:
-  // Executes a batch and sets its steps, and its compute time if that is not all the time in here;
-  // called by the worker's thread only.
+  // Executes a batch and sets its `steps`. It sets `compute_time` too if that differs from the
+  // duration of the call. Only the worker's thread calls it.
   using Execute = std::function<absl::Status(Batch*)>;
 
-  // `channel_name` for errors; `thread_name`, of up to 15 characters, so that the processor time of
-  // all channels can be told from that of the rest.
+  // `channel_name` appears in errors. `thread_name`, of up to 15 characters, tells the channels'
+  // processor time from that of other threads.
   BatchWorker(std::string channel_name, const char* thread_name, Execute execute);
-  // Finishes what was accepted. Not from within a completion.
+  // Finishes the batch that was accepted. Must not run within a completion.
   ~BatchWorker();
 
-  // As Channel::Submit, but that the batch has been validated.
-  absl::Status Submit(std::unique_ptr<Batch>* batch, Channel::Completion done);
+  // Like Channel::Submit, for a batch that has been validated.
+  absl::Status Submit(std::unique_ptr<Batch>* batch, Channel::Completion done)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   std::thread& thread() { return thread_; }
 
  private:
-  void Work(const char* thread_name);
+  void Work(const char* thread_name) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::string channel_name_;
   const Execute execute_;
 
-  // Of the standard library, not Abseil's: ThreadSanitizer does not see into that.
-  std::mutex mutex_;
-  std::condition_variable has_work_;
-  // Guarded by mutex_.
+  Mutex mutex_;
+  CondVar has_work_;
   // From Submit until the batch is finished, not only until the thread takes it.
-  bool busy_ = false;
-  bool stopping_ = false;
-  std::unique_ptr<Batch> batch_;  // accepted, not yet taken
-  Channel::Completion done_;
+  bool busy_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<Batch> batch_ ABSL_GUARDED_BY(mutex_);  // accepted, not yet taken
+  Channel::Completion done_ ABSL_GUARDED_BY(mutex_);
 
-  std::thread thread_;  // last: it uses all of the above
+  std::thread thread_;  // last, because it uses the members above
 };
 
 }  // namespace ese

@@ -9,7 +9,7 @@
 namespace ese {
 namespace {
 
-// A 16-byte vector of T in the compilers' own vector types: SSE2, NEON or whatever there is.
+// Square tiles of 16-byte rows, in the compilers' own vector types (SSE2, NEON or others).
 template <typename T>
 struct Tile {
   typedef T Row __attribute__((vector_size(16)));

@@ -46,7 +46,7 @@ TYPED_TEST(TransposeTest, ToColumnsAndBackAtEverySize) {
             ASSERT_EQ(columns[j * width + lane], static_cast<T>(values[lane][j] ^ flip));
           }
         }
-        // Only the lanes from `first` on, and nothing beside them.
+        // Writes the lanes from `first` on and nothing else.
         const int first = lanes / 2;
         auto back = this->RandomLanes(lanes, n);
         const auto untouched = back;

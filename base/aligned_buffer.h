@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A fixed-size array aligned to a cache line, for what vector instructions read.
+// A fixed-size array that is aligned to a cache line, for data that vector instructions read.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,8 @@ namespace ese {
 
 inline constexpr size_t kCacheLineBytes = 64;
 
-// Zero-initialised elements of a trivially copyable type. Copies are deep; move leaves it empty.
+// Holds zero-initialised elements of a trivially copyable type. Copies are deep, and a buffer that
+// was moved from is empty.
 template <typename T>
 class AlignedBuffer {
   static_assert(std::is_trivially_copyable_v<T>);

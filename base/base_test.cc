@@ -43,7 +43,7 @@ TEST(ProcessorsTest, ThisProcessHasSomeButNotMoreThanItMayRunOn) {
   EXPECT_LE(ThreadsAllowed(), CPU_COUNT(&allowed));
 }
 
-// RFC 3720, B.4.
+// The vectors of RFC 3720, appendix B.4.
 TEST(Crc32cTest, PublishedVectors) {
   EXPECT_EQ(Crc32c(std::string(32, '\0').data(), 32), 0x8A9136AAu);
   EXPECT_EQ(Crc32c(std::string(32, '\xFF').data(), 32), 0x62A8AB43u);

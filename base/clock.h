@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time is injected, so that tests of deadlines and time-outs need no sleep.
+// Time comes from an injected clock, so that tests of deadlines and time-outs need not sleep.
 #pragma once
 
 #include <chrono>
@@ -11,16 +11,17 @@ namespace ese {
 using Duration = std::chrono::nanoseconds;
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 
-// Seconds as Prometheus wants them.
+// Seconds as a floating-point number, as Prometheus expects them.
 inline double ToSeconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
-// Rings once, at or soon after the earliest of the times that were set since it last rang. Rings
-// are never concurrent. Thread-safe.
+// Rings once, at or soon after the earliest of the times that were set since it last rang. It never
+// rings twice at the same time. Thread-safe.
 class Alarm {
  public:
-  // Waits for a ring that is going on; after that there is none. Not from within the ring.
+  // Waits for `ring` if it is running, and it is not called afterwards. May not be called from
+  // within `ring`.
   virtual ~Alarm() = default;
-  // Cheap where an earlier time is set already. May be called from within the ring.
+  // Cheap if an earlier time is already set. May be called from within `ring`.
   virtual void Set(TimePoint at) = 0;
 };
 
@@ -29,10 +30,10 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual TimePoint Now() const = 0;
-  // An alarm that calls `ring`, with no lock of the clock's held. The clock must outlive it.
+  // Returns an alarm that calls `ring`, with no lock of the clock held. The clock must outlive it.
   virtual std::unique_ptr<Alarm> MakeAlarm(std::function<void()> ring) = 0;
 
-  // The system's steady clock; lives for ever. Each of its alarms has a thread of its own.
+  // The system's steady clock, which is never destroyed. Each of its alarms has its own thread.
   static Clock* Real();
 };
 

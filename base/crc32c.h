@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CRC32C (Castagnoli), the checksum of iSCSI (RFC 3720, appendix B.4); guards each part of a model.
+// CRC32C (Castagnoli), the checksum of iSCSI (RFC 3720, appendix B.4). Every section of a model
+// file has one.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +8,7 @@
 
 namespace ese {
 
-// The checksum of `size` bytes; `crc` continues an earlier one (0 to begin).
+// Returns the checksum of `size` bytes. To continue an earlier checksum, pass it as `crc`.
 uint32_t Crc32c(const void* data, size_t size, uint32_t crc = 0);
 
 }  // namespace ese

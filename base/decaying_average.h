@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An average over about the last so long.
+// An exponentially decaying average of values over time.
 #pragma once
 
 #include <cmath>
@@ -8,8 +8,8 @@
 
 namespace ese {
 
-// Each value counts for the time since the one before it; what lies back by `time` counts a factor
-// e less. Not thread-safe.
+// Each value counts for the time since the value before it. What lies `time` further back counts
+// less by a factor of e. Not thread-safe.
 class DecayingAverage {
  public:
   explicit DecayingAverage(Duration time) : time_(time) {}
@@ -19,9 +19,9 @@ class DecayingAverage {
     value_ = kept * value_ + (1 - kept) * value;
     at_ = now;
   }
-  // As of the last value.
+  // The average at the time of the last value.
   double value() const { return value_; }
-  // As if the values had been 0 since.
+  // The average now, as if the value had been 0 since the last one.
   double Decayed(TimePoint now) const { return Kept(now) * value_; }
 
  private:

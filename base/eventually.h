@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests that wait for what other threads do.
+// For tests that wait for other threads or processes.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@
 
 namespace ese {
 
-// Asks again and again until `condition` holds; false after half a minute.
+// Polls until `condition` holds. Returns false after half a minute.
 inline bool Eventually(const std::function<bool()>& condition) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (!condition()) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A clock for tests that moves only when the test says so.
 #pragma once
 

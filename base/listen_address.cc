@@ -23,7 +23,7 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
   if (ok) address.host = std::string(text.substr(0, colon));
   const bool bare_ipv6 = address.host.find(':') != std::string::npos &&
                          (address.host.front() != '[' || address.host.back() != ']');
-  // Civetweb would take a list.
+  // Civetweb would accept a list.
   const bool list = address.host.find(',') != std::string::npos;
   if (!ok || bare_ipv6 || list) {
     return absl::InvalidArgumentError(

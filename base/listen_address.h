@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// HOST:PORT, as --listen and --metrics take it.
+// Addresses of the form HOST:PORT, as --listen and --metrics take them.
 #pragma once
 
 #include <string>
@@ -12,14 +12,14 @@ namespace ese {
 
 struct ListenAddress {
   std::string host;  // a name, an IPv4 address, or an IPv6 address in brackets
-  int port = 0;      // 0: any free one
+  int port = 0;      // 0 means any free port
 };
 
-// INVALID_ARGUMENT where `text` is not HOST:PORT with a port of 0..65535.
+// INVALID_ARGUMENT if `text` is not HOST:PORT with a port from 0 to 65535.
 absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
 
-// Tries to listen there, with plain sockets, and says why it does not work: gRPC tells no reason.
-// UNAVAILABLE names the address, the reason and the remedy.
+// Tries to listen at the address with plain sockets, to find out why it does not work, because gRPC
+// does not say. UNAVAILABLE names the address, the reason and the remedy.
 absl::Status TryListen(const ListenAddress& address);
 
 }  // namespace ese

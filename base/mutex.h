@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A mutex whose rules the compiler checks: annotate members with ABSL_GUARDED_BY(mutex_) and
 // functions with ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_), and clang's -Wthread-safety refuses code
 // that breaks them.

@@ -16,12 +16,12 @@ namespace ese {
 namespace {
 
 double Measure() {
-  // std::thread::hardware_concurrency counts those that others are for, too.
+  // std::thread::hardware_concurrency may also count processors that this process may not use.
   cpu_set_t allowed;
   const bool known = sched_getaffinity(0, sizeof(allowed), &allowed) == 0;
   const double processors = known ? CPU_COUNT(&allowed) : std::thread::hardware_concurrency();
   std::string cpu_max;
-  std::ifstream file("/sys/fs/cgroup/cpu.max");  // as a container sees its own
+  std::ifstream file("/sys/fs/cgroup/cpu.max");  // how a container sees its own
   std::getline(file, cpu_max);
   return QuotaOf(cpu_max, std::max(1.0, processors));
 }

@@ -6,14 +6,15 @@
 
 namespace ese {
 
-// Those that it may run on, not those that the machine has, or what its control group's quota
-// leaves of them: above 0, not always whole. Looked up once.
+// How many processors this process may use: those that its affinity mask allows, not all of the
+// machine's, limited by the quota of its control group. Above 0 and not always a whole number. Read
+// once.
 double ProcessorsAllowed();
-// The same as a number of threads: whole processors, at least one.
+// The same as a number of threads: rounded down, and at least 1.
 int ThreadsAllowed();
 
-// The processors that a control group's cpu.max ("QUOTA PERIOD" or "max PERIOD") grants, at most
-// `processors`.
+// The number of processors that a control group's cpu.max ("QUOTA PERIOD" or "max PERIOD") grants,
+// at most `processors`.
 double QuotaOf(absl::string_view cpu_max, double processors);
 
 }  // namespace ese

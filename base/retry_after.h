@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// When to try again, carried by the status that refuses.
+// A hint when to try again, which a status that refuses something carries.
 #pragma once
 
 #include <optional>
@@ -9,11 +9,10 @@
 
 namespace ese {
 
-// Adds the hint, in whole milliseconds rounded up, to an error. REQUIRES: !status->ok(), after >=
-// 0.
+// Adds the hint to an error, rounded up to whole milliseconds. REQUIRES: !status->ok(), after >= 0.
 void SetRetryAfter(Duration after, absl::Status* status);
 
-// The hint that an error carries, if any.
+// Returns the hint that the error carries, if any.
 std::optional<Duration> RetryAfter(const absl::Status& status);
 
 }  // namespace ese

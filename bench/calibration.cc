@@ -7,8 +7,8 @@
 namespace ese {
 namespace {
 
-// In assembly, so that no compiler takes out what is not used. Four entries of columns zmm0 to
-// zmm3, as in lstm_step_avx512.h.
+// These loops are in assembly, so that no compiler removes what is not used. Four entries by
+// columns, with columns zmm0 to zmm3, as in columns_avx512.h.
 #define ESE_FOUR_ENTRIES(s0, s1, s2, s3) \
   "vpunpcklbw %%zmm1, %%zmm0, %%zmm4\n"  \
   "vpunpckhbw %%zmm1, %%zmm0, %%zmm5\n"  \
@@ -33,7 +33,7 @@ namespace {
   "vpdpbusd %%zmm3, %%zmm2, %%" s2    \
   "\n"                                \
   "vpdpbusd %%zmm3, %%zmm0, %%" s3 "\n"
-// Look-up, as in lstm_step_avx512vbmi.cc, of lines in registers.
+// Look-up as in kernel_avx512vbmi.cc, with the lines in registers.
 #define ESE_FOUR_LOOKUPS(s0, s1, s2, s3) \
   "vpermb %%zmm1, %%zmm0, %%zmm4\n"      \
   "vpermb %%zmm2, %%zmm0, %%zmm5\n"      \
@@ -73,8 +73,8 @@ __attribute__((target("avx512f"))) void Lookups() {
   }
 }
 
-// The vector instructions of 32 cells, as in avx512_inline.h and lstm_step_avx512vbmi.cc: sums of
-// four gates to pre-activations, three sigmoids, two tanhs, and what joins them.
+// The vector instructions that update 32 cells, as in cell_update_avx512.h and lookup_avx512.h: the
+// sums of four gates to pre-activations, three sigmoids, two tanhs, and what joins them.
 #define ESE_SLOPE                        \
   "vpabsw %%zmm0, %%zmm\\r\n"            \
   "vpminuw %%zmm1, %%zmm0, %%zmm\\r\n"   \

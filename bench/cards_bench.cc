@@ -18,7 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "accel/card/card_model.h"
 #include "accel/card/cycle_formula.h"
-#include "accel/rtl/sim/random_batch.h"
+#include "accel/random_batch.h"
 #include "accel/xrt/xrt_cards.h"
 #include "bench/card_power.h"
 #include "bench/figures.h"

@@ -20,7 +20,7 @@ AlignedBuffer<float> RandomFloats(size_t size) {
   return values;
 }
 
-// One product of oneDNN with its operands.
+// One oneDNN product with its operands.
 struct Matmul {
   dnnl::matmul primitive;
   dnnl::memory source, weights, destination;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-bench-kernel: the paper's LSTM, one step on one thread, against other libraries' products of
-// the same shapes, dense and sparse. Figures go to standard output, a line of JSON each; a summary
-// for people to standard error.
+// ese-bench-kernel: compares one step of the paper's LSTM on one thread with other libraries'
+// products of the same shapes, dense and sparse. Figures go to standard output, one line of JSON
+// each; a summary for people goes to standard error.
 //
-// A step is all of it: features in, gates, cells, projection, output layer, and the streams' state
-// in and out of a batch of 8 frames. The peers do their two products and nothing else.
+// Our time includes everything: features in, gates, cells, projection, output layer, and the
+// streams' states in and out of a batch of 8 frames. The peers compute their two products and
+// nothing else.
 //
-// ese-bench-kernel --answer: the time of a step for each number of lanes read from standard input.
+// ese-bench-kernel --answer: prints the time of a step for each number of lanes that it reads from
+// standard input.
 #include <unistd.h>
 
 #include <cstdio>
@@ -17,9 +19,9 @@
 #include <string>
 #include <vector>
 
-#include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/algorithm_plan.h"
+#include "accel/cpu/kernels/kernel_registry.h"
 #include "accel/cpu/packed_model.h"
-#include "accel/cpu/step_plan.h"
 #include "bench/figures.h"
 #include "bench/gemm_peers.h"
 #include "bench/interleaved.h"
@@ -39,8 +41,8 @@ std::string Our(const std::string& kernel, int lanes) {
 }
 std::string Peer(const std::string& peer, int lanes) { return peer + " x" + std::to_string(lanes); }
 
-void AddOurs(const std::shared_ptr<const PackedModel>& model, const StepKernel* kernel,
-             const StepPlan& plan, int lanes, Race* race) {
+void AddOurs(const std::shared_ptr<const PackedModel>& model, const Kernel* kernel,
+             const AlgorithmPlan& plan, int lanes, Race* race) {
   auto load = std::make_shared<KernelLoad>(model, kernel, plan, lanes, kFrames);
   race->Add(Our(kernel->name(), lanes), kFrames, [load] { load->Run(); });
 }
@@ -54,17 +56,17 @@ void AddPeers(const Model& model, int lanes, Race* race) {
   race->Add(Peer("eigen-sparse", lanes), 1, EigenSparse(model, lanes));
 }
 
-// The faster of OpenBLAS's two layouts.
+// OpenBLAS with the faster of the two layouts.
 const Contender& OpenBlas(const Race& race, int lanes) {
   const Contender& columns = race.Find(Peer("openblas-sgemm", lanes));
   const Contender& rows = race.Find(Peer("openblas-sgemm-t", lanes));
   return Quantile(columns.microseconds, 0.5) < Quantile(rows.microseconds, 0.5) ? columns : rows;
 }
 
-// For every number of lanes in standard input, the processor time of a batch, in us a step: how
-// bench/peers takes turns with this program.
-void Answer(const SharedModel& model, const StepKernel* kernel) {
-  const StepPlan plan = StepPlan::Measure(model, kernel);
+// For every number of lanes on standard input, prints the processor time of a batch in us a step.
+// This is how bench/peers takes turns with this program.
+void Answer(const SharedModel& model, const Kernel* kernel) {
+  const AlgorithmPlan plan = AlgorithmPlan::Measure(model, kernel);
   std::map<int, Race> races;
   for (int lanes; std::scanf("%d", &lanes) == 1 && lanes >= 1 && lanes <= kMaxLanes;) {
     Race& race = races[lanes];
@@ -78,7 +80,7 @@ void Answer(const SharedModel& model, const StepKernel* kernel) {
 }
 
 int Main(bool answer) {
-  const absl::StatusOr<const StepKernel*> chosen = ChooseKernel();
+  const absl::StatusOr<const Kernel*> chosen = ChooseKernel();
   if (!chosen.ok()) {
     std::fprintf(stderr, "ese-bench-kernel: %s\n", std::string(chosen.status().message()).c_str());
     return 1;
@@ -93,10 +95,10 @@ int Main(bool answer) {
     Answer(*packed, *chosen);
     return 0;
   }
-  const StepPlan plan = StepPlan::Measure(*packed, *chosen);
+  const AlgorithmPlan plan = AlgorithmPlan::Measure(*packed, *chosen);
   std::fprintf(stderr,
-               "kernel %s, by look-up for these numbers of lanes: %s; %.2f MB of packed model; "
-               "OpenBLAS takes this for %s\n",
+               "kernel %s, look-up for these numbers of lanes: %s; %.2f MB of packed model; "
+               "OpenBLAS detected %s\n",
                kernel.c_str(), plan.LookupLanes().c_str(), (*packed)->bytes() / 1e6,
                OpenBlasCore().c_str());
 
@@ -106,9 +108,9 @@ int Main(bool answer) {
     AddOurs(*packed, *chosen, plan, lanes, &race);
     AddPeers((*packed)->model(), lanes, &race);
   }
-  for (const StepKernel* other : SupportedKernels()) {
+  for (const Kernel* other : SupportedKernels()) {
     if (other == *chosen) continue;
-    const StepPlan measured = StepPlan::Measure(*packed, other);
+    const AlgorithmPlan measured = AlgorithmPlan::Measure(*packed, other);
     for (const int lanes : sizes) AddOurs(*packed, other, measured, lanes, &race);
   }
   race.Run(kRounds);
@@ -122,7 +124,7 @@ int Main(bool answer) {
     PrintAgainst(name, ours, "openblas-sgemm", OpenBlas(race, lanes));
     PrintAgainst(name, ours, "eigen-sparse", race.Find(Peer("eigen-sparse", lanes)));
   }
-  for (const StepKernel* other : SupportedKernels()) {
+  for (const Kernel* other : SupportedKernels()) {
     PrintAgainst("kernel.isa." + std::string(other->name()), race.Find(Our(other->name(), 64)),
                  "onednn-fp32-gemm", race.Find(Peer("onednn-fp32-gemm", 64)));
     for (const int lanes : sizes) {
@@ -143,8 +145,9 @@ int Main(bool answer) {
 }  // namespace
 }  // namespace ese
 
-// The peers read these variables before main: one thread each, and no processor type or cache size
-// that the environment may force on OpenBLAS and that would make it slower than it is.
+// Restarts the program with the right environment, because the peers' libraries read these
+// variables before main: one thread each, and no processor type or cache size forced on OpenBLAS,
+// which could make it slower than it is.
 void StartAgainWithFairSettings(char** argv) {
   const char* const threads = std::getenv("OMP_NUM_THREADS");
   bool fair = threads != nullptr && std::string(threads) == "1";
@@ -156,7 +159,7 @@ void StartAgainWithFairSettings(char** argv) {
   if (!fair) execv("/proc/self/exe", argv);
 }
 
-// oneDNN reports errors by exceptions.
+// oneDNN reports errors as exceptions.
 int main(int argc, char** argv) {
   StartAgainWithFairSettings(argv);
   try {

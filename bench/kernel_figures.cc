@@ -39,8 +39,8 @@ double Cells(const Model& model) {
   return cells;
 }
 
-// A kernel that computes nothing: what remains of a batch is what is moved into and out of it.
-class NoKernel final : public StepKernel, public LookupKernel {
+// A kernel that computes nothing, so that a batch takes only the time to load and store its data.
+class NoKernel final : public Kernel, public LookupKernel {
  public:
   const char* name() const override { return "none"; }
   bool Supported() const override { return true; }
@@ -53,7 +53,7 @@ class NoKernel final : public StepKernel, public LookupKernel {
   void Logits(const LookupMatrix&, int, const uint8_t*, int32_t*, size_t) const override {}
 };
 
-// Batches per second of so many threads, each with a load of its own.
+// Batches per second of `threads` threads together, each with its own load.
 double BatchesPerSecond(std::deque<KernelLoad>* loads, size_t threads) {
   constexpr int kBatches = 40;
   const auto start = std::chrono::steady_clock::now();
@@ -68,7 +68,7 @@ double BatchesPerSecond(std::deque<KernelLoad>* loads, size_t threads) {
   return double(kBatches) * threads / seconds.count();
 }
 
-// Of a step.
+// The time of a step by the wall clock.
 double WallMicroseconds(KernelLoad* load) {
   constexpr int kBatches = 20;
   const auto start = std::chrono::steady_clock::now();
@@ -77,11 +77,10 @@ double WallMicroseconds(KernelLoad* load) {
   return time.count() / (kBatches * kFrames);
 }
 
-void PrintShape(const std::string& name, const RandomModelOptions& options,
-                const StepKernel* kernel) {
+void PrintShape(const std::string& name, const RandomModelOptions& options, const Kernel* kernel) {
   const auto packed = PackedModel::Create(RandomModel(options));
-  if (!packed.ok()) return;  // all of them fit
-  auto load = std::make_shared<KernelLoad>(*packed, kernel, StepPlan::Measure(*packed, kernel),
+  if (!packed.ok()) return;  // cannot happen: all of them fit
+  auto load = std::make_shared<KernelLoad>(*packed, kernel, AlgorithmPlan::Measure(*packed, kernel),
                                            kLanes, kFrames);
   Race race;
   race.Add("ours", kFrames, [load] { load->Run(); });
@@ -104,7 +103,7 @@ std::vector<GemmShape> DenseShapes(const Model& model) {
   return shapes;
 }
 
-void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
+void PrintBoundFraction(const SharedModel& model, const Kernel* kernel, const AlgorithmPlan& plan) {
   CalibrationLoops loops;
   if (!GetCalibrationLoops(&loops)) return;
   auto load = std::make_shared<KernelLoad>(model, kernel, plan, kLanes, kFrames);
@@ -113,10 +112,10 @@ void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel, cons
   RandomModelOptions options = PaperModelOptions();
   options.density = 0;
   const auto empty = PackedModel::Create(RandomModel(options));
-  if (!empty.ok()) return;  // it fits
+  if (!empty.ok()) return;  // cannot happen: it fits
   auto rest = std::make_shared<KernelLoad>(*empty, kernel, plan, kLanes, kFrames);
   race.Add("rest", kFrames, [rest] { rest->Run(); });
-  race.Add("products", kCalibrationRepeats * 4, loops.products);  // of four entries
+  race.Add("products", kCalibrationRepeats * 4, loops.products);  // four entries each
   race.Add("loads", kCalibrationRepeats * 16, loops.loads);
   race.Add("dots", kCalibrationRepeats * 16, loops.dots);
   race.Add("updates", kCalibrationRepeats, loops.updates);
@@ -126,7 +125,8 @@ void PrintBoundFraction(const SharedModel& model, const StepKernel* kernel, cons
   constexpr int kLoadsForFour = 6;
   const double four = std::max(median("products"), kLoadsForFour * median("loads"));
   const double columns = Entries(*model) / 4 * four;
-  // 64 products of one lane at a time, and no padding.
+  // A look-up computes 64 products of one lane; 64 lanes take as many look-ups as there are
+  // entries.
   const double lookup = loops.lookups ? Entries(*model) * median("lookups") : columns;
   const double products = std::min(columns, lookup);
   const double updates = Cells(model->model()) * kLanes / kUpdatedCells * median("updates");
@@ -150,7 +150,7 @@ void PrintPackTime() {
   const ModelDraft draft = RandomModelDraft(options);
   const absl::StatusOr<std::string> bytes = SerializeModel(draft);
   const auto model = RandomModel(options);
-  if (!bytes.ok()) return;  // a random model of this size is valid
+  if (!bytes.ok()) return;  // cannot happen: a random model of this size is valid
   std::vector<double> milliseconds;
   for (int round = 0; round < kRounds / 2; ++round) {
     const auto start = std::chrono::steady_clock::now();
@@ -162,12 +162,12 @@ void PrintPackTime() {
               "ms");
 }
 
-void PrintConvertShare(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
+void PrintConvertShare(const SharedModel& model, const Kernel* kernel, const AlgorithmPlan& plan) {
   constexpr int kConvertFrames = 10;
   static const NoKernel none;
-  const auto print = [&](const std::string& name, const StepPlan& way) {
-    auto load = std::make_shared<KernelLoad>(model, kernel, way, kLanes, kConvertFrames);
-    auto conversion = std::make_shared<KernelLoad>(model, &none, way, kLanes, kConvertFrames);
+  const auto print = [&](const std::string& name, const AlgorithmPlan& used) {
+    auto load = std::make_shared<KernelLoad>(model, kernel, used, kLanes, kConvertFrames);
+    auto conversion = std::make_shared<KernelLoad>(model, &none, used, kLanes, kConvertFrames);
     Race race;
     race.Add("batch", 1, [load] { load->Run(); });
     race.Add("conversion", 1, [conversion] { conversion->Run(); });
@@ -175,13 +175,13 @@ void PrintConvertShare(const SharedModel& model, const StepKernel* kernel, const
     PrintFigure(name, MedianRatio(race.Find("conversion"), race.Find("batch")), "1");
   };
   print("kernel.convert_share", plan);
-  print("kernel.convert_share.columns", StepPlan::LookUpTo(0));
+  print("kernel.convert_share.columns", AlgorithmPlan::LookUpTo(0));
   if (kernel->lookup() != nullptr) {
-    print("kernel.convert_share.lookup", StepPlan::LookUpTo(kMaxLanes));
+    print("kernel.convert_share.lookup", AlgorithmPlan::LookUpTo(kMaxLanes));
   }
 }
 
-void PrintSmoothness(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
+void PrintSmoothness(const SharedModel& model, const Kernel* kernel, const AlgorithmPlan& plan) {
   Race race;
   for (int lanes = 1; lanes <= kMaxLanes; ++lanes) {
     auto load = std::make_shared<KernelLoad>(model, kernel, plan, lanes, kFrames);
@@ -206,7 +206,7 @@ void PrintSmoothness(const SharedModel& model, const StepKernel* kernel, const S
   PrintFigure("kernel.smoothness.lanes", worst_lanes, "lanes");
 }
 
-void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel, const StepPlan& plan) {
+void PrintTwoThreads(const SharedModel& model, const Kernel* kernel, const AlgorithmPlan& plan) {
   std::deque<KernelLoad> loads;
   for (int i = 0; i < 2; ++i) loads.emplace_back(model, kernel, plan, kLanes, kFrames);
   std::vector<double> ratios;
@@ -217,9 +217,9 @@ void PrintTwoThreads(const SharedModel& model, const StepKernel* kernel, const S
   PrintFigure("kernel.step64.2t", Quantile(ratios, 0.5), "frames/s to one thread's");
 }
 
-void PrintTeams(const SharedModel& model, const StepKernel* kernel) {
+void PrintTeams(const SharedModel& model, const Kernel* kernel) {
   if (kernel->lookup() == nullptr) return;
-  const StepPlan plan = StepPlan::LookUpTo(kMaxLanes);
+  const AlgorithmPlan plan = AlgorithmPlan::LookUpTo(kMaxLanes);
   for (const int lanes : {1, 2, 4, 8, 16}) {
     KernelLoad one(model, kernel, plan, lanes, kFrames, 1),
         two(model, kernel, plan, lanes, kFrames, 2);
@@ -235,7 +235,7 @@ void PrintTeams(const SharedModel& model, const StepKernel* kernel) {
   }
 }
 
-void PrintShapes(const StepKernel* kernel) {
+void PrintShapes(const Kernel* kernel) {
   const RandomModelOptions paper = PaperModelOptions();
   RandomModelOptions options = paper;
   options.layers.assign(3, RandomLayer{.cells = 512});

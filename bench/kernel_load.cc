@@ -6,8 +6,8 @@
 
 namespace ese {
 
-KernelLoad::KernelLoad(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-                       const StepPlan& plan, int lanes, int frames, int threads)
+KernelLoad::KernelLoad(std::shared_ptr<const PackedModel> model, const Kernel* kernel,
+                       const AlgorithmPlan& plan, int lanes, int frames, int threads)
     : runner_(model, kernel, plan, threads),
       frames_(size_t(frames) * model->model().input_dim() * lanes) {
   std::mt19937 random(3);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams that are stepped in one batch over and over.
+// A batch of streams with random frames, to be executed over and over.
 #pragma once
 
 #include <cstdint>
@@ -7,21 +7,21 @@
 #include <vector>
 
 #include "accel/backend.h"
+#include "accel/cpu/algorithm_plan.h"
 #include "accel/cpu/batch_runner.h"
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
 #include "accel/cpu/packed_model.h"
-#include "accel/cpu/step_plan.h"
 
 namespace ese {
 
-// Not thread-safe: one for each thread.
+// Not thread-safe: use one for each thread.
 class KernelLoad {
  public:
   // `kernel` must outlive the load.
-  KernelLoad(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-             const StepPlan& plan, int lanes, int frames, int threads = 1);
+  KernelLoad(std::shared_ptr<const PackedModel> model, const Kernel* kernel,
+             const AlgorithmPlan& plan, int lanes, int frames, int threads = 1);
 
-  // One batch: `frames` steps of all lanes, with features and states in and out.
+  // Executes the batch: `frames` steps of all lanes, with features and states in and out.
   void Run() { runner_.Run(&batch_); }
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Costs outside the kernels, one stream at a time: features, quantization, log-softmax, the best
-// path, and loading a model. Run by `./run bench micro`.
+// Measures costs outside the kernels, for one stream at a time: features, quantization,
+// log-softmax, the best path, and loading a model. `./run bench micro` runs it.
 #include <benchmark/benchmark.h>
 
 #include <cmath>

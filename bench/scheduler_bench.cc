@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler's figures, a line of JSON each: what it costs, and how long frames wait as the load
-// grows. docs/scheduling.md says what is simulated.
+// Prints the scheduler's figures, one line of JSON each: what scheduling costs, and how long frames
+// wait as the load grows. docs/scheduling.md describes the simulation.
 #include <cstdio>
 #include <string>
 
@@ -39,7 +39,7 @@ void PrintLoads() {
   }
 }
 
-// Every frame a push of its own.
+// Every frame is pushed alone.
 void PrintSingleFrames() {
   const SimulationResult r = Simulate({.streams = {.count = 10'000, .frames_per_chunk = 1},
                                        .measured = std::chrono::seconds(1),
@@ -49,7 +49,7 @@ void PrintSingleFrames() {
   PrintFigure("scheduler.ns_per_frame.single", r.ns_per_frame(), "ns");
 }
 
-// A third more streams than there is room for, with the default limits.
+// A third more streams than the channels can serve, with the default limits.
 void PrintAdmission() {
   const SimulationOptions options = {.load = 1.3, .faults = false, .scheduler = {}};
   const SimulationResult r = Simulate(options);

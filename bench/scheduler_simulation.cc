@@ -17,10 +17,10 @@ namespace {
 constexpr Duration kFrame = std::chrono::milliseconds(10);
 constexpr int kLanes = 64;
 constexpr int kUsualSteps = 10;
-// New channels are tested with so many batches, and one that failed with one.
+// How many test batches a new channel computes; a channel that failed computes one.
 constexpr int kFirstTests = 4;
 
-// The real time that the code between Begin and End takes, less that of looking at the clock.
+// Measures the real time between Begin and End, without that of reading the clock.
 class Stopwatch {
  public:
   Stopwatch() {
@@ -47,8 +47,8 @@ struct Counts {
   int64_t lanes = 0;
 };
 
-// Takes as long for a batch as its cost says, give or take a twentieth. Computes test batches;
-// those of streams stay empty.
+// Takes as long for a batch as its cost says, within a twentieth. Computes the results of test
+// batches only.
 class SimulatedChannel final : public Channel {
  public:
   SimulatedChannel(std::shared_ptr<const Model> model, std::string name, const ChannelCost& cost,
@@ -84,16 +84,16 @@ class SimulatedChannel final : public Channel {
   const std::string& name() const override { return name_; }
   const std::string& kernel() const override { return name_; }
 
-  // All batches that end before this time fail.
+  // Makes all batches fail that end before this time.
   void FailUntil(TimePoint end) { fails_until_ = end; }
-  // The next batch takes so much longer.
+  // Makes the next batch take longer by this time.
   void StallOnce(Duration by) { stall_ = by; }
 
  private:
   void Finish() {
     absl::Status status;
     if (std::exchange(stalls_, false)) {
-      tests_ = 1;  // it was given up
+      tests_ = 1;  // the scheduler has given this batch up and tests the channel next
     } else if (events_->now() < fails_until_) {
       status = absl::InternalError("simulated failure");
       tests_ = 1;
@@ -126,9 +126,9 @@ class SimulatedChannel final : public Channel {
   Completion done_;
 };
 
-// A card's channel has its cost per step, however few the lanes; a CPU's grows with the lanes, as
-// measured for the paper's LSTM on one core (docs/performance.md). The other three are slower
-// processors.
+// A card's channel costs about the same for each step, however few lanes there are. A CPU channel's
+// cost grows with the lanes; the first has the costs measured for the paper's LSTM on one core
+// (docs/performance.md), and the other three are slower.
 std::vector<ChannelCost> TrueCosts() {
   std::vector<ChannelCost> costs;
   for (int i = 0; i < 64; ++i) {
@@ -154,7 +154,7 @@ class Simulation {
   }
   ~Simulation() {
     for (Stream& stream : streams_) stream.handle.reset();
-    // Batches in flight end.
+    // Lets the batches in flight end.
     measuring_ = false;
     Run(std::chrono::seconds(10));
   }
@@ -183,10 +183,10 @@ class Simulation {
   static constexpr int kMostFrames = 256;
   struct Stream {
     std::unique_ptr<Scheduler::Stream> handle;
-    Duration period{0};  // of its chunks
+    Duration period{0};  // between chunks
     bool stalls = false;
     TimePoint stalls_until{};
-    int owed = 0;  // frames that have come up and were not pushed
+    int owed = 0;  // frames that are due and have not been pushed
     double wait_ms = 0;
     int results = 0;
   };
@@ -213,7 +213,7 @@ class Simulation {
     Run(std::chrono::seconds(1));  // the channels' tests
   }
 
-  // At random phases, over the time of one chunk.
+  // Opens the streams at random times within the period of one chunk.
   void Open() {
     const SimulatedStreams& mix = options_.streams;
     streams_.resize(mix.count);
@@ -247,7 +247,7 @@ class Simulation {
     }
     if (clock_.Now() < stream->stalls_until) return;
     const int n = std::min(stream->owed, stream->handle->room());
-    if (n == 0) return;  // the network's flow control: it waits
+    if (n == 0) return;  // as with flow control, the stream waits
     stream->owed -= n;
     stopwatch_.Begin();
     const absl::Status status =
@@ -288,7 +288,8 @@ class Simulation {
   }
 
   const SimulationOptions options_;
-  // As many inputs and units as the paper's LSTM, and hardly a cell: nothing is computed.
+  // As many inputs and units as the paper's LSTM, but hardly any cells, because nothing is
+  // computed.
   const std::shared_ptr<const Model> model_ =
       RandomModel({.inputs = 153, .layers = {{.cells = 2}}, .units = 40, .density = 0.1});
   FakeClock clock_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real scheduler in virtual time: simulated channels and streams, and a clock that jumps from
-// event to event.
+// Runs the real scheduler in virtual time, with simulated channels and streams and a clock that
+// jumps from event to event.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace ese {
 
-// What happens when, on a FakeClock. Equal times in the order of At.
+// Events on a FakeClock. Events at the same time run in the order in which At was called.
 class EventQueue {
  public:
   explicit EventQueue(FakeClock* clock) : clock_(clock) {}
@@ -26,7 +26,8 @@ class EventQueue {
     events_.push({time, next_++, std::move(event)});
   }
   TimePoint now() const { return clock_->Now(); }
-  // Runs events until `end`; `advance` moves the clock on to each, and alarms ring within it.
+  // Runs the events until `end`. Before each, `advance` moves the clock forward, and alarms that
+  // are due ring within it.
   void RunUntil(TimePoint end, const std::function<void(Duration)>& advance);
 
  private:
@@ -46,35 +47,37 @@ class EventQueue {
 struct SimulatedStreams {
   int count = 100'000;
   int frames_per_chunk = 10;  // a frame is 10 ms
-  // One stream in so many ...
-  int stalls_in = 20;  // ... stands still now and then for half a second to a second and a half,
-                       // and then sends all that has come up at once
-  int fast_in = 50;    // ... is a recording, sent five times as fast as real time
+  // One stream in stalls_in sometimes stalls for half a second to a second and a half, and then
+  // sends all its pending frames at once.
+  int stalls_in = 20;
+  // One stream in fast_in is a recording that is sent five times as fast as real time.
+  int fast_in = 50;
 };
 
 struct SimulationOptions {
   SimulatedStreams streams = {};
-  // Frames per second that the streams send, divided by what all channels can compute at best.
+  // Frames per second that the streams send, divided by the most that all channels can compute.
   double load = 0.8;
   Duration warm_up = std::chrono::milliseconds(500);
   Duration measured = std::chrono::seconds(2);
-  // As the measurement begins, one channel fails everything for half of its time, and another does
-  // not finish a batch for three seconds.
+  // If true, one channel fails all batches in the first half of the measurement, and another takes
+  // three seconds longer for one batch.
   bool faults = true;
   SchedulerOptions scheduler = {};
 };
 
 struct SimulationResult {
-  LatencyHistogram wait;     // from push to batch: the longest of a stream's frames in a batch
-  LatencyHistogram latency;  // from push to result, likewise
+  LatencyHistogram wait;     // from push to batch, of each lane's oldest frame
+  LatencyHistogram latency;  // from push to result, of the same frames
   int64_t frames = 0;
   int64_t batches = 0;
   int64_t lanes = 0;
-  int64_t lanes_offered = 0;   // of the channels, in those batches
-  int64_t errors = 0;          // streams that ended
-  int refused = 0;             // streams
-  Duration scheduler_time{0};  // real, in the scheduler's code
-  // Mean waits of single real-time streams that never stall: 1st and 99th percentile, milliseconds.
+  int64_t lanes_offered = 0;   // that those batches could have had
+  int64_t errors = 0;          // streams that ended with an error, and pushes refused
+  int refused = 0;             // streams that were not admitted
+  Duration scheduler_time{0};  // real time spent in the scheduler's code
+  // The 1st and 99th percentile, over real-time streams that never stall, of a stream's mean wait
+  // in milliseconds.
   double stream_wait_p01_ms = 0;
   double stream_wait_p99_ms = 0;
   double ns_per_frame() const {
@@ -82,7 +85,7 @@ struct SimulationResult {
   }
 };
 
-// 64 channels of 8 cards, and 4 CPU channels of different speed.
+// Simulates 64 channels of 8 cards and 4 CPU channels of different speeds.
 SimulationResult Simulate(const SimulationOptions& options);
 
 }  // namespace ese

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""docs/scheduling.md's plot, from the figures of ./run bench scheduler.
+"""Draws the plot of docs/scheduling.md from the figures of ./run bench scheduler.
 
     ./run bench scheduler > build/scheduler.jsonl
-    bench/scheduling.py build/scheduler.jsonl     writes docs/scheduling.svg"""
+    bench/scheduling.py build/scheduler.jsonl     # writes docs/scheduling.svg"""
 import json
 import pathlib
 import sys

@@ -26,7 +26,7 @@ Sparse FromMatrix(const Matrix& matrix) {
   return sparse;
 }
 
-// At one lane a vector, for which Eigen has a loop of its own.
+// For one lane, Activations is a vector type, for which Eigen has its own loop.
 template <typename Activations>
 std::function<void()> Products(const Model& model, int batch) {
   struct Product {

@@ -12,6 +12,12 @@ if(CCACHE_PROGRAM)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
 endif()
 
+# Debian's mold links our test programs several times faster than the default linker.
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM)
+  add_link_options(-fuse-ld=mold)
+endif()
+
 set(ESE_SANITIZE "" CACHE STRING "Sanitizers to build with, for example address,undefined or thread")
 set(ESE_TEST_TIMEOUT_SECONDS 300 CACHE STRING "A test that runs longer than this has failed")
 
@@ -20,6 +26,9 @@ target_include_directories(ese_flags INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJEC
 # No contraction into fused multiply-adds: features and log-softmax must give the same bits on
 # every processor.
 target_compile_options(ese_flags INTERFACE -Wall -Wextra -Werror -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(ese_flags INTERFACE -Wthread-safety)
+endif()
 target_compile_definitions(ese_flags INTERFACE "ESE_VERSION=\"${PROJECT_VERSION}\"")
 if(ESE_SANITIZE)
   target_compile_options(ese_flags INTERFACE -fsanitize=${ESE_SANITIZE} -fno-sanitize-recover=all

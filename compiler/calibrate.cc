@@ -15,7 +15,7 @@
 namespace ese {
 namespace {
 
-// Calls step(frame's features, whether it is the first of an utterance) for every frame.
+// Calls step(features, is_first) for every frame; is_first is true at the start of an utterance.
 template <typename Step>
 void ForEachFrame(const Calibration& calibration, Step&& step) {
   const float* frame = calibration.features.data();
@@ -36,7 +36,7 @@ struct ErrorSum {
   double Db() const { return Decibels(signal, error); }
 };
 
-// Squared errors of one vector's values in every format that is tried.
+// The squared error of one vector's values in each candidate format.
 class FormatErrors {
  public:
   FormatErrors(int least, int most) : least_(least), errors_(most - least + 1) {}
@@ -59,10 +59,10 @@ class FormatErrors {
 
  private:
   const int least_;
-  std::vector<double> errors_;  // of least_ bits and more
+  std::vector<double> errors_;  // [candidates], from least_ fraction bits up
 };
 
-// Counts values that rounding to `fraction_bits` would take out of the range of Raw.
+// Counts the values that do not fit into Raw with `fraction_bits` fraction bits.
 template <typename Raw>
 void Count(const std::vector<double>& values, int fraction_bits, Saturation* count) {
   for (const double value : values) {
@@ -77,7 +77,7 @@ size_t Best(const std::vector<T>& logits) {
   return static_cast<size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-// Both models side by side, one frame after another.
+// Runs the network and the model side by side, frame by frame.
 class Comparison {
  public:
   Comparison(const Network& network, const Model& model)
@@ -180,9 +180,11 @@ absl::StatusOr<Calibration> ReadCalibration(const Safetensors& file, int dim) {
     left -= length;
   }
   if (left != 0 || shape[0] == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file.source(), ": tensor 'lengths' leaves ", left, " of the ", shape[0],
-                     " frames of 'features' over; the lengths must add up to at least one frame"));
+    return absl::InvalidArgumentError(absl::StrCat(file.source(), ": tensor 'lengths' leaves ",
+                                                   left, " of the ", shape[0],
+                                                   " frames of 'features' unassigned; the lengths "
+                                                   "must add up to all frames, and there must be "
+                                                   "at least one frame"));
   }
   return calibration;
 }

@@ -30,7 +30,7 @@ struct Flags {
   bool json = false;
 };
 
-// The training's side of a model, read from files.
+// The trained network and the calibration, read from files.
 struct Sources {
   ImportedNetwork imported;
   std::optional<Calibration> calibration;
@@ -95,41 +95,45 @@ absl::Status Inspect(const Flags& flags, std::ostream& out) {
 void AddBuildOptions(CLI::App* build, Flags* flags) {
   build
       ->add_option("--weights", flags->weights,
-                   "trained network: safetensors, ONNX, or Kaldi nnet1")
+                   "trained network: a safetensors, ONNX or Kaldi nnet1 file")
       ->required();
   build->add_option("--topology", flags->topology,
-                    "JSON file beside the weights: needed for safetensors, "
+                    "JSON file that describes the weights: required for safetensors, "
                     "optional for ONNX and Kaldi");
-  build->add_option("-o,--output", flags->model, "the .ese file to write")->required();
+  build->add_option("-o,--output", flags->model, ".ese file to write")->required();
   build->add_option("--calibration", flags->calibration,
-                    "safetensors file with sample features: chooses formats, measures accuracy");
+                    "safetensors file with sample features, used to choose number formats and to "
+                    "measure accuracy");
   build->add_option("--density", flags->density,
-                    "share of the weights to keep in gates and projections, as 0.1");
-  build->add_option("--density-gates", flags->options.gates_density, "the same for gates only");
+                    "share of the weights to keep in gates and projections, such as 0.1");
+  build->add_option("--density-gates", flags->options.gates_density,
+                    "share of the weights to keep in gates; overrides --density");
   build->add_option("--density-projection", flags->options.projection_density,
-                    "the same for projections only");
-  build->add_option("--density-output", flags->options.output_density,
-                    "the same for the output layer, which is otherwise not pruned");
+                    "share of the weights to keep in projections; overrides --density");
+  build->add_option(
+      "--density-output", flags->options.output_density,
+      "share of the weights to keep in the output layer, which is not pruned by default");
   build->add_flag("--pad", flags->options.pad,
-                  "fill rows of a mask of the training up with zero weights");
+                  "pad the shorter rows of a training mask with zero weights");
   build
       ->add_option("--input-fraction-bits", flags->options.input_fraction_bits,
-                   "fraction bits of the normalised features, instead of what the calibration "
-                   "chooses (without one: 5)")
+                   "fraction bits of the normalised features (default: chosen by the calibration; "
+                   "5 without one)")
       ->check(CLI::Range(0, 7));
-  build->add_flag("--json", flags->json, "print JSON");
+  build->add_flag("--json", flags->json, "print the report as JSON");
 }
 
 void AddInspectOptions(CLI::App* inspect, Flags* flags) {
-  inspect->add_option("model", flags->model, "the .ese file")->required();
-  CLI::Option* weights = inspect->add_option("--weights", flags->weights,
-                                             "network to compare the model with, as for build");
+  inspect->add_option("model", flags->model, ".ese file to inspect")->required();
+  CLI::Option* weights = inspect->add_option(
+      "--weights", flags->weights, "trained network to compare the model with, as for build");
   inspect->add_option("--topology", flags->topology, "as for build")->needs(weights);
   inspect->add_option("--calibration", flags->calibration, "as for build")->needs(weights);
-  inspect->add_flag("--json", flags->json, "print JSON");
+  inspect->add_flag("--json", flags->json, "print the report as JSON");
 }
 
-// An empty value is a shell's unset variable, which must not mean that the option was left out.
+// An empty value usually comes from an unset shell variable. It must not silently count as leaving
+// the option out.
 void RefuseEmptyValues(CLI::App* command) {
   for (CLI::Option* option : command->get_options()) {
     option->check([](const std::string& value) {
@@ -138,10 +142,10 @@ void RefuseEmptyValues(CLI::App* command) {
   }
 }
 
-// Says what was wrong with the command line; the exit status.
+// Prints what was wrong with the command line, or the requested help, and returns the exit status.
 int ExplainUsage(const CLI::App& app, const CLI::ParseError& error, std::ostream& out,
                  std::ostream& err) {
-  // A misspelt name is missed first and unknown second, and CLI11 tells the first only.
+  // A misspelt option is both missing and unknown, but CLI11 reports only that it is missing.
   const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
   if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !unknown.empty()) {
     err << "There is no " << absl::StrJoin(unknown, " ") << "\n";
@@ -153,17 +157,19 @@ int ExplainUsage(const CLI::App& app, const CLI::ParseError& error, std::ostream
 
 int RunCompiler(const std::vector<std::string>& arguments, std::ostream& out, std::ostream& err) {
   Flags flags;
-  CLI::App app("Compiles trained LSTMs into .ese models, and tells what is in one.", "ese-compile");
+  CLI::App app("Compiles trained LSTM networks into .ese models and inspects such models.",
+               "ese-compile");
   app.set_version_flag("--version", ESE_VERSION);
   app.require_subcommand(1);
-  CLI::App* build = app.add_subcommand("build", "prune, quantize and write a model");
-  CLI::App* inspect = app.add_subcommand("inspect", "print what a model is made of");
+  CLI::App* build =
+      app.add_subcommand("build", "prune and quantize a trained network, and write it as a model");
+  CLI::App* inspect = app.add_subcommand("inspect", "print what a model contains");
   AddBuildOptions(build, &flags);
   AddInspectOptions(inspect, &flags);
   RefuseEmptyValues(build);
   RefuseEmptyValues(inspect);
   try {
-    // CLI11 takes the arguments last one first.
+    // CLI11 expects the arguments in reverse order.
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);
   } catch (const CLI::ParseError& e) {

@@ -8,8 +8,8 @@
 
 namespace ese {
 
-// Runs `ese-compile ARGUMENTS`. Returns the exit status: 0, 1 where it failed, 2 where the command
-// line was wrong.
+// Runs `ese-compile ARGUMENTS` and returns its exit status: 0 for success, 1 for a failure, 2 for a
+// wrong command line.
 int RunCompiler(const std::vector<std::string>& arguments, std::ostream& out, std::ostream& err);
 
 }  // namespace ese

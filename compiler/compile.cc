@@ -40,7 +40,7 @@ absl::StatusOr<Network> PruneNetwork(const DenseNetwork& dense, const CompileOpt
   return network;
 }
 
-// Formats of the vector that the gates of layer `l` read.
+// The formats of the vector [x ; y'] that the gates of layer `l` read.
 ColumnFormats GateFormats(const Network& network, size_t l, const Formats& formats) {
   return {.split = network.layers[l].topology.inputs,
           .first = l == 0 ? formats.input : formats.outputs[l - 1],
@@ -117,7 +117,7 @@ std::vector<double> WeightSnrs(const Network& network, const Model& model) {
   return snrs;
 }
 
-// Serializes and loads again; the bytes and the model are the same thing twice.
+// Serializes the draft and loads the bytes as a model.
 absl::Status Finish(const ModelDraft& draft, Compiled* compiled) {
   ESE_ASSIGN_OR_RETURN(compiled->bytes, SerializeModel(draft));
   ESE_ASSIGN_OR_RETURN(compiled->report.model, Model::FromBytes(compiled->bytes));
@@ -125,12 +125,12 @@ absl::Status Finish(const ModelDraft& draft, Compiled* compiled) {
   return absl::OkStatus();
 }
 
-// Trials of formats run about this many frames of the calibration: a second each for a model of
-// 1024 cells.
+// Each trial of a format runs about this many frames of the calibration, which takes a second for a
+// model of 1024 cells.
 constexpr int64_t kTrialFrames = 1000;
 constexpr double kWorthDb = 0.5;
 
-// What is lost with these formats; nothing where they do not work.
+// Measures the model with these formats. Returns nothing if the network cannot be quantized so.
 std::optional<Fidelity> Try(const Topology& topology, const Network& network,
                             const Calibration& calibration, const Formats& formats) {
   const auto draft = QuantizeNetwork(topology, network, formats);
@@ -140,7 +140,7 @@ std::optional<Fidelity> Try(const Topology& topology, const Network& network,
   return Measure(network, *compiled.report.model, calibration);
 }
 
-// The logits gain enough, and more than any layer's outputs lose.
+// True if the logits gain at least kWorthDb, and more than the outputs of any layer lose.
 bool IsWorthIt(const Fidelity& before, const Fidelity& after) {
   const double gain = after.logits_snr_db - before.logits_snr_db;
   double loss = kWorthDb;
@@ -151,11 +151,11 @@ bool IsWorthIt(const Fidelity& before, const Fidelity& after) {
 }
 
 // ChooseFormats() looks at each vector by itself. But a few saturated values can cost more than
-// their squared error tells, and x and y' share the scales of their weights: so each vector in turn
-// moves to a neighbouring format where that brings the logits nearer to the network's. On the
-// network of tests/golden/compiler/projected: 39.1 dB instead of 29.5 dB. A gain has to be worth
-// it: for 0.03 dB of the logits, x of an untrained network moved to a format that cost its first
-// layer 5.7 dB.
+// their squared error suggests, and x and y' share the scales of their weights. Therefore each
+// vector in turn moves to a neighbouring format if that brings the logits nearer to the network's.
+// On the network of tests/golden/compiler/projected this gives 39.1 dB instead of 29.5 dB. Small
+// gains are not worth it: for 0.03 dB in the logits, x of an untrained network moved to a format
+// that cost its first layer 5.7 dB.
 Formats RefineFormats(const Topology& topology, const Network& network,
                       const Calibration& calibration, bool input_is_free, Formats formats) {
   const Calibration trial = Sample(calibration, kTrialFrames);
@@ -194,7 +194,7 @@ absl::Status CheckSameShapes(const Topology& topology, const Model& model) {
   }
   if (same) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("the topology's layers or units are not those of model '", model.name,
+      absl::StrCat("the layers or units of the network are not those of model '", model.name,
                    "'; give the topology and weights that it was compiled from"));
 }
 
@@ -205,7 +205,7 @@ std::vector<std::string> Warnings(const Fidelity& fidelity) {
     if (!(error > kWarnAboveError)) return;
     warnings.push_back(absl::StrFormat(
         "%s: the error's energy is %.1f %% of the signal's, an SNR of %.1f dB; calibrate with "
-        "more and typical features, and measure recognition before this model serves",
+        "more and more typical features, and measure recognition before you serve this model",
         what, 100 * error, db));
   };
   for (size_t l = 0; l < fidelity.layer_snr_db.size(); ++l) {

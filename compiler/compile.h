@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a trained network to a compiled model: prune, choose formats, quantize, measure.
+// Compiles a trained network into a model: prunes, chooses formats, quantizes and measures.
 #pragma once
 
 #include <memory>
@@ -16,29 +16,30 @@
 namespace ese {
 
 struct CompileOptions {
-  // Shares of each row to keep; without one a mask of the training stays, see compiler/prune.h.
+  // The share of each row to keep. Without a density, a matrix that training pruned keeps its mask,
+  // and any other matrix keeps all weights (compiler/prune.h).
   std::optional<double> gates_density;
   std::optional<double> projection_density;
   std::optional<double> output_density;
-  bool pad = false;  // fill unequal rows of a mask up with zero weights
-  // Instead of what the calibration chooses, or the default.
+  bool pad = false;  // pad shorter rows of a training mask with zero weights
+  // Overrides the format that calibration chooses, or the default without calibration.
   std::optional<int> input_fraction_bits;
 };
 
-// A model and what is known about it; compiler/report.h prints it. Lists of matrices are in the
-// order of MatrixNames().
+// A model and what is known about it. compiler/report.h prints it. Lists with one element per
+// matrix are in the order of MatrixNames().
 struct Report {
   std::shared_ptr<const Model> model;
   int64_t file_bytes = 0;
-  std::vector<PruneReport> prunes;    // empty where the model was not compiled just now
-  std::vector<double> weight_snr_db;  // empty where there are no weights to compare with
-  std::optional<Fidelity> fidelity;   // nothing where there is no calibration
-  std::vector<std::string> notices;   // for the user's attention
-  std::vector<std::string> warnings;  // outputs that lose more than kWarnAboveError
+  std::vector<PruneReport> prunes;    // empty for a model that was loaded, not compiled
+  std::vector<double> weight_snr_db;  // empty without weights to compare with
+  std::optional<Fidelity> fidelity;   // absent without calibration
+  std::vector<std::string> notices;   // what the user should know
+  std::vector<std::string> warnings;  // outputs whose error exceeds kWarnAboveError
 };
 
-// A layer's outputs, or the logits, whose error energy is above this share of their energy get a
-// warning. It is an SNR of 20 dB.
+// A layer's outputs or the logits get a warning when the energy of their error exceeds this share
+// of the signal's energy. It corresponds to an SNR of 20 dB.
 inline constexpr double kWarnAboveError = 0.01;
 
 struct Compiled {
@@ -49,13 +50,14 @@ struct Compiled {
 // The model's matrices in file order: "layer0/gates", "layer0/projection", ..., "output".
 std::vector<std::string> MatrixNames(const Model& model);
 
-// `calibration` may be null: then every projected y has kDefaultFractionBits fraction bits and
-// nothing is measured but the weights. Errors name tensor or option, and the remedy.
+// Compiles a network. `calibration` may be null: then the model has DefaultFormats(), and only the
+// error of the weights is measured. Error messages name the tensor or the option, and the remedy.
 absl::StatusOr<Compiled> Compile(const ImportedNetwork& imported, const Calibration* calibration,
                                  const CompileOptions& options);
 
-// Adds to *report what a comparison of its model with this network, no weight of it pruned further,
-// tells. `calibration` may be null. INVALID_ARGUMENT where the shapes are not the model's.
+// Compares report->model with this network, which is not pruned any further, and adds the result to
+// *report. `calibration` may be null: then only the weights are compared. Returns INVALID_ARGUMENT
+// if the network's shapes differ from the model's.
 absl::Status CompareWithNetwork(const ImportedNetwork& imported, const Calibration* calibration,
                                 Report* report);
 

@@ -16,6 +16,7 @@
 #include "compiler/files.h"
 #include "compiler/float_lstm.h"
 #include "compiler/report.h"
+#include "compiler/safetensors_import.h"
 #include "compiler/testing.h"
 #include "model/fixed_point.h"
 #include "nlohmann/json.hpp"
@@ -136,8 +137,8 @@ TEST(CompileTest, UnequalMaskIsRefusedOrPadded) {
   made.tensors["lstm.weight_ih_l0"].values[0] = 0;
   EXPECT_THAT(
       CompileStatus(made).message(),
-      HasSubstr("lstm.weight_ih_l0 | lstm.weight_hh_l0: was pruned by its training, but not "
-                "equally: row 0 (gate i of cell 0) keeps 6 weights"));
+      HasSubstr("lstm.weight_ih_l0 | lstm.weight_hh_l0: training pruned its rows unequally: "
+                "row 0 (gate i of cell 0) keeps 6 weights"));
   CompileOptions options;
   options.pad = true;
   const Compiled compiled = MustCompile(made, options);
@@ -164,7 +165,8 @@ TEST(CompileTest, InputFormatCanBeForced) {
             3);
 }
 
-// Calibration alone would take Q2.5 for x, which saturates 10 of 165 values and gives 29.5 dB.
+// Looking at each vector alone would choose Q2.5 for x, which saturates 10 of 165 values and gives
+// 29.5 dB.
 TEST(CompileTest, FormatsAreRefinedOnTheWholeModel) {
   const std::string path = absl::StrCat(SourceDir(), "/tests/golden/compiler/projected");
   const auto topology = ParseTopology(*ReadFile(path + ".json"), path);
@@ -257,8 +259,8 @@ TestNetwork MakeTorchInitialised(int inputs, int cells, int layers, double gain)
   return made;
 }
 
-// Without training outputs are small: at most 0.4, then 0.1. In Q0.7 they would have 28.8, 22.4 and
-// 21.7 dB. Measured: 30.1, 33.4 and 35.9 dB.
+// The outputs of untrained layers are small: at most 0.4, then 0.1. In Q0.7 they would reach 28.8,
+// 22.4 and 21.7 dB. Measured: 30.1, 33.4 and 35.9 dB.
 TEST(PostTrainingTest, ThreeLayersOf256CellsKeep30Db) {
   const TestNetwork made = MakeTorchInitialised(40, 256, 3, 1);
   const Calibration calibration = MakeTestCalibration(40, {60});

@@ -16,7 +16,7 @@
 namespace ese {
 namespace {
 
-// Closes on every way out.
+// Closes the file descriptor when it goes out of scope.
 class FileDescriptor {
  public:
   explicit FileDescriptor(int fd) : fd_(fd) {}
@@ -48,14 +48,14 @@ absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path) 
     if (n < 0) {
       return absl::ErrnoToStatus(
           errno, absl::StrCat("cannot write ", path, ": only ", done, " of ", bytes.size(),
-                              " bytes fitted; make room or choose another folder"));
+                              " bytes were written; make room or choose another folder"));
     }
     done += static_cast<size_t>(n);
   }
   return absl::OkStatus();
 }
 
-// Permissions of a new file: those that open(2) would give.
+// The permissions that open(2) would give a new file. mkstemp(3) gives fewer.
 mode_t NewFileMode() {
   const mode_t mask = ::umask(0);
   ::umask(mask);

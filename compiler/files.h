@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole files in and out.
+// Reads and writes whole files.
 #pragma once
 
 #include <string>
@@ -9,13 +9,13 @@
 
 namespace ese {
 
-// All bytes of a regular file. NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder), all
-// naming the path.
+// Reads all bytes of a file. Errors: NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT for a folder;
+// each message names the path.
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
-// Puts `bytes` at `path` completely or not at all: they are written beside it under a temporary
-// name and renamed once they are on disk. What was at `path` stays there until then. Errors name
-// the path and, where the disk is full, how many bytes are needed.
+// Writes `bytes` to `path` completely or not at all: it writes a temporary file in the same folder
+// and renames it once the bytes are on disk. Until then, an existing file at `path` stays as it is.
+// Error messages name the path and, when the disk is full, how many bytes are needed.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes);
 
 }  // namespace ese

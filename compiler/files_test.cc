@@ -17,7 +17,7 @@ namespace {
 
 using testing::HasSubstr;
 
-// An empty folder of the test's own.
+// Gives each test an empty folder.
 class FilesTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -60,7 +60,7 @@ TEST_F(FilesTest, ErrorsNameThePath) {
   EXPECT_THAT(WriteFileAtomically("/dev/null", "x").message(), HasSubstr("not a regular file"));
 }
 
-// A limit on file sizes stands for a full disk: write() fits in part and then fails.
+// A limit on file sizes simulates a full disk: write() succeeds in part and then fails.
 TEST_F(FilesTest, FullDiskLeavesNothingBehindAndTheOldFileInPlace) {
   ASSERT_TRUE(WriteFileAtomically(Path("a"), "old").ok());
   rlimit before = {};
@@ -73,7 +73,7 @@ TEST_F(FilesTest, FullDiskLeavesNothingBehindAndTheOldFileInPlace) {
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, old_handler);
 
-  EXPECT_THAT(status.message(), HasSubstr("only 4096 of 10000 bytes fitted"));
+  EXPECT_THAT(status.message(), HasSubstr("only 4096 of 10000 bytes were written"));
   EXPECT_EQ(*ReadFile(Path("a")), "old");
   EXPECT_EQ(FilesInFolder(), 1);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same LSTM as model/reference.h in real numbers: what the quantized model is measured against.
+// The LSTM of model/reference.h in real numbers. The quantized model is measured against it.
 #pragma once
 
 #include <vector>
@@ -14,12 +14,12 @@ class FloatLstm {
   // `network` must outlive this.
   explicit FloatLstm(const Network* network);
 
-  // Back to the state at the start of a stream.
+  // Resets the state to that at the start of a stream.
   void Reset();
-  // One frame of un-normalised features, [inputs of layer 0].
+  // Runs one frame. `features` [inputs of layer 0] are not yet normalised.
   void Step(const float* features);
 
-  // What the last step computed.
+  // The values of the last step.
   const std::vector<double>& x() const { return x_; }  // normalised features
   const std::vector<double>& logits() const { return logits_; }
   int num_layers() const { return static_cast<int>(layers_.size()); }

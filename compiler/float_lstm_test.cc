@@ -10,6 +10,7 @@
 
 #include "base/test_paths.h"
 #include "compiler/files.h"
+#include "compiler/safetensors_import.h"
 #include "compiler/testing.h"
 
 namespace ese {

@@ -13,9 +13,10 @@
 #include "absl/strings/string_view.h"
 #include "base/status.h"
 #include "compiler/files.h"
-#include "compiler/kaldi.h"
-#include "compiler/onnx.h"
+#include "compiler/kaldi/import.h"
+#include "compiler/onnx/import.h"
 #include "compiler/safetensors.h"
+#include "compiler/safetensors_import.h"
 #include "compiler/topology.h"
 
 namespace ese {
@@ -32,7 +33,7 @@ bool IsSafetensors(absl::string_view bytes) {
 }
 
 // A Kaldi file begins with a token, and an ONNX file with its IR version, field 1. A safetensors
-// file may begin with any byte, so with those, too.
+// file may begin with any byte, including these, and so it is checked first.
 FileKind KindOf(absl::string_view bytes, const std::string& path) {
   if (IsSafetensors(bytes)) return FileKind::kSafetensors;
   const bool binary_kaldi = absl::StartsWith(bytes, absl::string_view("\0B", 2));
@@ -51,6 +52,43 @@ bool NormalisesItsInput(const DenseNetwork& network) {
                      [](float inv_stddev) { return inv_stddev != 1; });
 }
 
+absl::StatusOr<ImportedNetwork> ImportSafetensorsFile(std::string bytes, const std::string& weights,
+                                                      const std::string& topology,
+                                                      const std::string& json) {
+  if (topology.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        weights, " is a safetensors file: give --topology, the JSON that names its tensors"));
+  }
+  ESE_ASSIGN_OR_RETURN(const Topology parsed, ParseTopology(json, topology));
+  ESE_ASSIGN_OR_RETURN(const Safetensors tensors,
+                       Safetensors::FromBytes(std::move(bytes), weights));
+  return ImportSafetensors(parsed, tensors);
+}
+
+// Adds what the optional JSON file says about an ONNX or Kaldi network.
+absl::Status AddAnnotations(const std::string& weights, const std::string& topology,
+                            const std::string& json, ImportedNetwork* imported) {
+  Annotations annotations;
+  if (!topology.empty()) {
+    ESE_ASSIGN_OR_RETURN(annotations, ParseAnnotations(json, topology));
+  }
+  DenseNetwork& network = imported->network;
+  ESE_RETURN_IF_ERROR(Annotate(annotations, network.output.rows,
+                               topology.empty() ? weights : topology, &imported->topology));
+  if (imported->topology.name.empty()) {
+    imported->topology.name = std::filesystem::path(weights).stem().string();
+  }
+  if (annotations.input_mean.empty()) return absl::OkStatus();
+  if (NormalisesItsInput(network)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(topology, ": 'input' is given, but ", weights,
+                     " normalises its input itself; take 'input' out"));
+  }
+  network.input_mean = annotations.input_mean;
+  network.input_inv_stddev = annotations.input_inv_stddev;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<ImportedNetwork> ImportFile(const std::string& weights,
@@ -60,44 +98,24 @@ absl::StatusOr<ImportedNetwork> ImportFile(const std::string& weights,
     ESE_ASSIGN_OR_RETURN(json, ReadFile(topology));
   }
   ESE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(weights));
-  const FileKind kind = KindOf(bytes, weights);
-  if (kind == FileKind::kUnknown) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(weights,
-                     ": by its first bytes neither safetensors nor ONNX nor Kaldi nnet1; "
-                     "export the network to one of them"));
-  }
-  if (kind == FileKind::kSafetensors) {
-    if (topology.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          weights, " is a safetensors file: give --topology, the JSON that names its tensors"));
-    }
-    ESE_ASSIGN_OR_RETURN(const Topology parsed, ParseTopology(json, topology));
-    ESE_ASSIGN_OR_RETURN(const Safetensors tensors,
-                         Safetensors::FromBytes(std::move(bytes), weights));
-    return ImportSafetensors(parsed, tensors);
-  }
-  Annotations annotations;
-  if (!topology.empty()) {
-    ESE_ASSIGN_OR_RETURN(annotations, ParseAnnotations(json, topology));
-  }
-  absl::StatusOr<ImportedNetwork> imported =
-      kind == FileKind::kOnnx ? ImportOnnx(bytes, weights) : ImportKaldi(bytes, weights);
-  if (!imported.ok()) return imported;
-  DenseNetwork& network = imported->network;
-  ESE_RETURN_IF_ERROR(Annotate(annotations, network.output.rows,
-                               topology.empty() ? weights : topology, &imported->topology));
-  if (imported->topology.name.empty()) {
-    imported->topology.name = std::filesystem::path(weights).stem().string();
-  }
-  if (!annotations.input_mean.empty()) {
-    if (NormalisesItsInput(network)) {
+  absl::StatusOr<ImportedNetwork> imported;
+  switch (KindOf(bytes, weights)) {
+    case FileKind::kSafetensors:
+      return ImportSafetensorsFile(std::move(bytes), weights, topology, json);
+    case FileKind::kOnnx:
+      imported = ImportOnnx(bytes, weights);
+      break;
+    case FileKind::kKaldi:
+      imported = ImportKaldi(bytes, weights);
+      break;
+    case FileKind::kUnknown:
       return absl::InvalidArgumentError(
-          absl::StrCat(topology, ": 'input' is given, but ", weights,
-                       " normalises its input itself; take 'input' out"));
-    }
-    network.input_mean = annotations.input_mean;
-    network.input_inv_stddev = annotations.input_inv_stddev;
+          absl::StrCat(weights,
+                       ": its first bytes are neither safetensors nor ONNX nor Kaldi nnet1; "
+                       "export the network to one of these formats"));
+  }
+  if (imported.ok()) {
+    ESE_RETURN_IF_ERROR(AddAnnotations(weights, topology, json, &*imported));
   }
   return imported;
 }

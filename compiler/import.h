@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every file format of trained networks, told apart by content.
+// Imports a trained network from a file in any supported format.
 #pragma once
 
 #include <string>
@@ -9,9 +9,10 @@
 
 namespace ese {
 
-// The network in `weights`: a safetensors file, an ONNX file or a Kaldi nnet1 file (text or
-// binary). `topology` is the JSON file beside it: for safetensors it is needed (ParseTopology),
-// for the others it may be empty (ParseAnnotations). Errors name the file and the remedy.
+// Imports the network in the file `weights`: safetensors, ONNX, or Kaldi nnet1 (text or binary).
+// The content of the file decides which. `topology` is the path of a JSON file. safetensors needs
+// it (ParseTopology); for ONNX and Kaldi it is optional and may be "" (ParseAnnotations). Error
+// messages name the file and the remedy.
 absl::StatusOr<ImportedNetwork> ImportFile(const std::string& weights, const std::string& topology);
 
 }  // namespace ese

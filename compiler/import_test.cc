@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/test_paths.h"
 #include "compiler/files.h"
-#include "compiler/onnx_testing.h"
+#include "compiler/onnx/testing.h"
 #include "compiler/testing.h"
 #include "nlohmann/json.hpp"
 
@@ -117,9 +117,9 @@ TEST(ImportTest, AnnotationsThatDoNotFitAreRefused) {
   EXPECT_THAT(Refusal(onnx, {{"input", {{"mean", {1}}, {"inv_stddev", {1}}}}}),
               HasSubstr("'input.mean' has 1 values but the first layer's input has 5"));
   EXPECT_THAT(Refusal(onnx, {{"input", {{"mean", {1, 2}}, {"inv_stddev", {1}}}}}),
-              HasSubstr("'input.inv_stddev' has to be as long as 'mean'"));
+              HasSubstr("'input.inv_stddev' must be as long as 'mean'"));
   EXPECT_THAT(Refusal(onnx, {{"input", {{"mean", "input.mean"}, {"inv_stddev", {1}}}}}),
-              HasSubstr("'input.mean' has to be a list"));
+              HasSubstr("'input.mean' must be a list"));
   EXPECT_THAT(Refusal(onnx, {{"features", {{"sample_rate_hz", 8000}, {"num_mel_bins", 6}}}}),
               HasSubstr("'features' gives 6 x 1 = 6 values a frame"));
   EXPECT_THAT(Refusal(onnx, {{"layers", nlohmann::json::array()}}),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A trained network in real numbers, on its way from tensors to a compiled model.
+// A trained network in real numbers: what the importers produce and the compiler quantizes.
 #pragma once
 
 #include <array>
@@ -7,26 +7,25 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "compiler/safetensors.h"
 #include "compiler/topology.h"
 
 namespace ese {
 
-// Which of a file's four blocks of `cells` rows each of our gates i, f, g, o is.
+// For each of our gates i, f, g, o: the index of its block of `cells` rows in the file.
 using GateBlocks = std::array<int, 4>;
 inline constexpr GateBlocks kTorchGates = {0, 1, 2, 3};
 inline constexpr GateBlocks kOnnxGates = {0, 2, 3, 1};   // blocks i, o, f, c
 inline constexpr GateBlocks kKaldiGates = {1, 2, 0, 3};  // blocks g, i, f, o
 
-// What errors call a matrix and its rows: by the tensors it came from.
+// How error messages name a matrix and its rows: by the tensors that it came from.
 struct MatrixName {
   std::string tensors;       // "lstm.weight_ih_l0 | lstm.weight_hh_l0"
   std::string density_flag;  // the option that prunes it, "--density-gates"
-  int cells = 0;             // not 0 for gates: row 4 * cell + gate was blocks[gate] * cells + cell
+  int cells =
+      0;  // for gates only: our row 4 * cell + gate is the file's row blocks[gate] * cells + cell
   GateBlocks blocks = kTorchGates;
 
-  // "row 1029 (gate f of cell 5)", counted as in the tensors.
+  // "row 1029 (gate f of cell 5)". The row number is that of the tensor in the file.
   std::string Row(int row) const;
 };
 
@@ -38,7 +37,7 @@ struct DenseMatrix {
   std::vector<double> bias;    // [rows]
 };
 
-// The same number of entries in every row, as the model stores them.
+// A matrix with the same number of entries in every row, as the model stores it.
 struct SparseMatrix {
   MatrixName name;
   int rows = 0;
@@ -49,14 +48,14 @@ struct SparseMatrix {
   std::vector<double> bias;    // [rows]
 };
 
-// Rows, columns and gates as in model/model.h: gate rows cell by cell in the order i, f, g, o; the
-// gates read [x ; y'].
+// One layer. Rows and columns are as in model/model.h: the gate rows of each cell are adjacent, in
+// the order i, f, g, o, and their columns are [x ; y'].
 template <typename Matrix>
 struct BasicNetworkLayer {
   LayerTopology topology;
   Matrix gates;
-  Matrix projection;             // empty where there is none
-  std::vector<float> peepholes;  // [cells][3] for i, f, o; empty where there are none
+  Matrix projection;             // empty if the layer has none
+  std::vector<float> peepholes;  // [cells][3] for i, f, o; empty if the layer has none
 };
 
 template <typename Matrix>
@@ -69,22 +68,17 @@ struct BasicNetwork {
 using DenseNetwork = BasicNetwork<DenseMatrix>;
 using Network = BasicNetwork<SparseMatrix>;
 
-// What each importer makes of its file, for all that follows.
+// What every importer returns.
 struct ImportedNetwork {
   Topology topology;
   DenseNetwork network;
-  std::vector<std::string> notices;  // for the user's attention
+  std::vector<std::string> notices;  // what the user should know
 };
 
-// [input | recurrent] with the rows of a cell side by side. The weights are row-major, four blocks
-// of name.cells rows in the order that name.blocks says; `bias` is [4 * name.cells], in that order.
+// Joins the matrices of the gates to [input | recurrent], with the rows of each cell adjacent. Both
+// matrices are row-major, in four blocks of name.cells rows; name.blocks gives their order. `bias`
+// is [4 * name.cells] in the same order.
 DenseMatrix JoinGates(MatrixName name, const std::vector<float>& input,
                       const std::vector<float>& recurrent, const std::vector<double>& bias);
-
-// The tensors that the topology names, in PyTorch's layout (gates as four blocks of `cells` rows in
-// the order i, f, g, o; b_ih + b_hh is the bias). A notice names all others.
-// INVALID_ARGUMENT or NOT_FOUND naming the tensor and the remedy.
-absl::StatusOr<ImportedNetwork> ImportSafetensors(const Topology& topology,
-                                                  const Safetensors& tensors);
 
 }  // namespace ese

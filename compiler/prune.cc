@@ -18,7 +18,7 @@ absl::Span<const float> Row(const DenseMatrix& dense, int row) {
   return absl::MakeConstSpan(dense.weights).subspan(size_t(row) * dense.columns, dense.columns);
 }
 
-// The `count` largest magnitudes; of equals the lower column.
+// The columns of the `count` largest magnitudes. A tie goes to the lower column.
 Columns Largest(absl::Span<const float> row, int count) {
   Columns columns(row.size());
   std::iota(columns.begin(), columns.end(), 0);
@@ -49,9 +49,9 @@ absl::Status CheckEqualRows(const DenseMatrix& dense, const std::vector<Columns>
     return dense.name.Row(static_cast<int>(it - kept.begin()));
   };
   return absl::InvalidArgumentError(absl::StrCat(
-      dense.name.tensors, ": was pruned by its training, but not equally: ", row_name(least),
-      " keeps ", least->size(), " weights, ", row_name(most), " ", most->size(),
-      "; fill the rows up with --pad, or prune anew with ", dense.name.density_flag, " D"));
+      dense.name.tensors, ": training pruned its rows unequally: ", row_name(least), " keeps ",
+      least->size(), " weights, ", row_name(most), " keeps ", most->size(),
+      "; pad the shorter rows with --pad, or prune again with ", dense.name.density_flag, " D"));
 }
 
 std::string NoticeOfZeros(const DenseMatrix& dense, const std::vector<Columns>& kept,
@@ -61,10 +61,11 @@ std::string NoticeOfZeros(const DenseMatrix& dense, const std::vector<Columns>& 
     for (const int column : kept[r]) zeros += Row(dense, r)[column] == 0;
   }
   if (zeros == 0) return "";
-  return absl::StrCat(dense.name.tensors, ": ", zeros, " of the ", entries, " weights that ",
-                      dense.name.density_flag,
-                      " keeps are zero, for it was pruned further before; give a lower density, or "
-                      "none to keep its mask");
+  return absl::StrCat(
+      dense.name.tensors, ": ", zeros, " of the ", entries, " weights that ",
+      dense.name.density_flag,
+      " keeps are zero, because the matrix was already pruned further; give a lower density, or "
+      "leave the option out to keep its mask");
 }
 
 double SumOfSquares(const std::vector<float>& values) {
@@ -73,7 +74,7 @@ double SumOfSquares(const std::vector<float>& values) {
   return sum;
 }
 
-// Entries of weight zero where `kept` has no column.
+// Gathers the kept weights. Entries that were added for equal rows get a weight of zero.
 SparseMatrix Gather(const DenseMatrix& dense, const std::vector<Columns>& kept) {
   SparseMatrix sparse;
   sparse.name = dense.name;

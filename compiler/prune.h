@@ -11,29 +11,29 @@
 
 namespace ese {
 
-// A matrix with fewer non-zero weights than this share was pruned by its training.
+// A matrix counts as pruned by training if its share of non-zero weights is below this.
 inline constexpr double kMaskedBelow = 0.95;
 
 struct PruneOptions {
-  // Share of each row to keep, above 0 and at most 1. Without it a matrix that its training pruned
-  // keeps its non-zero weights, and any other all of its weights.
+  // The share of each row to keep, above 0 and at most 1. Without it, a matrix that training pruned
+  // keeps its non-zero weights, and any other matrix keeps all weights.
   std::optional<double> density;
-  // Fills rows of a kept mask up to the fullest row with entries of zero weight. Without it unequal
-  // rows are refused.
+  // Pads shorter rows of a training mask with entries of zero weight, up to the longest row.
+  // Without it, rows of unequal length are refused.
   bool pad = false;
 };
 
 enum class PruneOrigin {
   kDense,       // all weights were kept
-  kTraining,    // the mask of the training was kept
+  kTraining,    // the mask from training was kept
   kMagnitudes,  // the largest weights of each row were kept
 };
 
 struct PruneReport {
   PruneOrigin origin = PruneOrigin::kDense;
   int64_t zero_entries = 0;   // entries added with zero weight, for equal rows and for long gaps
-  double squares_kept = 1.0;  // kept share of the sum of squared weights
-  std::string notice;         // to the user whose density keeps zeros of a sparser mask, or empty
+  double squares_kept = 1.0;  // share of the sum of squared weights that was kept
+  std::string notice;         // set if the density keeps zeros of a sparser mask, else empty
 };
 
 struct PrunedMatrix {
@@ -41,10 +41,11 @@ struct PrunedMatrix {
   PruneReport report;
 };
 
-// With a density every row keeps exactly round(density * columns) entries, at least 1, those of the
-// largest magnitudes, of equals the lower column. A gap of more than kMaxGap columns gets an entry
-// of zero weight in it; then the other rows get as many, in their lowest unused columns.
-// INVALID_ARGUMENT: a density outside (0, 1]; unequal rows of a kept mask.
+// Prunes a matrix. With a density, every row keeps round(density * columns) entries, but at least
+// 1: those of the largest magnitudes, and of equal ones that of the lower column. An entry of zero
+// weight is inserted into a gap of more than kMaxGap columns; the other rows are then padded to the
+// same length with entries of zero weight in their lowest unused columns.
+// Returns INVALID_ARGUMENT for a density outside (0, 1], or for a training mask with unequal rows.
 absl::StatusOr<PrunedMatrix> Prune(const DenseMatrix& dense, const PruneOptions& options);
 
 }  // namespace ese

@@ -35,7 +35,7 @@ std::vector<int> ColumnsOf(const SparseMatrix& sparse, int row) {
   return {first, first + sparse.entries_per_row};
 }
 
-// Entries are ascending and every gap fits an entry.
+// Expects that columns ascend and that every gap fits into an entry.
 void ExpectEncodable(const SparseMatrix& sparse) {
   ASSERT_EQ(sparse.column.size(), size_t(sparse.rows) * sparse.entries_per_row);
   ASSERT_EQ(sparse.weights.size(), sparse.column.size());
@@ -125,9 +125,9 @@ TEST(PruneTest, UnequalMaskIsRefusedWithTheRemedy) {
   EXPECT_EQ(pruned.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(
       pruned.status().message(),
-      HasSubstr("w_ih | w_hh: was pruned by its training, but not equally: row 0 (gate i of "
-                "cell 0) keeps 1 weights, row 1 (gate f of cell 0) 2; fill the rows up with "
-                "--pad, or prune anew with --density-gates D"));
+      HasSubstr("w_ih | w_hh: training pruned its rows unequally: row 0 (gate i of cell 0) keeps 1 "
+                "weights, row 1 (gate f of cell 0) keeps 2; pad the shorter rows with --pad, or "
+                "prune again with --density-gates D"));
 }
 
 TEST(PruneTest, PadFillsRowsUpInUnusedColumnsAscending) {
@@ -145,7 +145,7 @@ TEST(PruneTest, DensityPrunesAMaskAnew) {
   EXPECT_THAT(pruned.matrix.column, ElementsAre(0, 1, 3));
 }
 
-// One row of 2000 columns whose only weight stands after a gap of `gap` columns.
+// One row of 2000 columns whose only kept weight follows a gap of `gap` columns.
 PrunedMatrix PruneWithGap(int gap) {
   std::vector<float> weights(2000, 0.25f);
   weights[gap] = 1;

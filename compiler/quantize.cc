@@ -12,9 +12,9 @@
 namespace ese {
 namespace {
 
-constexpr int kFinerScales = 2;  // tried beyond the largest scale that clips nothing
+constexpr int kFinerScales = 2;  // candidates beyond the finest scale that clips nothing
 
-// A real weight times 2^exponent as an integer, halves up, before saturation.
+// A real weight times 2^exponent, rounded to an integer with halves up, before saturation.
 double Scaled(double weight, int exponent) {
   return std::floor(std::ldexp(weight, exponent) + 0.5);
 }
@@ -39,7 +39,7 @@ double SquaredError(const std::vector<double>& row, int exponent) {
   return sum;
 }
 
-// What the loader adds to the bound of a gate row with a peephole.
+// The amount that a peephole adds to the loader's bound on the sums of a gate row.
 int64_t PeepholeBound(const MatrixName& name, int row, const std::vector<int16_t>& peepholes) {
   constexpr int kOfGate[] = {0, 1, -1, 2};  // i, f, g, o
   if (name.cells == 0 || peepholes.empty() || kOfGate[row % 4] < 0) return 0;
@@ -47,7 +47,7 @@ int64_t PeepholeBound(const MatrixName& name, int row, const std::vector<int16_t
   return RoundShift(std::abs(p) << 15, kPeepholeShift) + 1;
 }
 
-// Chooses scales and writes rows, one matrix at a time.
+// Quantizes one matrix row by row.
 class Quantizer {
  public:
   Quantizer(const SparseMatrix& real, const ColumnFormats& formats,
@@ -74,7 +74,7 @@ class Quantizer {
     const size_t first = size_t(r) * real_.entries_per_row;
     row_.clear();
     for (int k = 0; k < real_.entries_per_row; ++k) {
-      // Integers with fewer fraction bits than the finest count for more of its units.
+      // One unit of an input with fewer fraction bits is worth several units of the finest format.
       const int finer = formats_.Largest() - formats_.Of(real_.column[first + k]);
       row_.push_back(std::ldexp(double{real_.weights[first + k]}, finer));
     }
@@ -113,7 +113,7 @@ class Quantizer {
     return exponent;
   }
 
-  // The proof that no sum of this row leaves 32 bits (docs/arithmetic.md, 9), as the loader has it.
+  // Proves that no sum of this row exceeds 32 bits, by the loader's bound (docs/arithmetic.md, 9).
   absl::Status AppendBias(int r, int64_t largest_sum) {
     constexpr int64_t kRoundingMargin = int64_t{1} << (Accumulator::kFractionBits - 1);
     const double bias = Scaled(real_.bias[r], Accumulator::kFractionBits);
@@ -136,7 +136,7 @@ class Quantizer {
   const ColumnFormats& formats_;
   const std::vector<int16_t>& peepholes_;
   MatrixDraft draft_;
-  std::vector<double> row_;  // weights of the row at hand as they act on the integers
+  std::vector<double> row_;  // weights of the current row, scaled to the finest input format
 };
 
 }  // namespace

@@ -20,8 +20,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Numbers of processing elements over which balance is shown: entries of the fullest over their
-// mean.
+// The numbers of processing elements for which the report shows the imbalance.
 constexpr int kPes[] = {1, 8, 32};
 
 struct MatrixView {
@@ -50,13 +49,13 @@ double Density(const Matrix& matrix) {
   return static_cast<double>(matrix.entries_per_row) / matrix.columns;
 }
 
-// Every parameter in 4 bytes and no matrix pruned.
+// The size of the unpruned network with 4 bytes per parameter.
 int64_t DenseBytes(const Model& model) {
   int64_t parameters = 2 * int64_t{model.input_dim()};
   for (const MatrixView& view : Matrices(model)) {
     const Matrix& m = *view.matrix;
     parameters += int64_t{m.rows} * m.columns;
-    // A projection has no bias in training.
+    // A projection has no bias in the trained network.
     if (view.name.find("/projection") == std::string::npos) parameters += m.rows;
   }
   for (const Layer& layer : model.layers)
@@ -178,8 +177,8 @@ void AppendBytes(const Report& report, bool everything, std::string* text) {
                         static_cast<double>(dense) / static_cast<double>(report.file_bytes));
 }
 
-// What a step of as many streams as the accelerator takes costs there, in a batch of ten; nothing
-// for a model that its format cannot hold.
+// Cycles per step on the accelerator, for a full batch of ten frames per lane. Returns nothing for
+// a model that the card's format cannot hold.
 std::optional<int64_t> CardCyclesPerStep(const Model& model) {
   constexpr int kFrames = 10;
   const CardShape shape;
@@ -339,7 +338,7 @@ std::string JsonReport(const Report& report) {
   const std::optional<int64_t> cycles = CardCyclesPerStep(model);
   json["card_cycles_per_step"] = cycles ? Json(*cycles) : Json(nullptr);
   for (const auto& [name, bytes] : Sections(model)) json["section_bytes"][name] = bytes;
-  // Names of a model need not be UTF-8; JSON has to be.
+  // The names in a model need not be UTF-8, but JSON must be.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -24,7 +24,7 @@ using Json = nlohmann::json;
 
 constexpr size_t kLengthBytes = 8;
 
-// Bytes of an element; 0 for a type that the format does not have.
+// Bytes per element; 0 for an unknown type.
 uint64_t ElementBytes(const std::string& dtype) {
   static const auto* const kBytes = new std::map<std::string, uint64_t>{
       {"F64", 8}, {"I64", 8},  {"U64", 8},     {"F32", 4},     {"I32", 4},
@@ -41,7 +41,7 @@ T Load(const char* from) {
   return value;
 }
 
-// Element i of floating-point data; nothing for another type.
+// Element i of floating-point data. Returns nothing for any other type.
 std::optional<float> FloatAt(const std::string& dtype, const char* data, uint64_t i) {
   if (dtype == "F32") return Load<float>(data + 4 * i);
   if (dtype == "F64") return static_cast<float>(Load<double>(data + 8 * i));
@@ -63,7 +63,7 @@ std::optional<std::vector<int64_t>> IntegerList(const Json& entry, const char* k
   return list;
 }
 
-// The product of the shape, or nothing where it exceeds any file.
+// The product of the shape, or nothing if it is larger than any file.
 std::optional<uint64_t> Elements(const std::vector<int64_t>& shape) {
   uint64_t product = 1;
   for (const int64_t size : shape) {
@@ -73,7 +73,7 @@ std::optional<uint64_t> Elements(const std::vector<int64_t>& shape) {
   return product;
 }
 
-// "[3, 4]" of element i.
+// The indices of element i, such as "[3, 4]".
 std::string Place(const std::vector<int64_t>& shape, uint64_t i) {
   std::vector<int64_t> place(shape.size());
   for (size_t k = shape.size(); k-- > 0;) {
@@ -113,7 +113,7 @@ absl::StatusOr<Safetensors> Safetensors::FromBytes(std::string bytes, std::strin
   const auto length = Load<uint64_t>(file.bytes_.data());
   if (length > kMaxSafetensorsHeaderBytes || length > size - kLengthBytes) {
     return absl::InvalidArgumentError(absl::StrCat(file.source_, ": the header claims ", length,
-                                                   " bytes, the file has ", size,
+                                                   " bytes, but the file has ", size,
                                                    "; it is cut short or not a safetensors file"));
   }
   const std::string header = file.bytes_.substr(kLengthBytes, length);
@@ -232,7 +232,7 @@ absl::StatusOr<std::vector<float>> Safetensors::Floats(const std::string& name,
   if (tensor->shape != shape) {
     return absl::InvalidArgumentError(
         absl::StrCat(source_, ": tensor '", name, "' has the shape ", ShapeText(tensor->shape),
-                     ", the topology asks for ", ShapeText(shape), "; correct one of them"));
+                     " but the topology needs ", ShapeText(shape), "; correct one of them"));
   }
   std::vector<float> values(tensor->elements);
   const char* data = bytes_.data() + tensor->begin;
@@ -247,7 +247,7 @@ absl::StatusOr<std::vector<float>> Safetensors::Floats(const std::string& name,
       return absl::InvalidArgumentError(absl::StrCat(
           source_, ": tensor '", name, "' has ", std::isnan(*value) ? "a NaN" : "an infinity",
           " in single precision at ", Place(shape, i),
-          "; export finite values, of a checkpoint before the training diverged"));
+          "; export finite values, for example from a checkpoint before training diverged"));
     }
     values[i] = *value;
   }

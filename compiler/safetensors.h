@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading and writing of safetensors files (https://github.com/huggingface/safetensors): eight
+// Reads and writes safetensors files (https://github.com/huggingface/safetensors): eight
 // bytes of little-endian header length, a JSON header, then the tensors' data end to end.
 #pragma once
 
@@ -14,22 +14,23 @@
 
 namespace ese {
 
-// Longest JSON header that is read, the limit of the reference implementation.
+// The longest JSON header that is accepted, the same as in the reference implementation.
 inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
 
 // "[4096, 153]".
 std::string ShapeText(const std::vector<int64_t>& shape);
 
-// "a, b, c"; of more than twenty the first twenty and how many more.
+// "a, b, c". Of more than twenty names, the first twenty and the number of the others.
 std::string NameList(const std::vector<std::string>& names);
 
-// The tensors of one file, held in memory. Every header entry was checked when it was made: known
-// type, a shape that fits the bytes, and data that fill the file with neither gap nor overlap.
+// The tensors of one file, held in memory. Construction checks the whole header: every type is
+// known, every shape fits its bytes, and the data fill the file without gaps or overlaps.
 class Safetensors {
  public:
-  // NOT_FOUND or PERMISSION_DENIED naming the file; otherwise as FromBytes.
+  // Errors: NOT_FOUND or PERMISSION_DENIED naming the file; otherwise as for FromBytes.
   static absl::StatusOr<Safetensors> FromFile(const std::string& path);
-  // INVALID_ARGUMENT naming `source`, the tensor and the remedy. `source` is used in errors only.
+  // Returns INVALID_ARGUMENT for a damaged file; the message names `source`, the tensor and the
+  // remedy. `source` is used only in error messages.
   static absl::StatusOr<Safetensors> FromBytes(std::string bytes, std::string source);
 
   bool Has(const std::string& name) const { return tensors_.count(name) > 0; }
@@ -37,11 +38,10 @@ class Safetensors {
   std::vector<std::string> names() const;
   const std::string& source() const { return source_; }
 
-  // NOT_FOUND where there is no such tensor; the error lists what there is.
+  // Returns NOT_FOUND if there is no such tensor; the message lists the tensors that exist.
   absl::StatusOr<std::vector<int64_t>> Shape(const std::string& name) const;
-  // The values of a F64, F32, F16 or BF16 tensor of exactly this shape, row-major. Errors:
-  // NOT_FOUND; INVALID_ARGUMENT for another shape, another type, or a value that is NaN or
-  // infinite.
+  // The values of an F64, F32, F16 or BF16 tensor of exactly this shape, row-major. Errors:
+  // NOT_FOUND; INVALID_ARGUMENT for another shape or type, or a value that is NaN or infinite.
   absl::StatusOr<std::vector<float>> Floats(const std::string& name,
                                             const std::vector<int64_t>& shape) const;
   // The values of an I64 or I32 tensor of one dimension. Errors as for Floats.
@@ -65,7 +65,7 @@ class Safetensors {
   std::map<std::string, Tensor> tensors_;
 };
 
-// Collects tensors and lays them out as a file.
+// Collects tensors and serializes them.
 class SafetensorsWriter {
  public:
   // REQUIRES: values.size() is the product of `shape`; each name is added once.

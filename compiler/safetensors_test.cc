@@ -18,13 +18,13 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// A file with this header and data.
+// The bytes of a file with this header and data.
 std::string File(const std::string& header, const std::string& data) {
   const uint64_t length = header.size();
   return std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + header + data;
 }
 
-// A JSON object of these members.
+// A JSON object with these members.
 std::string Header(std::initializer_list<std::string> members) {
   return absl::StrCat("{", absl::StrJoin(members, ","), "}");
 }
@@ -166,7 +166,7 @@ TEST(SafetensorsTest, ErrorsOfReadingNameTheTensor) {
   EXPECT_EQ(file->Floats("v", {1}).status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(file->Floats("v", {1}).status().message(), HasSubstr("'v'; it has n, w"));
   EXPECT_THAT(file->Floats("w", {1, 2}).status().message(),
-              HasSubstr("tensor 'w' has the shape [2, 1], the topology asks for [1, 2]"));
+              HasSubstr("tensor 'w' has the shape [2, 1] but the topology needs [1, 2]"));
   EXPECT_THAT(file->Floats("n", {1}).status().message(), HasSubstr("'n' is of type I64"));
   EXPECT_THAT(file->Integers("w").status().message(), HasSubstr("'w' is of type F32"));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Floating-point numbers of 16 bits, by their bits.
+// Converts 16-bit floating-point numbers, given by their bits, to float.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@ namespace ese {
 
 // IEEE 754 binary16.
 float FromHalf(uint16_t half);
-// The upper half of a binary32.
+// bfloat16: the upper half of a binary32.
 float FromBfloat16(uint16_t bits);
 
 }  // namespace ese

@@ -16,7 +16,7 @@ namespace {
 using Json = nlohmann::json;
 
 // "[json.exception.parse_error.101] parse error at line 1, column 5: ...; last read: '...'" without
-// the exception's name, and without what was read, which may be any bytes.
+// the name of the exception and without the text that was read, which may be arbitrary bytes.
 absl::string_view Problem(absl::string_view what) {
   what.remove_prefix(std::min(what.find(']') + 1, what.size()));
   return absl::StripAsciiWhitespace(what.substr(0, what.find("; last read")));
@@ -28,7 +28,7 @@ absl::StatusOr<Json> ParseStrictJson(absl::string_view text, const std::string& 
   const auto error = [&](const auto&... what) {
     return absl::InvalidArgumentError(absl::StrCat(source, ": ", what...));
   };
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  std::vector<std::set<std::string>> keys;  // of the objects that enclose the current position
   std::string twice;
   int deepest = 0;
   const auto on_event = [&](int depth, Json::parse_event_t event, Json& parsed) {
@@ -51,10 +51,10 @@ absl::StatusOr<Json> ParseStrictJson(absl::string_view text, const std::string& 
     return error("not valid JSON: ", Problem(e.what()));
   }
   if (deepest > kMaxJsonDepth) {
-    return error("objects and lists lie ", deepest, " deep in each other; ", kMaxJsonDepth,
-                 " is the most that is read");
+    return error("objects and lists are nested ", deepest, " levels deep; at most ", kMaxJsonDepth,
+                 " levels are accepted");
   }
-  if (!twice.empty()) return error("'", twice, "' is given twice, and only one can be meant");
+  if (!twice.empty()) return error("'", twice, "' is given twice; remove one of them");
   return json;
 }
 

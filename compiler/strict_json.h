@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON of files that others wrote: nothing ambiguous, nothing that could exhaust the stack.
+// Parses JSON from untrusted files: refuses what is ambiguous or could exhaust the stack.
 #pragma once
 
 #include <string>
@@ -10,11 +10,13 @@
 
 namespace ese {
 
-// Deepest nesting of objects and lists that is read: what walks the result is recursive.
+// The deepest nesting of objects and lists that is accepted. It is bounded because the code that
+// walks the result is recursive.
 inline constexpr int kMaxJsonDepth = 64;
 
-// The value that `text` (UTF-8) holds. INVALID_ARGUMENT beginning with `source`: not JSON, with
-// line and column; nested too deep; a key that an object has twice (which one was meant?).
+// Parses `text` (UTF-8). Returns INVALID_ARGUMENT for text that is not JSON (with line and column),
+// for nesting beyond kMaxJsonDepth, and for an object with the same key twice. The message begins
+// with `source`.
 absl::StatusOr<nlohmann::json> ParseStrictJson(absl::string_view text, const std::string& source);
 
 }  // namespace ese

@@ -14,7 +14,7 @@ namespace {
 using testing::EndsWith;
 using testing::HasSubstr;
 
-// `depth` lists in each other.
+// `depth` nested lists.
 std::string Nested(int depth) { return std::string(depth, '[') + std::string(depth, ']'); }
 
 void ExpectRefused(const std::string& text, const std::string& why) {
@@ -50,8 +50,8 @@ TEST(StrictJsonTest, KeysGivenTwiceAreRefused) {
 
 TEST(StrictJsonTest, NestingIsBounded) {
   EXPECT_TRUE(ParseStrictJson(Nested(kMaxJsonDepth), "file").ok());
-  ExpectRefused(Nested(kMaxJsonDepth + 1), "64 is the most");
-  ExpectRefused(Nested(1000000), "deep in each other");
+  ExpectRefused(Nested(kMaxJsonDepth + 1), "at most 64 levels are accepted");
+  ExpectRefused(Nested(1000000), "levels deep");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "compiler/float_lstm.h"
 #include "compiler/prune.h"
+#include "compiler/safetensors_import.h"
 #include "nlohmann/json.hpp"
 
 namespace ese {

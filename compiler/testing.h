@@ -28,7 +28,7 @@ struct TestNetworkOptions {
   uint32_t seed = 1;
 };
 
-// What a training exports. Tests change tensors and topology to what they are about.
+// What a training exports. Tests change the tensors and the topology as they need.
 struct TestNetwork {
   struct Tensor {
     std::vector<int64_t> shape;
@@ -38,7 +38,7 @@ struct TestNetwork {
   std::string topology;  // JSON
 
   std::string WeightBytes() const;
-  // The same, parsed; the test fails where they are wrong.
+  // The same, parsed. Aborts if they are invalid.
   Safetensors Weights() const;
   Topology Parsed() const;
   absl::StatusOr<ImportedNetwork> Import() const;
@@ -49,14 +49,14 @@ TestNetwork MakeTestNetwork(const TestNetworkOptions& options);
 // The network with every weight as an entry.
 Network Unpruned(const DenseNetwork& dense);
 
-// The network in real numbers gives the `logits` [frames, units] that the golden calibration file
-// at `path` holds beside `features` and `lengths`.
+// Expects that the network in real numbers gives the `logits` [frames, units] of the golden
+// calibration file at `path`, which also holds `features` and `lengths`.
 void ExpectGoldenLogits(const ImportedNetwork& imported, const std::string& path, double tolerance);
 
-// Keeps the first `kept` weights of each row of a tensor, beginning at the row's own number.
+// Sets all weights of each row r to zero except the `kept` columns from r on, which wrap around.
 void MaskRows(int kept, TestNetwork::Tensor* tensor);
 
-// Utterances of these lengths, of roughly normal values.
+// Utterances of these lengths, with roughly normal values.
 Calibration MakeTestCalibration(int dim, const std::vector<int64_t>& lengths, uint32_t seed = 1);
 std::string CalibrationBytes(const Calibration& calibration);
 

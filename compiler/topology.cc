@@ -18,20 +18,21 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kMaxSize = 1 << 16;  // of a dimension or a list
+constexpr int kMaxSize = 1 << 16;  // the largest dimension, and the longest list
 constexpr int kMaxLayers = 64;
 
-// One JSON object being read. The first problem is kept, and later reads give defaults, so that a
-// reader is a plain list of its keys; Finish() returns the problem, or names the keys nobody read.
+// Reads one JSON object. It keeps the first problem, and later reads return defaults, so that code
+// which uses it is a plain list of keys. Finish() returns the problem, or names the keys that
+// nobody read.
 class ObjectReader {
  public:
   // `path` is "" for the whole file.
   ObjectReader(const Json& json, std::string source, std::string path)
       : json_(json), source_(std::move(source)), path_(std::move(path)) {
-    if (!json.is_object()) Fail("", "has to be an object");
+    if (!json.is_object()) Fail("", "must be an object");
   }
 
-  // Whether there is the optional key.
+  // True if the object has the optional key.
   bool Has(const std::string& key) {
     asked_.insert(key);
     return json_.is_object() && json_.contains(key);
@@ -40,7 +41,7 @@ class ObjectReader {
   std::string String(const std::string& key, bool may_be_empty = false) {
     const Json* value = Get(key, "a string");
     if (value == nullptr) return "";
-    if (!value->is_string()) return Fail(key, "has to be a string"), "";
+    if (!value->is_string()) return Fail(key, "must be a string"), "";
     auto text = value->get<std::string>();
     if (text.empty() && !may_be_empty) Fail(key, "must not be empty");
     return text;
@@ -49,7 +50,7 @@ class ObjectReader {
   int Integer(const std::string& key, int low, int high) {
     const Json* value = Get(key, "an integer");
     if (value == nullptr) return low;
-    const std::string range = absl::StrCat("has to be an integer from ", low, " to ", high);
+    const std::string range = absl::StrCat("must be an integer from ", low, " to ", high);
     if (!value->is_number_integer()) return Fail(key, range), low;
     const auto number = value->get<int64_t>();
     const bool wraps = value->is_number_unsigned() && number < 0;
@@ -64,14 +65,14 @@ class ObjectReader {
   float NumberOr(const std::string& key, float otherwise) {
     if (!Has(key)) return otherwise;
     const Json& value = *Get(key, "a number");
-    if (!value.is_number()) return Fail(key, "has to be a number"), otherwise;
+    if (!value.is_number()) return Fail(key, "must be a number"), otherwise;
     return value.get<float>();
   }
 
   bool BooleanOr(const std::string& key, bool otherwise) {
     if (!Has(key)) return otherwise;
     const Json& value = *Get(key, "true or false");
-    if (!value.is_boolean()) return Fail(key, "has to be true or false"), otherwise;
+    if (!value.is_boolean()) return Fail(key, "must be true or false"), otherwise;
     return value.get<bool>();
   }
 
@@ -81,12 +82,12 @@ class ObjectReader {
     const Json* value = Get(key, "a list");
     if (value == nullptr) return *kEmpty;
     if (!value->is_array() || value->empty() || value->size() > max_items) {
-      return Fail(key, absl::StrCat("has to be a list of 1 to ", max_items, " items")), *kEmpty;
+      return Fail(key, absl::StrCat("must be a list of 1 to ", max_items, " items")), *kEmpty;
     }
     return *value;
   }
 
-  // The value of `key`, read by another reader, or null.
+  // The value of `key`, for another reader, or null if it is missing.
   const Json& Member(const std::string& key) {
     static const Json* const kNull = new Json();
     const Json* value = Get(key, "an object");
@@ -100,7 +101,7 @@ class ObjectReader {
         source_, ": ", place.empty() ? "the file" : absl::StrCat("'", place, "'"), " ", problem));
   }
 
-  // Takes over the problem of a part that was read by itself.
+  // Records the problem of a part that another reader read.
   void Adopt(const absl::Status& status) {
     if (status_.ok()) status_ = status;
   }
@@ -166,7 +167,7 @@ absl::StatusOr<LayerTopology> ReadLayer(const Json& json, const std::string& sou
   layer.projection = in.IntegerOr("projection", 0, kMaxSize, 0);
   layer.peepholes = in.BooleanOr("peepholes", false);
   const std::string g = in.Has("g") ? in.String("g") : "tanh";
-  if (g != "tanh" && g != "sigmoid") in.Fail("g", "has to be \"tanh\" or \"sigmoid\"");
+  if (g != "tanh" && g != "sigmoid") in.Fail("g", "must be \"tanh\" or \"sigmoid\"");
   layer.g_activation = g == "sigmoid" ? GActivation::kSigmoid : GActivation::kTanh;
   ESE_RETURN_IF_ERROR(in.Finish());
   return layer;
@@ -176,7 +177,7 @@ std::vector<std::string> ReadUnits(ObjectReader* in) {
   std::vector<std::string> units;
   for (const Json& unit : in->List("units", kMaxSize)) {
     if (!unit.is_string() || unit.get_ref<const std::string&>().empty()) {
-      in->Fail("units", "has to be a list of names, none of them empty");
+      in->Fail("units", "must be a list of names, none of them empty");
       break;
     }
     units.push_back(unit.get<std::string>());
@@ -216,7 +217,7 @@ std::map<std::string, std::string> ReadFacts(ObjectReader* in) {
   std::map<std::string, std::string> facts;
   if (!in->Has("training")) return facts;
   const Json& training = in->Member("training");
-  if (!training.is_object()) in->Fail("training", "has to be an object");
+  if (!training.is_object()) in->Fail("training", "must be an object");
   Flatten(training, "", &facts);
   return facts;
 }
@@ -225,7 +226,7 @@ std::vector<float> ReadNumbers(const std::string& key, ObjectReader* in) {
   std::vector<float> numbers;
   for (const Json& number : in->List(key, kMaxSize)) {
     if (!number.is_number() || !std::isfinite(number.get<float>())) {
-      in->Fail(key, "has to be a list of numbers");
+      in->Fail(key, "must be a list of numbers");
       break;
     }
     numbers.push_back(number.get<float>());
@@ -233,7 +234,7 @@ std::vector<float> ReadNumbers(const std::string& key, ObjectReader* in) {
   return numbers;
 }
 
-// Sizes that have to agree.
+// Checks that the sizes of layers and features agree.
 absl::Status CheckSizes(const Topology& topology, const std::string& source) {
   for (size_t i = 1; i < topology.layers.size(); ++i) {
     if (topology.layers[i].inputs == topology.layers[i - 1].outputs()) continue;
@@ -305,7 +306,7 @@ absl::StatusOr<Annotations> ParseAnnotations(absl::string_view text, const std::
     annotations.input_mean = ReadNumbers("mean", &input);
     annotations.input_inv_stddev = ReadNumbers("inv_stddev", &input);
     if (annotations.input_mean.size() != annotations.input_inv_stddev.size()) {
-      input.Fail("inv_stddev", "has to be as long as 'mean'");
+      input.Fail("inv_stddev", "must be as long as 'mean'");
     }
     in.Adopt(input.Finish());
   }

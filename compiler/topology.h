@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The JSON file beside the weights: what they mean.
-// compiler/README.md has an example and says what each key is.
+// Parses the JSON file that describes the weights: layers, output units, features and facts.
+// compiler/README.md explains each key and has an example.
 #pragma once
 
 #include <map>
@@ -13,8 +13,8 @@
 
 namespace ese {
 
-// One LSTMP layer and where its tensors are: Tensor("weight_ih") is "lstm.weight_ih_l0" with the
-// prefix "lstm." and the suffix "_l0".
+// One LSTM layer and the names of its tensors. With the prefix "lstm." and the suffix "_l0",
+// Tensor("weight_ih") is "lstm.weight_ih_l0".
 struct LayerTopology {
   std::string prefix;
   std::string suffix;
@@ -30,26 +30,27 @@ struct LayerTopology {
 
 struct Topology {
   std::string name;
-  FeatureSettings features;  // sample_rate_hz is 0 where the file has none
+  FeatureSettings features;  // sample_rate_hz is 0 if the file has none
   std::vector<LayerTopology> layers;
   std::string output_weight;
   std::string output_bias;
   std::vector<std::string> units;
   int blank = -1;
-  std::string input_mean;                    // empty: the features are not shifted
-  std::string input_inv_stddev;              // empty: nor scaled
-  std::map<std::string, std::string> facts;  // of "training", nested keys joined by dots
+  std::string input_mean;                    // empty: no mean is subtracted
+  std::string input_inv_stddev;              // empty: no scale is applied
+  std::map<std::string, std::string> facts;  // from "training", nested keys joined by dots
 };
 
-// INVALID_ARGUMENT naming `source`, the key (as "layers[0].cells") and what it has to be: a key
-// that is unknown, missing or of the wrong type, sizes that do not fit together, feature settings
-// that features/fbank.h cannot compute.
+// Parses the topology of a safetensors file. Returns INVALID_ARGUMENT for a key that is unknown,
+// missing or of the wrong type, for sizes that do not fit together, and for feature settings that
+// features/fbank.h cannot compute. The message names `source`, the key (such as "layers[0].cells")
+// and what it must be.
 absl::StatusOr<Topology> ParseTopology(absl::string_view json, const std::string& source);
 
-// The optional JSON file beside weights that say themselves what their layers are (ONNX, Kaldi).
+// The optional JSON file for ONNX and Kaldi weights, which describe their layers themselves.
 struct Annotations {
   std::string name;                // empty: not given
-  FeatureSettings features;        // sample_rate_hz is 0 where the file has none
+  FeatureSettings features;        // sample_rate_hz is 0 if the file has none
   std::vector<std::string> units;  // empty: not given
   int blank = -1;
   std::vector<float> input_mean;             // empty: not given
@@ -57,12 +58,13 @@ struct Annotations {
   std::map<std::string, std::string> facts;  // as in Topology
 };
 
-// Errors as of ParseTopology.
+// Parses annotations. Errors are as for ParseTopology.
 absl::StatusOr<Annotations> ParseAnnotations(absl::string_view json, const std::string& source);
 
-// Puts the annotations into a topology that has layers and `units` rows of the output layer: the
-// units become U0, U1, ... where they are not given. INVALID_ARGUMENT naming `source` and the key
-// where they do not fit.
+// Adds the annotations to a topology whose layers are set. `units` is the number of rows of the
+// output layer; without names in the annotations, the units are called U0, U1, and so on. Returns
+// INVALID_ARGUMENT if the annotations do not fit the network; the message names `source` and the
+// key.
 absl::Status Annotate(const Annotations& annotations, int units, const std::string& source,
                       Topology* topology);
 

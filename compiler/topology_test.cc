@@ -91,13 +91,13 @@ TEST(TopologyTest, FeaturesInputTrainingAndBlankAreOptional) {
 TEST(TopologyTest, RefusesWhatIsNotAnObject) {
   EXPECT_THAT(ParseTopology("{", "t").status().message(), HasSubstr("t: not valid JSON"));
   EXPECT_THAT(ParseTopology("", "t").status().message(), HasSubstr("t: not valid JSON"));
-  EXPECT_THAT(ParseTopology("[]", "t").status().message(), HasSubstr("has to be an object"));
+  EXPECT_THAT(ParseTopology("[]", "t").status().message(), HasSubstr("must be an object"));
 }
 
 TEST(TopologyTest, RefusesFactsThatLieTooDeep) {
   json facts = 1;
   for (int depth = 0; depth < 100; ++depth) facts = json{{"a", facts}};
-  ExpectRefused([&](json* t) { (*t)["training"] = facts; }, "deep in each other");
+  ExpectRefused([&](json* t) { (*t)["training"] = facts; }, "levels deep");
 }
 
 TEST(TopologyTest, RefusesKeysGivenTwice) {
@@ -132,10 +132,10 @@ TEST(TopologyTest, RefusesMissingKeysByPath) {
 }
 
 TEST(TopologyTest, RefusesWrongTypesByPath) {
-  ExpectRefused([](json* t) { (*t)["name"] = 5; }, "'name' has to be a string");
+  ExpectRefused([](json* t) { (*t)["name"] = 5; }, "'name' must be a string");
   ExpectRefused([](json* t) { (*t)["name"] = ""; }, "'name' must not be empty");
-  ExpectRefused([](json* t) { (*t)["layers"] = json::array(); }, "'layers' has to be a list");
-  ExpectRefused([](json* t) { (*t)["layers"][0] = 5; }, "'layers[0]' has to be an object");
+  ExpectRefused([](json* t) { (*t)["layers"] = json::array(); }, "'layers' must be a list");
+  ExpectRefused([](json* t) { (*t)["layers"][0] = 5; }, "'layers[0]' must be an object");
   ExpectRefused([](json* t) { (*t)["layers"][0]["cells"] = "6"; }, "'layers[0].cells'");
   ExpectRefused([](json* t) { (*t)["layers"][0]["cells"] = 6.5; }, "'layers[0].cells'");
   ExpectRefused([](json* t) { (*t)["layers"][0]["cells"] = 0; }, "from 1 to 65536");
@@ -143,15 +143,15 @@ TEST(TopologyTest, RefusesWrongTypesByPath) {
   ExpectRefused([](json* t) { (*t)["layers"][0]["projection"] = -1; }, "'layers[0].projection'");
   ExpectRefused([](json* t) { (*t)["layers"][0]["peepholes"] = 1; }, "true or false");
   ExpectRefused([](json* t) { (*t)["layers"][0]["g"] = "relu"; }, "\"tanh\" or \"sigmoid\"");
-  ExpectRefused([](json* t) { (*t)["output"] = json::array(); }, "'output' has to be an object");
-  ExpectRefused([](json* t) { (*t)["output"] = nullptr; }, "'output' has to be an object");
+  ExpectRefused([](json* t) { (*t)["output"] = json::array(); }, "'output' must be an object");
+  ExpectRefused([](json* t) { (*t)["output"] = nullptr; }, "'output' must be an object");
   ExpectRefused([](json* t) { (*t)["output"]["units"] = json::array(); }, "'output.units'");
   ExpectRefused([](json* t) { (*t)["output"]["units"][1] = ""; }, "'output.units'");
   ExpectRefused([](json* t) { (*t)["output"]["units"][1] = 3; }, "'output.units'");
-  ExpectRefused([](json* t) { (*t)["output"]["blank"] = 2; }, "'output.blank' has to be");
+  ExpectRefused([](json* t) { (*t)["output"]["blank"] = 2; }, "'output.blank' must be");
   ExpectRefused([](json* t) { (*t)["features"]["preemphasis"] = "0.97"; },
-                "'features.preemphasis' has to be a number");
-  ExpectRefused([](json* t) { (*t)["training"] = "none"; }, "'training' has to be an object");
+                "'features.preemphasis' must be a number");
+  ExpectRefused([](json* t) { (*t)["training"] = "none"; }, "'training' must be an object");
 }
 
 TEST(TopologyTest, RefusesSizesThatDoNotFit) {

@@ -17,14 +17,14 @@
 namespace ese {
 namespace {
 
-// Bounds of what a configuration may ask of the server; all well beyond speech.
+// Limits on what a configuration may demand of the server. All are well beyond what speech needs.
 constexpr int kMinSampleRateHz = 1000;
 constexpr int kMaxSampleRateHz = 192000;
 constexpr float kMaxFrameLengthMs = 200;
 constexpr int kMinMelBins = 3;  // as Kaldi
 constexpr int kMaxMelBins = 256;
 constexpr int kMaxStack = 32;
-constexpr int kMaxFftLog2 = 16;  // holds kMaxFrameLengthMs at kMaxSampleRateHz
+constexpr int kMaxFftLog2 = 16;  // enough for kMaxFrameLengthMs at kMaxSampleRateHz
 
 double Mel(double hz) { return 1127.0 * std::log(1.0 + hz / 700.0); }
 
@@ -71,7 +71,7 @@ absl::Status CheckRanges(const FbankOptions& o) {
   return absl::OkStatus();
 }
 
-// Kaldi's "povey" window (feature-window.cc): a Hann window to the power 0.85, which goes to zero
+// Kaldi's "povey" window (feature-window.cc): a Hann window to the power of 0.85. It goes to zero
 // at the edges and otherwise resembles a Hamming window.
 std::vector<float> PoveyWindow(int samples) {
   std::vector<float> window(samples);
@@ -113,9 +113,9 @@ absl::Status AddTriangles(const FbankOptions& o, FbankTables* t) {
   return absl::OkStatus();
 }
 
-// A transform and its buffers. kiss_fftr writes to a scratch inside its plan, so a plan must not be
-// used by two threads at once; one plan per thread and size keeps streams small and the plan in the
-// thread's cache.
+// A Fourier transform and its buffers. kiss_fftr writes to a scratch area inside its plan, so two
+// threads must not use a plan at once. One plan for each thread and size keeps streams small and
+// the plan in the thread's cache.
 class Fft {
  public:
   explicit Fft(int samples) : time_(samples), freq_(samples / 2 + 1) {
@@ -125,7 +125,7 @@ class Fft {
     plan_ = kiss_fftr_alloc(samples, /*inverse_fft=*/0, plan_memory_.data(), &bytes);
   }
 
-  // The calling thread's. samples: a power of two, at most 2^kMaxFftLog2.
+  // The calling thread's transform. REQUIRES: `samples` is a power of two, at most 2^kMaxFftLog2.
   static Fft& OfThisThread(int samples) {
     thread_local std::array<std::unique_ptr<Fft>, kMaxFftLog2 + 1> ffts;
     std::unique_ptr<Fft>& fft = ffts[std::countr_zero(static_cast<unsigned>(samples))];
@@ -135,7 +135,7 @@ class Fft {
 
   float* time() { return time_.data(); }
 
-  // From time(), [samples], to |X(k)|^2 in the same buffer, [samples / 2]; without Nyquist.
+  // Replaces time() [samples] by |X(k)|^2 [samples / 2], without the bin at Nyquist.
   void ToPower() {
     kiss_fftr(plan_, time_.data(), freq_.data());
     for (size_t k = 0; k + 1 < freq_.size(); ++k) {
@@ -150,8 +150,8 @@ class Fft {
   std::vector<kiss_fft_cpx> freq_;
 };
 
-// Sum of weights[i] * power[i]. Four partial sums, since one chain of additions would wait for
-// each; their order is fixed, so the result is.
+// The sum of weights[i] * power[i]. There are four partial sums, because in a single chain each
+// addition would wait for the one before. The order of additions is fixed, so the result is too.
 float WeightedSum(const float* weights, const float* power, int n) {
   float sum[4] = {0, 0, 0, 0};
   int i = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is computed once for all streams with the same FbankOptions, and the computation of one
-// analysis window with it. Private to features/.
+// The tables that are computed once for all streams with the same FbankOptions, and the computation
+// of one analysis window with them. Private to features/.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace ese {
 
-// A triangle over FFT bins first_bin, first_bin + 1, ...: the weights that are not zero.
+// A triangle over num_bins FFT bins from first_bin on: those whose weights are not zero.
 struct MelTriangle {
   int first_bin;
   int num_bins;
@@ -28,17 +28,17 @@ struct FbankTables {
   std::vector<float> weights;
 };
 
-// Whole samples in `ms`, rounded down in double precision as Kaldi does
+// The whole samples in `ms`, rounded down in double precision as Kaldi does
 // (FrameExtractionOptions::WindowSize and WindowShift).
 int SamplesIn(float ms, int sample_rate_hz);
 
-// ln(x) to within one unit in the last place, for normal x > 0. Of IEEE operations alone, so that
-// it is the same on every processor: the C library's picks its code, and last bits, by the
+// ln(x) to within one unit in the last place, for normal x > 0. Uses IEEE operations only, so that
+// it is the same on every processor; the C library chooses its code, and with it the last bits, by
 // processor.
 float PortableLog(float x);
 
-// The log-mel energies of one analysis window.
-// samples: tables.window_samples of them. energies: room for tables.triangles.size() floats.
+// Computes the log-mel energies of one analysis window: reads samples [tables.window_samples] and
+// writes energies [tables.triangles.size()].
 void ComputeLogMel(const FbankTables& tables, const int16_t* samples, float* energies);
 
 }  // namespace ese

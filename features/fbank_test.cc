@@ -26,7 +26,7 @@ using ::testing::HasSubstr;
 
 constexpr float kLogFloor = -15.942385f;  // ln(2^-23)
 
-// A golden file: see tests/golden/fbank/make_golden.py.
+// A golden file, made by tests/golden/fbank/make_golden.py.
 struct Golden {
   FbankOptions options;  // stack = 1
   std::vector<int16_t> samples;
@@ -74,7 +74,7 @@ FbankStream MakeStream(const FbankOptions& options) {
   return *std::move(stream);
 }
 
-// All frames of `samples`, given in chunks of `chunk`.
+// All frames of `samples`, which are accepted in chunks of `chunk` samples.
 std::vector<float> Features(FbankStream& stream, absl::Span<const int16_t> samples,
                             size_t chunk = std::numeric_limits<size_t>::max()) {
   std::vector<float> out;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a model's audio settings to what computes them.
+// Turns a model's audio settings into filter-bank options.
 #pragma once
 
 #include "features/fbank.h"
@@ -7,8 +7,8 @@
 
 namespace ese {
 
-// REQUIRES: settings.sample_rate_hz > 0; where the settings are not known to be valid, Validate()
-// the result.
+// REQUIRES: settings.sample_rate_hz > 0. Call Validate() on the result unless the settings are
+// known to be valid.
 FbankOptions ToFbankOptions(const FeatureSettings& settings);
 
 }  // namespace ese

@@ -42,16 +42,17 @@ double ResidentBytes() {
 double OpenFds() {
   std::error_code error;
   const std::filesystem::directory_iterator fds("/proc/self/fd", error);
-  // One of them is the look itself.
+  // One of them is the descriptor of this iteration.
   return error ? 0 : static_cast<double>(std::distance(begin(fds), end(fds))) - 1;
 }
 
-// proc(5): field 22 of stat, in ticks since the machine's start, which is btime of /proc/stat.
+// Field 22 of /proc/self/stat, in ticks since the machine's start, which is btime in /proc/stat;
+// see proc(5).
 double StartSeconds() {
   std::ifstream stat("/proc/self/stat");
   std::string line;
   std::getline(stat, line);
-  // The second field is the program's name in brackets and may hold anything.
+  // The second field is the program's name in brackets and may contain anything.
   std::istringstream fields(line.substr(line.rfind(')') + 1));
   std::string skipped;
   for (int field = 3; field < 22; ++field) fields >> skipped;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Prometheus's client libraries tell of every process, by the same names:
+// The process metrics that every Prometheus client library exports, by the same names:
 // https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics
 #pragma once
 
@@ -11,7 +11,7 @@
 namespace ese {
 
 // process_cpu_seconds_total, process_resident_memory_bytes, process_open_fds and
-// process_start_time_seconds, looked up in /proc at each Collect. Thread-safe.
+// process_start_time_seconds, read at each Collect. Thread-safe.
 class ProcessMetrics final : public prometheus::Collectable {
  public:
   std::vector<prometheus::MetricFamily> Collect() const override;

@@ -35,7 +35,7 @@ const std::vector<double>& LatencyBuckets() {
 MetricsRegistry::MetricsRegistry()
     : registry_(std::make_shared<prometheus::Registry>()),
       process_(std::make_shared<ProcessMetrics>()) {
-  GetGauge("ese_build_info", "Constant 1, labelled with what this program was built from.",
+  GetGauge("ese_build_info", "Constant 1, labelled with the version and compiler of this program.",
            {{"version", ESE_VERSION}, {"compiler", Compiler()}})
       ->Set(1);
 }
@@ -45,7 +45,7 @@ MetricsRegistry::~MetricsRegistry() = default;
 template <typename Metric, typename... Arguments>
 Metric* MetricsRegistry::Get(prometheus::Family<Metric>* family, const Labels& labels,
                              const Arguments&... arguments) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Metric* const metric = &family->Add(labels, arguments...);
   metrics_.try_emplace(metric, Entry{labels, [family, metric] { family->Remove(metric); }});
   return metric;
@@ -69,7 +69,7 @@ Histogram* MetricsRegistry::GetHistogram(const std::string& name, const std::str
 }
 
 void MetricsRegistry::Remove(const Labels& labels) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (auto it = metrics_.begin(); it != metrics_.end();) {
     const Entry& entry = it->second;
     if (std::includes(entry.labels.begin(), entry.labels.end(), labels.begin(), labels.end())) {
@@ -81,16 +81,16 @@ void MetricsRegistry::Remove(const Labels& labels) {
   }
 }
 
-// A copy, for nothing that is shown may be called with our lock held: it may have locks of its own,
-// and ask for metrics under them.
+// Returns a copy, because a Collectable must not be called with this lock held: it may have locks
+// of its own and ask for metrics while it holds them.
 std::vector<std::weak_ptr<prometheus::Collectable>> MetricsRegistry::More() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return more_;
 }
 
 void MetricsRegistry::Show(const std::shared_ptr<prometheus::Collectable>& more) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     more_.push_back(more);
   }
   if (exposer_ != nullptr) exposer_->RegisterCollectable(more);
@@ -99,15 +99,15 @@ void MetricsRegistry::Show(const std::shared_ptr<prometheus::Collectable>& more)
 absl::Status MetricsRegistry::Serve(const std::string& address) {
   if (exposer_ != nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("cannot serve metrics on ", address,
-                                                      ": they are served on port ", port_,
-                                                      " already; call Serve once"));
+                                                      ": they are already served on port ", port_,
+                                                      "; call Serve only once"));
   }
   ESE_ASSIGN_OR_RETURN(const ListenAddress parsed, ParseListenAddress(address));
   if (parsed.host.front() == '[') {
     // Debian 12 builds civetweb without IPv6.
-    return absl::InvalidArgumentError(absl::StrCat(
-        "cannot serve metrics on ", address,
-        ": its HTTP server knows no IPv6; use an IPv4 address such as 127.0.0.1 or 0.0.0.0"));
+    return absl::InvalidArgumentError(absl::StrCat("cannot serve metrics on ", address,
+                                                   ": its HTTP server does not support IPv6; use "
+                                                   "an IPv4 address such as 127.0.0.1 or 0.0.0.0"));
   }
   try {
     auto exposer = std::make_unique<prometheus::Exposer>(address);
@@ -117,7 +117,7 @@ absl::Status MetricsRegistry::Serve(const std::string& address) {
     for (const auto& more : More()) exposer->RegisterCollectable(more);
     exposer_ = std::move(exposer);
   } catch (const std::exception& e) {
-    // It does not say why.
+    // The exception does not give the reason, but TryListen does.
     ESE_RETURN_IF_ERROR(TryListen(parsed));
     return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", address, ": ", e.what(),
                                                "; choose another address or port"));

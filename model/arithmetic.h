@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scalar functions of ESE's normative arithmetic. Numbers in brackets are the equations of
-// docs/arithmetic.md. Every back end returns the same bits as these.
+// The scalar functions of ESE's normative arithmetic: every back end returns the same bits as
+// these. Numbers in brackets are the equations of docs/arithmetic.md.
 #pragma once
 
 #include <algorithm>
@@ -11,37 +11,38 @@
 
 namespace ese {
 
-// Fraction bits that are dropped from an aligned row sum to make a pre-activation (8).
+// The number of fraction bits dropped when an aligned row sum becomes a pre-activation (8).
 inline constexpr int kPreActivationShift =
     Accumulator::kFractionBits - PreActivation::kFractionBits;
-// A peephole product p * c (Q8.22) is rounded by this much to join the row sum (7).
+// The shift that rounds a peephole product p * c (Q8.22) to the format of the row sum (7).
 inline constexpr int kPeepholeShift =
     Peephole::kFractionBits + Cell::kFractionBits - Accumulator::kFractionBits;
-// Row sums are shifted left by at most this many bits to align them (7).
+// The largest left shift that aligns a row sum (7).
 inline constexpr int kMaxRowShift = 16;
-inline constexpr int kMinWeight = -64;  // 7 bits, so that 16-bit pair sums cannot saturate on AVX2
+inline constexpr int kMinWeight =
+    -64;  // 7 bits, so that 16-bit sums of two products cannot saturate
 inline constexpr int kMaxWeight = 63;
 
 // The 32 segments of the piecewise cubic for tanh on [0, 8): T(u) = ((c3 t + c2) t + c1) t + c0,
-// t = the low 10 bits of u as a Q0.15 fraction of the segment. Coefficients are Q0.15.
+// where t is the low 10 bits of u as a Q0.15 fraction of the segment. Coefficients are Q0.15.
 struct TanhSegments {
   std::array<int16_t, 32> c0, c1, c2, c3;
 };
 extern const TanhSegments kTanhSegments;
 
-// Product of Q0.15 with any 16-bit format, rounded half up; one vpmulhrsw (3).
+// The product of Q0.15 and any 16-bit format, rounded half up: one vpmulhrsw (3).
 // REQUIRES: not both operands are -32768.
 constexpr int16_t MultiplyQ15(int16_t a, int16_t b) {
   return static_cast<int16_t>((int32_t{a} * int32_t{b} + (1 << 14)) >> 15);
 }
 
-// |tanh| of a non-negative Q3.12 argument, in [0, 32767] (4).
+// tanh of a non-negative Q3.12 argument, in [0, 32767] (4).
 int16_t TanhMagnitude(int16_t magnitude);
 
 Gate Tanh(TanhInput u);         // (5) odd-symmetric; at most 1.75 LSB of Q0.15 from tanh
 Gate Sigmoid(PreActivation z);  // (6) sigmoid(z) + sigmoid(-z) = 1; at most 2 LSB off
 
-// Inputs of Tanh from the formats it is applied to, saturated.
+// Converts the formats to which tanh is applied to its argument, with saturation (9, 11).
 inline TanhInput ToTanhInput(PreActivation z) { return {Saturate<int16_t>(2 * int32_t{z.raw})}; }
 inline TanhInput ToTanhInput(Cell c) { return {Saturate<int16_t>(4 * int32_t{c.raw})}; }
 
@@ -50,7 +51,7 @@ inline PreActivation ToPreActivation(Accumulator sum) {
   return {Saturate<int16_t>(RoundShift(sum.raw, kPreActivationShift))};
 }
 
-// What a peephole adds to an aligned row sum, Q12.19 (7).
+// The term that a peephole adds to an aligned row sum, Q12.19 (7).
 inline int32_t PeepholeTerm(Peephole p, Cell c) {
   return static_cast<int32_t>(RoundShift(int32_t{p.raw} * int32_t{c.raw}, kPeepholeShift));
 }
@@ -73,10 +74,9 @@ inline int8_t ToProjected(Accumulator sum, int fraction_bits) {
   return Saturate<int8_t>(RoundShift(sum.raw, Accumulator::kFractionBits - fraction_bits));
 }
 
-// A normalised input feature as 8 bits with `fraction_bits` fraction bits (15).
-// NaN becomes the least.
+// A normalised input feature as 8 bits with `fraction_bits` fraction bits (15). NaN becomes -128.
 inline int8_t QuantizeInput(float value, int fraction_bits) {
-  // Saturates before it rounds down, which gives the same and needs no library call.
+  // Saturating before rounding down gives the same result and needs no library call.
   float scaled = value * static_cast<float>(1 << fraction_bits) + 0.5f;
   scaled = scaled > -128.0f ? scaled : -128.0f;
   scaled = scaled < 127.5f ? scaled : 127.5f;

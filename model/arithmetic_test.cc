@@ -50,7 +50,7 @@ TEST(MultiplyQ15Test, TiesGoUp) {
   EXPECT_EQ(MultiplyQ15(kLow, kHigh), -32767);
 }
 
-// The kernels add coefficients in 16 bits without saturation; this is the proof that they may.
+// Proves that the kernels may add coefficients in 16 bits without saturation.
 TEST(TanhTest, NoIntermediateOfTheCubicLeaves16Bits) {
   for (int u = 0; u <= kHigh; ++u) {
     const int segment = u >> 10;
@@ -66,8 +66,8 @@ TEST(TanhTest, NoIntermediateOfTheCubicLeaves16Bits) {
   }
 }
 
-// Kernels take sigmoid as an average of unsigned numbers, one of which is what the cubic adds to
-// c0, and let a smaller argument stand for one that saturates.
+// Kernels compute sigmoid as the average of unsigned numbers, one of which is what the cubic adds
+// to c0, and replace an argument that saturates by a smaller one. This proves that they may.
 TEST(TanhTest, NeverFallsBelowItsSegmentsBeginningAndEndsFlat) {
   for (int u = 0; u <= kHigh; ++u) {
     ASSERT_GE(Tanh({static_cast<int16_t>(u)}).raw, kTanhSegments.c0[u >> 10]) << u;
@@ -91,7 +91,7 @@ TEST(TanhTest, IsOddAndZeroAtZero) {
     const auto minus = static_cast<int16_t>(-u);
     ASSERT_EQ(Tanh({minus}).raw, -Tanh({plus}).raw) << u;
   }
-  // -32768 has no positive twin: it is taken as -32767.
+  // -32768 has no positive counterpart, so it counts as -32767.
   EXPECT_EQ(Tanh({kLow}).raw, Tanh({-32767}).raw);
 }
 
@@ -216,7 +216,8 @@ TEST(LogSoftmaxTest, ExtremesAreFinite) {
   EXPECT_NEAR(out[1], 0.0f, 1e-9);
 }
 
-// Golden bits, the exact values rounded to float: the same on every processor and compiler.
+// Golden bits: the exact values rounded to float, the same on every processor and with every
+// compiler.
 TEST(LogSoftmaxTest, GoldenBits) {
   const std::vector<float> out = LogSoftmaxOf({0, 1 << 19, -(3 << 18), 777777});
   EXPECT_EQ(out,

@@ -9,8 +9,8 @@
 namespace ese {
 namespace {
 
-// A column wherever the gap would be too long for an entry. Such columns are unused: they lie
-// between neighbours.
+// Adds a column wherever a gap would be too long for an entry. Such a column is always unused,
+// because it lies between two neighbours.
 Columns WithFillers(const Columns& kept) {
   Columns columns;
   int previous = -1;
@@ -22,7 +22,7 @@ Columns WithFillers(const Columns& kept) {
   return columns;
 }
 
-// The lowest unused columns are added until there are `count`.
+// Adds the lowest unused columns until there are `count` columns.
 void PadTo(size_t count, Columns* columns) {
   Columns padded = *columns;
   auto used = columns->begin();

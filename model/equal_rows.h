@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of a matrix of which different columns are kept, as the format wants them: equally long.
+// Makes all rows of a matrix keep the same number of columns, as the model format requires.
 #pragma once
 
 #include <vector>
 
 namespace ese {
 
-// Columns of one row, ascending.
+// The columns that one row keeps, ascending.
 using Columns = std::vector<int>;
 
-// Columns are added to each row, to be kept with a weight of 0: one wherever a gap is over kMaxGap,
-// and then the lowest that are unused, until all rows have as many as the longest.
+// Returns the rows with columns added that are to be kept with a weight of 0: one wherever a gap
+// would exceed kMaxGap, and then each row's lowest unused columns, until all rows are as long as
+// the longest.
 std::vector<Columns> EqualRows(const std::vector<Columns>& rows);
 
 }  // namespace ese

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fixed-point numbers that carry their Q-format in the type, so that a mismatch does not compile.
+// Fixed-point numbers with their Q-format in the type, so that a mismatch does not compile.
 //
-// Qa.b below means: a integer bits beside the sign, b fraction bits; raw integer r stands for
-// r * 2^-b. See docs/arithmetic.md for where each format is used and why.
+// Qa.b means a sign, a integer bits and b fraction bits: the raw integer r stands for r * 2^-b.
+// docs/arithmetic.md says where each format is used and why.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@
 
 namespace ese {
 
-// Saturates to the range of Raw. Named S8 and S16 in docs/arithmetic.md (equation 2).
+// Saturates to the range of Raw: S8 and S16 in docs/arithmetic.md (equation 2).
 template <typename Raw>
 constexpr Raw Saturate(int64_t v) {
   constexpr int64_t lo = std::numeric_limits<Raw>::min();
@@ -48,6 +48,6 @@ using PreActivation = Fixed<int16_t, 11>;  // Q4.11: gates before their nonlinea
 using Gate = Fixed<int16_t, 15>;           // Q0.15: gates, tanh
 using Cell = Fixed<int16_t, 10>;           // Q5.10: cell state c
 using Peephole = Fixed<int16_t, 12>;       // Q3.12: diagonal peephole weights
-using TanhInput = Fixed<int16_t, 12>;      // Q3.12: tanh is 1 within half a unit beyond +-8
+using TanhInput = Fixed<int16_t, 12>;      // Q3.12: beyond +-8, tanh is within half a unit of +-1
 
 }  // namespace ese

@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kLn2 = 0.693147180559945309417;
 
-// 2^t for -1000 < t <= 0: the Taylor series of 2^f on |f| <= 1/2, then the exponent. Error < 1e-9.
+// 2^t for -1000 < t <= 0: the Taylor series of 2^f for |f| <= 1/2, then the exponent. Error < 1e-9.
 double Exp2(double t) {
   const double whole = std::floor(t + 0.5);
   const double x = (t - whole) * kLn2;

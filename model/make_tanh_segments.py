@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fits the 32 cubic segments of tanh on [0, 8) and prints model/tanh_segments.inc.
 
-Each segment spans 1/4, that is 1024 steps of the Q3.12 argument. The cubic is evaluated as the
-hardware does it, three Q0.15 multiplications that round half up, so the search over the rounded
-coefficients sees every rounding. It minimises the largest error of the segment.
+Each segment spans 1/4, that is 1024 values of the Q3.12 argument. The cubic is evaluated as the
+hardware does it, with three Q0.15 multiplications that round half up, so the search over the rounded
+coefficients sees every rounding. It minimises the largest error in the segment.
 """
 import itertools
 import math

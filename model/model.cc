@@ -27,15 +27,15 @@ int Model::QuantizeFrame(const float* features, int8_t* x) const {
   const float* const inv_stddev = input_inv_stddev.data();
   const int fraction_bits = input_fraction_bits;
   int8_t* const __restrict out = x;
-  // Without a branch or a call in either loop, so that they become vector instructions: they are a
-  // good part of what a chunk costs the server outside the kernels.
+  // Neither loop has a branch or a call, so that both become vector instructions. They are a good
+  // part of what a chunk costs the server outside the kernels.
   int bad = 0;
   for (int k = 0; k < n; ++k) {
     bad |= std::abs(features[k]) <= std::numeric_limits<float>::max() ? 0 : 1;
   }
   for (int k = 0; k < n; ++k) {
-    // A finite feature far outside the model's range may overflow here, to infinity or (where the
-    // deviation is infinite) to NaN: the clamp takes care of it.
+    // A finite feature far outside the model's range may overflow here, to infinity or (if the
+    // deviation is infinite) to NaN. QuantizeInput clamps both.
     out[k] = QuantizeInput((features[k] - mean[k]) * inv_stddev[k], fraction_bits);
   }
   if (bad == 0) return -1;

@@ -41,7 +41,7 @@ std::string SmallFile() { return *SerializeModel(SmallDraft()); }
 
 absl::Status LoadError(std::string bytes) { return Model::FromBytes(std::move(bytes)).status(); }
 
-// The error of a draft that is wrong in one place.
+// The error that a draft with one mistake gives.
 template <typename Change>
 absl::Status DraftError(Change change) {
   ModelDraft draft = SmallDraft();
@@ -138,7 +138,7 @@ TEST(ModelFormatTest, AnotherVersionIsNamed) {
               HasSubstr("version 3; this program reads versions 1 to 2"));
 }
 
-// Well-formed files with wrong content: the checksums are right, the checks must catch them.
+// Files with right checksums but wrong content, which only the checks of the values catch.
 TEST(ModelFormatTest, ColumnBeyondTheMatrixIsRefused) {
   const absl::Status status =
       DraftError([](ModelDraft& d) { d.layers[0].gates.entries[0] = MakeEntry(511, 1); });
@@ -235,14 +235,14 @@ TEST(QuantizeFrameTest, NormalisesAndFindsTheFirstBadValue) {
 }
 
 TEST(QuantizeFrameTest, EveryValueIsTheReferences) {
-  const auto model = RandomModel({.inputs = 153});  // vectors, and a rest
+  const auto model = RandomModel({.inputs = 153});  // some whole vectors of values and a remainder
   std::mt19937 random(7);
   std::uniform_int_distribution<uint32_t> bits;
   std::vector<float> features(model->input_dim());
   std::vector<int8_t> x(features.size());
   for (int round = 0; round < 2000; ++round) {
     for (size_t k = 0; k < features.size(); ++k) {
-      // Half of them any finite number, half of them near the steps of the rounding.
+      // Half of the features are any finite number; half are near a boundary of the rounding.
       float value = std::bit_cast<float>(bits(random));
       if (!std::isfinite(value) || k % 2 == 0)
         value = static_cast<float>(bits(random) % 1024) / 64 - 8;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loader: nothing in a file is believed before it was checked. docs/model_format.md has the
-// layout; each check names the section and the offset of what it refuses.
+// The loader checks everything in a file before it uses it. docs/model_format.md has the layout.
+// Each error names the section and the offset or row.
 #include <fcntl.h>
 #include <openssl/sha.h>
 #include <sys/mman.h>
@@ -22,7 +22,8 @@
 namespace ese {
 namespace {
 
-// Far above any real model; they bound what a malformed file can make us allocate or loop over.
+// These are far above any real model. They limit how much a malformed file can make us allocate or
+// loop over.
 constexpr uint32_t kMaxDimension = 1 << 16;
 constexpr int kMaxLayers = 64;
 
@@ -281,7 +282,8 @@ class ModelLoader {
     return CheckMatrix("output", model_->output, [](int) { return int64_t{0}; });
   }
 
-  // Columns within bounds, and the proof that no row sum leaves 32 bits (docs/arithmetic.md, 17).
+  // Checks that all columns are within the matrix, and proves that no row sum leaves 32 bits
+  // (docs/arithmetic.md, equation 17).
   template <typename Bound>
   absl::Status CheckMatrix(const std::string& name, const Matrix& matrix, Bound&& extra_bound) {
     for (int r = 0; r < matrix.rows; ++r) {
@@ -311,18 +313,18 @@ class ModelLoader {
     return absl::OkStatus();
   }
 
-  // The largest constant that rounding adds to an aligned sum: half of 2^19, for an output of no
+  // The largest constant that rounding adds to an aligned sum: half of 2^19, for an output with no
   // fraction bits.
   static constexpr int64_t kRoundingMargin = 1 << (Accumulator::kFractionBits - 1);
 
   absl::Span<const uint8_t> file_;
   std::shared_ptr<Model> model_;
   model::Manifest manifest_;
-  size_t end_of_last_ = 0;  // of the manifest or section read last
+  size_t end_of_last_ = 0;  // the offset behind the manifest or section read last
 };
 
 absl::StatusOr<std::shared_ptr<const Model>> Model::FromBytes(std::string bytes) {
-  // A string's data is aligned to 16 bytes, sections ask for 64: copy them to a line's boundary.
+  // Sections are aligned to 64 bytes, but a string's data only to 16, so the bytes are copied.
   auto storage = std::make_shared<AlignedBuffer<uint8_t>>(bytes.size());
   std::copy(bytes.begin(), bytes.end(), storage->begin());
   const auto file = absl::MakeConstSpan(storage->data(), storage->size());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What stands where in an `.ese` file; shared by the writer and the loader (docs/model_format.md).
+// The layout of an `.ese` file, shared by the writer and the loader (docs/model_format.md).
 #pragma once
 
 #include <bit>
@@ -27,7 +27,7 @@ struct ModelHeader {
   uint32_t reserved0;  // 0
   uint64_t file_bytes;
   uint8_t reserved1[28];   // 0
-  uint32_t header_crc32c;  // of the 60 bytes before it
+  uint32_t header_crc32c;  // CRC32C of the 60 bytes before it
 };
 static_assert(sizeof(ModelHeader) == 64);
 
@@ -36,7 +36,7 @@ inline size_t AlignSection(size_t offset) {
 }
 
 // Calls visit(name, array, expected number of elements) for every array, in file order. `model` is
-// a ModelDraft or a Model whose shapes are set.
+// a ModelDraft or a Model. REQUIRES: its shapes are set.
 template <typename M, typename Visit>
 void VisitSections(M& model, Visit&& visit) {
   const auto matrix = [&](const std::string& name, auto& m) {

@@ -49,7 +49,7 @@ model::Manifest DescribeModel(const ModelDraft& draft) {
   return manifest;
 }
 
-// Equal drafts make equal files: protobuf's maps would otherwise come in any order.
+// Serializes maps in a fixed order, so that equal drafts make equal files.
 std::string SerializeDeterministically(const model::Manifest& manifest) {
   std::string bytes;
   google::protobuf::io::StringOutputStream stream(&bytes);
@@ -76,7 +76,8 @@ absl::StatusOr<std::string> SerializeModel(const ModelDraft& draft) {
     section.set_name(name);
     section.set_bytes(array.size() * sizeof(array[0]));
     section.set_crc32c(Crc32c(array.data(), section.bytes()));
-    section.set_offset(UINT32_MAX);  // any but 0: a fixed64 keeps its length
+    section.set_offset(
+        UINT32_MAX);  // any value but 0 has the final length, because it is a fixed64
   });
   ESE_RETURN_IF_ERROR(status);
 
@@ -104,7 +105,7 @@ absl::StatusOr<std::string> SerializeModel(const ModelDraft& draft) {
     const model::Section& section = manifest.sections(index++);
     if (section.bytes() > 0) std::memcpy(&file[section.offset()], array.data(), section.bytes());
   });
-  // The loader is the one judge of what a valid model is.
+  // Only the loader decides what a valid model is.
   ESE_RETURN_IF_ERROR(Model::FromBytes(file).status());
   return file;
 }

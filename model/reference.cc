@@ -9,7 +9,7 @@
 namespace ese {
 namespace {
 
-// Aligned sum of row r of the product of `matrix` with `v` (7), before any peephole.
+// The aligned sum of row r of the product of `matrix` and `v`, before any peephole (7).
 Accumulator RowSum(const Matrix& matrix, int r, const std::vector<int8_t>& v) {
   const uint16_t* entry = matrix.entries.data() + size_t(r) * matrix.entries_per_row;
   int32_t sum = 0;
@@ -21,7 +21,7 @@ Accumulator RowSum(const Matrix& matrix, int r, const std::vector<int8_t>& v) {
   return {(sum << matrix.shift[r]) + matrix.bias[r]};
 }
 
-// One layer: `v` is [x ; y'] on entry. Updates c [cells] and y [outputs].
+// One layer's part of a step. v is [x ; y']. Updates c [cells] and y [outputs].
 void LayerStep(const Layer& layer, const std::vector<int8_t>& v, int16_t* c, int8_t* y) {
   std::vector<int8_t> m(layer.cells);
   for (int cell = 0; cell < layer.cells; ++cell) {

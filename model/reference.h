@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The normative step, written to be read: every back end must equal it bit for bit.
+// The normative step, written to be read. Every back end must equal it bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,8 @@
 
 namespace ese {
 
-// One frame through all layers: x [input_dim] in, *state updated, logits [num_units] (Q12.19) out.
+// Computes one step, that is one frame through all layers: reads x [input_dim], updates *state and
+// writes logits [num_units] (Q12.19).
 void ReferenceStep(const Model& model, const int8_t* x, StreamState* state, int32_t* logits);
 
 }  // namespace ese

@@ -130,7 +130,8 @@ TEST(ReferenceStepTest, EmptyRowsGiveTheirBias) {
   EXPECT_EQ(Step(draft, 77).logit, -12345);
 }
 
-// A float LSTMP with the same weights: the fixed-point step follows it closely over many frames.
+// Compares with a float LSTMP with the same weights, which the fixed-point step follows closely
+// over many frames.
 class RealLstm {
  public:
   explicit RealLstm(const Model& model) : model_(model) {
@@ -143,7 +144,7 @@ class RealLstm {
   std::vector<double> Step(std::vector<double> input, int fraction_bits) {
     for (size_t l = 0; l < model_.layers.size(); ++l) {
       const Layer& layer = model_.layers[l];
-      // Columns of x and y' act as integers of their own formats.
+      // The columns of x and of y' are integers in different formats.
       std::vector<double> v;
       for (const double x : input) v.push_back(std::ldexp(x, fraction_bits));
       for (const double y : y_[l]) v.push_back(std::ldexp(y, layer.output_fraction_bits));

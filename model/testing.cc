@@ -17,12 +17,12 @@ class Generator {
  public:
   explicit Generator(uint32_t seed) : bits_(seed) {}
 
-  // From low to high, both included. std::uniform_int_distribution differs between libraries.
+  // From low to high, both included. (std::uniform_int_distribution differs between libraries.)
   int Between(int low, int high) {
     return low + static_cast<int>(bits_() % static_cast<uint32_t>(high - low + 1));
   }
 
-  // `count` columns of `columns`, ascending.
+  // Chooses `count` of `columns` columns and returns them in ascending order.
   std::vector<int> Columns(int count, int columns) {
     std::vector<int> all(columns);
     std::iota(all.begin(), all.end(), 0);
@@ -59,7 +59,7 @@ MatrixDraft RandomMatrix(Generator& random, int rows, int columns, double densit
   return matrix;
 }
 
-// The row shift for which sums of `entries` random products are of the order of `gain`.
+// The row shift with which sums of `entries` random products are about as large as `gain`.
 int TypicalShift(int entries, double gain) {
   const double deviation = 37.0 * 40.0 * std::sqrt(std::max(entries, 1));
   return static_cast<int>(std::lround(std::log2(gain * (1 << 19) / deviation)));

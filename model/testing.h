@@ -15,7 +15,7 @@ struct RandomLayer {
   int projection = 0;  // 0: none
   bool peepholes = false;
   GActivation g_activation = GActivation::kTanh;
-  int hidden_fraction_bits = 0;  // 0: each format in turn
+  int hidden_fraction_bits = 0;  // 0: a different format in each layer, in turn
 };
 
 struct RandomModelOptions {
@@ -23,17 +23,18 @@ struct RandomModelOptions {
   std::vector<RandomLayer> layers = {RandomLayer{}};
   int units = 7;
   double density = 0.3;
-  // Scale of the weights: 1 is realistic, large values drive gates and cells into saturation.
+  // The scale of the weights: 1 is realistic; large values drive gates and cells into saturation.
   double gain = 1;
   uint32_t seed = 1;
 };
 
 ModelDraft RandomModelDraft(const RandomModelOptions& options);
-// The draft through the writer and the loader.
+// Passes the draft through the writer and the loader.
 std::shared_ptr<const Model> RandomModel(const RandomModelOptions& options);
 
-// ESE's LSTM (Han et al. 2017): 153 inputs, 1024 cells, 512 projected, every row of a matrix with
-// the same number of entries, 11.2 % in all; a 40-unit dense output layer.
+// The LSTM of the ESE paper (Han et al. 2017): 153 inputs, 1024 cells, 512 projected outputs, and a
+// density of 11.2 % with the same number of entries in every row of a matrix; here with a dense
+// output layer of 40 units.
 RandomModelOptions PaperModelOptions();
 
 }  // namespace ese

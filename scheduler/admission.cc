@@ -10,16 +10,16 @@ namespace ese {
 namespace {
 
 constexpr Duration kDemandWindow = std::chrono::seconds(1);
-// Of waits and of what a frame costs. Short: a rush of new streams overloads a server within less
-// than a second.
+// The time over which waits and the cost of a frame are averaged. It is short because a rush of new
+// streams overloads a server in less than a second.
 constexpr Duration kAveraged = std::chrono::milliseconds(250);
-// A single long wait, such as that of a machine that stood still, counts as so many target
-// latencies at most: new streams are refused for a second, not for a minute.
+// A single long wait, such as after the machine stood still, counts as at most this many target
+// latencies, so that new streams are refused for a second and not for a minute.
 constexpr int kLongestWait = 4;
-// Where less of the processors is used, what a frame costs is mostly other things' cost.
+// If less of the processors is used than this, most of it is not due to frames.
 constexpr double kUseToLearn = 0.25;
 
-// Streams refused together must not come back together.
+// The hints differ so that streams which are refused together do not return together.
 Duration RetryHint(int refusals) { return std::chrono::milliseconds(1000 + 125 * (refusals % 16)); }
 
 }  // namespace
@@ -65,14 +65,14 @@ double Admission::Load(TimePoint now, double capacity) {
 double Admission::Use(TimePoint now) {
   const double share = use_.Share(now);
   const double frames = use_frames_.Count(now);
-  // Without frames it is not the streams' work: a model that is loaded, say.
+  // Without frames, the use is not the streams' but, for example, that of loading a model.
   const double real_time = frames > 0 ? use_real_time_frames_.Count(now) / frames : 0;
   return share * real_time +
          frame_cost_.value() * stream_frames_per_second_ * use_opened_.Outstanding(now);
 }
 
 Duration Admission::Wait(TimePoint now) const {
-  // Time without a batch is time without waiting.
+  // Nothing waits while there is no batch.
   return Duration(static_cast<int64_t>(wait_ns_.Decayed(now)));
 }
 
@@ -82,24 +82,24 @@ absl::Status Admission::Check(TimePoint now, double capacity, Duration upstream)
       Load(now, capacity) + (capacity > 0 ? stream_frames_per_second_ / capacity : 0);
   const double use = Use(now);
   const Duration wait = Wait(now) + upstream;
-  const bool full_use = full_use_.Stands(use, kMostUse, kUseToReopen);
-  const bool long_waits = long_waits_.Stands(ToSeconds(wait), ToSeconds(target_latency_ / 2),
-                                             ToSeconds(target_latency_ / 4));
+  const bool full_use = full_use_.Holds(use, kMostUse, kUseToReopen);
+  const bool long_waits = long_waits_.Holds(ToSeconds(wait), ToSeconds(target_latency_ / 2),
+                                            ToSeconds(target_latency_ / 4));
   absl::Status refusal;
   if (load > max_load_) {
     refusal = absl::UnavailableError(
         absl::StrFormat("the open streams need %.0f %% of what this server can compute, and it "
-                        "takes new ones up to %.0f %%; try again later, or another server",
+                        "accepts new ones up to %.0f %%; try again later, or another server",
                         100 * load, 100 * max_load_));
   } else if (full_use) {
     refusal = absl::UnavailableError(absl::StrFormat(
-        "the open streams need %.0f %% of this server's processors, and it takes new ones up to "
+        "the open streams need %.0f %% of this server's processors, and it accepts new ones up to "
         "%.0f %%; try again later, or another server",
         100 * use, 100 * kMostUse));
   } else if (long_waits) {
     refusal = absl::UnavailableError(
-        absl::StrFormat("frames of the open streams wait for %.0f ms, and new ones are taken up to "
-                        "%.0f ms; try again later, or another server",
+        absl::StrFormat("frames of the open streams wait for %.0f ms, and this server accepts new "
+                        "streams up to %.0f ms; try again later, or another server",
                         1e3 * ToSeconds(wait), 1e3 * ToSeconds(target_latency_ / 2)));
   } else {
     return absl::OkStatus();

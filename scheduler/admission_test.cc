@@ -32,8 +32,9 @@ TEST(RateMeterTest, CountsTheLastWindow) {
 
 Admission MakeAdmission() { return Admission(0.8, milliseconds(30), 100, nullptr); }
 
-// Streams of 100 frames a second in chunks of ten, each chunk a batch, on two processors of which a
-// frame takes so much. Plays one millisecond after another.
+// A server with two processors, on which each frame takes frame_cost of processor time. Its streams
+// send 100 frames a second in chunks of ten, and each chunk is a batch. Run advances the time in
+// steps of a millisecond.
 struct BusyServer final : ProcessorBudget {
   explicit BusyServer(Duration frame_cost) : frame_cost(frame_cost) {}
 
@@ -61,7 +62,7 @@ struct BusyServer final : ProcessorBudget {
   }
 
   const Duration frame_cost;
-  int background = 0;  // processors that other work takes
+  int background = 0;  // processors that other work of the process uses
   TimePoint now = kStart;
   Duration taken{0};
   std::vector<TimePoint> streams;  // when each was opened
@@ -79,7 +80,7 @@ TEST(AdmissionTest, NewStreamsCountAsRealTimeOnesForASecond) {
   EXPECT_EQ(refusal.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(refusal.message(), HasSubstr("need 90 %"));
   EXPECT_GE(RetryAfter(refusal).value_or(Duration(0)), seconds(1));
-  // They turned out to send little.
+  // The streams turned out to send little.
   admission.Taken(kStart + milliseconds(1500), 100, 100, Duration(0));
   EXPECT_NEAR(admission.Load(kStart + seconds(2), kCapacity), 0.1, 1e-9);
   EXPECT_EQ(admission.Check(kStart + seconds(2), kCapacity), absl::OkStatus());
@@ -142,7 +143,7 @@ TEST(AdmissionTest, AStreamsFramesBeyondRealTimeKeepNobodyOut) {
 TEST(AdmissionTest, AStreamThatCountedAsNewIsNotCountedTwice) {
   Admission admission = MakeAdmission();
   TimePoint now = kStart;
-  // A stream each ten milliseconds, and what those that are open send.
+  // A new stream every ten milliseconds, and the frames of the open ones.
   for (int open = 0; open < 100; ++open, now += milliseconds(10)) {
     admission.Taken(now, open, open, Duration(0));
     admission.Opened(now);
@@ -150,7 +151,7 @@ TEST(AdmissionTest, AStreamThatCountedAsNewIsNotCountedTwice) {
   }
 }
 
-// A frame takes 1 ms: two processors are enough for 20 streams.
+// A frame takes 1 ms, so two processors are enough for 20 streams.
 TEST(AdmissionTest, RefusesBeforeTheProcessorsAreFull) {
   BusyServer server(milliseconds(1));
   absl::Status refusal;
@@ -165,7 +166,8 @@ TEST(AdmissionTest, RefusesBeforeTheProcessorsAreFull) {
   EXPECT_LE(server.streams.size(), 20);
 }
 
-// All at once, on a server that has served before: what new streams will need is foreseen.
+// Streams that all come at once, to a server that already knows what a frame costs: it accounts for
+// what the new streams will need.
 TEST(AdmissionTest, ARushIsHeldOffBeforeItSends) {
   BusyServer server(milliseconds(1));
   for (int i = 0; i < 10; ++i) {
@@ -201,7 +203,7 @@ TEST(AdmissionTest, TheProcessorsOfOtherWorkAreNotThereForStreams) {
     ASSERT_EQ(server.Open(), absl::OkStatus());
     server.Run(milliseconds(19));
   }
-  server.background = 1;  // three quarters of the two are used
+  server.background = 1;  // in all, three quarters of the two processors are used
   server.Run(seconds(1));
   EXPECT_EQ(server.Check(), absl::OkStatus());
   server.background = 2;
@@ -212,7 +214,7 @@ TEST(AdmissionTest, TheProcessorsOfOtherWorkAreNotThereForStreams) {
 TEST(AdmissionTest, AnIdleServerThatBeginsIsNotTakenForAFullOne) {
   BusyServer server(std::chrono::microseconds(10));
   server.Run(seconds(5));
-  // Opening costs something, and there are no frames yet to compare it with.
+  // Opening streams costs something, but there are no frames yet to which that could be attributed.
   for (int i = 0; i < 100; ++i) {
     server.taken += milliseconds(1);
     ASSERT_EQ(server.Open(), absl::OkStatus());

@@ -11,8 +11,8 @@ namespace ese {
 namespace {
 
 constexpr double kLearningRate = 1.0 / 32;
-// One odd batch, such as one that the operating system interrupted, moves the factor by this times
-// the learning rate at most.
+// The most by which a batch's time may differ from the expected one, as a factor. It limits the
+// effect of a single odd batch, such as one that the operating system interrupted.
 constexpr double kLargestSurprise = 4;
 
 double Ns(Duration d) { return static_cast<double>(d.count()); }
@@ -66,7 +66,7 @@ int PlanSteps(const ChannelCost& cost, absl::Span<const int> waiting, int max_st
   double total_ns = Ns(cost.Of(1, all));
   int lanes = all;
   for (int steps = 1; steps < max_steps; ++steps) {
-    lanes -= lanes_of_length[steps];  // those that remain in the next step
+    lanes -= lanes_of_length[steps];  // lanes that have a frame for the next step
     if (lanes == 0) return steps;
     const double step_ns = cost.StepNs(lanes);
     total_ns += step_ns;

@@ -7,11 +7,11 @@
 
 namespace ese {
 
-// per_batch + per_step * steps + per_frame * frames, where steps are the frames of the longest lane
-// and frames those of all lanes. A channel's three figures are measured when it is idle; what
-// batches then really take moves `factor`, common to all three, so that a channel whose processor
-// is shared, or that slows down when it is hot, is known for what it is. Zeros, which predict
-// nothing, until measured. Not thread-safe.
+// A batch takes factor * (per_batch + per_step * steps + per_frame * frames), where `steps` are the
+// frames of the longest lane and `frames` are those of all lanes. The three costs are measured when
+// the channel is idle. The times that batches really take then adjust `factor`, which accounts for
+// a processor that is shared, or slows down when it is hot. Until the costs are measured they are
+// zero and predict nothing. Not thread-safe.
 struct ChannelCost {
   double per_batch_ns = 0;
   double per_step_ns = 0;
@@ -21,31 +21,32 @@ struct ChannelCost {
   bool measured() const { return per_batch_ns + per_step_ns + per_frame_ns > 0; }
   double StepNs(int lanes) const { return factor * (per_step_ns + per_frame_ns * lanes); }
   Duration Of(int steps, int frames) const;
-  // At best: batches with all lanes and so many steps, one after another. 0 if not measured.
+  // The throughput of batches of this size, one after another. 0 if not measured.
   double FramesPerSecond(int lanes, int steps) const;
 
-  // A batch took so long.
+  // Adjusts `factor` by the time that a batch took.
   void Learn(int steps, int frames, Duration took);
 };
 
-// From how long an idle channel took for three batches: one lane and one step; one lane and `steps`
-// steps; `lanes` lanes and `steps` steps. REQUIRES: steps >= 2.
+// The costs from the times that an idle channel took for three batches: one lane and one step, one
+// lane and `steps` steps, and `lanes` lanes and `steps` steps. REQUIRES: steps >= 2.
 ChannelCost MeasuredCost(Duration one_step, Duration one_lane, Duration full, int lanes, int steps);
 
-// The lanes that a batch should have at most: more would make it exceed the budget. A channel that
-// is slow with one lane already may take twice as long as that.
+// The most lanes that a batch may have within the budget. If one lane alone takes over half of the
+// budget, the budget is instead twice the time of one lane.
 int PlanLanes(const ChannelCost& cost, int max_lanes, Duration budget);
 
-// The steps that a batch should have, between 1 and max_steps, where its lanes have so many frames
-// waiting. More steps make long queues shorter, but every stream of the batch waits for its last
-// step: it has another one only while that keeps within the budget, and while a frame costs in it
-// at most twice what a frame costs in the first step. So those in a hurry do not wait for the
-// backlog of a few others, and nobody computes one lane at a time where many are waiting.
+// The number of steps that a batch should have, between 1 and max_steps, if its lanes have this
+// many frames waiting. More steps shorten long queues, but every stream of the batch waits for the
+// last step. So another step is added only while the batch stays within the budget, and while a
+// frame in that step costs at most twice what a frame costs in the first step. Live streams then do
+// not wait for the backlog of a few others, and a channel does not compute one lane at a time while
+// many streams are waiting.
 int PlanSteps(const ChannelCost& cost, absl::Span<const int> waiting, int max_steps,
               Duration budget);
 
-// Lanes from which on a frame costs at most a quarter more than in a batch of all lanes: nothing is
-// gained by waiting for others.
+// The smallest number of lanes with which a frame costs at most a quarter more than with all lanes.
+// From there on, waiting for more lanes gains little.
 int EfficientLanes(const ChannelCost& cost, int max_lanes, int steps);
 
 }  // namespace ese

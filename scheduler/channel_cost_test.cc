@@ -11,7 +11,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-// 100 us a batch, 20 us a step, 1 us a frame.
+// 100 us for each batch, 20 us for each step, 1 us for each frame.
 constexpr ChannelCost kCost = {
     .per_batch_ns = 100'000, .per_step_ns = 20'000, .per_frame_ns = 1'000};
 
@@ -83,7 +83,7 @@ TEST(PlanStepsTest, TheBacklogOfAFewDoesNotMakeTheOthersWait) {
   std::vector<int> waiting(64, 2);
   waiting[7] = waiting[30] = 100;
   EXPECT_EQ(PlanSteps(kCost, waiting, 16, microseconds(7500)), 2);
-  // (20 + n) / n <= 2 * 84 / 64 from 13 lanes on.
+  // (20 + n) / n <= 2 * 84 / 64 holds from n = 13 lanes on.
   for (int i = 0; i < 12; ++i) waiting[i] = 100;
   EXPECT_EQ(PlanSteps(kCost, waiting, 16, microseconds(7500)), 16);
   waiting[7] = 2;
@@ -96,7 +96,7 @@ TEST(PlanStepsTest, AnUnmeasuredChannelTakesWhatThereIs) {
 }
 
 TEST(EfficientLanesTest, WhereTheFixedCostIsSharedByEnough) {
-  // 30 / n + 1 <= 5/4 (30 / 64 + 1) us a frame in batches of ten steps.
+  // In batches of ten steps, a frame costs 30 / n + 1 us; that is <= 5/4 (30 / 64 + 1).
   EXPECT_EQ(EfficientLanes(kCost, 64, 10), 36);
   EXPECT_EQ(EfficientLanes({.per_frame_ns = 1000}, 64, 10), 1) << "nothing to share";
   EXPECT_EQ(EfficientLanes({.per_batch_ns = 1000}, 64, 10), 52) << "all of it";

@@ -11,7 +11,7 @@
 namespace ese {
 namespace {
 
-// After so many failures in a row. The first test after a failure comes at once.
+// The rest after this many failures in a row. The first test after a failure comes at once.
 Duration RestAfter(int failures) {
   if (failures <= 1) return Duration(0);
   const int doublings = std::min(failures - 2, 30);
@@ -41,7 +41,7 @@ int ChannelPool::Fastest(int lanes) const {
   for (int i = 0; i < size(); ++i) {
     const Slot& slot = slots_[i];
     if (slot.phase != Phase::kFree) continue;
-    // Behind those that its executor has in hand.
+    // It shares the executor with the channels that already have a batch.
     const Duration time =
         (1 + at_work_[slot.executor]) * slot.cost.Of(1, std::min(lanes, slot.channel->max_lanes()));
     if (best == kNone || time < best_time ||
@@ -69,7 +69,7 @@ void ChannelPool::Release(int i) {
 void ChannelPool::Fail(int i, const absl::Status& error, TimePoint now) {
   Slot& slot = slots_[i];
   assert(slot.phase != Phase::kFree && slot.phase != Phase::kResting);
-  // One that hung failed when it hung.
+  // A hung channel was charged with the failure when it hung.
   if (slot.phase != Phase::kHung) ++slot.failures;
   SetPhase(&slot, Phase::kResting);
   slot.rests_until = now + RestAfter(slot.failures);

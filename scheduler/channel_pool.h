@@ -13,61 +13,66 @@
 
 namespace ese {
 
-// A channel's way:
+// A channel's phases:
 //
 //   testing --passed--> free <------> busy
-//    |   ^                             |  \  overruns
+//    |   ^                             |  \  its batch is overdue
 //    |   | rested                fails |   v
-//    +---+--- resting <----------------+  hung: comes to rest when it returns its batch at last
+//    +---+--- resting <----------------+  hung: rests once it returns its batch at last
 //
-// It gets batches of streams only after it has computed test batches, whose results are known, as
-// the reference does: at the start, and after each failure. The first test after a failure comes at
-// once; if that fails, too, or the next batch of streams, the channel rests for kFirstRest, then
-// twice as long each time, up to kLongestRest. So a broken channel costs the others little, and
-// comes back by itself once it works again. Channels that share an executor (Channel::executor)
-// have its capacity once, and are slower while others of it are at work. Not thread-safe.
+// A channel gets batches of streams only after it has computed test batches, whose results are
+// known, as the reference does. It is tested at the start and after each failure. The first test
+// after a failure comes at once. If that test or the next batch of streams fails as well, the
+// channel rests for kFirstRest, then twice as long each time, up to kLongestRest. So a broken
+// channel costs the others little, and it returns by itself once it works again.
+//
+// Channels that share an executor (Channel::executor) share its capacity, and each is slower while
+// others of the executor have a batch. Not thread-safe.
 class ChannelPool {
  public:
-  // After so many failures in a row a channel does not count as working until it passes a test.
+  // After this many failures in a row, a channel does not count as working until it passes a test.
   static constexpr int kFailuresToStop = 3;
   static constexpr Duration kFirstRest = std::chrono::milliseconds(100);
   static constexpr Duration kLongestRest = std::chrono::seconds(60);
   static constexpr int kNone = -1;
 
-  // All are testing: see Pass and Fail. REQUIRES: at least one channel.
+  // All channels begin in the testing phase; see Pass and Fail. REQUIRES: at least one channel.
   explicit ChannelPool(std::vector<std::unique_ptr<Channel>> channels);
 
   int size() const { return static_cast<int>(slots_.size()); }
   Channel& channel(int i) const { return *slots_[i].channel; }
   ChannelCost& cost(int i) { return slots_[i].cost; }
+  const ChannelCost& cost(int i) const { return slots_[i].cost; }
 
-  // The free channel that is expected to have a batch of so many lanes done soonest, or of equals
-  // the one idle for longest; kNone if none is free.
+  // The free channel that is expected to finish a batch of this many lanes first; among equals, the
+  // one that has been idle for longest. kNone if no channel is free.
   int Fastest(int lanes) const;
 
-  // Free to busy.
+  // From free to busy.
   void Acquire(int i);
-  // Busy to free.
+  // From busy to free.
   void Release(int i);
-  // Busy, testing or hung to resting, from now on.
+  // From busy, testing or hung to resting, beginning now.
   void Fail(int i, const absl::Status& error, TimePoint now);
-  // Failures of channel i in a row, since a batch of streams was computed.
+  // Failures of channel i in a row since it last computed a batch of streams.
   int failures(int i) const { return slots_[i].failures; }
-  // Busy or testing to hung.
+  // From busy or testing to hung.
   void Hang(int i, const absl::Status& error);
-  // A channel that has rested, to testing; kNone if there is none.
+  // Moves a channel that has rested for long enough to testing and returns it; kNone if there is
+  // none.
   int StartTest(TimePoint now);
-  // Testing to free.
+  // From testing to free.
   void Pass(int i);
 
-  // When the next rest ends; TimePoint::max() if none rests.
+  // When the next rest ends; TimePoint::max() if no channel rests.
   TimePoint NextTest() const;
-  // Channels that work, or may be expected to after a test: not hung, and not stopped.
+  // How many channels work, or may be expected to after a test: those that are neither hung nor
+  // stopped by kFailuresToStop failures.
   int working() const { return working_; }
-  // Those of them that have passed a test.
+  // How many of those have passed a test.
   int proven() const;
-  // Frames per second of the working channels with full lanes, of each executor the fastest's; 0
-  // until one has been measured.
+  // Frames per second that the working channels compute with full lanes and this many steps. For
+  // each executor only its fastest channel counts. 0 until a channel has been measured.
   double Capacity(int steps) const;
   // The latest error of any channel.
   const absl::Status& last_error() const { return last_error_; }
@@ -76,12 +81,12 @@ class ChannelPool {
   enum class Phase { kTesting, kFree, kBusy, kResting, kHung };
   struct Slot {
     std::unique_ptr<Channel> channel;
-    int executor = 0;  // in at_work_
+    int executor = 0;  // index in at_work_
     Phase phase = Phase::kTesting;
-    int failures = 0;  // since a batch of streams was computed
+    int failures = 0;  // in a row
     bool proven = false;
     TimePoint rests_until{};
-    uint64_t released = 0;  // a count of releases: the smallest has been idle for longest
+    uint64_t released = 0;  // when it was last freed, as a count; the smallest is idle for longest
     ChannelCost cost{};
   };
 
@@ -92,7 +97,7 @@ class ChannelPool {
   void CountWorking();
 
   std::vector<Slot> slots_;
-  std::vector<int> at_work_;  // of each executor: channels that have a batch in hand
+  std::vector<int> at_work_;  // for each executor: its channels that have a batch
   int free_ = 0;
   int working_ = 0;
   uint64_t releases_ = 0;

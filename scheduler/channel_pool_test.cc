@@ -33,7 +33,7 @@ ChannelPool MakePool(int n) {
 
 TimePoint At(Duration since_start) { return TimePoint(since_start); }
 
-// One whose channels have all passed their first test.
+// A pool whose channels have all passed their first test.
 ChannelPool MakeTestedPool(int n) {
   ChannelPool pool = MakePool(n);
   for (int i = 0; i < n; ++i) pool.Pass(i);
@@ -145,7 +145,7 @@ TEST(ChannelPoolTest, CapacityIsThatOfTheWorkingChannelsWithAllTheirLanes) {
   EXPECT_DOUBLE_EQ(pool.Capacity(8), 1e9 * 4 * 8 / (800 + 8 * 300));
 }
 
-// Two places of each of two compute units.
+// Two executors with two channels each, like the compute units of a card.
 TEST(ChannelPoolTest, ChannelsThatShareAnExecutorHaveItsCapacityOnce) {
   ChannelPool pool = MakePool({"a.0", "a.1", "b.0", "b.1"});
   for (int i = 0; i < 4; ++i) {

@@ -14,18 +14,12 @@
 namespace ese {
 namespace {
 
-// Streams last for minutes, so places come free every few seconds on a full server.
+// Streams last for minutes, so on a full server one ends every few seconds.
 constexpr Duration kRetryWhenFull = std::chrono::seconds(2);
-// Lanes arrive in bursts; over so long their rate is worth something.
+// Streams become ready in bursts; over this time their rate is meaningful.
 constexpr Duration kArrivalWindow = std::chrono::milliseconds(100);
-// A real-time stream's frames per second where the model does not know of audio.
+// The frames per second of a real-time stream if the model does not say how long a frame is.
 constexpr double kUsualFramesPerSecond = 100;
-
-int MaxLanes(const std::vector<std::unique_ptr<Channel>>& channels) {
-  int lanes = 0;
-  for (const auto& channel : channels) lanes = std::max(lanes, channel->max_lanes());
-  return lanes;
-}
 
 double StreamFramesPerSecond(const Model& model) {
   return model.frame_ms() > 0 ? 1000 / model.frame_ms() : kUsualFramesPerSecond;
@@ -44,9 +38,15 @@ absl::Status ValidateOptions(const Model& model, const StreamOptions& options) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("an initial state of ", cells, " cells and ", outputs,
-                   " outputs, where model \"", model.name, "\" has ", model.total_cells(), " and ",
+      absl::StrCat("the initial state has ", cells, " cells and ", outputs,
+                   " outputs, but model \"", model.name, "\" has ", model.total_cells(), " and ",
                    model.total_outputs(), "; resume a stream with the model that it began with"));
+}
+
+// Whether the channel, not the batch, is to blame for a failure. Such a failure does not count as
+// an attempt of the batch's streams.
+bool BlamesTheChannel(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDataLoss(status);
 }
 
 }  // namespace
@@ -57,37 +57,21 @@ SchedulerCore::SchedulerCore(std::shared_ptr<const Model> model,
                              SchedulerMetrics* metrics)
     : clock_(clock),
       metrics_(metrics),
-      commons_{
+      shared_{
           .model = model, .options = options, .frames_per_second = StreamFramesPerSecond(*model)},
-      options_(commons_.options),
-      known_answer_(commons_.model),
-      flights_(*commons_.model, MaxLanes(channels), options.max_frames_per_lane),
+      options_(shared_.options),
       ready_(options.tenant_weights),
-      admission_(options.max_load, options.target_latency, commons_.frames_per_second,
+      admission_(options.max_load, options.target_latency, shared_.frames_per_second,
                  options.processors),
       arrivals_(kArrivalWindow),
-      aloft_(channels.size()),
-      channels_(std::move(channels)),
+      channels_(std::move(model), std::move(channels), &options_, clock, metrics, this),
       alarm_(clock->MakeAlarm([this] { OnAlarm(); })) {
-  for (int i = 0; metrics_ != nullptr && i < channels_.size(); ++i) {
-    channel_metrics_.push_back(metrics_->ForChannel(channels_.channel(i).name()));
-  }
-  ShowChannels();
-  for (int i = 0; i < channels_.size(); ++i) {
-    std::unique_lock lock(mutex_);
-    auto flight = TestFlight(i);
-    lock.unlock();
-    Launch(std::move(flight));
-  }
+  channels_.Start(alarm_.get());
 }
 
 SchedulerCore::~SchedulerCore() {
-  {
-    std::unique_lock lock(mutex_);
-    assert(open_streams_ == 0);
-    stopping_ = true;
-    landed_.wait(lock, [this] { return in_flight_ == 0; });
-  }
+  assert(open_streams() == 0);
+  channels_.Stop();
   alarm_.reset();
 }
 
@@ -97,19 +81,9 @@ absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
   absl::Status refusal;
   Tenant* tenant = nullptr;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const TimePoint now = clock_->Now();
-    if (open_streams_ >= options_.max_streams) {
-      refusal = absl::UnavailableError(
-          absl::StrCat("all ", options_.max_streams, " streams of model \"", model().name,
-                       "\" are in use; try again later, or another server"));
-      SetRetryAfter(kRetryWhenFull, &refusal);
-    } else if (channels_.working() == 0) {
-      refusal = NoChannelError();
-    } else {
-      refusal = admission_.Check(now, channels_.Capacity(options_.max_frames_per_lane),
-                                 options.upstream_wait);
-    }
+    refusal = CheckRoom(options, now);
     if (refusal.ok()) {
       ++open_streams_;
       admission_.Opened(now);
@@ -124,8 +98,19 @@ absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
     metrics_->streams_opened->Increment();
     metrics_->streams->Increment();
   }
-  return std::make_shared<StreamRecord>(&commons_, tenant, std::move(options),
-                                        std::move(on_result));
+  return std::make_shared<StreamRecord>(&shared_, tenant, std::move(options), std::move(on_result));
+}
+
+absl::Status SchedulerCore::CheckRoom(const StreamOptions& options, TimePoint now) {
+  if (open_streams_ >= options_.max_streams) {
+    absl::Status refusal = absl::UnavailableError(
+        absl::StrCat("all ", options_.max_streams, " streams of model \"", model().name,
+                     "\" are in use; try again later, or another server"));
+    SetRetryAfter(kRetryWhenFull, &refusal);
+    return refusal;
+  }
+  if (channels_.working() == 0) return channels_.NoChannelError();
+  return admission_.Check(now, channels_.Capacity(), options.upstream_wait);
 }
 
 absl::Status SchedulerCore::Push(StreamRecord* stream, absl::Span<const int8_t> frames) {
@@ -134,8 +119,8 @@ absl::Status SchedulerCore::Push(StreamRecord* stream, absl::Span<const int8_t> 
   const absl::Status status = stream->Push(frames, now, &ready);
   if (ready) {
     {
-      std::lock_guard lock(mutex_);
-      ready_.Push(stream->tenant(), stream, stream->deadline());
+      const MutexLock lock(mutex_);
+      MakeReady(stream);
       arrivals_.Add(1, now);
     }
     Dispatch();
@@ -146,7 +131,7 @@ absl::Status SchedulerCore::Push(StreamRecord* stream, absl::Span<const int8_t> 
 void SchedulerCore::Close(StreamRecord* stream) {
   stream->Close();
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ready_.Leave(stream->tenant(), stream);
     --open_streams_;
   }
@@ -154,134 +139,132 @@ void SchedulerCore::Close(StreamRecord* stream) {
 }
 
 int SchedulerCore::open_streams() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return open_streams_;
 }
 
-int SchedulerCore::working_channels() const {
-  std::lock_guard lock(mutex_);
-  return channels_.working();
-}
-
-int SchedulerCore::proven_channels() const {
-  std::lock_guard lock(mutex_);
-  return channels_.proven();
+void SchedulerCore::MakeReady(StreamRecord* stream) {
+  ready_.Push(stream->tenant(), stream, stream->deadline());
 }
 
 void SchedulerCore::Dispatch() {
-  StreamList hopeless;
-  while (std::shared_ptr<Flight> flight = NextFlight(&hopeless)) {
-    Fill(flight.get());
-    Launch(std::move(flight));
+  StreamList stranded;
+  while (std::shared_ptr<BatchRun> run = NextRun(&stranded)) {
+    FillLanes(run.get());
+    channels_.Submit(std::move(run));
   }
-  if (hopeless.empty()) return;
-  absl::Status error;
-  {
-    std::lock_guard lock(mutex_);
-    error = NoChannelError();
-  }
-  for (const auto& stream : hopeless) stream->End(error);
-  DeliverElsewhere(std::move(hopeless));
+  if (stranded.empty()) return;
+  const absl::Status error = channels_.NoChannelError();
+  for (const auto& stream : stranded) stream->End(error);
+  DeliverOnAlarm(std::move(stranded));
 }
 
-std::shared_ptr<Flight> SchedulerCore::NextFlight(StreamList* hopeless) {
-  std::lock_guard lock(mutex_);
+std::shared_ptr<BatchRun> SchedulerCore::NextRun(StreamList* stranded) {
+  const MutexLock lock(mutex_);
   if (ready_.empty()) return nullptr;
-  const int channel = channels_.Fastest(ready_.size());
-  if (channel == ChannelPool::kNone) {
+  const std::optional<FreeChannel> channel = channels_.Fastest(ready_.size());
+  if (!channel) {
     if (channels_.working() > 0) return nullptr;
     while (!ready_.empty()) {
-      hopeless->push_back(static_cast<StreamRecord*>(ready_.Pop())->shared_from_this());
+      stranded->push_back(static_cast<StreamRecord*>(ready_.Pop())->shared_from_this());
     }
     return nullptr;
   }
-  const TimePoint now = clock_->Now();
-  if (WorthWaiting(channel, now)) return nullptr;
-  channels_.Acquire(channel);
-  std::shared_ptr<Flight> flight = flights_.Take();
-  flight->channel = channel;
-  Board(flight.get());
-  const int frames = std::accumulate(flight->waiting.begin(), flight->waiting.end(), 0);
-  flight->expected = channels_.cost(channel).Of(flight->steps, frames);
-  ++in_flight_;
-  return flight;
+  if (WorthWaiting(*channel, clock_->Now())) return nullptr;
+  std::shared_ptr<BatchRun> run = channels_.Acquire(channel->channel);
+  PlanBatch(*channel, run.get());
+  const int frames = std::accumulate(run->waiting.begin(), run->waiting.end(), 0);
+  run->expected = channel->cost.Of(run->steps, frames);
+  return run;
 }
 
-// Waits only where that can be expected to double the lanes, by the rate at which streams have
-// become ready of late, and where a frame costs notably less with more lanes.
-bool SchedulerCore::WorthWaiting(int channel, TimePoint now) {
+// Waits only if the number of lanes can be expected to double, by the rate at which streams have
+// lately become ready, and if a frame costs notably less with more lanes.
+bool SchedulerCore::WorthWaiting(const FreeChannel& channel, TimePoint now) {
   const auto* const first = static_cast<StreamRecord*>(ready_.First());
   const TimePoint end = first->ready_since() + options_.target_latency / 10;
   if (now >= end) return false;
   const int lanes = ready_.size();
   if (arrivals_.PerSecond(now) * ToSeconds(end - now) < lanes) return false;
   const int steps = std::clamp(first->waiting(), 1, options_.max_frames_per_lane);
-  if (lanes >=
-      EfficientLanes(channels_.cost(channel), channels_.channel(channel).max_lanes(), steps)) {
-    return false;
-  }
+  if (lanes >= EfficientLanes(channel.cost, channel.max_lanes, steps)) return false;
   alarm_->Set(end);
   return true;
 }
 
-void SchedulerCore::Board(Flight* flight) {
-  const ChannelCost& cost = channels_.cost(flight->channel);
+// Charges the tenants as streams are taken, because that decides whose stream is next, and pays
+// back what the batch leaves behind.
+void SchedulerCore::PlanBatch(const FreeChannel& channel, BatchRun* run) {
   const Duration budget = options_.target_latency / 4;
-  const int lanes = PlanLanes(cost, channels_.channel(flight->channel).max_lanes(), budget);
+  const int lanes = PlanLanes(channel.cost, channel.max_lanes, budget);
   for (int i = 0; i < lanes && !ready_.empty(); ++i) {
     auto* const stream = static_cast<StreamRecord*>(ready_.Pop());
     const int frames = std::min(stream->waiting(), options_.max_frames_per_lane);
     ready_.Charge(stream->tenant(), frames);
-    flight->waiting.push_back(frames);
-    flight->streams.push_back(stream->shared_from_this());
+    run->waiting.push_back(frames);
+    run->streams.push_back(stream->shared_from_this());
   }
-  flight->steps = PlanSteps(cost, flight->waiting, options_.max_frames_per_lane, budget);
-  for (size_t i = 0; i < flight->streams.size(); ++i) {
-    const int left = std::max(0, flight->waiting[i] - flight->steps);
+  run->steps = PlanSteps(channel.cost, run->waiting, options_.max_frames_per_lane, budget);
+  for (size_t i = 0; i < run->streams.size(); ++i) {
+    const int left = std::max(0, run->waiting[i] - run->steps);
     if (left == 0) continue;
-    ready_.Charge(flight->streams[i]->tenant(), -left);
-    flight->waiting[i] -= left;
+    ready_.Charge(run->streams[i]->tenant(), -left);
+    run->waiting[i] -= left;
   }
 }
 
-void SchedulerCore::Fill(Flight* flight) {
+void SchedulerCore::FillLanes(BatchRun* run) {
   const TimePoint now = clock_->Now();
   const int units = model().num_units();
-  int8_t* frames = flight->frames.data();
-  int32_t* logits = flight->logits.data();
-  for (const auto& stream : flight->streams) {
+  int8_t* frames = run->frames.data();
+  int32_t* logits = run->logits.data();
+  for (const auto& stream : run->streams) {
     Lane lane;
-    const TakenFrames taken = stream->Take(flight->steps, now, frames, &lane);
+    const TakenFrames taken = stream->Take(run->steps, now, frames, &lane);
     lane.logits = {logits, static_cast<size_t>(taken.count) * units};
     frames += lane.frames.size();
     logits += lane.logits.size();
-    flight->taken.push_back(taken);
-    flight->batch->lanes.push_back(lane);
+    run->taken.push_back(taken);
+    run->batch->lanes.push_back(lane);
   }
 }
 
-void SchedulerCore::Land(std::shared_ptr<Flight> flight, const absl::Status& status) {
-  Settle(flight, status);
+void SchedulerCore::OnCompleted(const std::shared_ptr<BatchRun>& run, const absl::Status& status) {
+  FinishLanes(run, status);
   if (!status.ok()) {
-    spdlog::warn("channel {} failed a batch of {} streams: {}",
-                 channels_.channel(flight->channel).name(), flight->streams.size(),
-                 status.ToString());
-    StartTests();
+    spdlog::warn("channel {} failed a batch of {} streams: {}", channels_.name(run->channel),
+                 run->streams.size(), status.ToString());
+    channels_.StartTests();
   }
   Dispatch();
-  for (const auto& stream : flight->streams) Deliver(stream.get());
-  flight.reset();
-  FlightIsOver();
+  for (const auto& stream : run->streams) Deliver(stream.get());
 }
 
-void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status) {
-  const Batch& batch = *flight->batch;
+void SchedulerCore::OnRefused(const std::shared_ptr<BatchRun>& run, const absl::Status& error) {
+  FinishLanes(run, error);
+  // This may have been the last attempt of some streams, which then end with an error.
+  if (!BlamesTheChannel(error)) DeliverOnAlarm(run->streams);
+}
+
+void SchedulerCore::OnOverdue(const std::shared_ptr<BatchRun>& run, const absl::Status& error) {
+  for (const auto& stream : run->streams) {
+    if (stream->Abandon(error, &run->abandoned)) run->ready.push_back(stream.get());
+  }
+  {
+    const MutexLock lock(mutex_);
+    for (StreamRecord* stream : run->ready) MakeReady(stream);
+  }
+  for (const auto& stream : run->streams) Deliver(stream.get());
+}
+
+void SchedulerCore::FinishLanes(const std::shared_ptr<BatchRun>& run, const absl::Status& status) {
+  const Batch& batch = *run->batch;
   int frames = 0;            // of all lanes
   int real_time_frames = 0;  // see RealTimeCredit
-  Duration wait{0};          // the longest of streams with no others
-  for (size_t i = 0; i < flight->streams.size(); ++i) {
-    StreamRecord* const stream = flight->streams[i].get();
-    const TakenFrames& taken = flight->taken[i];
+  Duration wait{0};          // the longest wait of a stream whose frames are all in real time
+  for (size_t i = 0; i < run->streams.size(); ++i) {
+    StreamRecord* const stream = run->streams[i].get();
+    const TakenFrames& taken = run->taken[i];
     frames += taken.count;
     real_time_frames += taken.real_time;
     if (taken.real_time == taken.count) wait = std::max(wait, taken.ready_time);
@@ -292,38 +275,35 @@ void SchedulerCore::Settle(const std::shared_ptr<Flight>& flight, const absl::St
       result.logits = batch.lanes[i].logits;
       result.queue_time = taken.queue_time;
       result.compute_time = batch.compute_time;
-      ready = stream->Succeed(std::move(result), flight);
+      ready = stream->Succeed(std::move(result), run);
     } else {
       ready = BlamesTheChannel(status) ? stream->Return() : stream->Fail(status);
     }
-    if (ready) flight->ready.push_back(stream);
+    if (ready) run->ready.push_back(stream);
   }
   {
-    std::lock_guard lock(mutex_);
-    for (StreamRecord* stream : flight->ready) {
-      ready_.Push(stream->tenant(), stream, stream->deadline());
-    }
+    const MutexLock lock(mutex_);
+    for (StreamRecord* stream : run->ready) MakeReady(stream);
     if (status.ok()) {
-      channels_.Release(flight->channel);
-      channels_.cost(flight->channel).Learn(batch.steps, frames, batch.compute_time);
+      channels_.Release(run->channel, batch.steps, frames, batch.compute_time);
       admission_.Taken(clock_->Now(), frames, real_time_frames, wait);
     } else {
-      FailChannel(flight->channel, status);
+      channels_.Fail(run->channel, status);
     }
   }
-  Count(*flight, status);
+  Count(*run, status);
 }
 
-void SchedulerCore::Count(const Flight& flight, const absl::Status& status) {
+void SchedulerCore::Count(const BatchRun& run, const absl::Status& status) {
   if (metrics_ == nullptr) return;
-  const ChannelMetrics& channel = channel_metrics_[flight.channel];
+  const ChannelMetrics& channel = *channels_.metrics(run.channel);
   if (!status.ok()) {
     channel.failures->Increment();
     return;
   }
-  const Batch& batch = *flight.batch;
+  const Batch& batch = *run.batch;
   int frames = 0;
-  for (const TakenFrames& taken : flight.taken) {
+  for (const TakenFrames& taken : run.taken) {
     frames += taken.count;
     metrics_->queue_wait_seconds->Observe(ToSeconds(taken.queue_time));
   }
@@ -332,7 +312,7 @@ void SchedulerCore::Count(const Flight& flight, const absl::Status& status) {
   channel.busy_seconds->Increment(seconds);
   metrics_->frames->Increment(frames);
   metrics_->batch_frames->Observe(frames);
-  metrics_->batch_lanes->Observe(static_cast<double>(flight.streams.size()));
+  metrics_->batch_lanes->Observe(static_cast<double>(run.streams.size()));
   metrics_->batch_seconds->Observe(seconds);
   if (batch.steps > 0) metrics_->step_seconds->Observe(seconds / batch.steps);
 }
@@ -342,19 +322,32 @@ void SchedulerCore::Deliver(StreamRecord* stream) {
   while (stream->DeliverNext(&ready)) {
     if (!ready) continue;
     {
-      std::lock_guard lock(mutex_);
-      ready_.Push(stream->tenant(), stream, stream->deadline());
+      const MutexLock lock(mutex_);
+      MakeReady(stream);
     }
     Dispatch();
   }
 }
 
-void SchedulerCore::DeliverElsewhere(StreamList streams) {
+void SchedulerCore::DeliverOnAlarm(StreamList streams) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     undelivered_.insert(undelivered_.end(), streams.begin(), streams.end());
   }
   alarm_->Set(clock_->Now());
+}
+
+void SchedulerCore::OnAlarm() {
+  StreamList undelivered;
+  {
+    const MutexLock lock(mutex_);
+    undelivered.swap(undelivered_);
+  }
+  channels_.GiveUpOverdue();
+  channels_.StartTests();
+  Dispatch();
+  for (const auto& stream : undelivered) Deliver(stream.get());
+  channels_.SetAlarm();
 }
 
 }  // namespace ese

@@ -1,42 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler itself: takes ready streams to free channels and results to their callbacks.
+// The scheduler itself: takes ready streams to free channels, and results to callbacks.
 //
-// Dispatch runs on whichever thread makes a stream ready or a channel free: it fills and submits
-// batches until no stream is ready or no channel is free. There is no thread that others must wake.
+// The life of a BatchRun (batch_run.h):
 //
-// When a batch is finished (Land), on the channel's thread:
-//   1. each stream takes over its new state and keeps its result; with frames waiting it is ready;
-//   2. all of those enter the ready queue together, so that the next batches are as full as can be,
-//      and the channel is free;
-//   3. Dispatch: the channel executes its next batch while
-//   4. the results of this one are delivered.
-// A stream's next batch may so be finished elsewhere before step 4 has come to it; its results stay
-// in order, see stream_record.h.
+//   NextRun: PlanBatch, FillLanes        the channel completes it         results delivered
+//   -----------------------------> executing -----------------> completed -----------------> pool
+//                                   |     |
+//             the channel refuses it|     |it is overdue
+//                                   v     v
+//                             refused     given up, until the channel completes it late ----> pool
 //
-// A batch that is overdue is given up: its streams go on with copies of their states, and when its
-// channel completes it after all, nothing is left to be done but to test the channel. A flight is
-// in aloft_ from its launch until either of the two, whichever comes first.
+// Completed or refused, it returns its streams to the ready queue (FinishLanes); given up, its
+// streams continue at once with copies of their states, and the late results are ignored.
 //
-// The alarm does what must be done at a time, or from another thread than the one at hand: batches
-// that have waited long enough for more lanes, overdue ones, tests of channels that have rested,
-// and deliveries that a thread may not make because it is in Push.
+// Dispatch runs on whichever thread makes a stream ready or a channel free. It fills and submits
+// batches until no stream is ready or no channel is free, so there is no scheduler thread to wake.
 //
-// Locks: this mutex guards the ready queue and the channels, each stream has its own for its frames
-// and results. Neither is held while the other is taken, while a batch is filled or submitted, or
-// while a callback runs. What happens under this mutex is O(lanes log streams) for a batch.
+// When a channel completes a batch, on the channel's thread:
+//   1. each stream takes over its new state and keeps its result; a stream with waiting frames is
+//      ready again;
+//   2. all of these enter the ready queue together, so that the next batches are as full as
+//      possible, and the channel becomes free;
+//   3. Dispatch submits the channel's next batch, and while the channel executes it
+//   4. the results of this batch are delivered.
+// So a stream's next batch may be completed on another channel before step 4 reaches the stream.
+// Its results stay in order all the same, see stream_record.h.
+//
+// The alarm does what must happen at a certain time, or on another thread: it sends batches that
+// have waited long enough for more lanes, gives up overdue ones, tests channels that have rested,
+// and delivers results that a thread may not deliver because it is inside Push.
+//
+// Locks: this mutex guards the ready queue and admission, ChannelSupervisor has one for the
+// channels, and each stream has its own for its frames and results. The supervisor's may be taken
+// while this one is held, and no other pair is held together. None is held while a batch is filled
+// or submitted or a callback runs. The work under this mutex is O(lanes log streams) for each
+// batch.
 #pragma once
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/mutex.h"
 #include "scheduler/admission.h"
-#include "scheduler/channel_pool.h"
+#include "scheduler/batch_run.h"
+#include "scheduler/channel_supervisor.h"
 #include "scheduler/fair_queue.h"
-#include "scheduler/flight.h"
-#include "scheduler/known_answer.h"
 #include "scheduler/rate_meter.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/scheduler_metrics.h"
@@ -45,88 +54,72 @@
 namespace ese {
 
 // Thread-safe.
-class SchedulerCore {
+class SchedulerCore final : private ChannelSupervisor::Client {
  public:
   SchedulerCore(std::shared_ptr<const Model> model, std::vector<std::unique_ptr<Channel>> channels,
                 const SchedulerOptions& options, Clock* clock, SchedulerMetrics* metrics);
-  ~SchedulerCore();
+  ~SchedulerCore() override;
 
-  // See Scheduler and Scheduler::Stream. REQUIRES: Close exactly once for each Open.
+  // See Scheduler and Scheduler::Stream. REQUIRES: Close is called exactly once for each Open.
   absl::StatusOr<std::shared_ptr<StreamRecord>> Open(StreamOptions options,
-                                                     Scheduler::ResultCallback on_result);
-  absl::Status Push(StreamRecord* stream, absl::Span<const int8_t> frames);
-  void Close(StreamRecord* stream);
+                                                     Scheduler::ResultCallback on_result)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Push(StreamRecord* stream, absl::Span<const int8_t> frames)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Close(StreamRecord* stream) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  const Model& model() const { return *commons_.model; }
-  int open_streams() const;
-  int working_channels() const;
-  int proven_channels() const;
+  const Model& model() const { return *shared_.model; }
+  int open_streams() const ABSL_LOCKS_EXCLUDED(mutex_);
+  int working_channels() const { return channels_.working(); }
+  int proven_channels() const { return channels_.proven(); }
 
  private:
   using StreamList = std::vector<std::shared_ptr<StreamRecord>>;
+  using FreeChannel = ChannelSupervisor::FreeChannel;
 
-  // Batches of streams. REQUIRES mutex_: those that say so; the others: not.
-  void Dispatch();
-  // A batch for a free channel; null if there is none to be made. If no channel works, the ready
-  // streams are moved to *hopeless instead.
-  std::shared_ptr<Flight> NextFlight(StreamList* hopeless);
-  bool WorthWaiting(int channel, TimePoint now);  // for more lanes. REQUIRES: mutex_
-  void Board(Flight* flight);                     // REQUIRES: mutex_
-  void Fill(Flight* flight);
-  void Land(std::shared_ptr<Flight> flight, const absl::Status& status);
-  // Steps 1 and 2; also of a batch that its channel refused.
-  void Settle(const std::shared_ptr<Flight>& flight, const absl::Status& status);
-  // Such a failure is no attempt of the batch's streams.
-  static bool BlamesTheChannel(const absl::Status& status) {
-    return absl::IsUnavailable(status) || absl::IsDataLoss(status);
-  }
-  void Count(const Flight& flight, const absl::Status& status);
-  void Deliver(StreamRecord* stream);
-  void DeliverElsewhere(StreamList streams);
+  // ChannelSupervisor::Client
+  void OnCompleted(const std::shared_ptr<BatchRun>& run, const absl::Status& status) override;
+  void OnRefused(const std::shared_ptr<BatchRun>& run, const absl::Status& error) override;
+  void OnOverdue(const std::shared_ptr<BatchRun>& run, const absl::Status& error) override;
+  void OnTested() override { Dispatch(); }
 
-  // All batches.
-  void Depart(const std::shared_ptr<Flight>& flight);
-  void Launch(std::shared_ptr<Flight> flight);
-  // Whether it has not been given up, and cannot be from now on.
-  bool Reclaim(const std::shared_ptr<Flight>& flight);
-  void FlightIsOver();
+  // OK, or why no stream can be opened now.
+  absl::Status CheckRoom(const StreamOptions& options, TimePoint now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Channels that are tested, fail, or do not finish.
-  void StartTests();
-  std::shared_ptr<Flight> TestFlight(int channel);  // REQUIRES: mutex_
-  void PrepareTest(Flight* flight);
-  void LandTest(std::shared_ptr<Flight> flight, absl::Status status);
-  void FailChannel(int channel, const absl::Status& error);  // REQUIRES: mutex_
-  // `failures` in a row before this test.
-  void LogTest(int channel, int failures, const absl::Status& status);
-  void LandLate(std::shared_ptr<Flight> flight);
-  void ShowChannels();  // REQUIRES: mutex_
-  absl::Status OverrunError(int channel) const;
-  void GiveUp(const std::shared_ptr<Flight>& flight);
-  void OnAlarm();
-  absl::Status NoChannelError() const;  // REQUIRES: mutex_
+  void Dispatch() ABSL_LOCKS_EXCLUDED(mutex_);
+  // A batch for a free channel, or null if none can be made. If no channel works, moves the ready
+  // streams to *stranded instead.
+  std::shared_ptr<BatchRun> NextRun(StreamList* stranded) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether a batch should wait for more lanes. If so, sets the alarm.
+  bool WorthWaiting(const FreeChannel& channel, TimePoint now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes ready streams and decides how many frames of each are computed.
+  void PlanBatch(const FreeChannel& channel, BatchRun* run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Copies the frames to the run's buffers.
+  void FillLanes(BatchRun* run) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Steps 1 and 2 above; also for a batch that was refused.
+  void FinishLanes(const std::shared_ptr<BatchRun>& run, const absl::Status& status)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void MakeReady(StreamRecord* stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Count(const BatchRun& run, const absl::Status& status);
+  void Deliver(StreamRecord* stream) ABSL_LOCKS_EXCLUDED(mutex_);
+  void DeliverOnAlarm(StreamList streams) ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnAlarm() ABSL_LOCKS_EXCLUDED(mutex_);
 
   Clock* const clock_;
-  SchedulerMetrics* const metrics_;              // may be null
-  std::vector<ChannelMetrics> channel_metrics_;  // of each channel, if metrics_
-  StreamCommons commons_;
-  const SchedulerOptions& options_;  // those of commons_
-  const KnownAnswer known_answer_;
-  FlightPool flights_;
+  SchedulerMetrics* const metrics_;  // may be null
+  StreamsShared shared_;
+  const SchedulerOptions& options_;  // those of shared_
 
-  mutable std::mutex mutex_;
-  // Guarded by mutex_:
-  FairQueue ready_;
-  Admission admission_;
-  RateMeter arrivals_;                          // streams that a push has made ready
-  std::vector<std::shared_ptr<Flight>> aloft_;  // of each channel
-  int open_streams_ = 0;
-  int in_flight_ = 0;  // batches, until their results have been delivered
-  StreamList undelivered_;
-  bool stopping_ = false;
-  std::condition_variable landed_;  // in_flight_ is 0
-  ChannelPool channels_;            // its channels' threads end before the above
+  mutable Mutex mutex_;
+  FairQueue ready_ ABSL_GUARDED_BY(mutex_);
+  Admission admission_ ABSL_GUARDED_BY(mutex_);
+  RateMeter arrivals_ ABSL_GUARDED_BY(mutex_);  // streams that a push has made ready
+  int open_streams_ ABSL_GUARDED_BY(mutex_) = 0;
+  StreamList undelivered_ ABSL_GUARDED_BY(mutex_);  // for OnAlarm to deliver
 
+  ChannelSupervisor channels_;  // after all that the channels' threads use
   std::unique_ptr<Alarm> alarm_;
 };
 

@@ -8,8 +8,8 @@
 namespace ese {
 namespace {
 
-// Virtual nanoseconds of a frame at weight 1: fine enough for weights up to 100, and at ten million
-// frames a second the clock still runs for thirty years.
+// Virtual nanoseconds of a frame at weight 1. This is fine enough for weights up to 100, and at ten
+// million frames a second the virtual clock still runs for thirty years.
 constexpr double kFrame = 1000;
 
 }  // namespace
@@ -39,7 +39,7 @@ void FairQueue::Leave(Tenant* tenant, ReadyItem* stream) {
 }
 
 void FairQueue::Push(Tenant* tenant, ReadyItem* stream, TimePoint deadline) {
-  if (stream->retired()) return;  // its tenant may be gone, too
+  if (stream->retired()) return;  // its tenant may be gone as well
   if (tenant->ready_.empty()) {
     tenant->used_ = std::max(tenant->used_, virtual_now_);
     waiting_.Push(tenant, tenant->used_);

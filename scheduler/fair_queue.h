@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The streams that wait for a channel: fair shares between tenants, and within a tenant the
-// earliest deadline first.
+// The streams that wait for a channel. Tenants get fair shares; within a tenant the earliest
+// deadline goes first.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace ese {
 
-// Those whose streams share what is one's due. Tenants are made and forgotten by FairQueue.
+// The streams of one tenant, which have one share together. FairQueue creates and destroys tenants.
 class Tenant : public ReadyItem {
  private:
   friend class FairQueue;
@@ -21,48 +21,49 @@ class Tenant : public ReadyItem {
   double weight_ = 1;
   int streams_ = 0;
   ReadyQueue ready_;
-  // Frames taken, divided by the weight: the tenant's virtual time (a TimePoint to fit the heap).
+  // Virtual time: frames taken, divided by the weight. It is a TimePoint only to fit the heap.
   TimePoint used_{};
 };
 
 // Weighted fair queueing by virtual start times (Goyal, Vin, Cheng: Start-time Fair Queuing, 1996):
-// the next stream is one of the tenant with the least virtual time among those that wait, and what
-// is taken moves that time on by frames / weight. A tenant that comes back after a pause begins at
-// the present virtual time: nobody saves up. So
-//   - while all waiting streams are taken in time, tenants do not matter but for the order;
-//   - where there is not enough for all, tenants that always wait get frames as their weights are;
-//   - each of them is taken from again after the others have had frames for as much virtual time as
-//     one of its own batches moved it on: none starves.
+// the next stream belongs to the waiting tenant with the least virtual time. Taking frames advances
+// a tenant's virtual time by frames / weight. A tenant that returns after a pause continues at the
+// current virtual time, so nobody can save up. It follows that
+//   - while all waiting streams are taken in time, tenants affect only the order;
+//   - when there is not enough for all, tenants that always wait get frames in proportion to their
+//     weights;
+//   - no tenant starves: its turn comes again once the others have had as much virtual time as its
+//     own last batch cost it.
 // All operations are O(log streams + log tenants). Owns no streams. Not thread-safe.
 class FairQueue {
  public:
-  // Weights by name, each > 0; 1 for tenants that are not named.
+  // Weights by tenant name, each > 0. Tenants that are not named have weight 1.
   explicit FairQueue(std::map<std::string, double> weights);
   ~FairQueue();
 
-  // For each stream once, at its beginning and end. Leave also removes the stream if it waits, and
-  // never lets it in again: it is about to be destroyed.
+  // Call each once for every stream: Join when it is opened and Leave when it is closed. Leave also
+  // removes the stream if it waits, and from then on Push ignores it.
   Tenant* Join(const std::string& name);
   void Leave(Tenant* tenant, ReadyItem* stream);
 
   bool empty() const { return size_ == 0; }
   int size() const { return size_; }
 
-  // Does nothing if the stream has left. REQUIRES: the stream is not in a queue.
+  // Does nothing if the stream has left. REQUIRES: the stream is not in the queue.
   void Push(Tenant* tenant, ReadyItem* stream, TimePoint deadline);
-  // The stream that Pop removes next. REQUIRES: !empty().
+  // First returns the stream that Pop removes next. REQUIRES: !empty().
   ReadyItem* First() const;
   ReadyItem* Pop();
-  // So many frames of the tenant were taken; fewer than charged before if negative.
+  // Charges the tenant for frames that were taken; a negative number pays back.
   void Charge(Tenant* tenant, int frames);
 
  private:
   static Tenant* Downcast(ReadyItem* item) { return static_cast<Tenant*>(item); }
 
   const std::map<std::string, double> weights_;
-  std::map<std::string, std::unique_ptr<Tenant>> tenants_;  // those with streams
-  ReadyQueue waiting_;                                      // tenants by virtual time
-  TimePoint virtual_now_{};                                 // of the tenant popped last
+  std::map<std::string, std::unique_ptr<Tenant>> tenants_;  // tenants with open streams
+  ReadyQueue waiting_;                                      // waiting tenants, by virtual time
+  TimePoint virtual_now_{};                                 // that of the tenant popped last
   int size_ = 0;
 };
 

@@ -33,7 +33,8 @@ TEST(FairQueueTest, WithinATenantEarliestDeadlineFirst) {
   queue.Leave(tenant, &b);
 }
 
-// Takes `frames` of whoever is first, n times; all tenants always wait. Returns frames by tenant.
+// Takes `frames` frames of the first stream, n times, while all tenants always wait. Returns the
+// frames of each tenant.
 std::map<Tenant*, int> Serve(FairQueue* queue, std::vector<Stream>* streams, int frames, int n) {
   for (Stream& stream : *streams) queue->Push(stream.tenant, &stream, At(0));
   std::map<Tenant*, int> served;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One stream's frames with the times of their arrival, in a ring that grows to what the stream
-// needs.
+// One stream's frames and the times of their arrival, in a ring that grows as the stream needs.
 #pragma once
 
 #include <cstdint>
@@ -11,21 +10,21 @@
 
 namespace ese {
 
-// Not thread-safe. Its owner bounds its size.
+// Not thread-safe. The owner bounds the size.
 class FrameQueue {
  public:
   explicit FrameQueue(int frame_size) : frame_size_(frame_size) {}
 
   int size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  // When the oldest frame came. REQUIRES: !empty().
+  // When the oldest frame arrived. REQUIRES: !empty().
   TimePoint front_time() const { return times_[first_]; }
 
-  // Copies frames [n][frame_size] to the end.
+  // Appends a copy of frames [n][frame_size].
   void Append(absl::Span<const int8_t> frames, TimePoint now);
   // Copies the n oldest frames to `out`, [n][frame_size]. REQUIRES: n <= size().
   void CopyFront(int n, int8_t* out) const;
-  // Removes the n oldest. REQUIRES: n <= size().
+  // Removes the n oldest frames. REQUIRES: n <= size().
   void DropFront(int n);
 
  private:

@@ -36,36 +36,36 @@ KnownAnswer::KnownAnswer(std::shared_ptr<const Model> model)
   }
 }
 
-ProbeBatch KnownAnswer::Make(int lanes, int steps) const {
+TestBatch KnownAnswer::Make(int lanes, int steps) const {
   return {.lanes = lanes,
           .steps = steps,
           .states = std::vector<StreamState>(lanes, start_),
           .logits = AlignedBuffer<int32_t>(lanes * steps * model_->num_units())};
 }
 
-void KnownAnswer::Fill(ProbeBatch* probe, Batch* batch) const {
-  const size_t frames = static_cast<size_t>(probe->steps) * model_->input_dim();
-  const size_t logits = static_cast<size_t>(probe->steps) * model_->num_units();
-  for (int i = 0; i < probe->lanes; ++i) {
+void KnownAnswer::Fill(TestBatch* test, Batch* batch) const {
+  const size_t frames = static_cast<size_t>(test->steps) * model_->input_dim();
+  const size_t logits = static_cast<size_t>(test->steps) * model_->num_units();
+  for (int i = 0; i < test->lanes; ++i) {
     Lane lane;
     lane.frames = {streams_[i % kStreams].frames.data(), frames};
     lane.state_in = &start_;
-    lane.state_out = &probe->states[i];
-    lane.logits = {probe->logits.data() + i * logits, logits};
+    lane.state_out = &test->states[i];
+    lane.logits = {test->logits.data() + i * logits, logits};
     batch->lanes.push_back(lane);
   }
 }
 
-absl::Status KnownAnswer::Check(const ProbeBatch& probe) const {
-  const size_t logits = static_cast<size_t>(probe.steps) * model_->num_units();
-  for (int i = 0; i < probe.lanes; ++i) {
+absl::Status KnownAnswer::Check(const TestBatch& test) const {
+  const size_t logits = static_cast<size_t>(test.steps) * model_->num_units();
+  for (int i = 0; i < test.lanes; ++i) {
     const Stream& expected = streams_[i % kStreams];
-    const StreamState& end = expected.states[probe.steps - 1];
-    if (!Same(probe.logits.data() + i * logits, expected.logits.data(), logits) ||
-        !Same(probe.states[i].c.data(), end.c.data(), end.c.size()) ||
-        !Same(probe.states[i].y.data(), end.y.data(), end.y.size())) {
-      return absl::DataLossError(absl::StrCat("lane ", i, " of a test batch of ", probe.lanes,
-                                              " lanes and ", probe.steps,
+    const StreamState& end = expected.states[test.steps - 1];
+    if (!Same(test.logits.data() + i * logits, expected.logits.data(), logits) ||
+        !Same(test.states[i].c.data(), end.c.data(), end.c.size()) ||
+        !Same(test.states[i].y.data(), end.y.data(), end.y.size())) {
+      return absl::DataLossError(absl::StrCat("lane ", i, " of a test batch of ", test.lanes,
+                                              " lanes and ", test.steps,
                                               " steps does not have the reference's results"));
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batches whose results are known: to measure an idle channel, and to see whether one that failed
-// works again.
+// Test batches, whose results are known in advance. They measure idle channels and show whether a
+// channel that failed works again.
 #pragma once
 
 #include <memory>
@@ -13,8 +13,8 @@
 
 namespace ese {
 
-// One such batch, with its buffers.
-struct ProbeBatch {
+// The shape of a test batch and the buffers that a channel writes its results to.
+struct TestBatch {
   int lanes = 0;
   int steps = 0;
   std::vector<StreamState> states;  // of each lane, after the batch
@@ -26,18 +26,18 @@ class KnownAnswer {
  public:
   static constexpr int kSteps = 4;
 
-  // Computes the reference's answers.
+  // Computes the expected results with the reference.
   explicit KnownAnswer(std::shared_ptr<const Model> model);
 
-  // A batch of streams at their beginning. REQUIRES: 1 <= steps <= kSteps. The probe and this must
-  // outlive the batch.
-  ProbeBatch Make(int lanes, int steps) const;
-  void Fill(ProbeBatch* probe, Batch* batch) const;
-  // DATA_LOSS if any logit or state is not what the reference computes.
-  absl::Status Check(const ProbeBatch& probe) const;
+  // Makes a test batch whose lanes all start from the zero state. REQUIRES: 1 <= steps <= kSteps.
+  TestBatch Make(int lanes, int steps) const;
+  // Appends the test's lanes to `batch`. The test and this object must outlive the batch.
+  void Fill(TestBatch* test, Batch* batch) const;
+  // DATA_LOSS if any logit or state differs from the reference's.
+  absl::Status Check(const TestBatch& test) const;
 
  private:
-  static constexpr int kStreams = 3;  // different ones, dealt out to the lanes in turn
+  static constexpr int kStreams = 3;  // different streams, assigned to the lanes in turn
   struct Stream {
     AlignedBuffer<int8_t> frames;     // [kSteps][input_dim]
     AlignedBuffer<int32_t> logits;    // [kSteps][num_units]

@@ -32,7 +32,7 @@ double ProcessorUse::Share(TimePoint now) {
   if (readings_.empty() || now - readings_.back().at >= kReadEvery) {
     readings_.push_back({now, budget_->Taken()});
   }
-  // The oldest is to be a window old; after a time without work, not much older.
+  // The oldest reading should be one window old, and after a time without work not much older.
   while (readings_.size() > 2 &&
          (readings_[1].at <= now - kWindow || readings_[0].at < now - 2 * kWindow)) {
     readings_.pop_front();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How much of its processors this process uses: threads, gRPC and the kernel's work for it, which
-// the channels' own figures do not tell.
+// How much of its processors this process uses. Unlike the channels' costs, this includes threads,
+// gRPC and the operating system's work for the process.
 #pragma once
 
 #include <deque>
@@ -9,29 +9,30 @@
 
 namespace ese {
 
-// What a process has of the machine. Injected, as the clock is. Thread-safe.
+// The processors that a process may use, and their time that it has used. Injected like the clock.
+// Thread-safe.
 class ProcessorBudget {
  public:
   virtual ~ProcessorBudget() = default;
-  // Processors that it may use.
+  // How many processors the process may use.
   virtual double processors() const = 0;
-  // Processor time of all its threads so far.
+  // The processor time of all its threads so far.
   virtual Duration Taken() const = 0;
 
-  // This process's, which lives for ever (base/processors.h).
+  // That of this process (base/processors.h). Never destroyed.
   static const ProcessorBudget* Process();
 };
 
-// The budget's use in the last kWindow. Not thread-safe.
+// The share of the budget that was used in the last kWindow. Not thread-safe.
 class ProcessorUse {
  public:
   static constexpr Duration kWindow = std::chrono::milliseconds(250);
 
-  // `budget` must outlive it; null: the use is 0.
+  // `budget` must outlive this object. If it is null, the share is always 0.
   explicit ProcessorUse(const ProcessorBudget* budget) : budget_(budget) {}
 
-  // Reads the processor time, unless it did so of late: to be called often while there is work.
-  // Returns the part of the budget that was used, 0 to about 1.
+  // Returns the share of the budget that was used, 0 to about 1. Reads the processor time unless it
+  // was read very recently, so call this often while there is work.
   double Share(TimePoint now);
 
  private:

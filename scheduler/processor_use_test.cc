@@ -15,7 +15,7 @@ struct FakeProcess final : ProcessorBudget {
   double processors() const override { return 4; }
   Duration Taken() const override { return taken; }
 
-  // Uses that part of its four processors for so long, and looks every ten milliseconds.
+  // Uses this share of its four processors for this time, and reads the share every 10 ms.
   double Run(double share, Duration time) {
     for (const TimePoint end = now + time; now < end;) {
       now += milliseconds(10);
@@ -41,7 +41,7 @@ TEST(ProcessorUseTest, IsThatOfTheLastWindow) {
 TEST(ProcessorUseTest, AfterALongRestTheRestIsForgottenWithinTwoWindows) {
   FakeProcess process;
   process.Run(0.5, seconds(1));
-  process.now += seconds(1000);  // with nobody to look
+  process.now += seconds(1000);  // without a reading
   EXPECT_LT(process.use.Share(process.now), 0.01);
   EXPECT_NEAR(process.Run(0.8, 2 * ProcessorUse::kWindow), 0.8, 1e-6);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Events per second, of late.
+// The recent rate of events.
 #pragma once
 
 #include "base/clock.h"
 
 namespace ese {
 
-// Counts in windows; the rate is that of the last window's length of time, taking the events of the
-// window before as evenly spread. Not thread-safe.
+// Counts events in fixed windows of time. The results refer to the time of one window's length that
+// ends now; events of the previous window are taken as evenly spread over it. Not thread-safe.
 class RateMeter {
  public:
   explicit RateMeter(Duration window) : window_(window) {}
@@ -16,15 +16,15 @@ class RateMeter {
     MoveTo(now);
     current_ += events;
   }
-  // In the last window's length of time.
+  // Events in the last window's length of time.
   double Count(TimePoint now) {
     MoveTo(now);
     const double passed = ToSeconds(now - start_) / ToSeconds(window_);
     return current_ + previous_ * (1 - passed);
   }
-  // Each event of the last window's length of time by the part of that time which was before it: of
-  // streams that need a frame a window from when they open, the frames that a meter of their frames
-  // does not show yet.
+  // The sum over these events, each weighted by the part of the window's length that had passed
+  // before the event. If the events are opened streams that each send one frame a window, this is
+  // how many of their frames a meter that counts frames does not show yet.
   double Outstanding(TimePoint now) {
     MoveTo(now);
     const double passed = ToSeconds(now - start_) / ToSeconds(window_);

@@ -67,7 +67,7 @@ void ReadyQueue::RemoveAt(int position) {
   const Entry last = heap_.back();
   heap_.pop_back();
   if (position == size()) return;
-  // The last entry fills the gap; it may belong above or below it.
+  // The last entry fills the gap, but may belong above or below it.
   if (position > 0 && Before(last, heap_[(position - 1) / 2])) {
     SiftUp(position, last);
   } else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Those who wait, earliest deadline first; equal deadlines in order of arrival.
+// A queue with the earliest deadline first, and equal deadlines in order of arrival.
 #pragma once
 
 #include <cstdint>
@@ -11,20 +11,20 @@ namespace ese {
 
 class ReadyQueue;
 
-// Base of what can wait in a ReadyQueue.
+// Base class of what can wait in a ReadyQueue.
 class ReadyItem {
  public:
-  // Retire was called: the item waits nowhere any more.
+  // Whether Retire was called.
   bool retired() const { return position_ == kRetired; }
 
  private:
   friend class ReadyQueue;
   static constexpr int kOutside = -1;
   static constexpr int kRetired = -2;
-  int position_ = kOutside;  // in heap_, or one of the above
+  int position_ = kOutside;  // index in heap_, or one of the above
 };
 
-// A binary heap whose items know their positions: all operations are O(log n). Owns no items.
+// A binary heap whose items know their positions, so all operations are O(log n). Owns no items.
 // Not thread-safe.
 class ReadyQueue {
  public:
@@ -35,13 +35,13 @@ class ReadyQueue {
   void Push(ReadyItem* item, TimePoint deadline);
   // REQUIRES: !empty().
   ReadyItem* First() const { return heap_.front().item; }
-  // Removes the first. REQUIRES: !empty().
+  // Removes the first item. REQUIRES: !empty().
   ReadyItem* Pop();
-  // Gives the item another deadline, if it is there.
+  // Changes the deadline of the item if it is in the queue.
   void Move(ReadyItem* item, TimePoint deadline);
-  // Removes the item if it is there.
+  // Removes the item if it is in the queue.
   void Remove(ReadyItem* item);
-  // Removes the item if it is there, for ever: it is about to be destroyed.
+  // Removes the item if it is in the queue, and marks it as retired: it may not be pushed again.
   void Retire(ReadyItem* item);
 
  private:
@@ -55,7 +55,7 @@ class ReadyQueue {
     return a.deadline != b.deadline ? a.deadline < b.deadline : a.arrival < b.arrival;
   }
   void Put(int position, const Entry& entry);
-  // Find the place of `entry`, from an empty `position` upwards or downwards.
+  // Put `entry` where it belongs, starting at an empty `position` and going up or down.
   void SiftUp(int position, const Entry& entry);
   void SiftDown(int position, const Entry& entry);
   void RemoveAt(int position);

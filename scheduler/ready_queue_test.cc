@@ -53,7 +53,7 @@ TEST(ReadyQueueTest, ItemOutsideTheQueueCanBeRetired) {
   EXPECT_TRUE(a.retired());
 }
 
-// Against an ordered set, with removals from anywhere and many equal deadlines.
+// Compares with an ordered set, with removals from anywhere and many equal deadlines.
 TEST(ReadyQueueTest, AgreesWithASet) {
   std::mt19937 random(7);
   std::vector<ReadyItem> items(2000);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which of a stream's frames are those of a stream in real time, and which are beyond.
+// Tells which of a stream's frames a real-time stream would send, and which are beyond that.
 #pragma once
 
 #include <algorithm>
@@ -8,15 +8,15 @@
 
 namespace ese {
 
-// A stream may need so many frames a second, and what it left of the last second. Frames beyond
-// that are those of a stream that sends faster than it speaks, and takes what is left over. Not
-// thread-safe.
+// A real-time stream needs frames_per_second, and may catch up on frames that it did not send
+// within the last second. Frames beyond that come from a stream that sends faster than real time,
+// which gets what is left over. Not thread-safe.
 class RealTimeCredit {
  public:
   explicit RealTimeCredit(double frames_per_second)
       : frames_per_second_(frames_per_second), left_(frames_per_second) {}
 
-  // Of so many frames that are computed now, those in real time.
+  // Returns how many of `frames`, which are computed now, are real-time frames.
   int Take(int frames, TimePoint now) {
     left_ = std::min(frames_per_second_, left_ + frames_per_second_ * ToSeconds(now - at_));
     at_ = now;

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ready streams -> batches -> channels.
 //
-// Every stream has a bounded queue of frames. A stream with frames waiting and no batch in flight
-// is ready; ready streams wait in one queue, earliest deadline first. Whenever a channel is free it
-// takes up to max_lanes() ready streams, each with up to max_frames_per_lane frames:
-// work-conserving, one queue for all channels. A stream is in at most one batch at a time, so its
-// frames never overlap or reorder. A stream's results do not depend on who shares its batches.
+// Every stream has a bounded queue of frames. A stream with waiting frames and no batch in flight
+// is ready; ready streams wait in one queue, earliest deadline first. A channel that becomes free
+// takes up to max_lanes() ready streams, each with up to max_frames_per_lane frames: one queue
+// serves all channels, and no channel idles while streams are ready, except for a short wait for
+// more lanes. A stream is in at most one batch at a time, so its frames never overlap or reorder.
+// Batching never changes a stream's results.
 //
-// A stream is ready again as soon as its batch is finished, so the channel starts the next batch
-// before the results of this one are delivered; its own callbacks still come one after another, and
-// it gets at most one batch ahead of them (core.h).
+// A stream is ready again as soon as its batch is completed, so the channel starts its next batch
+// before the results of this one are delivered. A stream's callbacks still come one after another,
+// and its batches get at most one ahead of them (core.h).
 //
 // A failed batch leaves the streams' states as they were. Its streams are ready again with their
-// old deadlines, and go to other channels while the failing one rests (channel_pool.h). When no
+// old deadlines, and run on other channels while the failing one rests (channel_pool.h). When no
 // channel works, waiting streams end with UNAVAILABLE.
 #pragma once
 
@@ -38,46 +39,48 @@ class SchedulerCore;      // scheduler/core.h
 class StreamRecord;       // scheduler/stream_record.h
 struct SchedulerMetrics;  // scheduler/scheduler_metrics.h
 
-// All at least 1 unless said otherwise.
+// All values are at least 1 unless a comment says otherwise.
 struct SchedulerOptions {
   int max_streams = 4096;       // more are refused with UNAVAILABLE
   int max_queued_frames = 256;  // of one stream; a push that does not fit is refused whole
-  // Of the frames of all streams, but that each may hold max_frames_per_lane, so that it gets on: a
-  // push that does not fit is refused whole. So no more than this and max_streams times a batch's
-  // frames are ever queued.
+  // Queued frames of all streams together, in bytes. A push that does not fit is refused whole, but
+  // every stream may always hold max_frames_per_lane frames, so that it makes progress. So at most
+  // this plus max_streams times the frames of one lane is ever queued.
   int64_t max_queued_bytes = int64_t{256} << 20;
-  int max_frames_per_lane = 16;  // of one stream in one batch: bounds the buffers
-  // From push to result. A quarter of it bounds how long a batch takes, a tenth how long streams
-  // wait for others to fill its lanes, half of it how long they may wait before new ones are
-  // refused. At least 0.
+  int max_frames_per_lane = 16;  // of one stream in one batch; this sizes the buffers
+  // From push to result, at least 0. A batch may take a quarter of it; streams wait a tenth of it
+  // at most for others to fill the lanes; and once frames wait for half of it, new streams are
+  // refused.
   Duration target_latency = std::chrono::milliseconds(30);
-  // New streams are refused where those open need more than this part of what the channels were
-  // measured to compute; 0: never for the load, the processors' use or the waits.
+  // A new stream is refused if the open ones need more than this part of what the channels were
+  // measured to compute. 0 disables all of admission control: the limits on load, processors and
+  // waits.
   double max_load = 0.85;
-  // Likewise where they need nearly all of these, see Admission. Null: not watched. Must outlive
-  // the scheduler.
+  // A new stream is also refused if the open ones need nearly all of these processors, see
+  // Admission. Null: not watched. Must outlive the scheduler.
   const ProcessorBudget* processors = nullptr;
-  // A batch that takes longer, and longer than ten times what was expected, is run elsewhere.
+  // A batch that takes longer than this, and longer than ten times the expected time, runs again on
+  // another channel.
   Duration watchdog = std::chrono::seconds(2);
-  int max_attempts = 3;  // batches that a frame may fail in before its stream ends
-  // Shares of tenants where there is not enough for all, each > 0; tenants not named have 1.
+  int max_attempts = 3;  // failed batches of a frame until its stream ends
+  // The tenants' shares when there is not enough for all, each > 0. Tenants not named have 1.
   std::map<std::string, double> tenant_weights = {};
 };
 
-// Priorities are clamped to -kMaxPriority .. kMaxPriority. Within a tenant, a stream goes before
-// one of a priority lower by n if that became ready up to n times kPriorityLatencies target
-// latencies earlier, and after it from then on: no priority starves another.
+// Priorities are clamped to -kMaxPriority .. kMaxPriority. A priority that is higher by n moves a
+// stream's deadline n times kPriorityLatencies target latencies earlier within its tenant. A stream
+// of lower priority that has waited for that long goes first, so no priority starves another.
 inline constexpr int kMaxPriority = 8;
 inline constexpr int kPriorityLatencies = 4;
 
 struct StreamOptions {
-  std::string tenant = "";  // whose stream it is; empty: the default tenant
-  int priority = 0;         // higher goes first where there is not enough for all
-  // Where the stream goes on from; none: zeros, the start of a stream.
+  std::string tenant = "";  // who the stream belongs to; empty is the default tenant
+  int priority = 0;         // a higher one goes first when there is not enough for all
+  // The state that the stream resumes from; nothing means zeros, the start of a stream.
   std::optional<StreamState> initial_state = std::nullopt;
-  int64_t first_frame = 0;  // the number of the first frame that will be pushed; at least 0
-  // How long what is to be pushed has lately been waiting for that, with whoever pushes. Counts
-  // with the frames' waits in the scheduler where it is to say whether there is room for a stream.
+  int64_t first_frame = 0;  // number of the first frame that will be pushed; at least 0
+  // How long frames have lately waited in the caller before they were pushed. Admission adds it to
+  // the frames' waits in the scheduler.
   Duration upstream_wait{0};
 };
 
@@ -85,28 +88,25 @@ struct StreamOptions {
 struct StreamResult {
   int64_t first_frame = 0;           // number of the first frame
   int num_frames = 0;                // at least 1; 0 if status is an error
-  absl::Span<const int32_t> logits;  // [num_frames][num_units]; valid during the call only
+  absl::Span<const int32_t> logits;  // [num_frames][num_units]; valid only during the callback
   Duration queue_time{0};            // the longest wait of these frames, from push to batch
   Duration compute_time{0};          // of the batch
-  // The stream's after the last of these frames; valid during the call only; null if status is an
-  // error.
-  const StreamState* state = nullptr;
-  absl::Status status;  // an error ends the stream: no more results follow
+  absl::Status status;               // an error ends the stream: no more results follow
 };
 
-// A stream on its way: what Open takes to go on with it.
+// A point in a stream from which Open can resume it.
 struct StreamSnapshot {
-  int64_t frame = 0;  // the number of the next frame: all before it have been computed
-  StreamState state;
+  int64_t frame = 0;  // number of the next frame; all frames before it have been computed
+  StreamState state;  // before that frame
 };
 
 // Thread-safe.
 class Scheduler {
  public:
-  // Called for the frames of a stream in their order, never concurrently for one stream, with no
-  // lock held, from a thread of a channel or of the scheduler: never from within Push or Open. Must
-  // not block: it holds up a channel. It may call Open, Push and room, and destroy streams, its own
-  // too; it may not destroy the scheduler.
+  // Receives the results of one stream, in order and one at a time. It is called with no lock held,
+  // on a thread of a channel or of the scheduler, never from within Push or Open. It must not
+  // block, because it holds up a channel. It may call Open, Push, room and Snapshot, and may
+  // destroy streams, including its own, but not the scheduler.
   using ResultCallback = std::function<void(const StreamResult&)>;
   class Stream;
 
@@ -114,45 +114,46 @@ class Scheduler {
   // REQUIRES: at least one channel; all were made for `model`.
   Scheduler(std::shared_ptr<const Model> model, std::vector<std::unique_ptr<Channel>> channels,
             const SchedulerOptions& options, Clock* clock, SchedulerMetrics* metrics);
-  // Waits for the batches in flight. REQUIRES: every stream has been destroyed.
+  // Waits for the batches in flight. REQUIRES: all streams have been destroyed.
   ~Scheduler();
 
-  // A new stream. INVALID_ARGUMENT: an initial state not of the model's shape, or a negative
-  // first_frame. UNAVAILABLE, with a hint when to try again (base/retry_after.h): max_streams are
-  // open, or every channel has failed.
+  // Opens a stream. INVALID_ARGUMENT: the initial state does not have the model's shape, or
+  // first_frame is negative. UNAVAILABLE, with a hint when to try again (base/retry_after.h):
+  // max_streams are open, the open streams would suffer (admission.h), or every channel has failed.
   absl::StatusOr<std::unique_ptr<Stream>> Open(StreamOptions options, ResultCallback on_result);
 
   const Model& model() const;
   int open_streams() const;
-  // Channels that have not stopped for failing. While there is none, Open refuses and open streams
-  // end with UNAVAILABLE; it works again once one has passed a test.
+  // Channels that work or may be expected to shortly. While there is none, Open refuses and open
+  // streams end with UNAVAILABLE, until a channel has passed a test.
   int working_channels() const;
-  // Of those, the ones that have passed a test; only they compute for streams. Right after the
-  // constructor it is 0: the tests have just begun.
+  // How many of those have passed a test; only they compute for streams. Right after the
+  // constructor it is 0, because the tests have just begun.
   int proven_channels() const;
 
  private:
   std::unique_ptr<SchedulerCore> core_;
 };
 
-// One stream's handle; used from one thread at a time (other streams' handles are independent).
+// Handle of one stream. Use it from one thread at a time; the handles of other streams are
+// independent. Snapshot may be called from any thread.
 class Scheduler::Stream {
  public:
-  // Cancels what is still queued. After the destructor returns no callback runs or will run, and
-  // the callback itself has been destroyed; so it waits for one that is running, unless it is
-  // called from within that callback, which is then destroyed when it returns.
+  // Cancels what is still queued. When the destructor returns, no callback is running or will run,
+  // and the callback itself has been destroyed. For this it waits for a callback that is running,
+  // unless it is called from within that callback, which is then destroyed when it returns.
   ~Stream();
 
-  // Queues frames [n][input_dim], n >= 1: all or none.
-  // INVALID_ARGUMENT: not such frames. RESOURCE_EXHAUSTED: more than room() frames (others may have
-  // filled it since it was asked, but for those of a batch); nothing was taken. The stream's own
-  // error status from when it has ended with one.
+  // Queues frames [n][input_dim], n >= 1: all or none. INVALID_ARGUMENT: empty, or not whole
+  // frames. RESOURCE_EXHAUSTED: more frames than there is room for; nothing was taken. Other
+  // streams may have used room since room() was called, except that one lane's frames always fit.
+  // If the stream has ended with an error, returns that error.
   absl::Status Push(absl::Span<const int8_t> frames);
-  // Frames that Push would take now. Grows as results are delivered (a frame holds its place until
-  // the callback with its result begins).
+  // How many frames Push would take now. A frame counts as queued until the callback with its
+  // result begins, so room grows as results are delivered.
   int room() const;
-  // A copy of the stream as far as it has been computed, which may be ahead of the results that
-  // have been delivered; also after it has ended with an error.
+  // A copy of the stream's state after the last frame computed, which may be ahead of the results
+  // delivered. Also works after the stream has ended with an error.
   StreamSnapshot Snapshot() const;
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who waits how long for whom, and when a batch waits for more lanes.
+// Which streams wait for which, for how long, and when a batch waits for more lanes.
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -28,13 +28,13 @@ using ::testing::Le;
 using ::testing::Not;
 using ::testing::SizeIs;
 
-using Streams = std::vector<std::unique_ptr<TestStream>>;
+using Streams = std::vector<std::unique_ptr<RecordingStream>>;
 
-// n streams of ids first, first + 1 ..., with `frames` queued in each.
+// Opens n streams with ids first, first + 1, ..., and pushes `frames` frames to each.
 Streams MakeStreams(TestRig* rig, int first, int n, int frames, const StreamOptions& options = {}) {
   Streams streams;
   for (int i = 0; i < n; ++i) {
-    streams.push_back(std::make_unique<TestStream>(rig, first + i, options));
+    streams.push_back(std::make_unique<RecordingStream>(rig, first + i, options));
     if (frames == 0) continue;
     EXPECT_EQ(streams.back()->Push(frames), absl::OkStatus());
   }
@@ -60,14 +60,14 @@ TEST(FairnessTest, StreamsWithBacklogTakeTurns) {
   rig.FinishAll();
 }
 
-// Whatever the streams push, and when: one that waits is overtaken by each other stream of its
-// priority once at most, so nobody waits over two rounds more than another.
+// Whatever the streams push, and whenever: each other stream of its priority overtakes a waiting
+// stream at most once, so no stream waits for over two rounds more than another.
 TEST(FairnessTest, NobodyIsOvertakenTwiceByTheSame) {
   constexpr int kStreams = 23, kLanes = 3;
   TestRig rig(2, kLanes, {.max_frames_per_lane = 5});
   const Streams streams = MakeStreams(&rig, 0, kStreams, 0);
   std::mt19937 random(3);
-  std::map<int, std::map<int, int>> overtaken;  // by whom, since when it waits
+  std::map<int, std::map<int, int>> overtaken;  // [waiting stream][overtaking stream]
   std::vector<int> pushed(kStreams), taken(kStreams);
   std::vector<bool> in_flight(kStreams);
   const auto note_batch = [&](int channel) {
@@ -106,13 +106,13 @@ TEST(FairnessTest, NobodyIsOvertakenTwiceByTheSame) {
   rig.FinishAll();
 }
 
-TEST(FairnessTest, TheBacklogOfFastSendersDelaysAliveStreamByOneRoundAtMost) {
+TEST(FairnessTest, TheBacklogOfFastSendersDelaysALiveStreamByOneRoundAtMost) {
   constexpr int kFast = 6, kLanes = 2;
   TestRig rig(1, kLanes, {.max_frames_per_lane = 4});
   const Streams fast = MakeStreams(&rig, 0, kFast, 256);
-  TestStream live(&rig, 100);
+  RecordingStream live(&rig, 100);
   for (int chunk = 0; chunk < 10; ++chunk) {
-    for (int i = 0; i < chunk; ++i) rig.Finish();  // at any moment of the round
+    for (int i = 0; i < chunk; ++i) rig.Finish();  // so that it pushes at each point of the round
     rig.clock.Advance(milliseconds(1));
     ASSERT_EQ(live.Push(4), absl::OkStatus());
     int batches = 0;
@@ -120,7 +120,7 @@ TEST(FairnessTest, TheBacklogOfFastSendersDelaysAliveStreamByOneRoundAtMost) {
       rig.Finish();
       ++batches;
     }
-    // The one that runs, and a round, of which the live stream may be the last.
+    // The batch that is running, and one round, in which the live stream may be the last.
     EXPECT_LE(batches, 1 + (kFast + 1 + kLanes - 1) / kLanes);
   }
   rig.FinishAll();
@@ -129,14 +129,14 @@ TEST(FairnessTest, TheBacklogOfFastSendersDelaysAliveStreamByOneRoundAtMost) {
 TEST(FairnessTest, AHigherPriorityGoesFirstButOnlyForSoLong) {
   TestRig rig(1, /*max_lanes=*/1, {.max_frames_per_lane = 1});
   const Streams high = MakeStreams(&rig, 0, 3, 100, {.priority = 1});
-  TestStream low(&rig, 100);
+  RecordingStream low(&rig, 100);
   ASSERT_EQ(low.Push(1), absl::OkStatus());
   int batches = 0;
   for (; low.frames_done() == 0; ++batches) {
     rig.clock.Advance(milliseconds(10));
     rig.Finish();
   }
-  // It waits until those of priority 1 have been ready for less than four times 30 ms.
+  // It waits until the others have been ready for less than four times 30 ms.
   EXPECT_THAT(batches, AllOf(Ge(12), Le(16)));
   rig.FinishAll();
 }
@@ -144,7 +144,7 @@ TEST(FairnessTest, AHigherPriorityGoesFirstButOnlyForSoLong) {
 TEST(FairnessTest, PrioritiesAreClampedSoThatNoneStarves) {
   TestRig rig(1, /*max_lanes=*/1, {.max_frames_per_lane = 1});
   const Streams high = MakeStreams(&rig, 0, 2, 250, {.priority = 1'000'000});
-  TestStream low(&rig, 100, {.priority = -1'000'000});
+  RecordingStream low(&rig, 100, {.priority = -1'000'000});
   ASSERT_EQ(low.Push(1), absl::OkStatus());
   int batches = 0;
   for (; low.frames_done() == 0 && batches < 300; ++batches) {
@@ -170,14 +170,14 @@ TEST(FairnessTest, TenantsShareAsTheirWeightsAre) {
 TEST(FairnessTest, ATenantsManyStreamsDoNotDelayAnothersOne) {
   TestRig rig(1, /*max_lanes=*/2, {.max_frames_per_lane = 2, .max_load = 0});
   const Streams many = MakeStreams(&rig, 0, 50, 100, {.tenant = "many"});
-  TestStream one(&rig, 100, {.tenant = "one"});
+  RecordingStream one(&rig, 100, {.tenant = "one"});
   ASSERT_EQ(one.Push(2), absl::OkStatus());
   rig.Finish();
   EXPECT_THAT(rig.Lanes(), Contains(100)) << "in the next batch";
   rig.FinishAll();
 }
 
-// No channel is idle while a stream has been ready for longer than a tenth of the target latency.
+// No channel is idle once a stream has been ready for a tenth of the target latency.
 TEST(BatchTest, WorkConserving) {
   constexpr int kStreams = 30;
   TestRig rig(3, /*max_lanes=*/4, {}, {.per_batch_ns = 1e6, .per_frame_ns = 1e4});
@@ -209,7 +209,8 @@ TEST(BatchTest, WorkConserving) {
   rig.FinishAll();
 }
 
-// Two streams become ready every millisecond; a batch's fixed cost is most of it.
+// Two streams become ready every millisecond, and most of a batch's cost does not depend on its
+// lanes.
 struct BusyRig : TestRig {
   BusyRig() : TestRig(1, 64, {}, {.per_step_ns = 5e5, .per_frame_ns = 1e4}) {
     streams = MakeStreams(this, 0, 64, 0);
@@ -265,10 +266,10 @@ TEST(BatchTest, ABatchTakesAQuarterOfTheTargetAtMost) {
 
 TEST(BatchTest, AFewLongQueuesDoNotProlongTheBatchOfTheOthers) {
   TestRig rig(1, 8, {}, {.per_step_ns = 100e3, .per_frame_ns = 10e3});
-  TestStream first(&rig, 100);
+  RecordingStream first(&rig, 100);
   ASSERT_EQ(first.Push(1), absl::OkStatus());
   const Streams streams = MakeStreams(&rig, 0, 7, 2);
-  TestStream fast(&rig, 50);
+  RecordingStream fast(&rig, 50);
   ASSERT_EQ(fast.Push(200), absl::OkStatus());
   rig.Finish();
   EXPECT_THAT(rig.LaneFrames(), AllOf(SizeIs(8), Each(2)));
@@ -279,7 +280,7 @@ TEST(BatchTest, AFewLongQueuesDoNotProlongTheBatchOfTheOthers) {
 
 TEST(LimitsTest, BeyondTheBytesOfAllAStreamHasRoomForOneBatch) {
   TestRig rig(1, 4, {.max_queued_bytes = 3 * 100, .max_frames_per_lane = 8});
-  TestStream a(&rig, 1), b(&rig, 2);
+  RecordingStream a(&rig, 1), b(&rig, 2);
   EXPECT_EQ(a.handle->room(), 100);
   EXPECT_EQ(a.Push(101).code(), absl::StatusCode::kResourceExhausted);
   ASSERT_EQ(a.Push(80), absl::OkStatus());
@@ -298,9 +299,9 @@ TEST(LimitsTest, BeyondTheBytesOfAllAStreamHasRoomForOneBatch) {
 
 TEST(LimitsTest, FramesOfAStreamThatIsDestroyedAreGivenBack) {
   TestRig rig(1, 4, {.max_queued_bytes = 3 * 100});
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   {
-    TestStream b(&rig, 2);
+    RecordingStream b(&rig, 2);
     ASSERT_EQ(b.Push(100), absl::OkStatus());
     EXPECT_EQ(a.handle->room(), 16);
   }
@@ -308,8 +309,8 @@ TEST(LimitsTest, FramesOfAStreamThatIsDestroyedAreGivenBack) {
   EXPECT_EQ(a.handle->room(), 100);
 }
 
-// Two channels of 4 lanes at 1 ms a step and lane: 2000 frames a second, 20 streams at 100 a
-// second.
+// Two channels that take 1 ms for each frame compute 2000 frames a second: 20 streams of 100 frames
+// a second.
 TEST(LimitsTest, StreamsBeyondTheMeasuredCapacityAreRefusedUntilOthersProveIdle) {
   TestRig rig(2, 4, {.max_load = 0.87}, {.per_frame_ns = 1e6});
   std::vector<std::unique_ptr<Scheduler::Stream>> streams;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams destroyed at every point of a batch's way.
+// Streams destroyed at every point in a batch's life.
 #include <latch>
 #include <memory>
 #include <thread>
@@ -17,8 +17,8 @@ using ::testing::SizeIs;
 
 TEST(SchedulerLifetimeTest, DestroyedWhileWaiting) {
   TestRig rig(1, /*max_lanes=*/2);
-  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
-  for (TestStream* s : {&a, &b, &c}) ASSERT_EQ(s->Push(1), absl::OkStatus());
+  RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
+  for (RecordingStream* s : {&a, &b, &c}) ASSERT_EQ(s->Push(1), absl::OkStatus());
   b.handle.reset();
   rig.puppet().Finish();
   EXPECT_THAT(rig.Lanes(), ElementsAre(3));
@@ -28,7 +28,7 @@ TEST(SchedulerLifetimeTest, DestroyedWhileWaiting) {
 
 TEST(SchedulerLifetimeTest, DestroyedWhileInFlight) {
   TestRig rig;
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   a.handle.reset();
@@ -40,7 +40,7 @@ TEST(SchedulerLifetimeTest, DestroyedWhileInFlight) {
 
 TEST(SchedulerLifetimeTest, DestroyedWhileInABatchThatFails) {
   TestRig rig;
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   a.handle.reset();
   rig.puppet().Fail(absl::InternalError("broken"));
@@ -51,26 +51,26 @@ TEST(SchedulerLifetimeTest, DestroyedWhileInABatchThatFails) {
 
 TEST(SchedulerLifetimeTest, DestroyedWithinItsCallback) {
   TestRig rig;
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   a.hook = [&](const StreamResult&) { a.handle.reset(); };
   rig.puppet().Finish();
   EXPECT_THAT(a.results, SizeIs(1));
-  rig.puppet().Finish();  // was submitted before the callback
+  rig.puppet().Finish();  // this batch was submitted before the callback
   EXPECT_THAT(a.results, SizeIs(1));
   EXPECT_EQ(rig.scheduler->open_streams(), 0);
 }
 
 TEST(SchedulerLifetimeTest, DestroyedWithinTheCallbackOfAnErrorAndAnotherOpened) {
   TestRig rig(1, 4, {.max_streams = 1, .max_attempts = 1});
-  TestStream a(&rig, 1);
-  std::unique_ptr<TestStream> b;
+  RecordingStream a(&rig, 1);
+  std::unique_ptr<RecordingStream> b;
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   a.hook = [&](const StreamResult& result) {
     EXPECT_FALSE(result.status.ok());
     a.handle.reset();
-    b = std::make_unique<TestStream>(&rig, 2);
+    b = std::make_unique<RecordingStream>(&rig, 2);
     EXPECT_EQ(b->Push(1), absl::OkStatus());
   };
   rig.puppet().Fail(absl::InternalError("broken"));
@@ -82,8 +82,8 @@ TEST(SchedulerLifetimeTest, DestroyedWithinTheCallbackOfAnErrorAndAnotherOpened)
 
 TEST(SchedulerLifetimeTest, DestroyedByTheCallbackOfAnotherBeforeItsOwn) {
   TestRig rig(1, /*max_lanes=*/2);
-  TestStream c(&rig, 3), a(&rig, 1), b(&rig, 2);
-  for (TestStream* s : {&c, &a, &b}) ASSERT_EQ(s->Push(1), absl::OkStatus());
+  RecordingStream c(&rig, 3), a(&rig, 1), b(&rig, 2);
+  for (RecordingStream* s : {&c, &a, &b}) ASSERT_EQ(s->Push(1), absl::OkStatus());
   rig.puppet().Finish();
   ASSERT_THAT(rig.Lanes(), ElementsAre(1, 2));
   a.hook = [&](const StreamResult&) { b.handle.reset(); };
@@ -119,7 +119,7 @@ TEST(SchedulerLifetimeTest, CallbackThatDestroysItsStreamIsDestroyedWhenItReturn
 
 TEST(SchedulerLifetimeTest, DestructorWaitsForARunningCallback) {
   TestRig rig;
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   std::latch running(1), destroying(1);
   bool returned = false;
@@ -142,7 +142,7 @@ TEST(SchedulerLifetimeTest, DestructorWaitsForARunningCallback) {
 TEST(SchedulerLifetimeTest, SchedulerWaitsForItsBatches) {
   TestRig rig;
   {
-    TestStream a(&rig, 1);
+    RecordingStream a(&rig, 1);
     ASSERT_EQ(a.Push(1), absl::OkStatus());
   }
   PuppetChannel* const puppet = &rig.puppet();

@@ -16,28 +16,29 @@ SchedulerMetrics::SchedulerMetrics(MetricsRegistry* registry, Labels labels_of_a
                              const std::vector<double>& buckets) {
     return registry->GetHistogram(name, help, buckets, labels);
   };
-  streams = registry->GetGauge("ese_streams", "Streams that are open now.", labels);
+  streams = registry->GetGauge("ese_streams", "Open streams.", labels);
   streams_opened = counter("ese_streams_opened_total", "Streams opened.");
   streams_refused =
       counter("ese_streams_refused_total",
-              "Streams refused: too many are open or need too much, or no channel works.");
+              "Streams refused because too many were open, the open ones needed too much, or no "
+              "channel worked.");
   frames = counter("ese_frames_total", "Frames computed.");
   channels_working = registry->GetGauge(
-      "ese_channels_working", "Channels that compute, or may be expected to shortly.", labels);
-  batch_lanes = histogram("ese_batch_lanes", "Streams in a computed batch.",
+      "ese_channels_working", "Channels that work, or may be expected to shortly.", labels);
+  batch_lanes = histogram("ese_batch_lanes", "Lanes (streams) of a computed batch.",
                           {1, 2, 4, 8, 16, 24, 32, 48, 64});
-  batch_frames = histogram("ese_batch_frames", "Frames in a computed batch, over all its streams.",
+  batch_frames = histogram("ese_batch_frames", "Frames of a computed batch, over all its lanes.",
                            {1, 2, 4, 8, 16, 32, 64, 128, 256, 512});
-  queue_wait_seconds =
-      histogram("ese_queue_wait_seconds",
-                "Time from a frame's arrival to its batch; the longest of a stream in a batch.",
-                LatencyBuckets());
+  queue_wait_seconds = histogram(
+      "ese_queue_wait_seconds",
+      "Time from the arrival of a lane's oldest frame to its batch, for each lane of a batch.",
+      LatencyBuckets());
   step_seconds = histogram("ese_step_seconds",
                            "Compute time of a batch divided by its steps (frames of its longest "
-                           "stream).",
+                           "lane).",
                            LatencyBuckets());
-  batch_seconds =
-      histogram("ese_batch_seconds", "Compute time of a batch, all its steps.", LatencyBuckets());
+  batch_seconds = histogram("ese_batch_seconds", "Compute time of a batch, over all its steps.",
+                            LatencyBuckets());
 }
 
 ChannelMetrics SchedulerMetrics::ForChannel(const std::string& channel) const {
@@ -47,13 +48,13 @@ ChannelMetrics SchedulerMetrics::ForChannel(const std::string& channel) const {
       .batches = registry_->GetCounter("ese_batches_total", "Batches computed.", labels),
       .failures = registry_->GetCounter(
           "ese_batch_failures_total",
-          "Batches that a channel refused or failed; their frames are computed again.", labels),
+          "Batches that the channel refused or failed; their frames are computed again.", labels),
       .overruns = registry_->GetCounter(
           "ese_batch_overruns_total",
-          "Batches that a channel did not finish in time; their frames are computed again.",
+          "Batches that the channel did not finish in time; their frames are computed again.",
           labels),
       .busy_seconds = registry_->GetCounter("ese_channel_busy_seconds_total",
-                                            "Time that a channel has spent computing.", labels),
+                                            "Time that the channel has spent computing.", labels),
   };
 }
 

@@ -8,7 +8,7 @@
 
 namespace ese {
 
-// Of one channel; with the label channel.
+// Metrics of one channel, with the label `channel`.
 struct ChannelMetrics {
   Counter* batches;       // ese_batches_total
   Counter* failures;      // ese_batch_failures_total
@@ -16,9 +16,9 @@ struct ChannelMetrics {
   Counter* busy_seconds;  // ese_channel_busy_seconds_total
 };
 
-// Handles into a registry, which must outlive them. May be copied.
+// Handles into a registry, which must outlive them. Copies share the metrics.
 struct SchedulerMetrics {
-  // `labels` of each: the model's name, and its version where there may be several.
+  // Every metric gets `labels`: the model's name, and its version if there may be several.
   SchedulerMetrics(MetricsRegistry* registry, Labels labels);
 
   ChannelMetrics ForChannel(const std::string& channel) const;

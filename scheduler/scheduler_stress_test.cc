@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many streams, random chunks, several threads and channels, of which one fails now and then, and
-// another completes batches long after they were given up: every logit must be what ReferenceStep
-// says, and no callback may come to a stream that is gone.
+// Many streams, random chunks, several threads, and several channels. One channel fails at times,
+// and another completes some batches long after they were given up. Every logit must equal
+// ReferenceStep's, and no callback may come after its stream was destroyed.
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -28,7 +28,7 @@ namespace {
 constexpr int kThreads = 4;
 constexpr int kStreamsPerThread = 30;
 constexpr int kFrames = 200;
-// As CreateCpuChannels names them: the good one, the flaky one, and the late one.
+// The good, the flaky and the late channel, named as CreateCpuChannels names them.
 constexpr const char* kChannels[] = {"cpu0", "cpu1", "cpu2"};
 
 // Passes batches to another channel.
@@ -43,7 +43,7 @@ class WrappedChannel : public Channel {
   const std::unique_ptr<Channel> channel_;
 };
 
-// Tells what it is doing.
+// Shows what it is doing.
 class WatchedChannel final : public WrappedChannel {
  public:
   using WrappedChannel::WrappedChannel;
@@ -55,7 +55,7 @@ class WatchedChannel final : public WrappedChannel {
       done(std::move(b), std::move(status));
     });
   }
-  // Whether it has completed a batch since last asked.
+  // Whether it has completed a batch since the last call.
   bool GotOn() {
     const int completed = completed_;
     return std::exchange(asked_, completed) != completed;
@@ -93,7 +93,7 @@ class FlakyChannel final : public WrappedChannel {
   std::atomic<int> calls_ = 0;
 };
 
-// Keeps one batch in seven, until it is released, and then goes on to read and write its buffers.
+// Keeps one batch in seven for a long time, and then still reads and writes its buffers.
 class LateChannel final : public WrappedChannel {
  public:
   using WrappedChannel::WrappedChannel;
@@ -113,7 +113,7 @@ class LateChannel final : public WrappedChannel {
                             });
   }
 
-  // Time goes by. Releases a batch that has been kept for twice the watchdog's time.
+  // Notes that time has passed. Completes a batch that was kept for twice the watchdog's time.
   void Tick(Duration passed) {
     std::unique_lock lock(mutex_);
     if (kept_ == nullptr || (kept_for_ += passed) < std::chrono::seconds(4)) return;
@@ -144,7 +144,7 @@ class LateChannel final : public WrappedChannel {
   bool ending_ = false;
 };
 
-// The frames of a stream and what must come of them.
+// The frames of a stream and the logits that must result.
 struct Expected {
   Expected(const Model& model, int seed) : frames(kFrames * model.input_dim()) {
     std::mt19937 random(seed);
@@ -195,10 +195,10 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
   }
   ~SchedulerStressTest() override { End(); }
 
-  // The good channel is never overdue. While it works, time passes by its batches. While it does
-  // not, the scheduler may be about to give it one, whose time has begun, on a thread that is
-  // waiting for a processor: then time passes ten times as fast as real time at most, and such a
-  // thread has a fifth of a second.
+  // Advances the clock so that the good channel is never overdue. Each batch that it completes
+  // advances the clock. While it has no batch, the scheduler may be about to submit one whose time
+  // has already begun, on a thread that is waiting for a processor. Therefore the clock then runs
+  // at most ten times as fast as real time, which gives such a thread a fifth of a second.
   void LetTimePass() {
     while (!ending_) {
       Duration passed{0};
@@ -214,7 +214,7 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
     }
   }
 
-  // REQUIRES: every stream is gone.
+  // REQUIRES: all streams have been destroyed.
   void End() {
     if (scheduler_ == nullptr) return;
     EXPECT_EQ(scheduler_->open_streams(), 0);
@@ -224,7 +224,8 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
     scheduler_.reset();
   }
 
-  // A stream's results so far. Not locked: callbacks of one stream must not be concurrent.
+  // A stream and its results so far. It has no lock, because callbacks of one stream must not be
+  // concurrent.
   struct Listener {
     std::unique_ptr<Scheduler::Stream> stream;
     std::vector<int32_t> logits;
@@ -246,7 +247,8 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
     listener->stream = *std::move(stream);
   }
 
-  // Pushes all streams' frames in random chunks, in random turns. Destroys some streams halfway.
+  // Pushes the frames of all streams in random chunks and random order. Destroys some streams
+  // halfway.
   void PushAll(int thread) {
     std::mt19937 random(thread);
     std::vector<Listener> listeners(kStreamsPerThread);
@@ -287,7 +289,7 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
     }
   }
 
-  // Opens streams and destroys them at any moment of a batch's way, some in their own callback.
+  // Opens streams and destroys them at any moment of a batch's life, some in their own callback.
   void CancelMany(int thread) {
     constexpr int kStreams = 500;
     struct Life {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which frames go when to which channel. Faults: scheduler_fault_test.cc; lifetimes:
-// scheduler_lifetime_test.cc.
+// Which frames go to which channel, and when. scheduler_fault_test.cc tests faults,
+// scheduler_lifetime_test.cc lifetimes, and scheduler_fairness_test.cc who waits for whom.
 #include "scheduler/scheduler.h"
 
 #include <chrono>
@@ -24,7 +24,7 @@ using ::testing::SizeIs;
 
 TEST(SchedulerTest, AFrameGoesToAFreeChannelAtOnceAndComesBack) {
   TestRig rig;
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_TRUE(rig.puppet().busy());
   EXPECT_THAT(rig.Lanes(), ElementsAre(1));
@@ -39,20 +39,20 @@ TEST(SchedulerTest, AFrameGoesToAFreeChannelAtOnceAndComesBack) {
 
 TEST(SchedulerTest, StreamsThatWaitShareTheNextBatchUpToItsLanes) {
   TestRig rig(1, /*max_lanes=*/3);
-  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4), e(&rig, 5);
-  for (TestStream* s : {&a, &b, &c, &d, &e}) ASSERT_EQ(s->Push(1), absl::OkStatus());
+  RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4), e(&rig, 5);
+  for (RecordingStream* s : {&a, &b, &c, &d, &e}) ASSERT_EQ(s->Push(1), absl::OkStatus());
   EXPECT_THAT(rig.Lanes(), ElementsAre(1));
   rig.puppet().Finish();
   EXPECT_THAT(rig.Lanes(), ElementsAre(2, 3, 4));
   rig.puppet().Finish();
   EXPECT_THAT(rig.Lanes(), ElementsAre(5));
   rig.puppet().Finish();
-  for (TestStream* s : {&a, &b, &c, &d, &e}) EXPECT_EQ(s->frames_done(), 1);
+  for (RecordingStream* s : {&a, &b, &c, &d, &e}) EXPECT_EQ(s->frames_done(), 1);
 }
 
 TEST(SchedulerTest, EarliestDeadlineFirstThoughOthersBecameReadyBefore) {
   TestRig rig(1, /*max_lanes=*/1);
-  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
+  RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
   ASSERT_EQ(a.Push(1), absl::OkStatus());  // in flight
   rig.clock.Advance(milliseconds(1));
   ASSERT_EQ(a.Push(1), absl::OkStatus());  // deadline 1 + 30, ready when its batch is finished
@@ -69,7 +69,7 @@ TEST(SchedulerTest, EarliestDeadlineFirstThoughOthersBecameReadyBefore) {
 
 TEST(SchedulerTest, DeadlineIsThatOfTheOldestWaitingFrame) {
   TestRig rig(1, /*max_lanes=*/1);
-  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
+  RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(b.Push(1), absl::OkStatus());
   rig.clock.Advance(milliseconds(1));
@@ -86,9 +86,9 @@ TEST(SchedulerTest, DeadlineIsThatOfTheOldestWaitingFrame) {
 
 TEST(SchedulerTest, EqualDeadlinesInOrderOfArrival) {
   TestRig rig(1, /*max_lanes=*/2);
-  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4);
+  RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
-  for (TestStream* s : {&c, &b, &d}) ASSERT_EQ(s->Push(1), absl::OkStatus());
+  for (RecordingStream* s : {&c, &b, &d}) ASSERT_EQ(s->Push(1), absl::OkStatus());
   rig.puppet().Finish();
   EXPECT_THAT(rig.Lanes(), ElementsAre(3, 2));
   rig.puppet().Finish();
@@ -97,7 +97,7 @@ TEST(SchedulerTest, EqualDeadlinesInOrderOfArrival) {
 
 TEST(SchedulerTest, RaggedBatchesTakeUpToMaxFramesOfEachStream) {
   TestRig rig(1, 4, {.max_frames_per_lane = 3});
-  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
+  RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(a.Push(5), absl::OkStatus());
   ASSERT_EQ(b.Push(3), absl::OkStatus());
@@ -116,8 +116,8 @@ TEST(SchedulerTest, RaggedBatchesTakeUpToMaxFramesOfEachStream) {
 
 TEST(SchedulerTest, WorkConserving) {
   TestRig rig(3, /*max_lanes=*/4);
-  TestStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4);
-  for (TestStream* s : {&a, &b, &c}) ASSERT_EQ(s->Push(1), absl::OkStatus());
+  RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4);
+  for (RecordingStream* s : {&a, &b, &c}) ASSERT_EQ(s->Push(1), absl::OkStatus());
   for (int i = 0; i < 3; ++i) EXPECT_THAT(rig.Lanes(i), ElementsAre(i + 1));
   ASSERT_EQ(d.Push(1), absl::OkStatus());
   rig.puppet(1).Finish();
@@ -127,7 +127,7 @@ TEST(SchedulerTest, WorkConserving) {
 
 TEST(SchedulerTest, AStreamIsNeverInTwoBatches) {
   TestRig rig(2);
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   EXPECT_TRUE(rig.puppet(0).busy());
@@ -141,7 +141,7 @@ TEST(SchedulerTest, AStreamIsNeverInTwoBatches) {
 
 TEST(SchedulerTest, NextBatchIsSubmittedBeforeResultsAreDelivered) {
   TestRig rig(1, /*max_lanes=*/2);
-  TestStream a(&rig, 1), b(&rig, 2);
+  RecordingStream a(&rig, 1), b(&rig, 2);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(b.Push(1), absl::OkStatus());
@@ -153,11 +153,11 @@ TEST(SchedulerTest, NextBatchIsSubmittedBeforeResultsAreDelivered) {
   rig.puppet().Finish();
 }
 
-// The second of a stream's batches is finished, on another channel, while the callback of the first
-// runs: its result waits for that, and the stream goes no further ahead.
+// The second of a stream's batches finishes, on another channel, while the callback of the first
+// runs. Its result waits for that callback, and the stream does not get further ahead.
 TEST(SchedulerTest, CallbacksKeepTheirOrderOverTwoChannels) {
   TestRig rig(2, 4, {.max_frames_per_lane = 1});
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(4), absl::OkStatus());
   int depth = 0;
   bool first = true;
@@ -182,7 +182,7 @@ TEST(SchedulerTest, CallbacksKeepTheirOrderOverTwoChannels) {
 
 TEST(SchedulerTest, PushThatDoesNotFitIsRefusedWhole) {
   TestRig rig(1, 4, {.max_queued_frames = 5});
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   EXPECT_EQ(a.handle->room(), 5);
   EXPECT_EQ(a.Push(6).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(a.handle->room(), 5);
@@ -198,7 +198,7 @@ TEST(SchedulerTest, PushThatDoesNotFitIsRefusedWhole) {
 
 TEST(SchedulerTest, FramesHoldTheirPlaceUntilTheirCallbackBegins) {
   TestRig rig(1, 4, {.max_queued_frames = 3});
-  TestStream a(&rig, 1), b(&rig, 2);
+  RecordingStream a(&rig, 1), b(&rig, 2);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(b.Push(1), absl::OkStatus());
@@ -219,7 +219,7 @@ TEST(SchedulerTest, FramesHoldTheirPlaceUntilTheirCallbackBegins) {
 
 TEST(SchedulerTest, PushOfNoOrPartialFramesIsInvalid) {
   TestRig rig;
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   EXPECT_EQ(a.handle->Push({}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(a.handle->Push({{1, 2, 3, 4}}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(rig.puppet().busy());
@@ -227,8 +227,8 @@ TEST(SchedulerTest, PushOfNoOrPartialFramesIsInvalid) {
 
 TEST(SchedulerTest, StreamsBeyondTheLimitAreUnavailable) {
   TestRig rig(1, 4, {.max_streams = 2});
-  auto a = std::make_unique<TestStream>(&rig, 1);
-  TestStream b(&rig, 2);
+  auto a = std::make_unique<RecordingStream>(&rig, 1);
+  RecordingStream b(&rig, 2);
   EXPECT_EQ(rig.scheduler->open_streams(), 2);
   const absl::Status status = rig.scheduler->Open({}, [](const StreamResult&) {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
@@ -238,18 +238,22 @@ TEST(SchedulerTest, StreamsBeyondTheLimitAreUnavailable) {
   EXPECT_EQ(rig.scheduler->Open({}, [](const StreamResult&) {}).status(), absl::OkStatus());
 }
 
-// The checkpoint of any result begins a stream that goes on with the same bits.
-TEST(SchedulerTest, AStreamGoesOnFromTheStateOfAResult) {
+// A snapshot taken in any callback opens a stream that continues with the same bits.
+TEST(SchedulerTest, AStreamResumesFromASnapshot) {
   TestRig rig(1, 4, {.max_frames_per_lane = 2});
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   std::vector<StreamState> states;
-  a.hook = [&](const StreamResult& result) { states.push_back(*result.state); };
+  a.hook = [&](const StreamResult& result) {
+    const StreamSnapshot now = a.handle->Snapshot();
+    EXPECT_EQ(now.frame, result.first_frame + result.num_frames);
+    states.push_back(now.state);
+  };
   ASSERT_EQ(a.Push(4), absl::OkStatus());
   while (rig.puppet().busy()) rig.puppet().Finish();
   ASSERT_THAT(states, SizeIs(2));
   EXPECT_FALSE(SameState(states[0], states[1]));
   for (int i : {0, 1}) {
-    TestStream resumed(&rig, 1, {.initial_state = states[i], .first_frame = 2 * i + 2});
+    RecordingStream resumed(&rig, 1, {.initial_state = states[i], .first_frame = 2 * i + 2});
     ASSERT_EQ(resumed.Push(3), absl::OkStatus());
     while (rig.puppet().busy()) rig.puppet().Finish();
     EXPECT_EQ(resumed.frames_done(), 2 * i + 5);
@@ -280,7 +284,7 @@ TEST(SchedulerTest, SubmitMovesTheBatchIfAndOnlyIfOk) {
   auto batch = std::make_unique<Batch>();
   EXPECT_EQ(rig.puppet().Submit(&batch, nullptr).code(), absl::StatusCode::kInvalidArgument);
   ASSERT_NE(batch, nullptr);
-  TestStream a(&rig, 1);
+  RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   batch->lanes = rig.puppet().batch().lanes;
   EXPECT_EQ(rig.puppet().Submit(&batch, nullptr).code(), absl::StatusCode::kUnavailable);
@@ -290,9 +294,9 @@ TEST(SchedulerTest, SubmitMovesTheBatchIfAndOnlyIfOk) {
 
 TEST(SchedulerTest, MetricsCountWhatHappened) {
   TestRig rig(1, 4, {.max_streams = 3, .max_frames_per_lane = 2});
-  TestStream a(&rig, 1), b(&rig, 2);
+  RecordingStream a(&rig, 1), b(&rig, 2);
   {
-    TestStream c(&rig, 3);
+    RecordingStream c(&rig, 3);
     EXPECT_FALSE(rig.scheduler->Open({}, [](const StreamResult&) {}).ok());
   }
   ASSERT_EQ(a.Push(3), absl::OkStatus());

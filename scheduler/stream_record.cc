@@ -9,17 +9,17 @@
 
 namespace ese {
 
-StreamRecord::StreamRecord(StreamCommons* commons, Tenant* tenant, StreamOptions options,
+StreamRecord::StreamRecord(StreamsShared* shared, Tenant* tenant, StreamOptions options,
                            Scheduler::ResultCallback on_result)
-    : commons_(commons),
+    : shared_(shared),
       tenant_(tenant),
-      input_dim_(commons->model->input_dim()),
+      input_dim_(shared->model->input_dim()),
       priority_(std::clamp(options.priority, -kMaxPriority, kMaxPriority)),
       queue_(input_dim_),
-      credit_(commons->frames_per_second),
+      credit_(shared->frames_per_second),
       next_frame_(options.first_frame),
       on_result_(std::move(on_result)) {
-  const Model& model = *commons->model;
+  const Model& model = *shared->model;
   states_[0] = options.initial_state
                    ? std::make_shared<StreamState>(*std::move(options.initial_state))
                    : std::make_shared<StreamState>(model);
@@ -30,17 +30,18 @@ StreamRecord::~StreamRecord() { Hold(-held_); }
 
 absl::Status StreamRecord::Push(absl::Span<const int8_t> frames, TimePoint now, bool* ready) {
   if (frames.empty() || frames.size() % input_dim_ != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("push of ", frames.size(), " bytes; push whole frames of ", input_dim_));
+    return absl::InvalidArgumentError(absl::StrCat("push of ", frames.size(),
+                                                   " bytes; push one or more whole frames of ",
+                                                   input_dim_, " bytes"));
   }
   const size_t n = frames.size() / input_dim_;
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!error_.ok()) return error_;
-  if (n > static_cast<size_t>(commons_->options.max_queued_frames) ||
+  if (n > static_cast<size_t>(shared_->options.max_queued_frames) ||
       !TryHold(static_cast<int>(n))) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "push of ", n, " frames into a queue with room for ", RoomLocked(), " of ",
-        commons_->options.max_queued_frames, "; wait for results, or push fewer at once"));
+        shared_->options.max_queued_frames, "; wait for results, or push fewer at once"));
   }
   queue_.Append(frames, now);
   waiting_.store(queue_.size() - in_flight_, std::memory_order_relaxed);
@@ -49,48 +50,48 @@ absl::Status StreamRecord::Push(absl::Span<const int8_t> frames, TimePoint now, 
 }
 
 int StreamRecord::room() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return error_.ok() ? RoomLocked() : 0;
 }
 
 int StreamRecord::RoomLocked() const {
-  const SchedulerOptions& options = commons_->options;
+  const SchedulerOptions& options = shared_->options;
   const int64_t bytes =
-      options.max_queued_bytes - commons_->queued_bytes.load(std::memory_order_relaxed);
+      options.max_queued_bytes - shared_->queued_bytes.load(std::memory_order_relaxed);
   const int64_t room = std::min<int64_t>(options.max_queued_frames - held_, bytes / input_dim_);
-  // A batch's frames have room whatever the others hold.
+  // There is always room for one batch of this stream, whatever other streams hold.
   const int batch = std::min(options.max_queued_frames, options.max_frames_per_lane);
   return static_cast<int>(std::max<int64_t>({0, room, batch - held_}));
 }
 
 TimePoint StreamRecord::deadline() const {
-  const Duration target = commons_->options.target_latency;
+  const Duration target = shared_->options.target_latency;
   return ready_since_ + target - priority_ * kPriorityLatencies * target;
 }
 
 StreamSnapshot StreamRecord::Snapshot() const {
-  std::lock_guard lock(mutex_);
-  return {.frame = next_frame_, .state = *states_[current_]};  // a batch writes the other
+  const MutexLock lock(mutex_);
+  return {.frame = next_frame_, .state = *states_[current_]};  // a batch writes the other one
 }
 
 void StreamRecord::Close() {
-  // Destroyed after the lock is released: what a callback holds is not ours.
+  // Destroyed after the lock is released, because destroying what a callback holds may call code
+  // that we do not know.
   absl::InlinedVector<Delivery, 2> dropped;
   Scheduler::ResultCallback callback;
-  std::unique_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   closed_ = true;
   dropped.swap(deliveries_);
   if (delivering_ && deliverer_ == std::this_thread::get_id()) {
-    closed_within_callback_ = true;  // DeliverNext, below us on this stack, does the rest
+    closed_within_callback_ = true;  // DeliverNext, which called the callback, does the rest
     return;
   }
-  delivered_.wait(lock, [this] { return !delivering_; });
+  while (delivering_) delivered_.Wait(mutex_);
   callback.swap(on_result_);
-  lock.unlock();
 }
 
 TakenFrames StreamRecord::Take(int max_frames, TimePoint now, int8_t* frames, Lane* lane) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   assert(phase_ == Phase::kReady && !queue_.empty());
   phase_ = Phase::kInFlight;
   in_flight_ = std::min(max_frames, queue_.size());
@@ -107,7 +108,7 @@ TakenFrames StreamRecord::Take(int max_frames, TimePoint now, int8_t* frames, La
 }
 
 bool StreamRecord::Succeed(StreamResult result, std::shared_ptr<const void> keep) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   assert(phase_ == Phase::kInFlight && result.num_frames == in_flight_);
   phase_ = Phase::kIdle;
   current_ = 1 - current_;
@@ -117,17 +118,17 @@ bool StreamRecord::Succeed(StreamResult result, std::shared_ptr<const void> keep
   next_frame_ += in_flight_;
   queue_.DropFront(in_flight_);
   in_flight_ = 0;
-  if (!closed_) deliveries_.push_back({std::move(result), states_[current_], std::move(keep)});
+  if (!closed_) deliveries_.push_back({std::move(result), std::move(keep)});
   return BecomeReady();
 }
 
 bool StreamRecord::Fail(const absl::Status& error) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return FailLocked(error);
 }
 
 bool StreamRecord::Return() {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   assert(phase_ == Phase::kInFlight);
   phase_ = Phase::kIdle;
   in_flight_ = 0;
@@ -136,24 +137,24 @@ bool StreamRecord::Return() {
 
 bool StreamRecord::Abandon(const absl::Status& error,
                            std::vector<std::shared_ptr<StreamState>>* abandoned) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   auto copy = std::make_shared<StreamState>(*states_[current_]);
-  auto blank = std::make_shared<StreamState>(*commons_->model);
+  auto blank = std::make_shared<StreamState>(*shared_->model);
   abandoned->push_back(std::exchange(states_[current_], std::move(copy)));
   abandoned->push_back(std::exchange(states_[1 - current_], std::move(blank)));
   return FailLocked(error);
 }
 
 void StreamRecord::End(const absl::Status& error) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   assert(phase_ == Phase::kReady);
   EndLocked(error);
 }
 
 bool StreamRecord::DeliverNext(bool* ready) {
-  Scheduler::ResultCallback callback;  // destroyed after the lock is released, as is `next`
+  Scheduler::ResultCallback callback;  // like `next`, destroyed after the lock is released
   Delivery next;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   if (delivering_ || deliveries_.empty()) return false;
   next = std::move(deliveries_.front());
   deliveries_.erase(deliveries_.begin());
@@ -161,16 +162,14 @@ bool StreamRecord::DeliverNext(bool* ready) {
   delivering_ = true;
   deliverer_ = std::this_thread::get_id();
 
-  lock.unlock();
-  next.result.state = next.state.get();
+  lock.Unlock();
   on_result_(next.result);
-  lock.lock();
+  lock.Lock();
 
   delivering_ = false;
   if (closed_within_callback_) callback.swap(on_result_);
-  if (closed_) delivered_.notify_all();
+  if (closed_) delivered_.NotifyAll();
   *ready = BecomeReady();
-  lock.unlock();
   return true;
 }
 
@@ -187,10 +186,10 @@ bool StreamRecord::FailLocked(const absl::Status& error) {
   assert(phase_ == Phase::kInFlight);
   phase_ = Phase::kIdle;
   in_flight_ = 0;
-  if (++attempts_ < commons_->options.max_attempts) return BecomeReady();
+  if (++attempts_ < shared_->options.max_attempts) return BecomeReady();
   EndLocked(absl::Status(error.code(),
                          absl::StrCat("frames from ", next_frame_, " on failed in ", attempts_,
-                                      " batches, at last with: ", error.message())));
+                                      " batches, the last time with: ", error.message())));
   return false;
 }
 
@@ -205,16 +204,17 @@ void StreamRecord::EndLocked(const absl::Status& error) {
 
 void StreamRecord::Hold(int frames) {
   held_ += frames;
-  commons_->queued_bytes.fetch_add(int64_t{frames} * input_dim_, std::memory_order_relaxed);
+  shared_->queued_bytes.fetch_add(int64_t{frames} * input_dim_, std::memory_order_relaxed);
 }
 
-// Takes first and looks then: of several streams that would exceed the limit together, none does.
+// Adds first and checks afterwards, so that several streams at once cannot exceed the limit
+// together.
 bool StreamRecord::TryHold(int frames) {
-  const SchedulerOptions& options = commons_->options;
+  const SchedulerOptions& options = shared_->options;
   Hold(frames);
   if (held_ <= std::min(options.max_queued_frames, options.max_frames_per_lane)) return true;
   if (held_ <= options.max_queued_frames &&
-      commons_->queued_bytes.load(std::memory_order_relaxed) <= options.max_queued_bytes) {
+      shared_->queued_bytes.load(std::memory_order_relaxed) <= options.max_queued_bytes) {
     return true;
   }
   Hold(-frames);

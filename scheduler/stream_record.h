@@ -1,31 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the scheduler knows of one stream: its frames, its state, its results on their way out.
+// What the scheduler knows about one stream: its frames, its state, and results not yet delivered.
 //
-//            Push, with no batch in flight               Take                 frames are in a batch
+//            Push                                Take              its frames are in a batch
 //   idle ---------------------------------> ready --------------> in flight
 //     ^                                       ^                       |
 //     |    no frames, or two results wait     |   frames are waiting  |
 //     +---------------------------------------+-----------------------+  Succeed, Fail, Return
 //
-// The member that makes the stream ready says so to its caller, who must put it into the ready
-// queue; until it is taken from there nobody else does anything about its phase. So a stream is in
-// the ready queue at most once, and in at most one batch.
+// The member that makes the stream ready tells its caller so, and the caller must put the stream
+// into the ready queue. Until the stream is taken from the queue, its phase does not change. So a
+// stream is in the ready queue at most once, and in at most one batch.
 //
-// Results wait in the order of their batches. Any thread may deliver the next one, unless a
-// callback of the stream is running: whoever runs it goes on until none is left. So callbacks are
-// in order and never concurrent, though consecutive batches may have run on different channels. A
-// stream with two results whose callbacks have not returned is not ready: it gets one batch ahead
-// of its callbacks.
+// Results wait in the order of their batches. Any thread may deliver the next one unless a callback
+// of the stream is running; the thread that runs it then goes on until no result is left. So
+// callbacks come in order and one at a time, even if consecutive batches ran on different channels.
+// A stream with two results whose callbacks have not returned is not ready: its batches get at most
+// one ahead of its callbacks.
 //
-// A stream that leaves frames behind when a batch takes it is ready again only from that moment on,
-// however old those frames are: others that were ready by then go first, and so streams with a
-// backlog take turns, with each other and with streams that have none.
+// If a batch leaves some of a stream's frames behind, the stream counts as ready only since that
+// batch was taken, however old those frames are. Streams that were ready by then go first. So
+// streams with a backlog take turns, with each other and with streams that have none.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -34,6 +32,7 @@
 #include "absl/types/span.h"
 #include "accel/backend.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "model/model.h"
 #include "scheduler/fair_queue.h"
 #include "scheduler/frame_queue.h"
@@ -42,122 +41,125 @@
 
 namespace ese {
 
-// Frames of a stream on their way through a batch.
+// The frames of a stream that a batch has taken.
 struct TakenFrames {
   int count = 0;
-  Duration queue_time{0};  // of the oldest
+  Duration queue_time{0};  // how long the oldest has waited
   Duration ready_time{0};  // how long the stream has been ready
-  int real_time = 0;       // so many are those of a stream in real time, see RealTimeCredit
+  int real_time = 0;       // how many count as real-time frames, see RealTimeCredit
 };
 
-// What the records of one scheduler share.
-struct StreamCommons {
+// What all streams of one scheduler share.
+struct StreamsShared {
   std::shared_ptr<const Model> model;
   SchedulerOptions options;
-  double frames_per_second;  // of a stream in real time
-  // Of all streams: bytes of frames pushed whose callbacks have not begun.
+  double frames_per_second;  // of a real-time stream
+  // Bytes of frames, of all streams, that were pushed and whose callbacks have not begun.
   std::atomic<int64_t> queued_bytes = 0;
 };
 
 // Thread-safe.
 class StreamRecord : public ReadyItem, public std::enable_shared_from_this<StreamRecord> {
  public:
-  // REQUIRES: the initial state, if there is one, is of the model's shape.
-  StreamRecord(StreamCommons* commons, Tenant* tenant, StreamOptions options,
+  // REQUIRES: the initial state, if there is one, has the model's shape.
+  StreamRecord(StreamsShared* shared, Tenant* tenant, StreamOptions options,
                Scheduler::ResultCallback on_result);
   ~StreamRecord();
 
   // See Scheduler::Stream. Sets *ready if the stream has become ready.
-  absl::Status Push(absl::Span<const int8_t> frames, TimePoint now, bool* ready);
-  int room() const;
-  StreamSnapshot Snapshot() const;
-  // No callback runs afterwards, see ~Stream. The stream can still be in a batch.
-  void Close();
+  absl::Status Push(absl::Span<const int8_t> frames, TimePoint now, bool* ready)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  int room() const ABSL_LOCKS_EXCLUDED(mutex_);
+  StreamSnapshot Snapshot() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Afterwards no callback runs, see ~Stream. The stream may still be in a batch.
+  void Close() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Of a stream that has not been closed.
+  // Valid until the stream is closed.
   Tenant* tenant() const { return tenant_; }
-  // Since when it has been ready, and its place among its tenant's streams. REQUIRES: the caller
-  // has been told that the stream is ready, and it has not been taken from the ready queue since.
+  // Since when the stream has been ready, and its deadline in the ready queue. REQUIRES: the caller
+  // was told that the stream is ready, and it has not been taken from the ready queue since.
   TimePoint ready_since() const { return ready_since_; }
   TimePoint deadline() const;
-  // The frames that Take could take now. REQUIRES: likewise.
+  // How many frames Take could take now. REQUIRES: as for ready_since.
   int waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
-  // Copies the oldest waiting frames, up to max_frames, to `frames` and fills in the lane's states.
-  // REQUIRES: the stream was in the ready queue, and the caller has taken it from there.
-  TakenFrames Take(int max_frames, TimePoint now, int8_t* frames, Lane* lane);
+  // Copies the oldest waiting frames, up to max_frames, to `frames`, and sets the lane's frames and
+  // states. REQUIRES: the caller has taken the stream from the ready queue.
+  TakenFrames Take(int max_frames, TimePoint now, int8_t* frames, Lane* lane)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The batch is over. REQUIRES: exactly one of these is called for each Take. They return true if
-  // the stream has become ready.
-  // It was computed: state_out is the state now. `keep` keeps result.logits valid; the result's
-  // first_frame and state are filled in here.
-  bool Succeed(StreamResult result, std::shared_ptr<const void> keep);
-  // It failed. An error result ends the stream if this was the last attempt.
-  bool Fail(const absl::Status& error);
-  // It was never started; this does not count as an attempt.
-  bool Return();
-  // Its channel has not finished it in time, and may go on reading and writing the states of the
-  // lane: the stream goes on with copies. What the channel uses is appended to *abandoned. Counts
-  // as Fail.
-  bool Abandon(const absl::Status& error, std::vector<std::shared_ptr<StreamState>>* abandoned);
+  // How a batch ends. REQUIRES: exactly one of these four is called for each Take. They return true
+  // if the stream has become ready.
+  //
+  // The batch was computed, so state_out is the stream's state from now on. `keep` keeps
+  // result.logits valid. Sets the result's first_frame.
+  bool Succeed(StreamResult result, std::shared_ptr<const void> keep) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The batch failed. If this was the last attempt, the stream ends with an error result.
+  bool Fail(const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The batch was not started, or its channel is to blame: this does not count as an attempt.
+  bool Return() ABSL_LOCKS_EXCLUDED(mutex_);
+  // The batch is overdue, and its channel may go on reading and writing the lane's states. Appends
+  // those to *abandoned; the stream continues with copies. Otherwise the same as Fail.
+  bool Abandon(const absl::Status& error, std::vector<std::shared_ptr<StreamState>>* abandoned)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Ends the stream with an error result. REQUIRES: the stream was in the ready queue, and the
-  // caller has taken it from there.
-  void End(const absl::Status& error);
+  // Ends the stream with an error result. REQUIRES: the caller has taken the stream from the ready
+  // queue.
+  void End(const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Calls the callback with the next result; false if there is none or a callback is running.
-  // Sets *ready if the stream has become ready.
-  bool DeliverNext(bool* ready);
+  // Calls the callback with the next result. Returns false if there is none or if a callback is
+  // running. Sets *ready if the stream has become ready.
+  bool DeliverNext(bool* ready) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   enum class Phase { kIdle, kReady, kInFlight, kEnded };
   struct Delivery {
     StreamResult result;
-    std::shared_ptr<const StreamState> state;
     std::shared_ptr<const void> keep;
   };
 
-  // REQUIRES: mutex_
-  bool BecomeReady();
-  bool FailLocked(const absl::Status& error);
-  void EndLocked(const absl::Status& error);
-  void Hold(int frames);     // more; fewer if negative
-  bool TryHold(int frames);  // unless it would exceed a limit
-  int RoomLocked() const;
+  bool BecomeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool FailLocked(const absl::Status& error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EndLocked(const absl::Status& error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Counts frames as held: more of them, or fewer if negative.
+  void Hold(int frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same for more frames, unless that would exceed a limit; returns whether it did not.
+  bool TryHold(int frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int RoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  StreamCommons* const commons_;
+  StreamsShared* const shared_;
   Tenant* const tenant_;
   const int input_dim_;
   const int priority_;
 
-  // Written where the stream becomes ready, read by whoever is told.
+  // Written when the stream becomes ready, and read only by the thread that was told so and by the
+  // thread that takes the stream from the ready queue, whose lock orders them.
   TimePoint ready_since_{};
-  std::atomic<int> waiting_ = 0;  // frames in queue_ that are not in flight; written with mutex_
+  std::atomic<int> waiting_ = 0;  // frames in queue_ not in flight; written with mutex_ held
 
-  mutable std::mutex mutex_;
-  // Guarded by mutex_:
-  Phase phase_ = Phase::kIdle;
-  FrameQueue queue_;   // waiting, and at its front those in flight
-  int in_flight_ = 0;  // frames
-  RealTimeCredit credit_;
-  int held_ = 0;        // frames pushed whose callbacks have not begun
-  int64_t next_frame_;  // number of the first frame in queue_
-  // In flight, the channel reads states_[current_] and writes the other. Two are enough for results
-  // to show theirs: the batch after the next, which would write over it, waits for the callback.
-  std::shared_ptr<StreamState> states_[2];
-  int current_ = 0;
-  TimePoint taken_at_{};                         // when the last batch was taken,
-  TimePoint served_at_{};                        // and the last that did not fail
-  int attempts_ = 0;                             // of the frames at the front that failed
-  absl::Status error_;                           // what the stream has ended with
-  absl::InlinedVector<Delivery, 2> deliveries_;  // oldest first
-  bool delivering_ = false;                      // a callback is running, on thread deliverer_
-  std::thread::id deliverer_;
-  bool closed_ = false;
-  bool closed_within_callback_ = false;
-  std::condition_variable delivered_;  // !delivering_, after closed_ was set
+  mutable Mutex mutex_;
+  Phase phase_ ABSL_GUARDED_BY(mutex_) = Phase::kIdle;
+  FrameQueue queue_ ABSL_GUARDED_BY(mutex_);   // waiting frames, after those in flight
+  int in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // frames
+  RealTimeCredit credit_ ABSL_GUARDED_BY(mutex_);
+  int held_ ABSL_GUARDED_BY(mutex_) = 0;        // frames pushed whose callbacks have not begun
+  int64_t next_frame_ ABSL_GUARDED_BY(mutex_);  // number of the first frame in queue_
+  // While the stream is in flight, the channel reads states_[current_] and writes the other one.
+  std::shared_ptr<StreamState> states_[2] ABSL_GUARDED_BY(mutex_);
+  int current_ ABSL_GUARDED_BY(mutex_) = 0;
+  TimePoint taken_at_ ABSL_GUARDED_BY(mutex_){};   // when the last batch was taken
+  TimePoint served_at_ ABSL_GUARDED_BY(mutex_){};  // when the last batch that succeeded was taken
+  int attempts_ ABSL_GUARDED_BY(mutex_) = 0;       // failed batches of the frames at the front
+  absl::Status error_ ABSL_GUARDED_BY(mutex_);     // what the stream has ended with
+  absl::InlinedVector<Delivery, 2> deliveries_ ABSL_GUARDED_BY(mutex_);  // oldest first
+  bool delivering_ ABSL_GUARDED_BY(mutex_) = false;  // a callback is running on deliverer_
+  std::thread::id deliverer_ ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool closed_within_callback_ ABSL_GUARDED_BY(mutex_) = false;
+  CondVar delivered_;  // delivering_ is false, after closed_ was set
 
-  // Called by the deliverer without mutex_; else written with it.
+  // Called without the mutex, by the thread that has set delivering_. Written with the mutex held
+  // and no other thread delivering.
   Scheduler::ResultCallback on_result_;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A scheduler on puppet channels and a fake clock, and streams that check what they get.
+// A scheduler with puppet channels and a fake clock, and streams that check their results.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@
 namespace ese {
 
 struct TestRig {
-  // Channels whose batches cost what `batch_cost` says: by default 1 ms, whatever their size.
+  // The channels' batches take what `batch_cost` says: by default 1 ms, whatever their size.
   explicit TestRig(int num_channels = 1, int max_lanes = 4, const SchedulerOptions& options = {},
                    const ChannelCost& batch_cost = {.per_batch_ns = 1e6})
       : cost(batch_cost) {
@@ -37,7 +37,7 @@ struct TestRig {
     FinishAll();  // the tests of new channels
   }
 
-  // Finishes the batch of channel i in the time that it costs.
+  // Finishes the batch of channel i in the time that `cost` predicts.
   void Finish(int i = 0) {
     int steps = 0, frames = 0;
     for (const Lane& lane : puppet(i).batch().lanes) {
@@ -47,7 +47,7 @@ struct TestRig {
     }
     puppet(i).Finish(cost.Of(steps, frames));
   }
-  // Until no channel is busy.
+  // Finishes batches until no channel is busy.
   void FinishAll() {
     for (bool busy = true; busy;) {
       busy = false;
@@ -61,7 +61,7 @@ struct TestRig {
 
   PuppetChannel& puppet(int i = 0) { return *puppets[i]; }
 
-  // Whether channel i executes a test after a failure: all its lanes, with four frames.
+  // Whether channel i executes the test after a failure, in which lanes share one state_in.
   bool Testing(int i = 0) {
     return puppet(i).busy() &&
            static_cast<int>(puppet(i).batch().lanes.size()) == puppet(i).max_lanes() &&
@@ -72,7 +72,8 @@ struct TestRig {
     puppet(i).Finish();
   }
 
-  // The streams of the batch that channel i executes, and how many frames each has there.
+  // The ids of the streams in the batch that channel i executes, and how many frames each has in
+  // it.
   std::vector<int> Lanes(int i = 0) {
     std::vector<int> ids;
     for (const Lane& lane : puppet(i).batch().lanes) ids.push_back(lane.frames[0]);
@@ -101,15 +102,16 @@ inline bool SameState(const StreamState& a, const StreamState& b) {
          std::equal(a.y.begin(), a.y.end(), b.y.begin(), b.y.end());
 }
 
-// Pushes frames [id, number, id ^ number] and expects, in every result, what ReferenceStep says.
-class TestStream {
+// A stream that pushes frames [id, number, id ^ number], records the results, and expects every
+// result, and the state after it, to be what ReferenceStep computes.
+class RecordingStream {
  public:
-  TestStream(TestRig* rig, int id, StreamOptions options = {})
+  RecordingStream(TestRig* rig, int id, StreamOptions options = {})
       : rig_(rig),
         id_(id),
-        expected_state_(options.initial_state.value_or(StreamState(*rig->model))),
-        pushed_(static_cast<int>(options.first_frame)),
-        frames_done_(pushed_) {
+        first_frame_(static_cast<int>(options.first_frame)),
+        frames_done_(first_frame_) {
+    expected_states_.push_back(options.initial_state.value_or(StreamState(*rig->model)));
     auto stream = rig->scheduler->Open(std::move(options),
                                        [this](const StreamResult& result) { OnResult(result); });
     EXPECT_EQ(stream.status(), absl::OkStatus());
@@ -118,21 +120,41 @@ class TestStream {
 
   absl::Status Push(int n) {
     std::vector<int8_t> frames;
-    for (int i = 0; i < n; ++i) AppendFrame(pushed_ + i, &frames);
+    for (int i = 0; i < n; ++i) AppendFrame(pushed() + i, &frames);
+    // Before Push, because a callback may come before it returns.
+    ExpectFrames(n);
     const absl::Status status = handle->Push(frames);
-    if (status.ok()) pushed_ += n;
+    if (!status.ok()) ForgetFrames(n);
     return status;
   }
 
   int frames_done() const { return frames_done_; }
 
   std::unique_ptr<Scheduler::Stream> handle;
-  std::vector<StreamResult> results;              // without logits and state
+  std::vector<StreamResult> results;              // without logits
   std::function<void(const StreamResult&)> hook;  // called at the end of every callback
 
  private:
+  int pushed() const { return first_frame_ + static_cast<int>(expected_logits_.size()); }
+
   void AppendFrame(int number, std::vector<int8_t>* frames) const {
     for (int v : {id_, number, id_ ^ number}) frames->push_back(static_cast<int8_t>(v));
+  }
+
+  void ExpectFrames(int n) {
+    for (int i = 0; i < n; ++i) {
+      std::vector<int8_t> x;
+      AppendFrame(pushed(), &x);
+      std::vector<int32_t> logits(rig_->model->num_units());
+      StreamState state = expected_states_.back();
+      ReferenceStep(*rig_->model, x.data(), &state, logits.data());
+      expected_states_.push_back(std::move(state));
+      expected_logits_.push_back(std::move(logits));
+    }
+  }
+  void ForgetFrames(int n) {
+    expected_states_.erase(expected_states_.end() - n, expected_states_.end());
+    expected_logits_.erase(expected_logits_.end() - n, expected_logits_.end());
   }
 
   void OnResult(const StreamResult& result) {
@@ -140,27 +162,26 @@ class TestStream {
     const size_t units = rig_->model->num_units();
     EXPECT_EQ(result.logits.size(), result.num_frames * units);
     for (int i = 0; i < result.num_frames; ++i) {
-      std::vector<int8_t> x;
-      AppendFrame(frames_done_++, &x);
-      std::vector<int32_t> logits(units);
-      ReferenceStep(*rig_->model, x.data(), &expected_state_, logits.data());
-      EXPECT_EQ(logits, std::vector<int32_t>(result.logits.begin() + i * units,
-                                             result.logits.begin() + (i + 1) * units));
+      EXPECT_EQ(expected_logits_[frames_done_++ - first_frame_],
+                std::vector<int32_t>(result.logits.begin() + i * units,
+                                     result.logits.begin() + (i + 1) * units));
     }
-    EXPECT_EQ(result.state != nullptr, result.status.ok());
-    if (result.state != nullptr) {
-      EXPECT_TRUE(SameState(*result.state, expected_state_)) << "after frame " << frames_done_;
-    }
+    // The state may be a batch ahead of the results.
+    const StreamSnapshot now = handle->Snapshot();
+    ASSERT_GE(now.frame, frames_done_);
+    ASSERT_LE(now.frame, pushed());
+    EXPECT_TRUE(SameState(now.state, expected_states_[now.frame - first_frame_]))
+        << "after frame " << now.frame;
     results.push_back(result);
     results.back().logits = {};
-    results.back().state = nullptr;
     if (hook) hook(result);
   }
 
   TestRig* const rig_;
   const int id_;
-  StreamState expected_state_;
-  int pushed_;
+  const int first_frame_;
+  std::vector<StreamState> expected_states_;           // before each frame, and after the last
+  std::vector<std::vector<int32_t>> expected_logits_;  // of each frame
   int frames_done_;
 };
 

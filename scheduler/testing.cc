@@ -21,7 +21,7 @@ PuppetChannel::~PuppetChannel() { assert(!busy()); }
 
 absl::Status PuppetChannel::Submit(std::unique_ptr<Batch>* batch, Completion done) {
   ESE_RETURN_IF_ERROR(ValidateBatch(*model_, **batch, max_lanes_));
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   absl::Status refusal = refusal_;
   if (refusal.ok() && batch_ != nullptr) {
     refusal = absl::UnavailableError(absl::StrCat("channel ", name_, " is busy"));
@@ -37,55 +37,60 @@ absl::Status PuppetChannel::Submit(std::unique_ptr<Batch>* batch, Completion don
 }
 
 bool PuppetChannel::busy() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return batch_ != nullptr;
 }
 
 const Batch& PuppetChannel::batch() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   assert(batch_ != nullptr);
   return *batch_;
 }
 
 int PuppetChannel::accepted() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return accepted_;
 }
 
 int PuppetChannel::refused() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return refused_;
 }
 
-void PuppetChannel::Finish(Duration compute_time) {
-  std::unique_lock lock(mutex_);
-  assert(batch_ != nullptr);
-  RunReferenceBatch(*model_, batch_.get());
-  batch_->compute_time = compute_time;
-  Complete(std::move(lock), absl::OkStatus());
-}
-
-void PuppetChannel::Fail(const absl::Status& error) {
-  std::unique_lock lock(mutex_);
-  assert(batch_ != nullptr);
-  for (Lane& lane : batch_->lanes) {
-    std::fill(lane.state_out->c.begin(), lane.state_out->c.end(), int16_t{0x5A5A});
-    std::fill(lane.state_out->y.begin(), lane.state_out->y.end(), int8_t{0x5A});
-    std::fill(lane.logits.begin(), lane.logits.end(), 0x5A5A5A5A);
-  }
-  Complete(std::move(lock), error);
-}
-
 void PuppetChannel::Refuse(const absl::Status& error) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   refusal_ = error;
 }
 
-void PuppetChannel::Complete(std::unique_lock<std::mutex> lock, const absl::Status& status) {
-  std::unique_ptr<Batch> batch = std::move(batch_);
-  const Completion done = std::exchange(done_, nullptr);
-  lock.unlock();
-  done(std::move(batch), status);
+// The results are written while the channel is still busy, so that Submit refuses meanwhile.
+void PuppetChannel::Finish(Duration compute_time) {
+  {
+    const MutexLock lock(mutex_);
+    assert(batch_ != nullptr);
+    RunReferenceBatch(*model_, batch_.get());
+    batch_->compute_time = compute_time;
+  }
+  Accepted accepted = TakeAccepted();
+  accepted.done(std::move(accepted.batch), absl::OkStatus());
+}
+
+void PuppetChannel::Fail(const absl::Status& error) {
+  {
+    const MutexLock lock(mutex_);
+    assert(batch_ != nullptr);
+    for (Lane& lane : batch_->lanes) {
+      std::fill(lane.state_out->c.begin(), lane.state_out->c.end(), int16_t{0x5A5A});
+      std::fill(lane.state_out->y.begin(), lane.state_out->y.end(), int8_t{0x5A});
+      std::fill(lane.logits.begin(), lane.logits.end(), 0x5A5A5A5A);
+    }
+  }
+  Accepted accepted = TakeAccepted();
+  accepted.done(std::move(accepted.batch), error);
+}
+
+PuppetChannel::Accepted PuppetChannel::TakeAccepted() {
+  const MutexLock lock(mutex_);
+  return {.batch = std::move(batch_), .done = std::exchange(done_, nullptr)};
 }
 
 ReferenceChannel::ReferenceChannel(std::shared_ptr<const Model> model, std::string name,

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Channels for tests: one that executes when the test says so, and one that is merely correct.
+// Channels for tests: one that executes when the test says so, and one that uses the reference.
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "accel/backend.h"
 #include "accel/batch_worker.h"
+#include "base/mutex.h"
 
 namespace ese {
 
-// Accepts a batch and keeps it until the test finishes or fails it; completions run on the test's
-// thread. Several threads may submit, but only one at a time may play the puppeteer. Puppets whose
-// names are alike up to the first '.' share an executor.
+// Accepts a batch and keeps it until the test finishes or fails it. Completions run on the test's
+// thread. Several threads may submit, but only one at a time may call Finish, Fail and Spoil.
+// Puppets whose names are equal up to the first '.' share an executor.
 class PuppetChannel final : public Channel {
  public:
   PuppetChannel(std::shared_ptr<const Model> model, std::string name, int max_lanes);
-  // REQUIRES: idle.
+  // REQUIRES: !busy().
   ~PuppetChannel() override;
 
   absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override;
@@ -27,23 +27,28 @@ class PuppetChannel final : public Channel {
   const std::string& kernel() const override { return kernel_; }
 
   bool busy() const;
-  // The batch in execution. REQUIRES: busy().
+  // The batch that the channel has accepted. REQUIRES: busy().
   const Batch& batch() const;
-  // Batches accepted, and calls of Submit refused, so far.
+  // How many batches Submit has accepted and refused so far.
   int accepted() const;
   int refused() const;
 
   // Computes the batch with ReferenceStep and completes it. REQUIRES: busy().
   void Finish(Duration compute_time = std::chrono::milliseconds(1));
-  // Computes garbage into the out buffers and completes with the error. REQUIRES: busy().
+  // Writes garbage to the out buffers and completes the batch with the error. REQUIRES: busy().
   void Fail(const absl::Status& error);
-  // The same, but completes with OK. REQUIRES: busy().
+  // Writes garbage but completes with OK. REQUIRES: busy().
   void Spoil() { Fail(absl::OkStatus()); }
-  // From now on Submit refuses with this error; OK ends that.
+  // From now on Submit refuses with this error, or accepts again if the status is OK.
   void Refuse(const absl::Status& error);
 
  private:
-  void Complete(std::unique_lock<std::mutex> lock, const absl::Status& status);
+  // The accepted batch and its completion, which the channel then no longer has.
+  struct Accepted {
+    std::unique_ptr<Batch> batch;
+    Completion done;
+  };
+  Accepted TakeAccepted() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::shared_ptr<const Model> model_;
   const std::string name_;
@@ -51,15 +56,15 @@ class PuppetChannel final : public Channel {
   const std::string kernel_ = "puppet";
   const int max_lanes_;
 
-  mutable std::mutex mutex_;
-  std::unique_ptr<Batch> batch_;
-  Completion done_;
-  absl::Status refusal_;
-  int accepted_ = 0;
-  int refused_ = 0;
+  mutable Mutex mutex_;
+  std::unique_ptr<Batch> batch_ ABSL_GUARDED_BY(mutex_);
+  Completion done_ ABSL_GUARDED_BY(mutex_);
+  absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
+  int accepted_ ABSL_GUARDED_BY(mutex_) = 0;
+  int refused_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// Executes batches with ReferenceStep on a thread of its own.
+// Executes batches with ReferenceStep, on a thread of its own.
 class ReferenceChannel final : public Channel {
  public:
   ReferenceChannel(std::shared_ptr<const Model> model, std::string name, int max_lanes);
@@ -74,10 +79,10 @@ class ReferenceChannel final : public Channel {
   const std::string name_;
   const std::string kernel_ = "reference";
   const int max_lanes_;
-  BatchWorker worker_;  // last: it uses all of the above
+  BatchWorker worker_;  // last, because it uses all of the above
 };
 
-// Executes a batch as every channel must, one ReferenceStep after another.
+// Executes a batch with ReferenceStep. Every channel must give the same results.
 void RunReferenceBatch(const Model& model, Batch* batch);
 
 }  // namespace ese

@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "accel/card/card_bytes.h"
 #include "accel/card/card_writer.h"
 #include "accel/card/output_split.h"
 #include "accel/transpose.h"
@@ -14,11 +13,9 @@
 namespace ese {
 namespace {
 
-constexpr int kMaxField = 65535;
-
 int Rounds(int rows, int pes) { return (rows + pes - 1) / pes; }
 
-// A matrix that keeps no entry at all still has rows: of one zero.
+// A row without entries still takes one word, of zeros.
 CardPass MatrixPass(PassKind kind, const Matrix& matrix, int rows, int count) {
   CardPass pass;
   pass.kind = kind;
@@ -31,9 +28,9 @@ CardPass MatrixPass(PassKind kind, const Matrix& matrix, int rows, int count) {
 
 void AddLayer(const Layer& layer, int source, int target, CardModel* out) {
   const int cell_rounds = Rounds(layer.cells, out->shape.pes);
-  CardPass gates = MatrixPass(PassKind::kGates, layer.gates, 4 * cell_rounds, layer.cells);
+  CardPass gates = MatrixPass(PassKind::kGates, layer.gates, kCardGates * cell_rounds, layer.cells);
   gates.g_sigmoid = layer.g_activation == GActivation::kSigmoid;
-  gates.shift = 15 - layer.hidden_fraction_bits;
+  gates.shift = Gate::kFractionBits - layer.hidden_fraction_bits;
   gates.source = source;
   out->passes.push_back(gates);
 
@@ -91,10 +88,10 @@ absl::StatusOr<CardModel> PackForCard(const Model& model, const CardShape& shape
 
   for (const CardPass& pass : out.passes) {
     const int largest = std::max({pass.entries, pass.rows, pass.count, pass.source, pass.target});
-    if (largest > kMaxField) {
-      return absl::InvalidArgumentError(absl::StrCat("model \"", model.name, "\" has a size of ",
-                                                     largest, "; the card's format has room for ",
-                                                     kMaxField, ". Serve it with a CPU channel."));
+    if (largest > kCardMaxField) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "model \"", model.name, "\" has a size of ", largest, "; the card's format has room for ",
+          kCardMaxField, ". Serve it with a CPU channel."));
     }
     if (pass.matrix) {
       out.rows += pass.rows;
@@ -108,20 +105,20 @@ absl::StatusOr<CardModel> PackForCard(const Model& model, const CardShape& shape
 std::vector<uint8_t> PackDescriptor(const CardModel& model, const std::vector<Lane>& lanes,
                                     const BatchAddresses& addresses) {
   std::vector<uint8_t> bytes(model.shape.descriptor_bytes());
-  const uint64_t fields[] = {addresses.model,     addresses.inputs,  addresses.state_in,
-                             addresses.state_out, addresses.outputs, addresses.status};
-  for (size_t k = 0; k < std::size(fields); ++k) Put(&bytes, 8 * k, fields[k]);
+  CardDescriptor descriptor;
+  descriptor.at = addresses;
+  descriptor.lanes = static_cast<uint32_t>(lanes.size());
+  descriptor.frames = static_cast<uint32_t>(LongestLane(model, lanes));
+  StoreToCard(descriptor, bytes.data());
   for (size_t lane = 0; lane < lanes.size(); ++lane) {
     const size_t frames = lanes[lane].frames.size() / model.inputs;
-    Put(&bytes, kCardRecordBytes + 2 * lane, static_cast<uint16_t>(frames));
+    StoreToCard(static_cast<uint16_t>(frames), bytes.data() + LaneFramesOffset(lane));
   }
-  Put(&bytes, 48, static_cast<uint32_t>(lanes.size()));
-  Put(&bytes, 52, static_cast<uint32_t>(LongestLane(model, lanes)));
   return bytes;
 }
 
 void PackInputs(const CardModel& model, const std::vector<Lane>& lanes, uint8_t* bytes) {
-  // Stretches in which the same lanes go on; of the others, zeros.
+  // Transposes in stretches between the ends of lanes; a lane that has ended contributes zeros.
   std::vector<size_t> ends;
   for (const Lane& lane : lanes) ends.push_back(lane.frames.size());
   std::sort(ends.begin(), ends.end());
@@ -149,8 +146,8 @@ std::vector<uint8_t> PackInputs(const CardModel& model, const std::vector<Lane>&
 
 namespace {
 
-// Calls visit(index of the first in StreamState, byte offset in the packed state, cells) for all
-// stretches of a lane's cells that lie together in both.
+// Calls visit(index of the first cell in StreamState::c, byte offset in the packed state, number of
+// cells) for every stretch of a lane's cells that is contiguous in both.
 template <typename Visit>
 void VisitCells(const CardModel& model, size_t lane, Visit&& visit) {
   const int pes = model.shape.pes;
@@ -203,9 +200,10 @@ void UnpackStates(const CardModel& model, const uint8_t* bytes, std::vector<Lane
 
 void UnpackLogits(const CardModel& model, const uint8_t* bytes, std::vector<Lane>* lanes) {
   const size_t pes = model.shape.pes, units = model.units;
-  const size_t group = size_t(model.shape.lanes) * pes * sizeof(uint32_t);  // a round of a frame
+  const size_t group =
+      size_t(model.shape.lanes) * pes * sizeof(uint32_t);  // one round of one frame
   const CardPass& last = model.passes.back();
-  const size_t whole = last.pieces > 1 ? last.first_row : units;  // before those in pieces
+  const size_t whole = last.pieces > 1 ? last.first_row : units;  // units not split into pieces
   std::vector<uint32_t> sums(units - whole);
   for (size_t lane = 0; lane < lanes->size(); ++lane) {
     const uint8_t* from = bytes + lane * pes * sizeof(uint32_t);
@@ -220,7 +218,7 @@ void UnpackLogits(const CardModel& model, const uint8_t* bytes, std::vector<Lane
       for (int piece = 0; piece < last.pieces; ++piece) {
         const uint8_t* sums_of_piece = from + size_t(piece) * sums.size() * sizeof(uint32_t);
         for (size_t k = 0; k < sums.size(); ++k) {
-          sums[k] += Get<uint32_t>(sums_of_piece, k * sizeof(uint32_t));
+          sums[k] += LoadFromCard<uint32_t>(sums_of_piece + k * sizeof(uint32_t));
         }
       }
       std::memcpy(to + whole, sums.data(), sums.size() * sizeof(uint32_t));
@@ -235,14 +233,14 @@ uint64_t ResultChecksum(const CardModel& model, const std::vector<Lane>& lanes,
   uint64_t sum = 0;
   for (int column = 0; column < model.y_columns; ++column, state_out += beat) {
     size_t lane = 0;
-    for (; lane + 8 <= lanes.size(); lane += 8) sum += Get<uint64_t>(state_out, lane);
+    for (; lane + 8 <= lanes.size(); lane += 8) sum += LoadFromCard<uint64_t>(state_out + lane);
     for (; lane < lanes.size(); ++lane) sum += uint64_t{state_out[lane]} << (8 * (lane % 8));
   }
-  // Groups of a beat or two for each lane.
+  // Adds groups in which each lane has `lane_bytes` bytes.
   const auto add_groups = [&](const uint8_t* bytes, size_t groups, size_t lane_bytes) {
     for (size_t group = 0; group < groups; ++group, bytes += lane_bytes * model.shape.lanes) {
       for (size_t offset = 0; offset < lanes.size() * lane_bytes; offset += sizeof(uint64_t)) {
-        sum += Get<uint64_t>(bytes, offset);
+        sum += LoadFromCard<uint64_t>(bytes + offset);
       }
     }
   };

@@ -2,130 +2,126 @@
 #include "accel/card/card_writer.h"
 
 #include <algorithm>
-#include <initializer_list>
+#include <cstdint>
 
-#include "accel/card/card_bytes.h"
 #include "accel/card/output_split.h"
 
 namespace ese {
 namespace {
 
-// Appends records, rows and entries.
+uint32_t EntryBeats(const CardPass& pass) {
+  return pass.matrix ? static_cast<uint32_t>(pass.rows) * static_cast<uint32_t>(pass.entries) : 0;
+}
+
+// Fills the parts of a packed model in the order in which they lie in memory.
 class Writer {
  public:
-  Writer(const Model& model, CardModel* out) : model_(model), out_(*out) {}
+  Writer(const Model& model, CardModel* out)
+      : model_(model),
+        out_(*out),
+        layout_(out->shape, out->passes.size(), size_t(out->rows), size_t(out->entry_beats)) {
+    out_.bytes.assign(layout_.end, 0);
+  }
 
   void Write() {
-    const auto passes = static_cast<uint32_t>(out_.passes.size());
-    Record({kPackedMagic, kPackedVersion | static_cast<uint32_t>(out_.shape.pes) << 16, passes,
-            static_cast<uint32_t>(out_.rows), static_cast<uint32_t>(out_.entry_beats),
-            static_cast<uint32_t>(out_.inputs), static_cast<uint32_t>(out_.y_columns),
-            static_cast<uint32_t>(out_.cells), Beats(out_.passes.front()), FirstOutput(),
-            OutputBeats()});
-    uint32_t first_row = 0;
-    for (const CardPass& pass : out_.passes) {
-      const uint32_t flags = static_cast<uint32_t>(pass.kind) | uint32_t{pass.g_sigmoid} << 2 |
-                             static_cast<uint32_t>(pass.shift) << 3;
-      Record({flags | static_cast<uint32_t>(pass.entries) << 16,
-              static_cast<uint32_t>(pass.rows) | static_cast<uint32_t>(pass.count) << 16,
-              static_cast<uint32_t>(pass.source) | static_cast<uint32_t>(pass.target) << 16,
-              first_row});
-      if (pass.matrix) first_row += static_cast<uint32_t>(pass.rows);
-    }
+    StoreToCard(Header(), out_.bytes.data());
+    WritePassRecords();
+    uint8_t* rows = out_.bytes.data() + layout_.rows;
+    uint8_t* entries = out_.bytes.data() + layout_.entries;
     size_t layer = 0;
     for (const CardPass& pass : out_.passes) {
-      if (pass.matrix) Rows(pass, layer);
+      if (pass.matrix) {
+        rows = WriteRows(pass, layer, rows);
+        entries = WriteEntries(pass, entries);
+      }
       if (pass.kind == PassKind::kGates) ++layer;
-    }
-    for (const CardPass& pass : out_.passes) {
-      if (pass.matrix) Entries(pass);
     }
   }
 
  private:
-  static uint32_t Beats(const CardPass& pass) {
-    return pass.matrix ? static_cast<uint32_t>(pass.rows) * static_cast<uint32_t>(pass.entries) : 0;
-  }
-  uint32_t FirstOutput() const {
-    const auto is_output = [](const CardPass& pass) { return pass.kind == PassKind::kOutput; };
-    return static_cast<uint32_t>(std::find_if(out_.passes.begin(), out_.passes.end(), is_output) -
-                                 out_.passes.begin());
-  }
-  uint32_t OutputBeats() const {
-    uint32_t beats = 0;
-    for (size_t k = FirstOutput(); k < out_.passes.size(); ++k) beats += Beats(out_.passes[k]);
-    return beats;
+  CardHeader Header() const {
+    const auto first_output = std::find_if(out_.passes.begin(), out_.passes.end(), [](auto& pass) {
+      return pass.kind == PassKind::kOutput;
+    });
+    CardHeader header;
+    header.pes = static_cast<uint16_t>(out_.shape.pes);
+    header.passes = static_cast<uint32_t>(out_.passes.size());
+    header.rows = static_cast<uint32_t>(out_.rows);
+    header.entry_beats = static_cast<uint32_t>(out_.entry_beats);
+    header.inputs = static_cast<uint32_t>(out_.inputs);
+    header.y_columns = static_cast<uint32_t>(out_.y_columns);
+    header.cells = static_cast<uint32_t>(out_.cells);
+    header.first_pass_beats = EntryBeats(out_.passes.front());
+    header.first_output = static_cast<uint32_t>(first_output - out_.passes.begin());
+    for (auto pass = first_output; pass != out_.passes.end(); ++pass) {
+      header.output_beats += EntryBeats(*pass);
+    }
+    return header;
   }
 
-  void Record(std::initializer_list<uint32_t> words) {
-    size_t offset = Grow(kCardRecordBytes);
-    for (const uint32_t word : words) {
-      Put(&out_.bytes, offset, word);
-      offset += sizeof(word);
+  void WritePassRecords() {
+    uint8_t* to = out_.bytes.data() + layout_.passes;
+    uint32_t first_row = 0;
+    for (const CardPass& pass : out_.passes) {
+      CardPassRecord record;
+      record.SetFlags(pass.kind, pass.g_sigmoid, pass.shift);
+      record.entries = static_cast<uint16_t>(pass.entries);
+      record.rows = static_cast<uint16_t>(pass.rows);
+      record.count = static_cast<uint16_t>(pass.count);
+      record.source = static_cast<uint16_t>(pass.source);
+      record.target = static_cast<uint16_t>(pass.target);
+      record.first_row = first_row;
+      StoreToCard(record, to);
+      to += sizeof(record);
+      if (pass.matrix) first_row += static_cast<uint32_t>(pass.rows);
     }
   }
 
-  size_t Grow(size_t bytes) {
-    const size_t offset = out_.bytes.size();
-    out_.bytes.resize(offset + bytes);
-    return offset;
-  }
-
-  // What PE `pe` works on as its row `j` of the pass; no row if it has none.
-  struct Work {
-    int row = -1;  // of the matrix
-    int piece = 0;
-  };
-  Work WorkOf(const CardPass& pass, int j, int pe) const {
-    const int pes = out_.shape.pes;
-    if (pass.pieces > 1) {
-      if (pe >= pass.count * pass.pieces) return {};
-      return {pass.first_row + pe % pass.count, pe / pass.count};
-    }
-    const int row = pass.kind == PassKind::kGates ? 4 * ((j / 4) * pes + pe) + j % 4 : j * pes + pe;
-    return row < pass.matrix->rows ? Work{row} : Work{};
-  }
-
-  // {bias 32, peephole 16, shift 16} for each PE, row by row.
-  void Rows(const CardPass& pass, size_t layer_index) {
+  // Returns the end of what it wrote.
+  uint8_t* WriteRows(const CardPass& pass, size_t layer, uint8_t* to) const {
+    const RowMap map = pass.row_map(out_.shape.pes);
     for (int j = 0; j < pass.rows; ++j) {
-      size_t offset = Grow(size_t(out_.shape.pes) * 8);
-      for (int pe = 0; pe < out_.shape.pes; ++pe, offset += 8) {
-        const auto [row, piece] = WorkOf(pass, j, pe);
+      for (int pe = 0; pe < out_.shape.pes; ++pe, to += sizeof(CardRow)) {
+        const auto [row, piece] = map.At({pe, j});
         if (row < 0) continue;
-        // One of the pieces has the bias.
-        Put(&out_.bytes, offset, piece == 0 ? pass.matrix->bias[row] : 0);
-        Put(&out_.bytes, offset + 4, PeepholeOf(pass, layer_index, row));
-        Put(&out_.bytes, offset + 6, uint16_t{pass.matrix->shift[row]});
+        CardRow constants;
+        constants.bias = piece == 0 ? pass.matrix->bias[row] : 0;  // once for all pieces
+        constants.shift = pass.matrix->shift[row];
+        if (pass.kind == PassKind::kGates)
+          constants.peephole = PeepholeOf(model_.layers[layer], row);
+        StoreToCard(constants, to);
       }
     }
+    return to;
   }
 
-  int16_t PeepholeOf(const CardPass& pass, size_t layer_index, int row) const {
-    if (pass.kind != PassKind::kGates) return 0;
-    const Layer& layer = model_.layers[layer_index];
-    const int gate = row % 4;
-    if (!layer.has_peepholes || gate == 2) return 0;
-    return layer.peepholes[3 * (row / 4) + (gate == 3 ? 2 : gate)];
+  static int16_t PeepholeOf(const Layer& layer, int row) {
+    const int index = PeepholeOfGate(row % kCardGates);
+    if (!layer.has_peepholes || index < 0) return 0;
+    return layer.peepholes[3 * (row / kCardGates) + index];
   }
 
-  void Entries(const CardPass& pass) {
-    for (int j = 0; j < pass.rows; ++j) {
-      const size_t base = Grow(size_t(pass.entries) * out_.shape.beat_bytes());
+  // Returns the end of what it wrote.
+  uint8_t* WriteEntries(const CardPass& pass, uint8_t* to) const {
+    const RowMap map = pass.row_map(out_.shape.pes);
+    const size_t beat = out_.shape.beat_bytes();
+    for (int j = 0; j < pass.rows; ++j, to += size_t(pass.entries) * beat) {
       for (int pe = 0; pe < out_.shape.pes; ++pe) {
-        const auto [row, piece] = WorkOf(pass, j, pe);
+        const auto [row, piece] = map.At({pe, j});
         if (row < 0) continue;
-        size_t offset = base + size_t(pe) * 2;
+        uint8_t* entry_of_pe = to + size_t(pe) * sizeof(uint16_t);
         for (const uint16_t entry : PieceEntries(*pass.matrix, row, pass.pieces, piece)) {
-          Put(&out_.bytes, offset, entry);
-          offset += out_.shape.beat_bytes();
+          StoreToCard(entry, entry_of_pe);
+          entry_of_pe += beat;
         }
       }
     }
+    return to;
   }
 
   const Model& model_;
   CardModel& out_;
+  const CardModelLayout layout_;
 };
 
 }  // namespace

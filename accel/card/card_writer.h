@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bytes of a packed model (docs/hardware.md).
+// Writes the bytes of a packed model (card_format.h).
 #pragma once
 
 #include "accel/card/card_model.h"
@@ -7,7 +7,7 @@
 
 namespace ese {
 
-// Fills packed->bytes from its other members. REQUIRES: sizes fit the format's 16-bit fields.
+// Fills packed->bytes from the other members. REQUIRES: sizes fit the format's 16-bit fields.
 void WritePackedModel(const Model& model, CardModel* packed);
 
 }  // namespace ese

@@ -2,13 +2,12 @@
 #include "accel/card/cycle_formula.h"
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 namespace ese {
 namespace {
 
-// Cycles of ese_drain.sv and ese_cell.sv.
+// Latencies of ese_drain.sv and ese_cell.sv, in cycles.
 constexpr int kArrival = 5;         // from the issue of a row's last word to the earliest drain
 constexpr int kShortestDrain = 24;  // of a row
 constexpr int kToY = 7;             // from a lane's start to its y
@@ -18,22 +17,21 @@ constexpr int kCopied = 2;          // from the issue of a copy to its write
 constexpr int kToLogit = 6;         // from a lane's start to its logit's word
 constexpr int kToC = 21;            // or to its c's
 constexpr int kEmpty = 29;          // from the last lane's start to an empty pipe
-// Of ese_batch.sv: states from start to the first word and from the last result to done, beside the
-// tables, and round trips to the memory before the first word.
+// For ese_batch.sv: cycles in its states from start to the first word and from the last result to
+// done, without those of the tables, and round trips to the memory before the first word.
 constexpr int kStates = 15;
 constexpr int kRoundTrips = 3;
-constexpr int kSteadyFrames = 3;  // after as many each takes the same, but for the last
-constexpr int kWeightBits = 7;
+constexpr int kSteadyFrames = 3;  // after these, all frames but the last take equally long
 constexpr int kBurst = 16;
 
-// Writes to a bank of activations that have been scheduled: runs of a column a cycle.
+// The scheduled writes to a bank of activations, as runs of one column per cycle.
 class Bank {
  public:
   void Write(int64_t cycle, int column, int columns) {
     runs_.push_back({cycle, column, columns});
     idle_ = std::max(idle_, cycle + columns);
   }
-  // The first cycle without a write from `cycle` on.
+  // Returns the first cycle from `cycle` on that has no write.
   int64_t Free(int64_t cycle) const {
     if (cycle >= idle_) return cycle;
     for (const Run& run : runs_) {
@@ -42,7 +40,7 @@ class Bank {
     return cycle;
   }
   int64_t idle() const { return idle_; }
-  // The cycle after the write of the column, if it is among those of the pass under way; else 0.
+  // Returns the cycle after the write of the column, or 0 if the current pass does not write it.
   int64_t Written(int column) const {
     for (const Run& run : runs_) {
       if (column >= run.column && column < run.column + run.columns) {
@@ -62,13 +60,14 @@ class Bank {
   int64_t idle_ = 0;  // no write from this cycle on
 };
 
-// The array's cycles, word by word, from the first word on.
+// Follows the array word by word, from the first word on.
 class Schedule {
  public:
   Schedule(const CardModel& model, int lanes)
       : model_(model), lanes_(lanes), drain_(std::max(lanes, kShortestDrain)) {
-    const uint8_t* entries = model.bytes.data() + model.bytes.size() -
-                             size_t(model.entry_beats) * model.shape.beat_bytes();
+    const CardModelLayout layout(model.shape, model.passes.size(), size_t(model.rows),
+                                 size_t(model.entry_beats));
+    const uint8_t* entries = model.bytes.data() + layout.entries;
     for (const CardPass& pass : model.passes) {
       entries_.push_back(entries);
       if (pass.kind != PassKind::kCopy)
@@ -76,9 +75,9 @@ class Schedule {
     }
   }
 
-  // The outputs of the frame before run behind the first pass.
+  // Runs one frame. The outputs of the frame before it run behind the first pass.
   void Frame(bool first, bool last) {
-    // What is missing of x comes in now.
+    // The array waits for the columns of x that are not loaded yet.
     now_ = std::max(now_ + 1, x_left_ > 0 ? now_ + x_left_ + kWaitX : 0);
     last_ = last;
     Pass(0);
@@ -94,7 +93,7 @@ class Schedule {
     }
   }
   int64_t now() const { return now_; }
-  // When all that was begun has ended.
+  // When everything that was begun has ended.
   int64_t idle() const { return std::max({empty_, v_.idle(), m_.idle(), written_}); }
 
  private:
@@ -124,7 +123,7 @@ class Schedule {
     }
   }
 
-  // Words to memory, a stretch of them from this cycle on.
+  // Sends a stretch of words to memory from this cycle on.
   void WriteOut(int64_t cycle, int words) {
     written_ = std::max(written_, cycle) + words + (words + kBurst - 1) / kBurst + 1;
   }
@@ -152,17 +151,16 @@ class Schedule {
     }
   }
 
-  // Columns of the next x, in cycles of words that read M, if V is not written.
+  // Loads columns of the next x in cycles whose words read M, unless V is written.
   void LoadX(int64_t begin, int64_t end) {
     for (; x_left_ > 0 && begin < end; ++begin) x_left_ -= v_.Free(begin) == begin ? 1 : 0;
   }
 
-  // Until the columns that a word asks for are written, and the bank is.
+  // Waits until the columns that a word reads are written and the bank is free.
   void Wait(const Bank& source, const uint8_t* entries, std::vector<int>* columns) {
     for (size_t pe = 0; pe < columns->size(); ++pe) {
-      uint16_t entry;
-      std::memcpy(&entry, entries + 2 * pe, sizeof(entry));
-      (*columns)[pe] += (entry >> kWeightBits) + 1;
+      const auto entry = LoadFromCard<uint16_t>(entries + pe * sizeof(uint16_t));
+      (*columns)[pe] += EntryGap(entry) + 1;
       now_ = std::max(now_, source.Written((*columns)[pe]));
     }
     now_ = source.Free(now_);
@@ -171,7 +169,7 @@ class Schedule {
   // The drain of a row whose last word is issued at `issued`, and the columns that it writes.
   void Drain(const CardPass& pass, int row, int64_t issued, Bank* target) {
     const bool projection = pass.kind == PassKind::kProjection;
-    const bool collects = projection || (pass.kind == PassKind::kGates && row % 4 == 3);
+    const bool collects = projection || (pass.kind == PassKind::kGates && row % kCardGates == 3);
     int64_t run = issued + kArrival;
     const bool logits = pass.kind == PassKind::kOutput;
     if (collects) run = std::max(run, collector_);
@@ -179,9 +177,10 @@ class Schedule {
     drained_ = run + drain_ + 1;
     empty_ = run + lanes_ + kEmpty;
     if (logits) WriteOut(run + kToLogit, 2 * lanes_);
-    if (last_ && pass.kind == PassKind::kGates && row % 4 == 2) WriteOut(run + kToC, lanes_);
+    if (last_ && pass.kind == PassKind::kGates && row % kCardGates == 2)
+      WriteOut(run + kToC, lanes_);
     if (!collects) return;
-    const int group = projection ? row : row / 4;
+    const int group = projection ? row : row / kCardGates;
     const int first = group * model_.shape.pes;
     const int columns = std::min(pass.count - first, model_.shape.pes);
     const int64_t collected = run + lanes_ + (projection ? kToY : kToM);
@@ -223,7 +222,7 @@ int64_t BatchCycles(const CardModel& model, int lanes, int frames, const CardMem
   const double by_array =
       static_cast<double>(schedule.idle()) + (frames - 1 - simulated) * steady_step;
 
-  // Beats that share the memory. c comes in beside the gates' words of the first frame, and goes
+  // Beats that share the memory. c comes in beside the words of the first frame's gates, and goes
   // out beside those of the last.
   const double rate = memory.beats_per_cycle;
   const double step_beats = static_cast<double>(model.entry_beats) + model.inputs +
@@ -239,9 +238,10 @@ int64_t BatchCycles(const CardModel& model, int lanes, int frames, const CardMem
   const double c =
       frames == 1 ? beside_gates(c_in + c_out) : beside_gates(c_in) + beside_gates(c_out);
 
-  // Tables and, beside them, y and x.
-  const double record_beats = 64.0 / model.shape.beat_bytes();
-  const double tables = static_cast<double>(model.passes.size()) * record_beats + 4.0 * model.rows;
+  // y and x are loaded beside the tables.
+  const double record_beats = double{kCardRecordBytes} / model.shape.beat_bytes();
+  const double tables = static_cast<double>(model.passes.size()) * record_beats +
+                        double{sizeof(CardRow) / sizeof(uint16_t)} * model.rows;
   const double activations = double(model.y_columns) + model.inputs;
   const double loads = std::max({tables, activations, (tables + activations) / rate});
   const double once = 3 * record_beats + loads + kStates + kRoundTrips * memory.latency;

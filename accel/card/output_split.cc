@@ -6,14 +6,11 @@
 namespace ese {
 namespace {
 
-constexpr int kWeightBits = 7;
-constexpr int kLargestGap = 511;
-
 CardPass OutputPass(const Matrix& output, int source) {
   CardPass pass;
   pass.kind = PassKind::kOutput;
   pass.matrix = &output;
-  pass.entries = std::max(output.entries_per_row, 1);  // a row without entries: a zero
+  pass.entries = std::max(output.entries_per_row, 1);  // a row without entries is one zero
   pass.source = source;
   return pass;
 }
@@ -28,12 +25,11 @@ std::vector<uint16_t> PieceEntries(const Matrix& matrix, int row, int pieces, in
   std::vector<uint16_t> piece_entries;
   if (begin == end) return piece_entries;
   int column = -1;
-  for (int k = 0; k <= begin; ++k) column += (entries[k] >> kWeightBits) + 1;
-  for (; column > kLargestGap; column -= kLargestGap + 1) {
-    piece_entries.push_back(kLargestGap << kWeightBits);
+  for (int k = 0; k <= begin; ++k) column += EntryGap(entries[k]) + 1;
+  for (; column > kMaxGap; column -= kMaxGap + 1) {
+    piece_entries.push_back(MakeEntry(kMaxGap, 0));
   }
-  const int weight = entries[begin] & ((1 << kWeightBits) - 1);
-  piece_entries.push_back(static_cast<uint16_t>(column << kWeightBits | weight));
+  piece_entries.push_back(MakeEntry(column, EntryWeight(entries[begin])));
   piece_entries.insert(piece_entries.end(), entries + begin + 1, entries + end);
   return piece_entries;
 }

@@ -8,14 +8,15 @@
 
 namespace ese {
 
-BatchRunner::BatchRunner(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-                         const StepPlan& plan, int threads)
+BatchRunner::BatchRunner(std::shared_ptr<const PackedModel> model, const Kernel* kernel,
+                         const AlgorithmPlan& plan, int threads)
     : model_(std::move(model)), plan_(plan), team_(threads), columns_(model_, kernel) {
   if (kernel->lookup() != nullptr) lookup_.emplace(model_, kernel->lookup(), &team_);
 }
 
-int BatchRunner::WayFor(int lanes) const {
-  return plan_.ByLookup(lanes) ? 0 : ColumnSteps::WidthFor(lanes);
+BatchRunner::Method BatchRunner::MethodFor(int lanes) const {
+  const Algorithm algorithm = plan_.For(lanes);
+  return {algorithm, algorithm == Algorithm::kColumns ? ColumnsRunner::WidthFor(lanes) : 0};
 }
 
 void BatchRunner::Run(Batch* batch) {
@@ -29,13 +30,13 @@ void BatchRunner::Run(Batch* batch) {
   for (Segment segment{sorted_}; segment.first_step < batch->steps;) {
     const int active = segment.ActiveAt(segment.first_step, input_dim);
     segment.lanes = segment.lanes.first(active);
-    const int way = WayFor(active);
+    const Method method = MethodFor(active);
     segment.end_step = segment.first_step + 1;
     while (segment.end_step < batch->steps &&
-           WayFor(segment.ActiveAt(segment.end_step, input_dim)) == way) {
+           MethodFor(segment.ActiveAt(segment.end_step, input_dim)) == method) {
       ++segment.end_step;
     }
-    if (way == 0) {
+    if (method.algorithm == Algorithm::kLookup) {
       lookup_->Run(segment);
     } else {
       columns_.Run(segment);

@@ -10,10 +10,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "accel/batch_worker.h"
+#include "accel/cpu/algorithm_plan.h"
 #include "accel/cpu/batch_runner.h"
-#include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/kernels/kernel_registry.h"
 #include "accel/cpu/packed_model.h"
-#include "accel/cpu/step_plan.h"
 #include "base/status.h"
 #include "spdlog/spdlog.h"
 
@@ -22,8 +22,8 @@ namespace {
 
 class CpuChannel final : public Channel {
  public:
-  CpuChannel(std::shared_ptr<const PackedModel> model, const StepKernel* kernel,
-             const StepPlan& plan, int threads, const std::string& name)
+  CpuChannel(std::shared_ptr<const PackedModel> model, const Kernel* kernel,
+             const AlgorithmPlan& plan, int threads, const std::string& name)
       : model_(std::move(model)),
         name_(name),
         kernel_(kernel->name()),
@@ -33,7 +33,7 @@ class CpuChannel final : public Channel {
           return absl::OkStatus();
         }) {}
 
-  // The channel's threads to `processor` and those that follow it.
+  // Pins the channel's threads to `processor` and the processors that follow it.
   absl::Status Pin(int processor) {
     ESE_RETURN_IF_ERROR(Pin(&worker_.thread(), processor));
     for (std::thread& thread : runner_.team().others()) {
@@ -60,21 +60,21 @@ class CpuChannel final : public Channel {
     if (error == 0) return absl::OkStatus();
     return absl::InvalidArgumentError(
         absl::StrCat("cannot pin channel ", name_, " to processor ", processor, ": ",
-                     std::strerror(error), "; choose one of this machine's, or -1 for none"));
+                     std::strerror(error), "; choose one that this machine has, or -1 for none"));
   }
 
   const std::shared_ptr<const PackedModel> model_;
   const std::string name_;
   const std::string kernel_;
-  BatchRunner runner_;  // the worker's own
-  BatchWorker worker_;  // last: it uses all of the above
+  BatchRunner runner_;  // used by the worker only
+  BatchWorker worker_;  // last, because it uses all of the above
 };
 
 }  // namespace
 
 absl::StatusOr<std::vector<std::unique_ptr<Channel>>> CreateCpuChannels(
     std::shared_ptr<const Model> model, const CpuChannelOptions& options) {
-  ESE_ASSIGN_OR_RETURN(const StepKernel* kernel, ChooseKernel(options.kernel));
+  ESE_ASSIGN_OR_RETURN(const Kernel* kernel, ChooseKernel(options.kernel));
   if (options.threads < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("a channel cannot have ", options.threads, " threads; it takes at least 1"));
@@ -82,12 +82,12 @@ absl::StatusOr<std::vector<std::unique_ptr<Channel>>> CreateCpuChannels(
   if (options.threads > 1 && kernel->lookup() == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("kernel ", kernel->name(), " cannot divide a step between ", options.threads,
-                     " threads; use 1, or a kernel that looks up, such as portable"));
+                     " threads; use 1 thread, or a kernel that has look-up, such as portable"));
   }
   ESE_ASSIGN_OR_RETURN(const auto packed, PackedModel::Create(std::move(model)));
-  const StepPlan plan = StepPlan::Measure(packed, kernel);
-  spdlog::debug("model {}: kernel {}, by look-up for these numbers of lanes: {}",
-                packed->model().name, kernel->name(), plan.LookupLanes());
+  const AlgorithmPlan plan = AlgorithmPlan::Measure(packed, kernel);
+  spdlog::debug("model {}: kernel {}, look-up for these numbers of lanes: {}", packed->model().name,
+                kernel->name(), plan.LookupLanes());
   std::vector<std::unique_ptr<Channel>> channels;
   for (int i = 0; i < options.count; ++i) {
     auto channel =

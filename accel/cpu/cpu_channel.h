@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CPU back end: a channel is a worker thread that executes a batch at a time, or several that
-// make each step together.
+// The CPU back end. A channel is a worker thread that executes one batch at a time, or several
+// threads that share the work of each step.
 #pragma once
 
 #include <memory>
@@ -14,26 +14,27 @@
 namespace ese {
 
 struct CpuChannelOptions {
-  // Channels are cpu0, cpu1 and so on.
+  // The number of channels, which are called cpu0, cpu1 and so on.
   int count = 1;
-  // Processor to pin the first channel's first thread to, the following threads to the next and so
-  // on; -1 leaves them to the operating system. Pinning keeps the model in one core's cache where
-  // every thread has a core to itself.
+  // The processor to which the first channel's first thread is pinned; each further thread is
+  // pinned to the next processor. -1 leaves the threads to the operating system. If every thread
+  // has a core to itself, pinning keeps the model in that core's cache.
   int first_processor = -1;
-  // Kernel by name; empty takes the one named by ESE_CPU_KERNEL, else the fastest supported.
+  // The kernel's name. If empty, the kernel that ESE_CPU_KERNEL names, or else the fastest that the
+  // processor supports.
   std::string kernel = "";
-  // Threads of each channel. Two make a step of few lanes in 0.6 of one's time, but only while each
-  // has a processor to itself: otherwise they wait for each other, and a step takes many times as
-  // long.
+  // Threads of each channel. Two threads compute a step of few lanes in 0.6 of the time of one, but
+  // only while each has a processor to itself. Otherwise they wait for each other, and a step takes
+  // many times as long.
   int threads = 1;
 };
 
-// Packs the model and makes channels of up to 64 lanes that share it. Measures the kernel's ways of
-// making a step first, some milliseconds of work. A channel must not be destroyed from within a
-// completion. REQUIRES: count >= 1.
-// Errors: INVALID_ARGUMENT for a model that the back end cannot take, for a kernel that is unknown
-// or that this processor lacks, naming those it has, for a number of threads that is not positive
-// or that the kernel cannot employ, and for a processor that a worker cannot be pinned to.
+// Packs the model and makes channels of up to 64 lanes that share it. First measures which of the
+// kernel's algorithms is faster for each number of lanes, which takes tens of milliseconds. A
+// channel must not be destroyed from within a completion. REQUIRES: count >= 1. INVALID_ARGUMENT:
+// the back end cannot take the model; the kernel is unknown or this processor does not support it
+// (the message names those it supports); the number of threads is not positive, or the kernel
+// cannot use so many; or a thread cannot be pinned to its processor.
 absl::StatusOr<std::vector<std::unique_ptr<Channel>>> CreateCpuChannels(
     std::shared_ptr<const Model> model, const CpuChannelOptions& options = {});
 

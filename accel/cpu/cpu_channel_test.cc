@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/kernels/kernel_registry.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/reference.h"
@@ -21,7 +21,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// A batch of one stream of `frames` frames, with its buffers and what the reference makes of it.
+// One stream of `frames` frames: the buffers for its batch, and the results that the reference
+// gives.
 struct Work {
   Work(const Model& model, int frames, int seed = 1)
       : x(frames * model.input_dim()),
@@ -42,8 +43,7 @@ struct Work {
     batch->lanes.push_back({.frames = x,
                             .state_in = &state,
                             .state_out = &next_state,
-                            .logits = absl::MakeSpan(logits),
-                            .tag = 42});
+                            .logits = absl::MakeSpan(logits)});
     return batch;
   }
 
@@ -68,7 +68,7 @@ class CpuChannelTest : public ::testing::Test {
 
   std::unique_ptr<Channel> MakeChannel() { return std::move(CreateCpuChannels(model_)->front()); }
 
-  // What a completion was called with.
+  // Waits for a completion and keeps its arguments.
   struct Answer {
     std::latch called{1};
     std::unique_ptr<Batch> batch;
@@ -97,7 +97,7 @@ TEST_F(CpuChannelTest, ExecutesABatchAndGivesItBack) {
   answer.called.wait();
   EXPECT_TRUE(answer.status.ok()) << answer.status;
   EXPECT_EQ(answer.batch.get(), address);
-  EXPECT_EQ(answer.batch->lanes[0].tag, 42u);
+  EXPECT_EQ(answer.batch->lanes[0].state_out, &work.next_state);
   EXPECT_EQ(answer.batch->steps, 3);
   EXPECT_GT(answer.batch->compute_time, Duration(0));
   work.ExpectDone();
@@ -142,7 +142,7 @@ TEST_F(CpuChannelTest, AChannelNeedsAThread) {
 }
 
 TEST_F(CpuChannelTest, ThreadsDivideAStepByLookupOnly) {
-  for (const StepKernel* kernel : SupportedKernels()) {
+  for (const Kernel* kernel : SupportedKernels()) {
     const absl::Status status =
         CreateCpuChannels(model_, {.kernel = kernel->name(), .threads = 2}).status();
     if (kernel->lookup() != nullptr) {
@@ -160,7 +160,7 @@ TEST_F(CpuChannelTest, AProcessorThatIsNotThereIsAnError) {
   EXPECT_THAT(status.message(), HasSubstr("cannot pin channel cpu0 to processor 1048576"));
 }
 
-// The worker runs nowhere else: a completion is called on it.
+// The completion is called on the worker's thread, so it sees where that thread may run.
 TEST_F(CpuChannelTest, AWorkerCanBePinned) {
   cpu_set_t allowed;
   ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
@@ -206,7 +206,7 @@ TEST_F(CpuChannelTest, RefusesMoreLanesThanItHas) {
   EXPECT_NE(batch, nullptr);
 }
 
-// While a completion holds the worker up, one batch more is accepted and the next is not.
+// While a completion holds up the worker, the channel accepts one more batch and refuses the next.
 TEST_F(CpuChannelTest, ABusyChannelRefusesAndLeavesTheBatchAlone) {
   Work first(*model_, 1), second(*model_, 2), third(*model_, 1);
   std::latch in_completion{1}, go_on{1};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every kernel, each of its ways, against the reference: shapes, density, gain, lengths and the
-// activations come out of the input's bytes. With clang, -DESE_FUZZ=ON makes it a libFuzzer target;
-// otherwise it has a main that feeds it random inputs:
+// kernel_fuzz: compares both algorithms of every kernel with the reference. The input's bytes
+// decide the shapes, density, gain, lengths and activations. With clang and -DESE_BUILD_FUZZERS=ON
+// this is a libFuzzer target. Otherwise it has a main that feeds it random inputs:
 //
 //     kernel_fuzz [INPUTS [SEED]]
 #include <algorithm>
@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "accel/cpu/batch_runner.h"
-#include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/kernels/kernel_registry.h"
 #include "accel/cpu/packed_model.h"
 #include "model/reference.h"
 #include "model/testing.h"
@@ -22,7 +22,7 @@
 namespace ese {
 namespace {
 
-// The input's bytes, and zeros behind them.
+// Reads the input's bytes, then zeros.
 class Bytes {
  public:
   Bytes(const uint8_t* data, size_t size) : data_(data), size_(size) {}
@@ -66,7 +66,7 @@ struct Stream {
 
 Stream MakeStream(const Model& model, int frames, Bytes* bytes) {
   Stream stream(model);
-  // Few bytes of input make many values, some of them extreme.
+  // A few bytes of input make many values. Some streams have extreme values only.
   std::minstd_rand random(1 + bytes->Next());
   const bool extreme = bytes->Flag();
   const auto byte = [&] {
@@ -91,8 +91,8 @@ bool Same(const AlignedBuffer<T>& a, const AlignedBuffer<T>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
-void Check(const std::shared_ptr<const PackedModel>& model, const StepKernel* kernel,
-           int lookup_lanes, std::vector<Stream>* streams) {
+void Check(const std::shared_ptr<const PackedModel>& model, const Kernel* kernel, int lookup_lanes,
+           std::vector<Stream>* streams) {
   Batch batch;
   for (Stream& stream : *streams) {
     std::fill(stream.logits.begin(), stream.logits.end(), 0);
@@ -101,14 +101,15 @@ void Check(const std::shared_ptr<const PackedModel>& model, const StepKernel* ke
                            .state_out = &stream.after,
                            .logits = absl::MakeSpan(stream.logits)});
   }
-  BatchRunner(model, kernel, StepPlan::LookUpTo(lookup_lanes)).Run(&batch);
+  BatchRunner(model, kernel, AlgorithmPlan::LookUpTo(lookup_lanes)).Run(&batch);
   for (size_t i = 0; i < streams->size(); ++i) {
     const Stream& stream = (*streams)[i];
     if (stream.logits == stream.expected_logits && Same(stream.after.c, stream.expected.c) &&
         Same(stream.after.y, stream.expected.y)) {
       continue;
     }
-    std::fprintf(stderr, "kernel %s, look-up up to %d lanes: lane %zu differs from the reference\n",
+    std::fprintf(stderr,
+                 "kernel %s, look-up for up to %d lanes: lane %zu differs from the reference\n",
                  kernel->name(), lookup_lanes, i);
     std::abort();
   }
@@ -127,7 +128,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const int frames = bytes.Between(1, 3);
     streams.push_back(ese::MakeStream(*model, frames, &bytes));
   }
-  for (const ese::StepKernel* kernel : ese::SupportedKernels()) {
+  for (const ese::Kernel* kernel : ese::SupportedKernels()) {
     ese::Check(packed, kernel, 0, &streams);
     if (kernel->lookup() == nullptr) continue;
     ese::Check(packed, kernel, bytes.Between(1, ese::kMaxLanes - 1), &streams);

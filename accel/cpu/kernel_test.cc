@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every kernel against the normative reference, bit for bit.
+// Compares every kernel with the normative reference, bit for bit.
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "accel/cpu/algorithm_plan.h"
 #include "accel/cpu/batch_runner.h"
-#include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/kernels/kernel_registry.h"
 #include "accel/cpu/packed_model.h"
-#include "accel/cpu/step_plan.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/arithmetic.h"
@@ -22,24 +22,26 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// A kernel and whether all its steps go by look-up.
-struct Way {
-  const StepKernel* kernel;
-  bool by_lookup;
+// A kernel and the one of its algorithms that computes all steps.
+struct KernelAlgorithm {
+  const Kernel* kernel;
+  Algorithm algorithm;
 
-  StepPlan plan() const { return StepPlan::LookUpTo(by_lookup ? kMaxLanes : 0); }
+  AlgorithmPlan plan() const {
+    return AlgorithmPlan::LookUpTo(algorithm == Algorithm::kLookup ? kMaxLanes : 0);
+  }
 };
 
-std::vector<Way> SupportedWays() {
-  std::vector<Way> ways;
-  for (const StepKernel* kernel : SupportedKernels()) {
-    ways.push_back({kernel, false});
-    if (kernel->lookup() != nullptr) ways.push_back({kernel, true});
+std::vector<KernelAlgorithm> SupportedAlgorithms() {
+  std::vector<KernelAlgorithm> supported;
+  for (const Kernel* kernel : SupportedKernels()) {
+    supported.push_back({kernel, Algorithm::kColumns});
+    if (kernel->lookup() != nullptr) supported.push_back({kernel, Algorithm::kLookup});
   }
-  return ways;
+  return supported;
 }
 
-// One stream on two ways: through the kernel's batches and, frame by frame, through the reference.
+// One stream's data, for the kernel's batches and, frame by frame, for the reference.
 struct Stream {
   explicit Stream(const Model& model) : state(model), next_state(model), expected_state(model) {}
 
@@ -48,17 +50,17 @@ struct Stream {
   StreamState state, next_state, expected_state;
 };
 
-// Runs batches of streams whose lengths are given ([batch][lane], 0 leaves the lane out) and
-// expects what the reference gives. Streams keep their state from batch to batch.
+// Runs batches of streams of given lengths ([batch][lane]; 0 leaves the lane out) and expects the
+// reference's results. Streams keep their state from batch to batch.
 class Comparison {
  public:
-  Comparison(std::shared_ptr<const Model> model, const StepKernel* kernel, const StepPlan& plan,
+  Comparison(std::shared_ptr<const Model> model, const Kernel* kernel, const AlgorithmPlan& plan,
              uint32_t seed, int threads = 1)
       : model_(std::move(model)),
         runner_(*PackedModel::Create(model_), kernel, plan, threads),
         random_(seed) {}
 
-  // Activations are -128 or 127 only, also in the state.
+  // From now on all activations are -128 or 127, those in the state too.
   void UseExtremes() { extremes_ = true; }
 
   void Run(const std::vector<std::vector<int>>& batches) {
@@ -97,13 +99,14 @@ class Comparison {
       batch.lanes.push_back({.frames = stream.frames,
                              .state_in = &stream.state,
                              .state_out = &stream.next_state,
-                             .logits = absl::MakeSpan(stream.logits),
-                             .tag = i});
+                             .logits = absl::MakeSpan(stream.logits)});
     }
     ASSERT_TRUE(ValidateBatch(*model_, batch, kMaxLanes).ok());
     runner_.Run(&batch);
     EXPECT_EQ(batch.steps, *std::max_element(lengths.begin(), lengths.end()));
-    for (const Lane& lane : batch.lanes) Compare(&(*streams)[lane.tag], lane.tag);
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      if (lengths[i] > 0) Compare(&(*streams)[i], i);
+    }
   }
 
   void Compare(Stream* stream, size_t lane) {
@@ -125,7 +128,7 @@ class Comparison {
   bool extremes_ = false;
 };
 
-class KernelTest : public ::testing::TestWithParam<Way> {
+class KernelTest : public ::testing::TestWithParam<KernelAlgorithm> {
  protected:
   void Check(const RandomModelOptions& options, const std::vector<std::vector<int>>& batches) {
     Comparison(RandomModel(options), GetParam().kernel, GetParam().plan(), options.seed)
@@ -135,13 +138,15 @@ class KernelTest : public ::testing::TestWithParam<Way> {
   std::mt19937 random_{7};
 };
 
-std::string WayName(const ::testing::TestParamInfo<Way>& info) {
-  return std::string(info.param.kernel->name()) + (info.param.by_lookup ? "_by_lookup" : "");
+std::string AlgorithmName(const ::testing::TestParamInfo<KernelAlgorithm>& info) {
+  return std::string(info.param.kernel->name()) +
+         (info.param.algorithm == Algorithm::kLookup ? "_lookup" : "_columns");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, KernelTest, ::testing::ValuesIn(SupportedWays()), WayName);
+INSTANTIATE_TEST_SUITE_P(All, KernelTest, ::testing::ValuesIn(SupportedAlgorithms()),
+                         AlgorithmName);
 
-// Sizes around a group of four rows, a block of four entries and a tile of 16 values.
+// Sizes around a group of four rows, a block of four entries and a strip of 16 rows.
 TEST_P(KernelTest, EqualsReferenceAtEverySize) {
   uint32_t seed = 1;
   for (const int cells : {1, 3, 4, 5, 15, 16, 17, 33}) {
@@ -161,7 +166,7 @@ TEST_P(KernelTest, EqualsReferenceAtEverySize) {
   }
 }
 
-// Columns around the lines of 64 that activations are looked up in.
+// Numbers of columns around the 64 of a line in which activations are looked up.
 TEST_P(KernelTest, EqualsReferenceAroundALine) {
   uint32_t seed = 50;
   for (const int columns : {63, 64, 65, 127, 128, 129, 192, 193, 256, 257}) {
@@ -220,25 +225,25 @@ TEST_P(KernelTest, EqualsReferenceForEveryNumberOfRaggedLanes) {
   }
 }
 
-// More of them than a layer has blocks of cells, or the machine processors.
-TEST(StepTeamTest, EqualsReference) {
+// More threads than a layer has blocks of cells, or than the machine has processors.
+TEST(ThreadTeamTest, EqualsReference) {
   const std::vector<RandomLayer> layers = {
       {.cells = 70, .projection = 41, .peepholes = true}, {.cells = 19}, {.cells = 33}};
-  for (const StepKernel* kernel : SupportedKernels()) {
+  for (const Kernel* kernel : SupportedKernels()) {
     if (kernel->lookup() == nullptr) continue;
     for (const int threads : {2, 3}) {
       SCOPED_TRACE(std::string(kernel->name()) + " " + std::to_string(threads));
       for (const int units : {1, 50}) {
         Comparison(RandomModel({.inputs = 21, .layers = layers, .units = units, .seed = 450}),
-                   kernel, StepPlan::LookUpTo(kMaxLanes), 450, threads)
+                   kernel, AlgorithmPlan::LookUpTo(kMaxLanes), 450, threads)
             .Run({{3, 1, 2}, {2, 2, 2}});
       }
     }
   }
 }
 
-// 64 lanes narrow to 32, then to 16 and to 3; then the same streams go on
-// in another company.
+// 64 lanes narrow to 32, then to 16 and to 3. Then some of the streams continue in a batch of their
+// own, and all of them in another.
 TEST_P(KernelTest, NarrowsAsLanesEnd) {
   std::vector<int> lengths;
   for (int i = 0; i < 64; ++i) lengths.push_back(i % 25 == 0 ? 7 : i % 4 == 0 ? 5 : 1 + i % 4);
@@ -286,7 +291,7 @@ TEST_P(KernelTest, EqualsReferenceAtExtremeWeightsAndActivations) {
   }
 }
 
-// The last column that an index of 16 bits reaches.
+// The last column that a 16-bit index can address.
 TEST_P(KernelTest, EqualsReferenceAtTheLargestNumberOfColumns) {
   const RandomModelOptions options{
       .inputs = kMaxColumns - 2, .layers = {{.cells = 2}}, .density = 0.1, .seed = 800};
@@ -304,10 +309,10 @@ TEST(PackedModelTest, RefusesMoreColumnsThanAnIndexReaches) {
   EXPECT_THAT(packed.status().message(), HasSubstr("layer 0's gates has 8193 columns"));
 }
 
-// Passes work on, and counts it.
-class CountingKernel final : public StepKernel {
+// Passes all calls on to another kernel and records them.
+class CountingKernel final : public Kernel {
  public:
-  explicit CountingKernel(const StepKernel* kernel) : kernel_(kernel) {}
+  explicit CountingKernel(const Kernel* kernel) : kernel_(kernel) {}
   const char* name() const override { return "counting"; }
   bool Supported() const override { return true; }
   void Cells(const PackedLayer& layer, int width, const uint8_t* v, int16_t* c,
@@ -328,7 +333,7 @@ class CountingKernel final : public StepKernel {
     return kernel_->lookup() == nullptr ? nullptr : &lookup_;
   }
 
-  mutable std::vector<int> widths;  // of the calls of Cells
+  mutable std::vector<int> widths;  // the argument of each call of Cells
   const std::vector<int>& lookups() const { return lookup_.lanes; }
 
  private:
@@ -348,20 +353,20 @@ class CountingKernel final : public StepKernel {
       kernel_->Logits(matrix, n, v, logits, stride);
     }
 
-    mutable std::vector<int> lanes;  // of the calls of Cells
+    mutable std::vector<int> lanes;  // the argument of each call of Cells
 
    private:
     const LookupKernel* const kernel_;
   };
 
-  const StepKernel* const kernel_;
+  const Kernel* const kernel_;
   const Lookup lookup_{kernel_->lookup()};
 };
 
 TEST_P(KernelTest, IsWhatTheRunnerCalls) {
   const CountingKernel kernel(GetParam().kernel);
   Comparison(RandomModel({}), &kernel, GetParam().plan(), 1).Run({std::vector<int>(64, 2)});
-  if (GetParam().by_lookup) {
+  if (GetParam().algorithm == Algorithm::kLookup) {
     EXPECT_EQ(kernel.lookups(), (std::vector<int>{16, 16, 16, 16, 16, 16, 16, 16}));
     EXPECT_TRUE(kernel.widths.empty());
   } else {
@@ -370,8 +375,8 @@ TEST_P(KernelTest, IsWhatTheRunnerCalls) {
   }
 }
 
-// The kernel that a runner is given is the one that runs, at the narrowest width for the lanes
-// left.
+// A runner calls the kernel that it was given, at the narrowest width that holds the remaining
+// lanes.
 TEST(BatchRunnerTest, RunsTheGivenKernelAtTheNarrowestWidth) {
   const CountingKernel kernel(PortableKernel());
   std::vector<int> lengths(33, 1);
@@ -379,17 +384,18 @@ TEST(BatchRunnerTest, RunsTheGivenKernelAtTheNarrowestWidth) {
   std::fill_n(lengths.begin(), 17, 3);
   std::fill_n(lengths.begin(), 16, 4);
   std::fill_n(lengths.begin(), 1, 5);
-  Comparison(RandomModel({}), &kernel, StepPlan::LookUpTo(0), 1).Run({lengths});
+  Comparison(RandomModel({}), &kernel, AlgorithmPlan::LookUpTo(0), 1).Run({lengths});
   EXPECT_EQ(kernel.widths, (std::vector<int>{64, 32, 32, 16, 16}));
 }
 
-// Of 41 lanes 40 go on, in three groups, nine of the first group one step longer.
-TEST(BatchRunnerTest, GoesOnByLookUpWhereThePlanSaysSo) {
+// 41 lanes take one step by columns. 40 of them continue by look-up, in three groups, and nine
+// lanes of the first group take one step more.
+TEST(BatchRunnerTest, ContinuesByLookUpWhereThePlanSaysSo) {
   const CountingKernel kernel(PortableKernel());
   std::vector<int> lengths(41, 1);
   std::fill_n(lengths.begin(), 40, 2);
   std::fill_n(lengths.begin(), 9, 3);
-  Comparison(RandomModel({}), &kernel, StepPlan::LookUpTo(40), 1).Run({lengths});
+  Comparison(RandomModel({}), &kernel, AlgorithmPlan::LookUpTo(40), 1).Run({lengths});
   EXPECT_EQ(kernel.widths, (std::vector<int>{64}));
   EXPECT_EQ(kernel.lookups(), (std::vector<int>{13, 9, 13, 14}));
 }
@@ -406,7 +412,7 @@ TEST_F(ChooseKernelTest, TakesTheFastestSupported) {
 }
 
 TEST_F(ChooseKernelTest, FindsEveryKernelByItsName) {
-  for (const StepKernel* kernel : SupportedKernels()) {
+  for (const Kernel* kernel : SupportedKernels()) {
     EXPECT_EQ(*ChooseKernel(kernel->name()), kernel);
     setenv(kKernelVariable, kernel->name(), 1);
     EXPECT_EQ(*ChooseKernel(), kernel);
@@ -414,7 +420,7 @@ TEST_F(ChooseKernelTest, FindsEveryKernelByItsName) {
   }
 }
 
-TEST_F(ChooseKernelTest, ANameGoesBeforeTheVariable) {
+TEST_F(ChooseKernelTest, ANameOverridesTheVariable) {
   setenv(kKernelVariable, "nonsense", 1);
   EXPECT_EQ(*ChooseKernel("portable"), PortableKernel());
 }

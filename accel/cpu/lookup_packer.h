@@ -1,118 +1,112 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arranges a matrix's entries for look-up (see kernel.h).
+// Arranges the entries of a matrix in tiles for look-up (kernels/kernel.h explains strips, lines
+// and tiles).
+//
+// Each entry can be looked up in either of two lines. A line that has t tiles in a strip takes up
+// to 4 t entries of each row. The packer assigns every entry to one of its lines, with as few tiles
+// in all as it can: for each row this is a bipartite matching between the row's entries and the
+// room in the lines.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "accel/cpu/kernel.h"
+#include "accel/cpu/kernels/kernel.h"
+#include "accel/cpu/lookup_layout.h"
 #include "model/model.h"
 
 namespace ese {
 
-// Where the columns of a lane's vector lie.
-class LookupPlaces {
- public:
-  // x and y, each in whole granules; y comes first, so that its own lines are full.
-  LookupPlaces(int inputs, int outputs);
-
-  int granules() const { return static_cast<int>(copy_.size()); }
-  int lines() const;
-  const std::vector<uint16_t>& copy() const { return copy_; }
-
-  int x_granule() const { return x_granule_; }  // x's first one
-
-  // Of column c of [x ; y].
-  int GranuleOf(int c) const {
-    return c < inputs_ ? x_granule_ + c / kGranule : (c - inputs_) / kGranule;
-  }
-  // Where it lies in the granule.
-  int ByteOf(int c) const { return (c < inputs_ ? c : c - inputs_) % kGranule; }
-
- private:
-  const int inputs_;
-  const int x_granule_;
-  std::vector<uint16_t> copy_;
-};
-
-// A strip's steps; lines[i] is that of steps[i].
-struct LookupStrip {
-  std::vector<LookupStep> steps;
+// The tiles of successive strips; lines[i] is the line of tiles[i].
+struct LookupTiles {
+  std::vector<LookupTile> tiles;
   std::vector<uint16_t> lines;
 };
 
-// Packs strips of one matrix; has the working memory for it. Not thread-safe.
+// Packs strips of one matrix and owns the working memory for it. Not thread-safe.
 class LookupPacker {
  public:
-  // Column c of the matrix lies where places has column c + first_column. Both must outlive it.
-  LookupPacker(const Matrix& matrix, const LookupPlaces& places, int first_column);
+  // Column c of the matrix lies where `layout` has column c + first_column. The matrix and the
+  // layout must outlive the packer.
+  LookupPacker(const Matrix& matrix, const LookupLayout& layout, int first_column);
 
-  // Appends the steps of rows [kStripRows], -1 being a row of zeros; those come last. Steps go
-  // through the lines upwards or downwards: where strips alternate, each begins with what the last
-  // has left in the first-level cache.
-  void Append(const int* rows, bool upwards, LookupStrip* strip);
-  // Of row i of the strip that was appended last.
+  // Appends the tiles of the strip of rows [kStripRows] to *out. A row of -1 is a row of zeros;
+  // such rows come last. The tiles go through the lines upwards or downwards: if strips alternate,
+  // each strip begins with the lines that the strip before has left in the first-level cache.
+  void Append(const int* rows, bool upwards, LookupTiles* out);
+  // The sum of the weights in row i of the strip that was appended last.
   int32_t SumOfWeights(int i) const { return sums_[i]; }
 
  private:
   struct Entry {
-    uint16_t line[2];   // in which it can be looked up
-    uint8_t column[2];  // within that line
+    uint16_t line[2];   // the lines in which it can be looked up
+    uint8_t column[2];  // its column within each
     int8_t weight;
-    uint8_t choice;  // of the two
+    uint8_t choice;  // the line that it is assigned to: 0 or 1
   };
-  // Entries of a row that are in a line.
-  struct Held {
+  // The entries of one row that are assigned to a line.
+  struct Assigned {
     int count = 0;
     uint16_t entry[kLineColumns];
   };
-  // How a search came to a line: the entry in place `slot` of line `from` would move to it, -1
-  // being no line.
+  // How the search for an augmenting path reached a line: the entry at index `slot` of line `from`
+  // would move here. `from` is -1 at the line where the search began.
   struct Visit {
-    int attempt = 0;
+    int search = 0;  // the number of the search that made this visit
     int from = 0;
     int slot = 0;
   };
 
+  // Reads the strip's entries and counts the candidates for each line.
   void ReadRows(const int* rows);
-  // Steps for each line by its demand, as few in all as can hold a row's entries; of short rows, as
-  // can hold all columns.
-  void BeginStrip();
-  // Chooses a line for every entry of each row, with no more than four for each step that the line
-  // has; adds steps where that cannot be.
-  void Route();
-  // The first choice for all entries of rows first to end - 1: of its two lines that which needs it
-  // more.
-  void RouteDirectly(int first, int end);
-  // Where row r has chosen a line too often: moves others.
-  void RouteRest(int r);
-  // Takes one entry out of a line by the shortest chain of entries that move to their other lines.
-  // False if there is none; then queue_ has the lines that stand in the way.
-  bool Relieve(int r, int line);
-  void MoveChain(int r, int line);
+  // Gives each line a number of tiles in proportion to its candidates: in all, as few tiles as can
+  // hold a row's entries, or if rows are short, one tile for each line that covers the columns.
+  void AllotTiles();
+  // Assigns every entry of each row to a line with room for it. Adds tiles where that is
+  // impossible.
+  void AssignLines();
+  // A first assignment for all entries of rows first to end - 1: each goes to the line with more
+  // slack.
+  void AssignGreedily(int first, int end);
+  // Moves entries of row r out of lines that have more of them than room.
+  void RepairRow(int r);
+  // Takes one entry of row r out of an overfull line: searches breadth-first for a shortest
+  // augmenting path of the row's matching, a chain of entries each of which moves to its other
+  // line, the last one to a line with room, and moves all entries on it. Returns false if there is
+  // no such path; queue_ then has all lines that the search reached, none of which has room.
+  bool MoveAlongAugmentingPath(int r, int line);
+  // Moves the entries of row r on the path that the search found to `line`.
+  void ApplyPath(int r, int line);
+  // Of the lines in queue_, the one that lacks most room for its candidates.
   int LineToWiden() const;
-  void Emit(bool upwards, LookupStrip* strip);
+  // Writes the strip's tiles.
+  void Emit(bool upwards, LookupTiles* out);
 
-  int Room(int line) const { return kBlockEntries * steps_[line] - held_[line].count; }
+  int Room(int line) const { return kBlockEntries * tiles_[line] - assigned_[line].count; }
   Entry& At(int r, size_t e) { return entries_[e * kStripRows + r]; }
 
   const Matrix& matrix_;
-  const LookupPlaces& places_;
-  std::vector<Entry> columns_;  // an entry of weight 0 for each column
-  int rows_ = 0;                // of the strip that are not of zeros; they come first
-  std::vector<Entry> entries_;  // [entries of a row][kStripRows]
+  const LookupLayout& layout_;
+  std::vector<Entry> columns_;  // [columns of the matrix]: an entry of weight 0 for each
+
+  // The strip in hand.
+  int rows_ = 0;                // rows that are not zeros; they come first
+  std::vector<Entry> entries_;  // [entries in a row][kStripRows]
   int32_t sums_[kStripRows];
-  // [kStripRows][lines]: at first, entries that could be looked up there; in RouteDirectly twice
-  // the room less those of them that are still to choose.
-  std::vector<int> wanted_;
-  std::vector<size_t> next_;  // [kStripRows][lines] of the entries in the strip's steps, see Emit
-  // [lines]:
-  std::vector<int> steps_;   // of the strip
-  std::vector<int> demand_;  // entries of the strip that could be looked up in it
-  std::vector<Held> held_;
+  std::vector<int> candidates_;  // [kStripRows][lines]: the row's entries that have this line
+  // [kStripRows][lines], in half entries: the line's room, less what is assigned to it, less half
+  // of the entries that have this line and are not assigned yet.
+  std::vector<int> slack_;
+  std::vector<size_t> next_;  // [kStripRows][lines]: where Emit writes the next entry
+
+  // [lines]
+  std::vector<int> tiles_;   // tiles of the strip
+  std::vector<int> demand_;  // candidates of all rows
+  std::vector<Assigned> assigned_;
   std::vector<Visit> visits_;
-  std::vector<int> queue_;  // lines in the order of their visits
-  int attempt_ = 0;
+
+  std::vector<int> queue_;  // the lines that the search has reached, in order
+  int search_ = 0;          // the number of the current search
 };
 
 }  // namespace ese

@@ -26,7 +26,7 @@ PackedMemory::~PackedMemory() {
 }
 
 void* PackedMemory::TakeBytes(size_t bytes) {
-  // A line more than asked for, so that AddressSanitizer sees what reads beyond an array.
+  // One cache line more than asked for, so that AddressSanitizer catches reads beyond an array.
   const size_t taken = RoundUp(bytes, kCacheLineBytes) + kCacheLineBytes;
   if (taken > free_bytes_) Map(taken);
   char* const array = free_;
@@ -39,14 +39,14 @@ void* PackedMemory::TakeBytes(size_t bytes) {
 
 void PackedMemory::Map(size_t bytes) {
   bytes = RoundUp(bytes, kHugePage);
-  const size_t mapped = bytes + kHugePage;  // with room to begin at a huge page's beginning
+  const size_t mapped = bytes + kHugePage;  // has room to start at a huge page's boundary
   void* const begin =
       mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (begin == MAP_FAILED) throw std::bad_alloc();
   mappings_.push_back({begin, mapped});
   free_ = static_cast<char*>(begin) + (kHugePage - reinterpret_cast<uintptr_t>(begin) % kHugePage);
   free_bytes_ = bytes;
-  madvise(free_, bytes, MADV_HUGEPAGE);  // where that is refused, small pages do
+  madvise(free_, bytes, MADV_HUGEPAGE);  // if this is refused, small pages will do
   ASAN_POISON_MEMORY_REGION(begin, mapped);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory of a packed model.
+// The memory that holds a packed model.
 #pragma once
 
 #include <cstddef>
@@ -8,23 +8,23 @@
 
 namespace ese {
 
-// Arrays that live as long as their owner, side by side in huge pages where the system grants them:
-// each step reads all of a model, which in pages of 4 KB costs address translations and stops the
-// processor's prefetching at every page (9 % of a step of one lane, 2 % of 64; Zen 4). Not
-// thread-safe.
+// Allocates arrays that live as long as the PackedMemory, side by side, in huge pages if the system
+// grants them. Each step reads all of a model. In pages of 4 KB that costs address translations,
+// and the processor's prefetching stops at every page: 9 % of a step of one lane, 2 % of a step of
+// 64 lanes (Zen 4). Not thread-safe.
 class PackedMemory {
  public:
   PackedMemory() = default;
   PackedMemory(PackedMemory&& other) = delete;
   ~PackedMemory();
 
-  // Zeros, aligned to 64 bytes.
+  // A new array of `size` elements: zeros, aligned to 64 bytes. Throws std::bad_alloc.
   template <typename T>
   T* Take(size_t size) {
     static_assert(std::is_trivial_v<T>);
     return static_cast<T*>(TakeBytes(size * sizeof(T)));
   }
-  // Of all arrays.
+  // The size of all arrays together.
   size_t bytes() const { return bytes_; }
 
  private:
@@ -37,7 +37,7 @@ class PackedMemory {
   void Map(size_t bytes);
 
   std::vector<Mapping> mappings_;
-  // Of the last mapping:
+  // What is left of the last mapping.
   char* free_ = nullptr;
   size_t free_bytes_ = 0;
   size_t bytes_ = 0;

@@ -15,7 +15,7 @@
 namespace ese {
 namespace {
 
-// Half a unit of the last place kept after a right shift of `shift` bits (equation 1).
+// Half a unit of the last place that a right shift by `shift` bits keeps (equation 1).
 int32_t Half(int shift) { return shift == 0 ? 0 : int32_t{1} << (shift - 1); }
 
 int Strips(int rows) { return (rows + kStripRows - 1) / kStripRows; }
@@ -27,7 +27,7 @@ absl::Status CheckColumns(const std::string& name, const Matrix& matrix) {
                                                  kMaxColumns));
 }
 
-// Puts row r's entries into its place in the group's blocks; returns the sum of its weights.
+// Writes row r's entries into its group's blocks and returns the sum of its weights.
 int32_t PackRow(const Matrix& matrix, int r, EntryBlock* blocks) {
   const int n = matrix.entries_per_row;
   const uint16_t* entries = matrix.entries.data() + size_t(r) * n;
@@ -43,21 +43,36 @@ int32_t PackRow(const Matrix& matrix, int r, EntryBlock* blocks) {
   return sum;
 }
 
-// What a row's sum over unsigned activations lacks (see RowConstants), which may need more than 32
-// bits.
+// The addend of RowConstants for row r, before it is reduced modulo 2^32.
 int64_t Addend(const Matrix& matrix, int r, int32_t sum_of_weights, int32_t rounding) {
   const int64_t correction = -128 * int64_t{sum_of_weights} * (int64_t{1} << matrix.shift[r]);
   return int64_t{matrix.bias[r]} + rounding + correction;
 }
 
-// In how many parts to pack a matrix: as many as there are processors, if there is enough to do.
+// The number of parts, each on a thread of its own, in which to pack a matrix: one for each
+// processor, if there is enough to do.
 int Parts(const Matrix& matrix) {
-  constexpr size_t kEntriesForThread = size_t{1} << 16;  // some ten times what starting one takes
+  // Packing so many entries takes about ten times as long as starting a thread.
+  constexpr size_t kEntriesForThread = size_t{1} << 16;
   const size_t most = matrix.entries.size() / kEntriesForThread + 1;
   return static_cast<int>(std::min<size_t>(ThreadsAllowed(), most));
 }
 
-// Calls pack(part, first, end) for each part of 0 to n - 1 at the same time.
+// The constants of the strip that `packer` appended last.
+StripConstants ConstantsOf(const Matrix& matrix, const int (&rows)[kStripRows],
+                           const LookupPacker& packer, int shift, bool right_only) {
+  StripConstants constants = {};
+  for (int i = 0; i < kStripRows && rows[i] >= 0; ++i) {
+    const int left = matrix.shift[rows[i]];
+    const int64_t addend = Addend(matrix, rows[i], packer.SumOfWeights(i), Half(shift));
+    constants.shift[i] = right_only ? shift - left : left;
+    constants.addend[i] = static_cast<int32_t>(right_only ? addend >> left : addend);
+  }
+  return constants;
+}
+
+// Divides 0 to n - 1 into `parts` ranges and calls pack(part, first, end) for all of them at the
+// same time, each on its own thread.
 template <typename Pack>
 void InParallel(int parts, int n, const Pack& pack) {
   const auto run = [&](int part) {
@@ -89,10 +104,10 @@ PackedModel::PackedModel(std::shared_ptr<const Model> model) : model_(std::move(
   std::copy(kTanhSegments.c2.begin(), kTanhSegments.c2.end(), tanh_.c2);
   std::copy(kTanhSegments.c3.begin(), kTanhSegments.c3.end(), tanh_.c3);
   for (const Layer& layer : model_->layers) layers_.push_back(Pack(layer));
-  output_ = Pack(model_->output, 0);
+  output_ = PackColumns(model_->output, 0);
   const Layer& last = model_->layers.back();
   lookup_output_ =
-      PackStripsInOrder(model_->output, LookupPlaces(last.inputs, last.outputs), last.inputs, 0);
+      PackStripsInOrder(model_->output, LookupLayout(last.inputs, last.outputs), last.inputs, 0);
 }
 
 PackedLayer PackedModel::Pack(const Layer& layer) {
@@ -103,21 +118,22 @@ PackedLayer PackedModel::Pack(const Layer& layer) {
   packed.has_projection = layer.has_projection;
   packed.g_is_sigmoid = layer.g_activation == GActivation::kSigmoid;
   packed.hidden_scale = static_cast<int16_t>(1 << layer.hidden_fraction_bits);
-  packed.gates = Pack(layer.gates, Half(kPreActivationShift));
+  packed.gates = PackColumns(layer.gates, Half(kPreActivationShift));
   packed.tanh = &tanh_;
-  const LookupPlaces v(layer.inputs, layer.outputs), m(0, layer.cells);
+  const LookupLayout v(layer.inputs, layer.outputs), m(0, layer.cells);
   packed.lookup_v = PackVector(v);
   packed.lookup_m = PackVector(m);
   packed.lookup_x = v.x_granule();
+  const auto gate_row = [&](int strip, int i) {
+    const int cell = strip / 4 * kStripRows + i, gate = strip % 4;
+    return cell < layer.cells ? 4 * cell + gate : -1;
+  };
   packed.lookup_gates = PackStrips(layer.gates, v, 0, 4 * Strips(layer.cells), kPreActivationShift,
-                                   layer.has_peepholes, [&](int strip, int i) {
-                                     const int cell = strip / 4 * kStripRows + i;
-                                     return cell < layer.cells ? 4 * cell + strip % 4 : -1;
-                                   });
+                                   layer.has_peepholes, gate_row);
   if (layer.has_peepholes) PackPeepholes(layer, &packed);
   if (layer.has_projection) {
     packed.projection_shift = Accumulator::kFractionBits - layer.output_fraction_bits;
-    packed.projection = Pack(layer.projection, Half(packed.projection_shift));
+    packed.projection = PackColumns(layer.projection, Half(packed.projection_shift));
     packed.lookup_projection = PackStripsInOrder(layer.projection, m, 0, packed.projection_shift);
   }
   return packed;
@@ -138,7 +154,7 @@ void PackedModel::PackPeepholes(const Layer& layer, PackedLayer* packed) {
   packed->lookup_peepholes = by_strip;
 }
 
-PackedMatrix PackedModel::Pack(const Matrix& matrix, int32_t rounding) {
+PackedMatrix PackedModel::PackColumns(const Matrix& matrix, int32_t rounding) {
   PackedMatrix packed;
   packed.groups = (matrix.rows + kBlockRows - 1) / kBlockRows;
   packed.blocks_per_group = (matrix.entries_per_row + kBlockEntries - 1) / kBlockEntries;
@@ -158,71 +174,69 @@ PackedMatrix PackedModel::Pack(const Matrix& matrix, int32_t rounding) {
   return packed;
 }
 
-LookupVector PackedModel::PackVector(const LookupPlaces& places) {
-  auto* const bytes = memory_.Take<uint32_t[2]>(places.granules());
-  const auto begin = [](uint32_t place) {
-    constexpr uint32_t kPlaces = kLineColumns / kGranule;
-    return place / kPlaces * kLookupLanes * kLineColumns + place % kPlaces * kGranule;
+LookupVector PackedModel::PackVector(const LookupLayout& layout) {
+  auto* const offsets = memory_.Take<uint32_t[2]>(layout.granules());
+  const auto offset_of = [](uint32_t position) {
+    constexpr uint32_t kGranulesPerLine = kLineColumns / kGranule;
+    return position / kGranulesPerLine * kLookupLanes * kLineColumns +
+           position % kGranulesPerLine * kGranule;
   };
-  for (int g = 0; g < places.granules(); ++g) {
-    bytes[g][0] = begin(g);
-    bytes[g][1] = begin(places.copy()[g]);
+  for (int g = 0; g < layout.granules(); ++g) {
+    for (int copy = 0; copy < 2; ++copy) offsets[g][copy] = offset_of(layout.Position(g, copy));
   }
-  return {.granules = places.granules(), .lines = places.lines(), .places = bytes};
+  return {.granules = layout.granules(), .lines = layout.lines(), .offsets = offsets};
 }
 
 template <typename RowOf>
-LookupMatrix PackedModel::PackStrips(const Matrix& matrix, const LookupPlaces& places,
+LookupMatrix PackedModel::PackStrips(const Matrix& matrix, const LookupLayout& layout,
                                      int first_column, int strips, int shift, bool exact,
                                      RowOf row_of) {
-  auto* const counts = memory_.Take<uint16_t>(strips);
+  auto* const tile_counts = memory_.Take<uint16_t>(strips);
   auto* const right_only = memory_.Take<uint8_t>(strips);
   auto* const constants = memory_.Take<StripConstants>(strips);
-  std::vector<LookupStrip> parts(Parts(matrix));
+  std::vector<LookupTiles> parts(Parts(matrix));
   const auto pack = [&](int part, int first, int end) {
-    LookupPacker packer(matrix, places, first_column);
-    LookupStrip& steps = parts[part];
+    LookupPacker packer(matrix, layout, first_column);
+    LookupTiles& out = parts[part];
     for (int strip = first; strip < end; ++strip) {
       int rows[kStripRows];
       for (int i = 0; i < kStripRows; ++i) rows[i] = row_of(strip, i);
-      const size_t before = steps.lines.size();
-      packer.Append(rows, strip % 2 == 0, &steps);
-      counts[strip] = static_cast<uint16_t>(steps.lines.size() - before);
+      const size_t before = out.tiles.size();
+      packer.Append(rows, strip % 2 == 0, &out);
+      tile_counts[strip] = static_cast<uint16_t>(out.tiles.size() - before);
       const auto fits = [&](int r) { return r < 0 || matrix.shift[r] <= shift; };
       right_only[strip] = !exact && shift > 0 && std::all_of(rows, rows + kStripRows, fits);
-      for (int i = 0; i < kStripRows; ++i) {
-        if (rows[i] < 0) continue;
-        const int r = rows[i], left = matrix.shift[r];
-        const int64_t addend = Addend(matrix, r, packer.SumOfWeights(i), Half(shift));
-        constants[strip].shift[i] = right_only[strip] ? shift - left : left;
-        constants[strip].addend[i] =
-            static_cast<int32_t>(right_only[strip] ? addend >> left : addend);
-      }
+      constants[strip] = ConstantsOf(matrix, rows, packer, shift, right_only[strip] != 0);
     }
   };
   InParallel(static_cast<int>(parts.size()), strips, pack);
-  size_t num_steps = 0;
-  for (const LookupStrip& part : parts) num_steps += part.steps.size();
-  auto* const steps = memory_.Take<LookupStep>(num_steps);
-  auto* const lines = memory_.Take<uint16_t>(num_steps);
-  size_t done = 0;
-  for (const LookupStrip& part : parts) {
-    std::copy(part.steps.begin(), part.steps.end(), steps + done);
-    std::copy(part.lines.begin(), part.lines.end(), lines + done);
-    done += part.steps.size();
-  }
-  return {.strips = strips,
-          .result_shift = exact ? 0 : shift,
-          .counts = counts,
-          .right_only = right_only,
-          .constants = constants,
-          .steps = steps,
-          .lines = lines};
+  LookupMatrix packed = {.strips = strips,
+                         .result_shift = exact ? 0 : shift,
+                         .tile_counts = tile_counts,
+                         .right_only = right_only,
+                         .constants = constants};
+  ConcatenateTiles(parts, &packed);
+  return packed;
 }
 
-LookupMatrix PackedModel::PackStripsInOrder(const Matrix& matrix, const LookupPlaces& places,
+void PackedModel::ConcatenateTiles(const std::vector<LookupTiles>& parts, LookupMatrix* matrix) {
+  size_t count = 0;
+  for (const LookupTiles& part : parts) count += part.tiles.size();
+  auto* const tiles = memory_.Take<LookupTile>(count);
+  auto* const lines = memory_.Take<uint16_t>(count);
+  size_t done = 0;
+  for (const LookupTiles& part : parts) {
+    std::copy(part.tiles.begin(), part.tiles.end(), tiles + done);
+    std::copy(part.lines.begin(), part.lines.end(), lines + done);
+    done += part.tiles.size();
+  }
+  matrix->tiles = tiles;
+  matrix->lines = lines;
+}
+
+LookupMatrix PackedModel::PackStripsInOrder(const Matrix& matrix, const LookupLayout& layout,
                                             int first_column, int shift) {
-  return PackStrips(matrix, places, first_column, Strips(matrix.rows), shift, false,
+  return PackStrips(matrix, layout, first_column, Strips(matrix.rows), shift, false,
                     [&](int strip, int i) {
                       const int r = strip * kStripRows + i;
                       return r < matrix.rows ? r : -1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A part of a batch that is executed in one way.
+// A part of a batch: some of its lanes and steps, executed by one algorithm.
 #pragma once
 
 #include <cstddef>
@@ -9,17 +9,17 @@
 
 namespace ese {
 
-// Steps first_step to end_step - 1 of lanes that are all longer than first_step, the longest first.
+// Steps first_step to end_step - 1. Every lane is longer than first_step; the longest come first.
 struct Segment {
   absl::Span<Lane* const> lanes;
   int first_step = 0;
   int end_step = 0;
 
-  // Where lane i's state is at the beginning: what an earlier segment stored, if there was one.
+  // Lane i's state before first_step: what an earlier segment stored, or the batch's input.
   const StreamState& StateBefore(size_t i) const {
     return first_step == 0 ? *lanes[i]->state_in : *lanes[i]->state_out;
   }
-  // Lanes that are longer than `step`.
+  // The number of lanes that are longer than `step`.
   int ActiveAt(int step, int input_dim) const {
     const size_t bytes = size_t(step) * input_dim;
     int active = static_cast<int>(lanes.size());

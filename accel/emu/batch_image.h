@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests: a model and a batch as a host writes them to a card's memory.
+// For tests: the bytes of a model and a batch as a host writes them to a card's memory.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 #include "accel/card/card_model.h"
-#include "accel/rtl/sim/random_batch.h"
+#include "accel/random_batch.h"
 
 namespace ese::emu {
 
-// The bytes to be put at `base`, a multiple of 64: descriptor, model, inputs, states, and room for
-// the results.
+// The bytes for address `base`, a multiple of kCardAlignment: descriptor, model, inputs, states,
+// and room for the results.
 class BatchImage {
  public:
   BatchImage(const Model& model, const std::vector<int>& frames, uint32_t seed, uint64_t base)
@@ -31,7 +30,7 @@ class BatchImage {
     at_.state_in = Append(PackStates(card_, batch_.lanes));
     at_.state_out = Append(std::vector<uint8_t>(card_.state_bytes()));
     at_.outputs = Append(std::vector<uint8_t>(card_.output_bytes(longest)));
-    at_.status = Append(std::vector<uint8_t>(sizeof(BatchStatus)));
+    at_.status = Append(std::vector<uint8_t>(sizeof(CardStatus)));
     const auto descriptor = PackDescriptor(card_, batch_.lanes, at_);
     std::copy(descriptor.begin(), descriptor.end(), bytes_.begin());
   }
@@ -41,13 +40,11 @@ class BatchImage {
   uint64_t descriptor() const { return base_; }
   std::vector<uint8_t>& bytes() { return bytes_; }
 
-  BatchStatus Status(const uint8_t* memory) const {
-    BatchStatus status;
-    std::memcpy(&status, memory + (at_.status - base_), sizeof(status));
-    return status;
+  CardStatus Status(const uint8_t* memory) const {
+    return LoadFromCard<CardStatus>(memory + (at_.status - base_));
   }
 
-  // `memory`: what is at `base` after the batch.
+  // `memory` points to what is at `base` after the batch.
   void ExpectReference(const uint8_t* memory) {
     ASSERT_EQ(Status(memory).error, 0u);
     UnpackStates(card_, memory + (at_.state_out - base_), &batch_.lanes);
@@ -69,7 +66,7 @@ class BatchImage {
   uint64_t Append(const std::vector<uint8_t>& part) {
     const size_t offset = bytes_.size();
     bytes_.insert(bytes_.end(), part.begin(), part.end());
-    bytes_.resize((bytes_.size() + 63) / 64 * 64);
+    bytes_.resize((bytes_.size() + kCardAlignment - 1) / kCardAlignment * kCardAlignment);
     return base_ + offset;
   }
 

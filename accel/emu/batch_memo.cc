@@ -45,7 +45,7 @@ bool BatchMemo::Recall(const BatchInputs& batch, uint8_t* state_out, uint8_t* ou
   std::vector<EntryPointer> alike;
   {
     const uint32_t sample = Sample(batch);
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto [begin, end] = entries_.equal_range(sample);
     for (auto item = begin; item != end; ++item) alike.push_back(item->second);
   }
@@ -77,7 +77,7 @@ void BatchMemo::Remember(const BatchInputs& batch, const uint8_t* state_out, con
       .checksum = checksum,
   });
   const uint32_t sample = Sample(batch);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (entries_.size() < capacity_) entries_.emplace(sample, std::move(entry));
 }
 

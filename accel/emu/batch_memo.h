@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Results of batches that were computed before, so that a benchmark's cards can be faster than the
-// processors that emulate them. The bits are right: they were computed from the same bytes.
+// Remembers the results of batches, so that the cards of a benchmark can be faster than the
+// processors that emulate them. The bits are correct, because they were computed from the same
+// bytes.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "accel/emu/card_program.h"
 #include "accel/emu/descriptor.h"
+#include "base/mutex.h"
 
 namespace ese::emu {
 
-// What a batch's results depend on. Views.
+// Everything that a batch's results depend on. The pointers are views.
 struct BatchInputs {
   const CardProgram* program = nullptr;
   const Descriptor* descriptor = nullptr;  // its addresses do not matter
@@ -25,10 +26,10 @@ struct BatchInputs {
 // Thread-safe.
 class BatchMemo {
  public:
-  // Of the first so many different batches.
+  // Remembers the first `capacity` different batches and no more.
   explicit BatchMemo(size_t capacity) : capacity_(capacity) {}
 
-  // Copies the results of an earlier batch with these very inputs; false if there was none.
+  // Copies the results of an earlier batch with the same inputs. Returns false if there is none.
   bool Recall(const BatchInputs& batch, uint8_t* state_out, uint8_t* outputs, uint64_t* checksum);
   void Remember(const BatchInputs& batch, const uint8_t* state_out, const uint8_t* outputs,
                 uint64_t checksum);
@@ -38,8 +39,9 @@ class BatchMemo {
   using EntryPointer = std::shared_ptr<const Entry>;
 
   const size_t capacity_;
-  std::mutex mutex_;
-  std::multimap<uint32_t, EntryPointer> entries_;  // guarded by mutex_; by a sample of the inputs
+  Mutex mutex_;
+  // By a checksum of the first inputs.
+  std::multimap<uint32_t, EntryPointer> entries_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ese::emu

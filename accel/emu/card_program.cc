@@ -5,18 +5,19 @@
 #include <utility>
 
 #include "accel/card/cycle_formula.h"
-#include "accel/cpu/kernel_registry.h"
+#include "accel/cpu/kernels/kernel_registry.h"
+#include "accel/emu/card_reader.h"
 #include "accel/emu/card_unpacker.h"
 #include "base/crc32c.h"
 
 namespace ese::emu {
 
 CardProgram::CardProgram(CardModel card, std::shared_ptr<const PackedModel> packed,
-                         const StepKernel* kernel)
+                         const Kernel* kernel)
     : card_(std::move(card)),
       packed_(std::move(packed)),
       kernel_(kernel),
-      plan_(StepPlan::Measure(packed_, kernel_)) {}
+      plan_(AlgorithmPlan::Measure(packed_, kernel_)) {}
 
 CardError CardProgram::Make(CardModel card, std::shared_ptr<const CardProgram>* out) {
   auto model = UnpackModel(card);
@@ -34,10 +35,10 @@ CardError CardProgram::Load(const CardShape& shape, KernelMemory* memory, uint64
   const CardError error = ReadCardModel(shape, memory, address, &card);
   if (error != CardError::kNone) return error;
 
-  static std::mutex mutex;
+  static Mutex mutex;
   static auto* const known = new std::multimap<uint32_t, std::weak_ptr<const CardProgram>>;
   const uint32_t checksum = Crc32c(card.bytes.data(), card.bytes.size());
-  const std::lock_guard lock(mutex);  // all the while: others wait for the same program
+  const MutexLock lock(mutex);  // held while a program is made, so that others wait for it
   std::erase_if(*known, [](const auto& item) { return item.second.expired(); });
   const auto [begin, end] = known->equal_range(checksum);
   for (auto item = begin; item != end; ++item) {
@@ -52,12 +53,12 @@ CardError CardProgram::Load(const CardShape& shape, KernelMemory* memory, uint64
 int64_t CardProgram::Cycles(int lanes, int frames) const {
   const std::pair key(lanes, frames);
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = cycles_.find(key);
     if (found != cycles_.end()) return found->second;
   }
   const int64_t cycles = BatchCycles(card_, lanes, frames);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return cycles_[key] = cycles;
 }
 

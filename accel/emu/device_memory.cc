@@ -24,7 +24,7 @@ unsigned int DeviceMemory::Allocate(size_t size, unsigned int flags, void* host)
     host = buffer->own.data();
   }
   buffer->host = static_cast<uint8_t*>(host);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if ((flags & XCL_BO_FLAGS_EXECBUF) == 0) {
     // The first gap that is wide enough.
     uint64_t address = kBase;
@@ -42,7 +42,7 @@ unsigned int DeviceMemory::Allocate(size_t size, unsigned int flags, void* host)
 }
 
 void DeviceMemory::Free(unsigned int handle) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   lost_.erase(handle);
   const auto found = buffers_.find(handle);
   if (found == buffers_.end()) return;
@@ -51,14 +51,14 @@ void DeviceMemory::Free(unsigned int handle) {
 }
 
 BufferPointer DeviceMemory::Find(unsigned int handle) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = buffers_.find(handle);
   if (found != buffers_.end()) return found->second;
   throw std::system_error(ENOENT, std::generic_category(), "no such buffer on the emulated card");
 }
 
 BufferPointer DeviceMemory::At(uint64_t address, uint64_t size) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   auto found = by_address_.upper_bound(address);
   if (found == by_address_.begin()) return nullptr;
   const BufferPointer& buffer = std::prev(found)->second;
@@ -66,7 +66,7 @@ BufferPointer DeviceMemory::At(uint64_t address, uint64_t size) {
 }
 
 void DeviceMemory::Lose() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   lost_.merge(buffers_);
   buffers_.clear();
   by_address_.clear();

@@ -23,7 +23,7 @@
 namespace ese::emu {
 namespace {
 
-// How often a wait looks at the fault file.
+// How often a waiting thread looks at the fault file.
 constexpr auto kLookAgain = std::chrono::milliseconds(10);
 
 void FromEnvironment(const char* name, double least, double* value) {
@@ -83,9 +83,9 @@ EmulatedCard::EmulatedCard(int index, const CardOptions& options, FaultFile* fau
 
 EmulatedCard::~EmulatedCard() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
-    for (const auto& queue : queues_) queue->changed.notify_all();
+    for (const auto& queue : queues_) queue->changed.NotifyAll();
   }
   for (std::thread& unit : units_) unit.join();
 }
@@ -95,14 +95,14 @@ std::string EmulatedCard::bdf() const { return absl::StrFormat("0000:%02x:00.1",
 int EmulatedCard::Open() {
   LookForLoss();
   if (faults_->Has(Fault::kPermission, index_)) throw Error(EACCES, "failed to open the card");
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (gone_) throw Error(ENODEV, "failed to open the card");
   return session_;
 }
 
 bool EmulatedCard::IsOver(int session) {
   LookForLoss();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return gone_ || session != session_;
 }
 
@@ -112,7 +112,7 @@ void EmulatedCard::Require(int session) {
 
 void EmulatedCard::LookForLoss() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const bool gone = faults_->Has(Fault::kGone, index_);
     if (gone == std::exchange(gone_, gone) || !gone) return;
     ++session_;
@@ -123,18 +123,18 @@ void EmulatedCard::LookForLoss() {
       if (queue->running != nullptr) SetState(queue->running, ERT_CMD_STATE_ABORT);
       queue->waiting.clear();
       queue->running.reset();
-      queue->changed.notify_all();
+      queue->changed.NotifyAll();
     }
     ++completions_;
   }
-  completed_.notify_all();
+  completed_.NotifyAll();
 }
 
 void EmulatedCard::Load(const std::string& xclbin_uuid, int compute_units) {
   if (faults_->Has(Fault::kBusy, index_)) {
     throw Error(EBUSY, "failed to load the xclbin: another program has one on this card");
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (loaded_ == xclbin_uuid) return;
   if (!loaded_.empty()) {
     throw Error(EBUSY, "failed to load the xclbin: another one is in use on this card");
@@ -158,7 +158,7 @@ void EmulatedCard::Sync(unsigned int handle, bool to_device, size_t size, size_t
   Link& link = links_[to_device];
   Clock::time_point end;
   {
-    const std::lock_guard lock(link.mutex);
+    const MutexLock lock(link.mutex);
     const auto start = std::max(Clock::now(), link.free);
     uint8_t* const device = buffer->device.data() + offset;
     uint8_t* const host = buffer->host + offset;
@@ -174,13 +174,13 @@ void EmulatedCard::Sync(unsigned int handle, bool to_device, size_t size, size_t
 }
 
 void EmulatedCard::Execute(unsigned int handle) {
-  const std::lock_guard lock(mutex_);  // no loss between the buffer's being found and queued
+  const MutexLock lock(mutex_);  // so that the card is not lost before the buffer is queued
   BufferPointer packet = memory_.Find(handle);
   const auto* start = reinterpret_cast<ert_start_kernel_cmd*>(packet->host);
   const uint32_t mask = start->cu_mask;
-  // Registers 0x10 and 0x14 of the kernel.
   const uint32_t* registers = start->data + start->extra_cu_masks;
-  const uint64_t descriptor = registers[4] | uint64_t{registers[5]} << 32;
+  const uint32_t* words = registers + kCardDescriptorRegister / sizeof(uint32_t);
+  const uint64_t descriptor = words[0] | uint64_t{words[1]} << 32;
   SetState(packet, ERT_CMD_STATE_QUEUED);
   Queue* chosen = nullptr;
   size_t least = 0;
@@ -193,17 +193,19 @@ void EmulatedCard::Execute(unsigned int handle) {
   }
   if (chosen == nullptr) throw Error(EINVAL, "the command is for no compute unit of this card");
   chosen->waiting.push_back({std::move(packet), descriptor, Clock::now()});
-  chosen->changed.notify_all();
+  chosen->changed.NotifyAll();
 }
 
 bool EmulatedCard::WaitForCompletion(uint64_t* seen, std::chrono::milliseconds limit) {
   const auto end = Clock::now() + limit;
   while (true) {
     LookForLoss();
-    std::unique_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto now = Clock::now();
-    const bool any = completed_.wait_until(lock, std::min(end, now + kLookAgain),
-                                           [&] { return completions_ != *seen; });
+    const auto look_again = std::min(end, now + kLookAgain);
+    while (completions_ == *seen && completed_.WaitUntil(mutex_, look_again)) {
+    }
+    const bool any = completions_ != *seen;
     if (!any && now < end) continue;
     *seen = completions_;
     return any;
@@ -211,17 +213,17 @@ bool EmulatedCard::WaitForCompletion(uint64_t* seen, std::chrono::milliseconds l
 }
 
 void EmulatedCard::Work(int unit, Unit* kernel) {
-  // So that what emulation costs can be told from what the host does.
+  // The name tells the cost of the emulation from that of the host.
   pthread_setname_np(pthread_self(), "ese-emu");
-  // Sleeps end within a microsecond or so, rather than fifty.
+  // Makes sleeps end within about 1 microsecond instead of 50.
   prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
   Clock::time_point free{};
   while (true) {
     Command command;
     {
-      std::unique_lock lock(mutex_);
+      const MutexLock lock(mutex_);
       Queue& queue = *queues_[unit];
-      queue.changed.wait(lock, [&] { return !queue.waiting.empty() || stopping_; });
+      while (queue.waiting.empty() && !stopping_) queue.changed.Wait(mutex_);
       if (stopping_) return;
       command = std::move(queue.waiting.front());
       queue.waiting.pop_front();
@@ -233,23 +235,26 @@ void EmulatedCard::Work(int unit, Unit* kernel) {
 
 void EmulatedCard::Finish(int unit, const BufferPointer& packet, ert_cmd_state state) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     BufferPointer& running = queues_[unit]->running;
     if (running != packet) return;  // the card was lost meanwhile
     running.reset();
     SetState(packet, state);
     ++completions_;
   }
-  completed_.notify_all();
+  completed_.NotifyAll();
 }
 
 void EmulatedCard::HangWhileTold(int unit, const BufferPointer& packet) {
   while (faults_->Has(Fault::kHang, index_, unit)) {
     LookForLoss();
-    std::unique_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     Queue& queue = *queues_[unit];
-    const auto over = [&] { return stopping_ || queue.running != packet; };
-    if (queue.changed.wait_for(lock, kLookAgain, over)) return;
+    const auto look_again = Clock::now() + kLookAgain;
+    do {
+      if (stopping_ || queue.running != packet) return;
+    } while (queue.changed.WaitUntil(mutex_, look_again));
+    if (stopping_ || queue.running != packet) return;
   }
 }
 

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// An emulated FPGA card: device memory apart from the host's, and compute units that execute the
-// ese_channel kernel's batches (unit.h), paced by its cycle formula or as fast as they can. It
-// proves the host's use of XRT and the bits; not PCIe, DMA, the driver or any timing.
+// An emulated FPGA card: device memory separate from the host's, and compute units that execute the
+// batches of the ese_channel kernel (unit.h), either paced by the kernel's cycle formula or as fast
+// as they can. It tests the host's use of XRT and the bits, but not PCIe, DMA, the driver or
+// timing.
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,11 +18,12 @@
 #include "accel/emu/faults.h"
 #include "accel/emu/sensors.h"
 #include "accel/emu/unit.h"
+#include "base/mutex.h"
 #include "ert.h"
 
 namespace ese::emu {
 
-// From the environment, of all cards alike.
+// Options from the environment; all cards have the same.
 struct CardOptions {
   int cards = 1;                    // ESE_EMU_CARDS
   int64_t memory_mebibytes = 4096;  // ESE_EMU_MEMORY_MIB
@@ -37,34 +37,35 @@ struct CardOptions {
   static CardOptions FromEnvironment();
 };
 
-// Shared by all handles of one card; thread-safe. Errors are std::exceptions, as in XRT's own
-// shims; what a real card's driver answers with a number is a std::system_error of that number.
+// All handles of one card share this. Thread-safe. Errors are std::exceptions, as in XRT's own
+// shims; where a real card's driver returns an errno, this throws std::system_error with it.
 //
-// A card that falls off the bus loses its memory and its xclbin, and ends what runs; its sessions
-// are over, also when it is back.
+// A card that falls off the bus loses its memory and its xclbin and ends the batches that run. Its
+// sessions stay over even when it is back.
 class EmulatedCard {
  public:
-  // `memo` may be null. Both must outlive it.
+  // `memo` may be null. `faults` and `memo` must outlive the card.
   EmulatedCard(int index, const CardOptions& options, FaultFile* faults, BatchMemo* memo);
-  ~EmulatedCard();  // ends what runs
+  ~EmulatedCard();  // ends the batches that run
 
-  // Begins a session. Throws ENODEV: the card is gone; EACCES.
+  // Begins a session and returns its number. Throws ENODEV if the card is gone, or EACCES.
   int Open();
   // Throws ENODEV if the session is over.
   void Require(int session);
   // Whether the card was lost since that session began.
   bool IsOver(int session);
 
-  // Starts a compute unit's thread for each of the xclbin's; of the one loaded already: nothing.
-  // Throws EBUSY: another one is in use, or another program has one; std::runtime_error: no RTL.
+  // Starts a thread for each compute unit of the xclbin; does nothing if it is already loaded.
+  // Throws EBUSY if another xclbin or another program is on the card, and std::runtime_error if the
+  // verilated kernel is missing.
   void Load(const std::string& xclbin_uuid, int compute_units);
   DeviceMemory& memory() { return memory_; }
-  // Throws EIO: the transfer failed.
+  // Copies between host and device memory. Throws EIO if the transfer fails.
   void Sync(unsigned int handle, bool to_device, size_t size, size_t offset);
 
   // Queues a start-kernel packet for the least busy compute unit of its mask.
   void Execute(unsigned int handle);
-  // Waits until a command has ended since *seen was set; false at the end of the time.
+  // Waits until a command has ended since *seen was set. Returns false after `limit`.
   bool WaitForCompletion(uint64_t* seen, std::chrono::milliseconds limit);
 
   uint16_t bus() const { return static_cast<uint16_t>(index_ + 1); }
@@ -78,18 +79,19 @@ class EmulatedCard {
 
   struct Command {
     BufferPointer packet;
-    uint64_t descriptor;  // on the card; read from the packet while it is the card's alone
+    uint64_t descriptor;  // address on the card, read before the host could reuse the packet
     Clock::time_point queued;
   };
-  // A compute unit's commands, those that wait and the one that runs, if it does.
+  // The commands of one compute unit. `running` is null while it is idle.
   struct Queue {
     std::deque<Command> waiting;
     BufferPointer running;
-    std::condition_variable changed;
+    CondVar changed;
   };
 
   void Work(int unit, Unit* kernel);
-  // Returns when the unit has ended it, which may be before now: a card does not oversleep.
+  // Returns the time at which the paced unit ended the command. It may be earlier than now, because
+  // a real card would not oversleep as this thread does.
   Clock::time_point Run(int unit, Unit* kernel, const Command& command, Clock::time_point free);
   void Finish(int unit, const BufferPointer& packet, ert_cmd_state state);
   void HangWhileTold(int unit, const BufferPointer& packet);
@@ -102,20 +104,19 @@ class EmulatedCard {
   DeviceMemory memory_;
   PowerModel power_;
 
-  std::mutex mutex_;
-  std::condition_variable completed_;
-  // Guarded by mutex_.
-  int session_ = 0;
-  bool gone_ = false;
-  std::string loaded_;
-  std::vector<std::unique_ptr<Queue>> queues_;  // of each compute unit
-  uint64_t completions_ = 0;
-  bool stopping_ = false;
+  Mutex mutex_;
+  CondVar completed_;
+  int session_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool gone_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string loaded_ ABSL_GUARDED_BY(mutex_);                          // uuid of the xclbin
+  std::vector<std::unique_ptr<Queue>> queues_ ABSL_GUARDED_BY(mutex_);  // of each compute unit
+  uint64_t completions_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
-  // To the card, from the card: one transfer at a time each.
+  // One direction of PCIe, which carries one transfer at a time.
   struct Link {
-    std::mutex mutex;
-    Clock::time_point free{};  // guarded by mutex
+    Mutex mutex;
+    Clock::time_point free ABSL_GUARDED_BY(mutex){};
   };
   Link links_[2];
   std::vector<std::thread> units_;

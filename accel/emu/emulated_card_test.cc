@@ -31,7 +31,7 @@ constexpr size_t kStatusOffset = 2048;
 
 class EmulatedCardTest : public testing::Test {
  protected:
-  // XRT loads its shim once for a process.
+  // XRT loads its shim once per process.
   static void SetUpTestSuite() {
     setenv("XILINX_XRT", (BinaryDir() + "/emu").c_str(), 1);
     setenv("ESE_EMU_CARDS", "2", 1);
@@ -46,7 +46,7 @@ class EmulatedCardTest : public testing::Test {
     delete fault_file_;
   }
   void TearDown() override { Inject(""); }
-  // At once: no moment without faults between two files.
+  // Replaces the file at once, so that there is no moment without faults.
   static void Inject(const std::string& faults) {
     const std::string next = *fault_file_ + ".next";
     std::ofstream(next) << faults;
@@ -67,7 +67,7 @@ class EmulatedCardTest : public testing::Test {
   static inline std::string* fault_file_ = nullptr;
 };
 
-// A card in use: a unit each, and a descriptor of no lanes, which the kernel ends with an error.
+// An open card with two units and a descriptor without lanes, which the kernel refuses.
 struct InUse {
   explicit InUse(unsigned int index, const std::string& xclbin) : device(index) {
     const xrt::uuid uuid = device.load_xclbin(xclbin);
@@ -77,8 +77,9 @@ struct InUse {
     memory = xrt::bo(device, kBytes, units.front().group_id(0));
     bytes = memory.map<uint8_t*>();
     std::memset(bytes, 0, kBytes);
-    const uint64_t status = memory.address() + kStatusOffset;
-    std::memcpy(bytes + 40, &status, sizeof(status));
+    CardDescriptor descriptor;
+    descriptor.at.status = memory.address() + kStatusOffset;
+    StoreToCard(descriptor, bytes);
     memory.sync(XCL_BO_SYNC_BO_TO_DEVICE);
   }
 
@@ -93,9 +94,7 @@ struct InUse {
   }
   uint32_t StatusError() {
     memory.sync(XCL_BO_SYNC_BO_FROM_DEVICE);
-    BatchStatus status;
-    std::memcpy(&status, bytes + kStatusOffset, sizeof(status));
-    return status.error;
+    return LoadFromCard<CardStatus>(bytes + kStatusOffset).error;
   }
 
   xrt::device device;
@@ -122,7 +121,7 @@ TEST_F(EmulatedCardTest, BatchesHaveTheReferencesBits) {
     xrt::run run(card.units[unit]);
     run.set_arg(0, memory);
     run.start();
-    // Simulated, on processors that others use too.
+    // The kernel may be simulated, on processors that others use too.
     ASSERT_EQ(run.wait(std::chrono::minutes(2)), ERT_CMD_STATE_COMPLETED);
     memory.sync(XCL_BO_SYNC_BO_FROM_DEVICE);
     image.ExpectReference(bytes);
@@ -193,14 +192,14 @@ TEST_F(EmulatedCardTest, ACardThatComesBackIsEmpty) {
                 HasSubstr("No such device"));
     EXPECT_EQ(other.Run(0), ERT_CMD_STATE_COMPLETED);
     Inject("");
-    // It is another card to those who had it open; what they mapped stays.
+    // Sessions from before stay over; mapped memory stays accessible.
     EXPECT_THAT(ErrorOf(sync), HasSubstr("No such device"));
     EXPECT_THAT(ErrorOf([&] { card.Start(1); }), HasSubstr("No such device"));
     std::memset(card.bytes, 1, kBytes);
   }
   InUse again(0, *xclbin_);
   EXPECT_EQ(again.Run(0), ERT_CMD_STATE_COMPLETED);
-  // All of its memory is to be had.
+  // All of its memory is free.
   EXPECT_EQ(ErrorOf([&] { xrt::bo(again.device, (4 << 20) - kBytes, 0); }), "");
 }
 
@@ -209,7 +208,7 @@ TEST_F(EmulatedCardTest, SensorsAreAModelAndMayFail) {
   const auto electrical = [&] {
     return nlohmann::json::parse(device.get_info<xrt::info::device::electrical>());
   };
-  // The sensor of this name in a list of them.
+  // Finds a sensor by name.
   const auto named = [](const nlohmann::json& sensors, const char* key, const char* name) {
     for (const nlohmann::json& sensor : sensors) {
       if (sensor[key] == name) return sensor;

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "accel/card/card_format.h"
 
 namespace ese::emu {
 namespace {
@@ -40,7 +41,7 @@ bool ParseIndex(absl::string_view text, int* index) {
   return true;
 }
 
-// What is wrong with a line of these words; empty if nothing is.
+// Parses the words of one line. Returns what is wrong with it, or an empty string.
 std::string ParseRule(const std::vector<absl::string_view>& words, FaultRule* rule) {
   const std::vector<absl::string_view> target = absl::StrSplit(words[0], '.');
   if (target.size() > 2 || !ParseIndex(target[0], &rule->card) ||
@@ -63,7 +64,8 @@ std::string ParseRule(const std::vector<absl::string_view>& words, FaultRule* ru
   if (words.size() != (coded ? 3 : 2)) {
     return coded ? "\"kernel\" takes one error code, 1 to 8" : "too many words";
   }
-  if (coded && !(absl::SimpleAtoi(words[2], &rule->code) && rule->code >= 1 && rule->code <= 8)) {
+  if (coded && !(absl::SimpleAtoi(words[2], &rule->code) && rule->code >= 1 &&
+                 rule->code <= static_cast<uint32_t>(kLastCardError))) {
     return absl::StrCat("\"", words[2], "\" is no error code of the kernel, 1 to 8");
   }
   return "";
@@ -92,7 +94,7 @@ std::vector<FaultRule> ParseFaults(const std::string& text, std::vector<std::str
 
 std::optional<FaultRule> FaultFile::Find(Fault fault, int card, int unit) {
   if (path_.empty()) return std::nullopt;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ReadIfChanged();
   for (const FaultRule& rule : rules_) {
     if (rule.fault == fault && (rule.card == kAny || rule.card == card) &&
@@ -114,7 +116,7 @@ void FaultFile::ReadIfChanged() {
     return;
   }
   seen_ = now;
-  // Times of files are a few milliseconds coarse: another change soon after may not show.
+  // File times have a resolution of some milliseconds, so a second change soon after may not show.
   timespec clock = {};
   clock_gettime(CLOCK_REALTIME, &clock);
   may_change_unseen_ = clock.tv_sec - now.st_mtim.tv_sec < 2;

@@ -76,7 +76,7 @@ TEST(FaultFile, FollowsTheFile) {
   EXPECT_FALSE(faults.Has(Fault::kHang, 0, 0));
   EXPECT_FALSE(faults.Has(Fault::kHang, 1, 1));
   EXPECT_FALSE(faults.Has(Fault::kFlip, 0, 1));
-  write("0.2 hang\n");  // as long, and within the clock's coarseness
+  write("0.2 hang\n");  // same length, and within the resolution of file times
   EXPECT_FALSE(faults.Has(Fault::kHang, 0, 1));
   EXPECT_TRUE(faults.Has(Fault::kHang, 0, 2));
   std::remove(path.c_str());

@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kProgramsKept = 4;
 
-// As ResultChecksum looks at the lanes: by their lengths.
+// ResultChecksum uses only the number of lanes and their lengths.
 uint64_t Checksum(const CardModel& card, const Descriptor& batch, const uint8_t* inputs,
                   const uint8_t* state_out, const uint8_t* outputs) {
   std::vector<Lane> lanes(batch.lanes);
@@ -29,7 +29,7 @@ UnitWork FunctionalUnit::Run(KernelMemory* memory, uint64_t descriptor) {
   Descriptor batch;
   if (ReadDescriptor(shape_, memory, descriptor, &batch) != CardError::kNone) return {};
   Program* program = nullptr;
-  BatchStatus status;
+  CardStatus status;
   CardError error = FindProgram(memory, batch.at.model, &program);
   if (error == CardError::kNone) error = Execute(memory, batch, program, &status);
   UnitWork work;
@@ -66,7 +66,7 @@ CardError FunctionalUnit::FindProgram(KernelMemory* memory, uint64_t address, Pr
 }
 
 CardError FunctionalUnit::Execute(KernelMemory* memory, const Descriptor& batch, Program* program,
-                                  BatchStatus* status) {
+                                  CardStatus* status) {
   const CardModel& card = program->shared->card();
   const uint8_t* inputs = memory->At(batch.at.inputs, card.input_bytes(batch.frames));
   const uint8_t* state_in = memory->At(batch.at.state_in, card.state_bytes());

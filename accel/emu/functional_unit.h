@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A compute unit whose bits are computed by the CPU kernels, from what the host wrote to the card:
-// descriptor, packed model (card_program.h), inputs and states.
+// A compute unit in software. The CPU kernels compute its results from what the host wrote to the
+// card: descriptor, packed model (card_program.h), inputs and states.
 #pragma once
 
 #include <cstdint>
@@ -17,20 +17,20 @@ namespace ese::emu {
 
 class FunctionalUnit final : public Unit {
  public:
-  // `memo` may be null, and must outlive it.
+  // `memo` may be null, and must outlive this.
   FunctionalUnit(const CardShape& shape, BatchMemo* memo) : shape_(shape), memo_(memo) {}
 
   UnitWork Run(KernelMemory* memory, uint64_t descriptor) override;
 
  private:
-  // A model in memory that this unit has used.
+  // A model in the card's memory that this unit has used.
   struct Program {
     uint64_t address = 0;
     uint64_t version = 0;  // of the memory
     std::shared_ptr<const CardProgram> shared;
     std::unique_ptr<BatchRunner> runner;
   };
-  // A batch in the layout of the CPU channels, one for each lane in use.
+  // A batch in the layout of the CPU channels: [lanes in use].
   struct Lanes {
     std::vector<std::vector<int8_t>> frames;
     std::vector<StreamState> states_in, states_out;
@@ -39,7 +39,7 @@ class FunctionalUnit final : public Unit {
 
   CardError FindProgram(KernelMemory* memory, uint64_t address, Program** out);
   CardError Execute(KernelMemory* memory, const Descriptor& batch, Program* program,
-                    BatchStatus* status);
+                    CardStatus* status);
   void Compute(const Descriptor& batch, Program* program, const uint8_t* inputs,
                const uint8_t* state_in, uint8_t* state_out, uint8_t* outputs);
   void Load(const Descriptor& batch, const Program& program, const uint8_t* inputs,
@@ -49,7 +49,7 @@ class FunctionalUnit final : public Unit {
 
   const CardShape shape_;
   BatchMemo* const memo_;
-  std::vector<Program> programs_;  // the one used last is the last
+  std::vector<Program> programs_;  // ordered by last use, the latest last
   Lanes lanes_;
 };
 

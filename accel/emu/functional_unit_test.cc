@@ -49,7 +49,7 @@ void RunAndExpectReference(FunctionalUnit* unit, const Model& model, const std::
 TEST(FunctionalUnit, EqualsTheReference) {
   for (uint32_t seed = 0; seed < 12; ++seed) {
     RandomModelOptions options = RandomCardModel(seed);
-    if (seed % 3 == 0) options.density = 0.02;  // gaps, and rows of nothing
+    if (seed % 3 == 0) options.density = 0.02;  // long gaps and empty rows
     const auto model = RandomModel(options);
     FunctionalUnit unit(CardShape{}, nullptr);
     RunAndExpectReference(&unit, *model, {3, 1, 2}, seed);
@@ -83,7 +83,7 @@ TEST(FunctionalUnit, RecallsBatchesOfTheSameBytesOnly) {
   for (int round = 0; round < 2; ++round) {
     for (uint32_t seed = 0; seed < 4; ++seed) RunAndExpectReference(&unit, *model, {3, 1}, seed);
   }
-  // Of a batch of this seed, with a bit of its states changed or not.
+  // Whether a batch of this seed is recalled, with some bits of its states changed.
   const auto recalls = [&](uint32_t seed, uint8_t change) {
     BatchImage image(*model, {3, 1}, seed, kBase);
     image.bytes()[image.at().state_out - kBase - 64] ^= change;
@@ -103,7 +103,7 @@ TEST(FunctionalUnit, RecallsBatchesOfTheSameBytesOnly) {
   };
   EXPECT_TRUE(recalls(1, 0));
   EXPECT_FALSE(recalls(1, 1));
-  EXPECT_FALSE(recalls(3, 0));  // one batch too many
+  EXPECT_FALSE(recalls(3, 0));  // more batches than the memo keeps
 }
 
 TEST(FunctionalUnit, EqualModelsAreOneProgram) {
@@ -124,20 +124,22 @@ TEST(FunctionalUnit, EqualModelsAreOneProgram) {
 
 TEST(FunctionalUnit, EndsWithTheKernelsErrors) {
   const auto model = RandomModel(RandomCardModel(1));
-  // With one 32-bit word of the packed model changed.
-  const auto error_with = [&](size_t word, uint32_t value) {
+  // The error after `value` has been written at `offset` into the packed model.
+  const auto error_with = [&](size_t offset, auto value) {
     BatchImage image(*model, {1}, 1, kBase);
-    std::memcpy(image.bytes().data() + (image.at().model - kBase) + 4 * word, &value,
-                sizeof(value));
+    StoreToCard(value, image.bytes().data() + (image.at().model - kBase) + offset);
     TestMemory memory;
     memory.Write(image.bytes());
     FunctionalUnit(CardShape{}, nullptr).Run(&memory, image.descriptor());
     return static_cast<CardError>(image.Status(memory.At(kBase, 1)).error);
   };
-  EXPECT_EQ(error_with(0, 1), CardError::kBadModel);
-  EXPECT_EQ(error_with(1, 99), CardError::kOtherShape);
-  EXPECT_EQ(error_with(16, 12 << 3), CardError::kBadPass);  // no entries
-  EXPECT_EQ(error_with(4, 7), CardError::kBadModel);        // not the passes' beats
+  EXPECT_EQ(error_with(offsetof(CardHeader, magic), 1), CardError::kBadModel);
+  EXPECT_EQ(error_with(offsetof(CardHeader, version), 99), CardError::kOtherShape);
+  CardPassRecord no_entries;
+  no_entries.SetFlags(PassKind::kGates, /*g_sigmoid=*/false, 12);
+  EXPECT_EQ(error_with(sizeof(CardHeader), no_entries.flags | uint32_t{no_entries.entries} << 16),
+            CardError::kBadPass);
+  EXPECT_EQ(error_with(offsetof(CardHeader, entry_beats), 7), CardError::kBadModel);
 }
 
 TEST(FunctionalUnit, LeavesNoStatusWhereTheKernelWouldNot) {

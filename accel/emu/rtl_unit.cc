@@ -2,17 +2,15 @@
 #include "accel/emu/rtl_unit.h"
 
 #include <cstdio>
-#include <cstring>
 
 #include "Vese_channel_full.h"
-#include "accel/card/card_bytes.h"
 #include "accel/emu/descriptor.h"
 #include "accel/rtl/sim/channel_sim.h"
 
 namespace ese::emu {
 namespace {
 
-// Far over any batch's; the kernel ends by itself what does not move.
+// Far more than any batch takes. The kernel itself ends batches that do not move.
 constexpr int64_t kMostCycles = 1'000'000'000;
 
 class RtlUnit final : public Unit {
@@ -35,15 +33,14 @@ class RtlUnit final : public Unit {
   }
 
  private:
-  // By the status record, if there is one.
+  // Reads the status record, if there is one.
   static UnitWork Work(KernelMemory* memory, uint64_t address) {
     const CardShape shape;
     Descriptor batch;
     if (ReadDescriptor(shape, memory, address, &batch) != CardError::kNone) return {};
-    const uint8_t* record = memory->At(batch.at.status, kCardRecordBytes);
+    const uint8_t* record = memory->At(batch.at.status, sizeof(CardStatus));
     if (record == nullptr) return {};
-    BatchStatus status;
-    std::memcpy(&status, record, sizeof(status));
+    const auto status = LoadFromCard<CardStatus>(record);
     if (status.error != 0) return {};
     return {.cycles = static_cast<int64_t>(status.cycles),
             .products = static_cast<double>(status.working) * shape.pes * batch.lanes};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A compute unit that is the verilated kernel, its AXI4 masters on the card's memory. It is in a
-// library of its own, libese_rtl_unit.so, because building that takes minutes.
+// A compute unit that runs the verilated kernel with its AXI4 masters on the card's memory. It is
+// in a separate library, libese_rtl_unit.so, because that takes minutes to build.
 #pragma once
 
 #include <memory>
@@ -9,10 +9,10 @@
 
 namespace ese::emu {
 
-// Throws std::runtime_error if the library is not beside the one that this code is in.
+// Throws std::runtime_error if that library is not in the folder of the library with this code.
 std::unique_ptr<Unit> CreateRtlUnit();
 
-// What the library exports: a function of this name and type.
+// The library exports a function of this name and type.
 inline constexpr char kRtlUnitFactory[] = "ese_create_rtl_unit";
 using RtlUnitFactory = Unit*();
 

@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an emulated card's sensors read: a model, not a measurement.
+// The sensor readings of an emulated card. They come from a model, not from a measurement.
 #pragma once
 
 #include <chrono>
-#include <mutex>
 
 #include "accel/card/cycle_formula.h"
+#include "base/mutex.h"
 
 namespace ese::emu {
 
 inline constexpr double kIdleWatts = 20;
-// Of one compute unit that multiplies 32 x 64 products a cycle at 200 MHz: the whole card of the
-// ESE paper.
+// The whole card of the ESE paper, which equals one compute unit that computes 32 x 64 products a
+// cycle at 200 MHz.
 inline constexpr double kPaperWatts = 41;
 inline constexpr double kJoulesPerProduct =
     (kPaperWatts - kIdleWatts) / (kCardMegahertz * 1e6 * 32 * 64);
-// Over PCIe: 15 pJ a bit.
+// PCIe at 15 pJ a bit.
 inline constexpr double kJoulesPerByte = 15e-12 * 8;
 
-inline constexpr double kVolts = 12;  // all of its power comes from there
+inline constexpr double kVolts = 12;  // the only rail
 inline constexpr int kDegrees = 45;
 inline constexpr int kDegreesWhenHot = 105;
-// The clock is divided by this while it is hot.
+// Divides the clock while the card is hot.
 inline constexpr int kThrottle = 2;
 
-// Idle watts, and energy for each product and each byte moved. Thread-safe.
+// Adds energy for each product and each byte moved to the idle power. Thread-safe.
 class PowerModel {
  public:
   void AddProducts(double products) { Add(products * kJoulesPerProduct); }
   void AddBytes(double bytes) { Add(bytes * kJoulesPerByte); }
 
-  // Since the last call, or since the one before if that was just now.
+  // The average since the last call; a call within 0.1 s of it returns the same value again.
   double Watts() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto now = std::chrono::steady_clock::now();
     const double seconds = std::chrono::duration<double>(now - since_).count();
     constexpr double kLeastSeconds = 0.1;
@@ -46,15 +46,15 @@ class PowerModel {
 
  private:
   void Add(double joules) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     joules_ += joules;
   }
 
-  std::mutex mutex_;
-  // Guarded by mutex_.
-  double joules_ = 0;  // over the idle card's
-  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
-  double watts_ = kIdleWatts;
+  Mutex mutex_;
+  double joules_ ABSL_GUARDED_BY(mutex_) = 0;  // above those of the idle card
+  std::chrono::steady_clock::time_point since_ ABSL_GUARDED_BY(mutex_) =
+      std::chrono::steady_clock::now();
+  double watts_ ABSL_GUARDED_BY(mutex_) = kIdleWatts;
 };
 
 }  // namespace ese::emu

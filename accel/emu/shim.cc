@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// libxrt_core.so.2 with emulated cards: XRT loads it when XILINX_XRT names the directory above its
-// lib.
+// libxrt_core.so.2 with emulated cards. XRT loads it when XILINX_XRT names the parent of its lib
+// directory.
 #include <boost/any.hpp>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -16,12 +15,13 @@
 #include "absl/strings/str_cat.h"
 #include "accel/emu/emulated_card.h"
 #include "accel/emu/xrt_core_abi.h"
+#include "base/mutex.h"
 #include "xclbin.h"
 
 namespace ese::emu {
 namespace {
 
-// The keys of XRT 2.13's queries that are served.
+// The queries of XRT 2.13 that an emulated card answers.
 enum Key {
   kPcieBdf = 8,
   kRomVbnv = 12,
@@ -45,7 +45,7 @@ class Query final : public xrt_core::query::request {
   const std::function<boost::any(const xrt_core::device*)> value_;
 };
 
-// A handle of a card, as xclOpen of other shims returns.
+// A handle of a card, like those that xclOpen of other shims returns.
 struct Handle {
   Handle(EmulatedCard* its_card, int its_session) : card(its_card), session(its_session) {}
 
@@ -73,7 +73,7 @@ class Device final : public xrt_core::device {
   unsigned int alloc_bo(void* host, size_t size, unsigned int flags) override {
     return card().memory().Allocate(size, flags, host);
   }
-  // From destructors, so it works without a card.
+  // Destructors call it, so it works when the card is gone, too.
   void free_bo(unsigned int bo) override { handle_->card->memory().Free(bo); }
   void sync_bo(unsigned int bo, xclBOSyncDirection direction, size_t size, size_t offset) override {
     card().Sync(bo, direction == XCL_BO_SYNC_BO_TO_DEVICE, size, offset);
@@ -89,7 +89,7 @@ class Device final : public xrt_core::device {
     properties->paddr = buffer->address;
   }
   void exec_buf(unsigned int bo) override { card().Execute(bo); }
-  // Like the poll that a real shim waits with, it does not fail when the card is gone, but ends.
+  // When the card is gone, this returns rather than fails, like the poll in which real shims wait.
   int exec_wait(int timeout_ms) const override {
     if (handle_->card->IsOver(handle_->session)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));  // XRT may ask again at once
@@ -103,7 +103,7 @@ class Device final : public xrt_core::device {
 
  private:
   Handle* const handle_;
-  mutable uint64_t seen_ = 0;  // of XRT's one monitor thread
+  mutable uint64_t seen_ = 0;  // used by XRT's one monitor thread only
 };
 
 void Device::load_axlf(const axlf* xclbin) {
@@ -136,7 +136,7 @@ const xrt_core::query::request& Device::lookup_query(xrt_core::query::key_type k
       {kNoDma, Query([](auto*) { return boost::any(uint32_t{0}); })},
       {kCdmas, Query([](auto*) { return boost::any(uint32_t{0}); })},
       {kRomVbnv, Query([](auto*) { return boost::any(std::string("emulated_ese_card")); })},
-      // 225 W. XRT tells no power without it and the next.
+      // 225 W. Without this and the next query XRT reports no power.
       {kMaxPowerLevel, Query([](auto*) { return boost::any(uint64_t{2}); })},
       {kPowerWarning, Query([](auto*) { return boost::any(false); })},
       {kFpgaTemperature, sensor([](EmulatedCard* card) { return double(card->Degrees()); })},
@@ -144,7 +144,7 @@ const xrt_core::query::request& Device::lookup_query(xrt_core::query::key_type k
       {k12VoltMilliamps, sensor([](EmulatedCard* card) { return card->Watts() / kVolts * 1e3; })},
       {kPowerMicrowatts, sensor([](EmulatedCard* card) { return card->Watts() * 1e6; })},
   };
-  card();  // no query of a card that is gone
+  card();  // throws if the card is gone
   const auto found = queries->find(static_cast<int>(key));
   if (found == queries->end()) throw xrt_core::query::no_such_key(key);
   return found->second;
@@ -157,7 +157,7 @@ class System final : public xrt_core::system {
     try {
       options = CardOptions::FromEnvironment();
     } catch (const std::exception& error) {
-      // No constructor of a library may throw; whoever looks for cards is told.
+      // A global constructor must not throw; get_total_devices reports it.
       wrong_ = error.what();
       return;
     }
@@ -184,10 +184,10 @@ class System final : public xrt_core::system {
       throw std::runtime_error(absl::StrCat("no card ", id, "; there are ", cards_.size()));
     }
     const int session = cards_[id]->Open();
-    // XRT knows devices by their handles for as long as it runs, so none is used again.
+    // XRT keys devices by handle until the process ends, so a handle is never reused.
     Handle* handle = nullptr;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       handles_.push_back(std::make_unique<Handle>(cards_[id].get(), session));
       handle = handles_.back().get();
     }
@@ -207,8 +207,8 @@ class System final : public xrt_core::system {
   std::unique_ptr<FaultFile> faults_;
   std::unique_ptr<BatchMemo> memo_;
   std::vector<std::unique_ptr<EmulatedCard>> cards_;
-  mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<Handle>> handles_;  // guarded by mutex_
+  mutable Mutex mutex_;
+  mutable std::vector<std::unique_ptr<Handle>> handles_ ABSL_GUARDED_BY(mutex_);
 };
 
 System the_system;

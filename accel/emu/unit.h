@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// What executes the batches of one compute unit: ese_channel in software, or its verilated RTL.
+// Executes the batches of one compute unit: the ese_channel kernel in software, or its verilated
+// RTL.
 #pragma once
 
 #include <cstdint>
 
 namespace ese::emu {
 
-// The card's memory during one batch. What was looked at stays, even if the host frees it.
+// The card's memory during one batch. Memory that was accessed stays valid even if the host frees
+// it.
 class KernelMemory {
  public:
-  // `size` bytes from `address` on; null if they are not there.
+  // Returns the `size` bytes from `address` on, or null if they are not all in one buffer.
   virtual uint8_t* At(uint64_t address, uint64_t size) = 0;
-  // A number that changes whenever the host writes to what lies there, and is nothing else's.
+  // Returns a number, unique to the buffer at `address`, that changes whenever the host writes to
+  // it.
   virtual uint64_t Version(uint64_t address) = 0;
 
  protected:
@@ -19,7 +22,7 @@ class KernelMemory {
 };
 
 struct UnitWork {
-  int64_t cycles = 0;  // that the kernel takes
+  int64_t cycles = 0;  // that the kernel takes; 0 after an error
   double products = 0;
 };
 

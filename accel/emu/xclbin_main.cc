@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-emulated-xclbin FILE: the .xclbin of an emulated card with four compute units.
+// ese-emulated-xclbin FILE writes the .xclbin of an emulated card with four compute units.
 #include <cstdio>
 #include <string>
 

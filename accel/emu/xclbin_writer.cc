@@ -26,7 +26,7 @@ void SetName(Char (&field)[kSize], const std::string& name) {
   std::memcpy(field, name.data(), std::min(name.size(), kSize - 1));
 }
 
-// Sections of a count, then records that begin after `header` bytes.
+// A section that holds a count and then, after `header` bytes, records.
 template <typename Count, typename Record>
 Bytes Section(size_t header, const std::vector<Record>& records) {
   Bytes bytes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes the .xclbin of an emulated card: the metadata of a real one, and no bit stream.
+// Writes the .xclbin of an emulated card, which has the metadata of a real one but no bit stream.
 #pragma once
 
 #include <string>

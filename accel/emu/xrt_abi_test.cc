@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The declared virtual functions are where Debian's own shim has them.
+// Checks that the declared virtual functions are where Debian's own shim has them.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 namespace {
 
-// A virtual function's place in the vtable: the Itanium ABI keeps 1 + its offset in the pointer.
+// A virtual function's index in the vtable. In the Itanium ABI the pointer holds 1 + its offset.
 template <typename Function>
 size_t PlaceOf(Function function) {
   uintptr_t offset_and_one = 0;
@@ -19,10 +19,10 @@ size_t PlaceOf(Function function) {
   return (offset_and_one - 1) / sizeof(void*);
 }
 
-// The mangled name of place `place` of `table`, which begins with an offset and a typeinfo.
-std::string NameAt(void* const* table, size_t place) {
+// The mangled name at `index` of `table`, which begins with an offset and a typeinfo.
+std::string NameAt(void* const* table, size_t index) {
   Dl_info info{};
-  return dladdr(table[place + 2], &info) != 0 && info.dli_sname != nullptr ? info.dli_sname : "";
+  return dladdr(table[index + 2], &info) != 0 && info.dli_sname != nullptr ? info.dli_sname : "";
 }
 
 TEST(XrtAbi, VirtualFunctionsAreWhereTheNoopShimHasThem) {

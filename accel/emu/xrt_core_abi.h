@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two classes of XRT 2.13 that a shim (libxrt_core) derives from. Debian ships no header for
 // them, so their virtual functions are declared here in the order of the vtables of Debian's own
-// shims; abi_test compares that order with libxrt_noop's. Functions that an emulated card does not
-// serve are declared without their arguments: they only hold their place.
+// shims; xrt_abi_test compares that order with libxrt_noop's. Functions that an emulated card does
+// not serve are declared without their arguments, only to keep the order.
 #pragma once
 
 #include <boost/any.hpp>
@@ -29,7 +29,7 @@ struct request {
   virtual boost::any get(const device*) const { throw std::runtime_error("needs an argument"); }
 };
 
-// XRT goes on without what a device does not know; it recognises these by their names.
+// XRT tolerates queries that a device does not know. It recognises these types by name.
 class exception : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -42,7 +42,7 @@ class no_such_key : public exception {
         key_(key) {}
 
  private:
-  key_type key_;
+  [[maybe_unused]] key_type key_;
 };
 
 }  // namespace query
@@ -110,7 +110,7 @@ class device {
   virtual void read_profiling() { throw NotServed("profiling"); }
   virtual void stop_profiling() { throw NotServed("profiling"); }
   virtual void load_axlf_meta() { throw NotServed("AI engines"); }
-  virtual ~device();  // two places of the vtable
+  virtual ~device();  // takes two entries of the vtable
   virtual void* get_device_handle() const = 0;
   virtual void* get_mgmt_handle() const { return nullptr; }
   virtual void* get_user_handle() const { return get_device_handle(); }
@@ -124,7 +124,7 @@ class device {
   virtual int open(const std::string&, int) const { throw NotServed("sub-devices"); }
   virtual void close(int) const { throw NotServed("sub-devices"); }
 
-  // To be called once a shim has loaded an xclbin.
+  // A shim must call this after it has loaded an xclbin.
   void register_axlf(const axlf*);
 
  private:
@@ -132,14 +132,14 @@ class device {
     return std::runtime_error(std::string("an emulated card does not serve ") + what);
   }
 
-  // At least the base class's own members (0x78 bytes at most: libxrt_swemu's whole device has
-  // 0x80).
+  // Room for the base class's own members, which are at most 0x78 bytes, because libxrt_swemu's
+  // whole device has 0x80.
   alignas(8) unsigned char members_[248];
 };
 
 class system {
  protected:
-  system();  // registers this one as the only one
+  system();  // registers this object as the only system
 
  public:
   virtual void get_xrt_info() {}

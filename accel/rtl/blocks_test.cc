@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of the RTL alone: the packed product and the nonlinearities for every input there is,
-// cells, activation memory, FIFO and checksum for random ones.
+// Blocks of the RTL alone: the packed product and the nonlinearities for every possible input, and
+// cells, activation memory, FIFO and checksum for random inputs.
 #include <gtest/gtest.h>
 #include <verilated.h>
 
@@ -32,7 +32,7 @@ void Clock(Top* top) {
 
 constexpr int kTanhLatency = 8;
 
-// Tanh of u, or sigmoid of z, for all 65,536 values one after the other.
+// Compares tanh of u, or sigmoid of z, for all 65,536 values.
 template <typename Expected>
 void CompareAll(bool sigmoid, Expected&& expected) {
   VerilatedContext context;
@@ -43,7 +43,7 @@ void CompareAll(bool sigmoid, Expected&& expected) {
     top.negative_i = v < 0;
     top.sigmoid_i = sigmoid;
     Clock(&top);
-    // The inputs of 7 clock edges ago: this edge was the eighth.
+    // The result belongs to the inputs of 7 clock edges ago, because this edge was the eighth.
     const int of = cycle - (kTanhLatency - 1) - 32768;
     if (of < -32768 || of > 32767) continue;
     ASSERT_EQ(static_cast<int16_t>(top.result_o), expected(static_cast<int16_t>(of))) << of;
@@ -57,8 +57,9 @@ TEST(Tanh, SigmoidEqualsTheArithmeticForEveryInput) {
   CompareAll(true, [](int16_t v) { return Sigmoid(PreActivation{v}).raw; });
 }
 
-// Every pair of activations beside each other, with every weight: 8,388,608 packed products, each
-// shown for two clocks, so that both lanes can be read at the end of the pipe five clocks later.
+// Every pair of neighbouring activations with every weight: 8,388,608 packed products. Each is
+// applied for two clocks, so that both lanes can be read at the end of the pipeline five clocks
+// later.
 TEST(Mac, PackedProductsOfAllPairsAndWeights) {
   constexpr int kProducts = 1 << 23, kLatency = 4;
   VerilatedContext context;
@@ -74,13 +75,13 @@ TEST(Mac, PackedProductsOfAllPairsAndWeights) {
     Clock(&top);
     if (clock < kLatency) continue;
     const int of = (clock - kLatency) / 2;
-    // 26 bits with a sign.
+    // Sign-extends 26 bits.
     const int sum = static_cast<int32_t>(top.sum_o << 6) >> 6;
     ASSERT_EQ(sum, lane(of, clock % 2) * weight(of)) << of << ", lane " << clock % 2;
   }
 }
 
-// One lane of one cell, its four gate rows one after the other, each through the whole pipe.
+// Runs one lane of one cell: its four gate rows in turn, each through the whole pipeline.
 class CellBench {
  public:
   CellBench() : top_(&context_) {}
@@ -104,7 +105,7 @@ class CellBench {
     Clock(&top_);
     top_.load_i = 0;
   }
-  // What the row shows in the cycles that ese_cell.sv names.
+  // Returns the row's results, read in the cycles that ese_cell.sv gives.
   Out Run(const Row& row, int gate, bool g_sigmoid, int m_shift, bool active) {
     top_.row_p2_i = uint64_t(row.shift) << 48 |
                     uint64_t{static_cast<uint16_t>(row.peephole)} << 32 |
@@ -176,7 +177,7 @@ TEST(Cell, EqualsTheArithmetic) {
   }
 }
 
-TEST(Fifo, KeepsOrderWhateverThePace) {
+TEST(Fifo, KeepsOrderAtAnyPace) {
   constexpr size_t kPlaces = 8;
   VerilatedContext context;
   Vese_fifo_fifo top(&context);
@@ -187,7 +188,7 @@ TEST(Fifo, KeepsOrderWhateverThePace) {
   std::deque<uint16_t> expected;
   size_t fullest = 0;
   for (int cycle = 0; cycle < 20000; ++cycle) {
-    // Now more is pushed, now more taken.
+    // Alternates between phases that push more and phases that pop more.
     const unsigned pushes = cycle / 50 % 2 == 0 ? 3 : 1;
     top.pop_i = top.valid_o && random() % 4 >= pushes;
     if (top.pop_i) {

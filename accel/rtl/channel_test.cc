@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole kernel, verilated with 8 PEs and 16 lanes, against ReferenceStep.
+// Compares the whole kernel, verilated with 8 PEs and 16 lanes, with ReferenceStep.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -20,7 +20,7 @@ namespace {
 constexpr CardShape kShape = {.pes = 8, .lanes = 16};
 using Sim = ChannelSim<Vese_channel_small, ChannelCoverage>;
 
-// Every state of the control and every error code is reached by the tests of this file.
+// The tests of this file together reach every state of the control and every error code.
 class AllIsCovered : public testing::Environment {
  public:
   void TearDown() override {
@@ -42,7 +42,7 @@ void RunAndCompare(Sim* sim, const Model& model, const CardModel& card, uint64_t
   sim->Start(placed.descriptor);
   ASSERT_TRUE(sim->WaitDone(2000000));
   EXPECT_EQ(sim->ReadRegister(kError), 0u);
-  const BatchStatus status = sim->Fetch(card, placed, &batch.lanes);
+  const CardStatus status = sim->Fetch(card, placed, &batch.lanes);
   sim->Continue();
   EXPECT_EQ(status.error, 0u);
   EXPECT_EQ(status.checksum,
@@ -53,7 +53,7 @@ void RunAndCompare(Sim* sim, const Model& model, const CardModel& card, uint64_t
   EXPECT_EQ(sim->memory().violations(), 0);
 }
 
-// Layers of every kind the format has, in sizes that are a multiple of nothing.
+// Layers of every kind that the format has, in sizes that are not multiples of the kernel's.
 RandomModelOptions Shape(int k) {
   const RandomLayer projected = {.cells = 19, .projection = 13, .peepholes = true};
   const RandomLayer plain = {.cells = 11};
@@ -65,11 +65,11 @@ RandomModelOptions Shape(int k) {
       {.inputs = 7, .layers = {projected}, .units = 17, .density = 0.5},
       {.inputs = 6, .layers = {plain, plain}, .units = 9, .density = 0.7},
       {.inputs = 13, .layers = {projected, plain, sigmoid}, .units = 8, .density = 1},
-      // Every row shorter than a drain, and rows without any entry.
+      // Every row is shorter than a drain, and some rows have no entry.
       {.inputs = 9, .layers = {sigmoid, sigmoid}, .units = 33, .density = 0.05},
-      // Gates and cells in saturation.
+      // Gates and cells saturate.
       {.inputs = 10, .layers = {projected, sigmoid}, .units = 5, .density = 0.6, .gain = 40},
-      // Rows longer than a drain.
+      // Rows are longer than a drain.
       {.inputs = 70, .layers = {{.cells = 100, .projection = 50}}, .units = 8, .density = 0.5},
       {.inputs = 40, .layers = {{.cells = 90}, {.cells = 17, .projection = 3}}, .units = 20},
   };
@@ -93,7 +93,7 @@ TEST_P(Models, EqualTheReference) {
   RunAndCompare(&sim, *model, card, address, std::vector<int>(16, 6), 4);
 }
 
-TEST_P(Models, EqualTheReferenceWhateverTheBusDoes) {
+TEST_P(Models, EqualTheReferenceOnAnyBus) {
   RandomModelOptions options = Shape(GetParam());
   options.seed = 200 + GetParam();
   const auto model = RandomModel(options);
@@ -124,7 +124,7 @@ TEST(Channel, CountsItsWork) {
   const int64_t before = sim.cycle();
   sim.Start(placed.descriptor);
   ASSERT_TRUE(sim.WaitDone(100000));
-  const BatchStatus status = sim.Status(placed);
+  const CardStatus status = sim.Status(placed);
   EXPECT_EQ(status.working, uint64_t(3 * card.entry_beats));
   EXPECT_GT(status.cycles, status.working);
   EXPECT_LT(status.cycles, uint64_t(sim.cycle() - before));
@@ -141,7 +141,7 @@ TEST(Channel, SwitchesModelsBetweenBatches) {
   }
 }
 
-// The protocol of ap_ctrl_chain: done stays until it is acknowledged, and the interrupt says it.
+// The protocol ap_ctrl_chain: done stays until it is acknowledged, and raises the interrupt.
 TEST(Channel, SaysDoneUntilAcknowledged) {
   const auto model = RandomModel(Shape(0));
   const CardModel card = Pack(*model);
@@ -159,7 +159,7 @@ TEST(Channel, SaysDoneUntilAcknowledged) {
   sim.WriteRegister(kInterruptStatus, 1);
   EXPECT_EQ(sim.interrupt(), 0);
   EXPECT_EQ(sim.ReadRegister(kControl) & (kDone | kStart | kIdle), kDone);
-  // A start before the acknowledgement waits for it.
+  // A start before the acknowledgement waits for the acknowledgement.
   sim.WriteRegister(kControl, kStart);
   for (int k = 0; k < 100; ++k) sim.Cycle();
   EXPECT_EQ(sim.ReadRegister(kControl) & (kDone | kIdle), kDone);
@@ -215,7 +215,7 @@ TEST_F(Faults, BadBatchIsRefused) {
   ExpectWorks();
 }
 
-TEST_F(Faults, WhatIsNotAModelIsRefused) {
+TEST_F(Faults, ARecordThatIsNotAModelIsRefused) {
   for (const int word : {0, 2, 3, 4, 5, 6, 7, 9}) {
     Poke(address_ + 4 * word, 0);
     ExpectError(CardError::kBadModel, true);
@@ -232,7 +232,7 @@ TEST_F(Faults, AModelForOtherKernelsIsRefused) {
   ExpectWorks();
 }
 
-TEST_F(Faults, ModelsOverTheBuffersAreRefused) {
+TEST_F(Faults, ModelsThatExceedTheBuffersAreRefused) {
   const RandomLayer small = {.cells = 4, .projection = 4};
   const RandomModelOptions large[] = {
       {.inputs = 200, .layers = {{.cells = 20, .projection = 57}}},  // columns: 257
@@ -315,7 +315,7 @@ TEST_F(Faults, ABusThatNeverComesBackNeedsAReset) {
   sim_.Continue();
   ExpectError(CardError::kStalled, false);
   sim_.memory().Hang(false);
-  ExpectError(CardError::kStalled, false);  // still
+  ExpectError(CardError::kStalled, false);  // the error stays until a reset
   sim_.Reset();
   ExpectWorks();
 }

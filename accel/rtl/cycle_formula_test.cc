@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cycle formula against the verilated kernel.
+// Compares the cycle formula with the verilated kernel.
 #include "accel/card/cycle_formula.h"
 
 #include <gtest/gtest.h>

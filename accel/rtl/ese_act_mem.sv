@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One replica of a bank of activations: columns of LANES bytes, for two PEs that each read a column
-// of their own every cycle. A write takes port A, and the cycle from both PEs.
+// One replica of a bank of activations: columns of LANES bytes, for two PEs that each read a column of their
+// own in every cycle. A write uses port A, and neither PE can read in that cycle.
 module ese_act_mem #(
   parameter int LANES = 64,
   parameter int DEPTH = 1024,
@@ -33,7 +33,7 @@ module ese_act_mem #(
   always_ff @(posedge clk_i) if (read_i) b_data_o <= mem[b_addr_i];
 
 `ifndef SYNTHESIS
-  // The sequencer gives a write the cycle.
+  // ese_issue does not issue a read of this bank in the cycle of a write.
   assert property (@(posedge clk_i) !(write_i && read_i));
 `endif
 endmodule

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The PEs in pairs, each pair with its replica of the two banks of activations.
+// The PEs in pairs. Each pair has its own replica of the two banks of activations.
 //
 //     V [x ; y0 ; y1 ...]   M [m]          written by results (first), copies, and the loader (last)
 //        │ a column for each PE │
-//       PE 0   PE 1   ...    PE P-1        in lockstep: ese_issue and ese_drain give all of them orders
+//       PE 0   PE 1   ...    PE P-1        in lockstep, driven by ese_issue and ese_drain
 module ese_array #(
   parameter int PES = 32,
   parameter int LANES = 64,
@@ -27,21 +27,14 @@ module ese_array #(
   input  logic                clk_i,
   input  logic                rst_i,
   // The batch; stable out of reset.
-  input  logic [PW-1:0]       last_pass_i,
-  input  logic [PW-1:0]       first_output_i,
-  input  logic [15:0]         frames_i,
-  input  logic [LW:0]         lanes_i,
+  input  ese_pkg::batch_t     batch_i,
   input  logic [16*LANES-1:0] lane_frames_i,
-  input  logic [15:0]         inputs_i,
-  input  logic [63:0]         y_out_i,
-  input  logic [63:0]         c_out_i,
-  input  logic [63:0]         outputs_i,
   output logic                frames_done_o,
-  output logic                working_o,      // multipliers get a word
-  // Tables; written in reset.
+  output logic                working_o,      // the multipliers get a word
+  // Tables; written while this is in reset.
   input  logic                pass_write_i,
   input  logic [PW-1:0]       pass_addr_i,
-  input  logic [111:0]        pass_data_i,
+  input  ese_pkg::pass_t      pass_data_i,
   input  logic [PES-1:0]      row_write_i,
   input  logic [RW-1:0]       row_addr_i,
   input  logic [W-1:0]        row_data_i,     // 64 bits for each of P/4 PEs
@@ -53,7 +46,7 @@ module ese_array #(
   input  logic                x_loaded_i,
   output logic                x_release_o,
   input  logic [CLW:0]        cells_loaded_i,
-  output logic [CLW-1:0]      cell_o,         // in work
+  output logic [CLW-1:0]      cell_o,         // the cell of each PE whose rows are issued
   input  logic                v_load_i,
   input  logic [VW-1:0]       v_load_addr_i,
   input  logic                cell_load_i,
@@ -66,29 +59,20 @@ module ese_array #(
   output logic [W-1:0]        word_data_o,
   output logic                word_pair_o,
   output logic [W-1:0]        word_upper_o,
-  output logic                command_o,
-  output logic [63:0]         command_addr_o,
-  output logic [15:0]         command_words_o,
-  output logic                command_pairs_o,
+  output logic                command_valid_o,
+  output ese_pkg::write_command_t command_o,
   output logic [LANES-1:0]    command_strobe_o,
   input  logic                command_ready_i,
   input  logic                popped_i
 );
   // ---- Orders.
-  logic decode, decode_move, decode_first, waiting, bank_m, issue, issue_first;
-  logic issue_work, issue_copy, frames_issued, draining;
-  logic [COLUMN_W-1:0] decode_base;
-  logic [COLUMN_W:0] decode_low, decode_high, waiting_low, waiting_high;
+  ese_pkg::issue_t issue;
+  ese_pkg::row_t row;
+  ese_pkg::drain_t drain;
+  logic decode_move, waiting, bank_m, issue_work, issue_copy, frames_issued, draining;
   logic [PES-1:0] decode_blocked, waiting_blocked;
-  logic row, row_g_sigmoid, row_first_frame, row_last_frame, drain_done, drain_idle;
-  logic [1:0] row_kind, row_gate;
-  logic [15:0] row_group, row_count;
-  logic [RW-1:0] row_index, drained_row;
-  logic [CLW-1:0] row_cell;
-  logic [COLUMN_W-1:0] row_target;
-  logic [4:0] row_shift;
+  logic row_valid, drain_done, drain_idle;
   logic [LANES-1:0] row_active, row_ending;
-  logic row_ends;
 
   // ---- Writes to the banks.
   logic result_v, result_m, result_v_next, result_m_next, result_ends;
@@ -110,27 +94,17 @@ module ese_array #(
   assign v_load_ready_o = !(v_result || (waiting && !bank_m));
 
   ese_issue #(.LANES(LANES), .COLUMN_W(COLUMN_W), .PASSES(PASSES), .ROWS(ROWS), .CELLS(CELLS)) u_issue (
-    .clk_i, .rst_i, .run_i(!rst_i), .last_pass_i, .first_output_i, .frames_i, .lane_frames_i,
-    .frames_issued_o(frames_issued), .pass_write_i, .pass_addr_i, .pass_data_i,
-    .word_valid_i(entries_valid_i), .word_pop_o(entries_pop_o), .x_loaded_i, .x_release_o,
-    .decode_o(decode), .decode_move_o(decode_move), .decode_first_o(decode_first),
-    .decode_base_o(decode_base), .decode_low_o(decode_low), .decode_high_o(decode_high),
-    .waiting_low_o(waiting_low), .waiting_high_o(waiting_high), .decode_blocked_i(|decode_blocked),
-    .waiting_blocked_i(|waiting_blocked), .waiting_o(waiting), .bank_m_o(bank_m), .issue_o(issue),
-    .issue_first_o(issue_first), .issue_work_o(issue_work), .issue_copy_o(issue_copy),
-    .v_write_i(v_result), .m_write_i(result_m), .v_write_next_i(result_v_next || copy_q[0]),
-    .m_write_next_i(result_m_next), .copy_start_i(copy_start_q), .copy_room_i(copy_room_q), .row_o(row),
-    .row_kind_o(row_kind), .row_gate_o(row_gate), .row_group_o(row_group), .row_index_o(row_index),
-    .row_cell_o(row_cell), .row_target_o(row_target), .row_count_o(row_count), .row_shift_o(row_shift),
-    .row_g_sigmoid_o(row_g_sigmoid), .row_active_o(row_active), .row_ending_o(row_ending),
-    .row_ends_o(row_ends), .row_first_frame_o(row_first_frame), .row_last_frame_o(row_last_frame),
-    .drain_done_i(drain_done), .draining_o(draining));
+    .clk_i, .rst_i, .run_i(!rst_i), .batch_i, .lane_frames_i, .frames_issued_o(frames_issued),
+    .pass_write_i, .pass_addr_i, .pass_data_i, .word_valid_i(entries_valid_i),
+    .word_pop_o(entries_pop_o), .x_loaded_i, .x_release_o, .issue_o(issue),
+    .decode_move_o(decode_move), .decode_blocked_i(|decode_blocked),
+    .waiting_blocked_i(|waiting_blocked), .waiting_o(waiting), .bank_m_o(bank_m),
+    .issue_work_o(issue_work), .issue_copy_o(issue_copy), .v_write_i(v_result), .m_write_i(result_m),
+    .v_write_next_i(result_v_next || copy_q[0]), .m_write_next_i(result_m_next),
+    .copy_start_i(copy_start_q), .copy_room_i(copy_room_q), .row_valid_o(row_valid), .row_o(row),
+    .row_active_o(row_active), .row_ending_o(row_ending), .drain_done_i(drain_done),
+    .draining_o(draining));
 
-  logic hold, tanh_p7, y_p7, i_p16, f_p16, update_p19, active_p19, m_p19, h_p28;
-  logic [CLW+LW-1:0] cell_p0, cell_p19;
-  logic [LW-1:0] lane_p1, lane_p7, lane_p15, lane_p16, lane_p28;
-  logic [4:0] y_shift_p5;
-  logic [3:0] m_shift_p18;
   logic [8*LANES*PES-1:0] collected;
   logic [32*PES-1:0] logits_p5;
   logic [16*PES-1:0] c_p20;
@@ -141,48 +115,40 @@ module ese_array #(
   ese_drain #(
     .PES(PES), .LANES(LANES), .COLUMN_W(COLUMN_W), .ROWS(ROWS), .CELLS(CELLS), .WORDS(WORDS)
   ) u_drain (
-    .clk_i, .rst_i, .lanes_i, .inputs_i, .y_out_i, .c_out_i, .outputs_i, .row_i(row),
-    .row_kind_i(row_kind), .row_gate_i(row_gate), .row_group_i(row_group), .row_index_i(row_index),
-    .row_cell_i(row_cell), .row_target_i(row_target), .row_count_i(row_count), .row_shift_i(row_shift),
-    .row_g_sigmoid_i(row_g_sigmoid), .row_active_i(row_active), .row_ending_i(row_ending),
-    .row_ends_i(row_ends), .row_first_frame_i(row_first_frame), .row_last_frame_i(row_last_frame),
-    .done_o(drain_done), .idle_o(drain_idle), .cells_loaded_i, .hold_o(hold), .row_o(drained_row),
-    .cell_p0_o(cell_p0), .lane_p1_o(lane_p1), .y_shift_p5_o(y_shift_p5), .m_shift_p18_o(m_shift_p18),
-    .tanh_p7_o(tanh_p7), .y_p7_o(y_p7), .lane_p7_o(lane_p7), .lane_p15_o(lane_p15),
-    .lane_p16_o(lane_p16), .i_p16_o(i_p16), .f_p16_o(f_p16), .update_p19_o(update_p19),
-    .active_p19_o(active_p19), .cell_p19_o(cell_p19), .m_p19_o(m_p19), .lane_p28_o(lane_p28),
-    .h_p28_o(h_p28), .collected_i(collected), .logits_p5_i(logits_p5), .c_p20_i(c_p20),
+    .clk_i, .rst_i, .batch_i, .row_valid_i(row_valid), .row_i(row), .row_active_i(row_active),
+    .row_ending_i(row_ending), .done_o(drain_done), .idle_o(drain_idle), .cells_loaded_i,
+    .drain_o(drain), .collected_i(collected), .logits_p5_i(logits_p5), .c_p20_i(c_p20),
     .v_write_o(result_v), .m_write_o(result_m), .v_write_next_o(result_v_next),
     .m_write_next_o(result_m_next), .write_addr_o(result_addr), .write_data_o(result_data),
     .write_mask_o(result_mask), .write_ends_o(result_ends), .write_ending_o(result_ending),
-    .copy_send_i(issue_copy && issue_first && row_ends), .word_o(drain_word),
-    .word_data_o(drain_word_data), .word_pair_o(drain_pair), .word_upper_o, .command_o, .command_addr_o,
-    .command_words_o, .command_pairs_o, .command_strobe_o, .command_ready_i,
-    .copy_word_i(issue_copy && row_ends), .popped_i, .room_o(room));
+    .copy_send_i(issue_copy && issue.issue_first && row.ends), .word_o(drain_word),
+    .word_data_o(drain_word_data), .word_pair_o(drain_pair), .word_upper_o, .command_valid_o,
+    .command_o, .command_strobe_o, .command_ready_i, .copy_word_i(issue_copy && row.ends), .popped_i,
+    .room_o(room));
 
-  assign cell_load_ready_o = !update_p19;
+  assign cell_load_ready_o = !drain.update_p19;
   assign working_o = issue_work;
-  assign cell_o = row_cell;
+  assign cell_o = row.cell_index[CLW-1:0];
   assign frames_done_o = frames_issued && !draining && drain_idle && copy_q == '0;
 
-  // ---- Copies: PE 0's column of M goes to V.
+  // ---- Copies: the column of M that PE 0 reads goes to V.
   logic [8*LANES-1:0] pe0_column;
   always_ff @(posedge clk_i) begin
     copy_q <= rst_i ? '0 : {copy_q[0], issue_copy};
-    if (issue_copy && issue_first) copy_addr_q <= row_target;
+    if (issue_copy && issue.issue_first) copy_addr_q <= row.target[COLUMN_W-1:0];
     else if (copy_v) copy_addr_q <= copy_addr_q + 1'b1;
     if (issue_copy) begin
       copy_mask_q <= row_active;
       copy_ending_q <= row_ending;
-      copy_ends_q <= row_ends;
+      copy_ends_q <= row.ends;
     end
     moved_q <= pe0_column;
     copy_start_q <= drain_idle && command_ready_i;
     copy_room_q <= room > FW'(4);
   end
 
-  // ---- Words to memory: the drain's, and the columns of y of lanes whose last frame this is. Their
-  // other bytes are not written, and must not count in the checksum.
+  // ---- Words to memory: the drain's, and the columns of y for lanes whose last frame this is. The bytes
+  // of other lanes are not written, and must not count in the checksum.
   wire copy_word = copy_v && copy_ends_q;
   wire y_word = (result_v && result_ends) || copy_word;
   wire [LANES-1:0] y_ending = copy_v ? copy_ending_q : result_ending;
@@ -196,7 +162,7 @@ module ese_array #(
 
   // ---- PEs.
   logic issued_m_q;
-  always_ff @(posedge clk_i) if (issue) issued_m_q <= bank_m;
+  always_ff @(posedge clk_i) if (issue.issue) issued_m_q <= bank_m;
 
   for (genvar pair = 0; pair < PES / 2; pair++) begin : g_pair
     logic [COLUMN_W-1:0] addr [2];
@@ -205,29 +171,22 @@ module ese_array #(
 
     ese_act_mem #(.LANES(LANES), .DEPTH(V_DEPTH)) u_v (
       .clk_i, .write_i(v_write), .write_addr_i(v_addr), .write_data_i(v_data), .write_mask_i(v_mask),
-      .read_i(issue && !bank_m), .a_addr_i(addr[0][VW-1:0]), .a_data_o(v_column[0]),
+      .read_i(issue.issue && !bank_m), .a_addr_i(addr[0][VW-1:0]), .a_data_o(v_column[0]),
       .b_addr_i(addr[1][VW-1:0]), .b_data_o(v_column[1]));
     ese_act_mem #(.LANES(LANES), .DEPTH(M_DEPTH)) u_m (
       .clk_i, .write_i(result_m), .write_addr_i(result_addr[MW-1:0]), .write_data_i(result_data),
-      .write_mask_i(result_mask), .read_i(issue && bank_m), .a_addr_i(addr[0][MW-1:0]),
+      .write_mask_i(result_mask), .read_i(issue.issue && bank_m), .a_addr_i(addr[0][MW-1:0]),
       .a_data_o(m_column[0]), .b_addr_i(addr[1][MW-1:0]), .b_data_o(m_column[1]));
 
     for (genvar half = 0; half < 2; half++) begin : g_pe
       localparam int P = 2 * pair + half;
       ese_pe #(.LANES(LANES), .COLUMN_W(COLUMN_W), .SUM(SUM), .CELLS(CELLS), .ROWS(ROWS)) u_pe (
-        .clk_i, .entry_i(decode_move ? 16'b0 : entries_i[16*P+:16]), .decode_i(decode),
-        .first_i(decode_first), .base_i(decode_base), .decode_low_i(decode_low),
-        .decode_high_i(decode_high), .waiting_low_i(waiting_low), .waiting_high_i(waiting_high),
-        .issue_i(issue), .issue_first_i(issue_first), .decode_blocked_o(decode_blocked[P]),
-        .waiting_blocked_o(waiting_blocked[P]), .addr_o(addr[half]),
-        .column_i(issued_m_q ? m_column[half] : v_column[half]), .hold_i(hold),
+        .clk_i, .entry_i(decode_move ? 16'b0 : entries_i[16*P+:16]), .issue_i(issue),
+        .decode_blocked_o(decode_blocked[P]), .waiting_blocked_o(waiting_blocked[P]),
+        .addr_o(addr[half]), .column_i(issued_m_q ? m_column[half] : v_column[half]),
         .row_write_i(row_write_i[P]), .row_write_addr_i(row_addr_i),
-        .row_write_data_i(row_data_i[64*(P%(PES/4))+:53]), .row_i(drained_row), .cell_p0_i(cell_p0),
-        .lane_p1_i(lane_p1), .y_shift_p5_i(y_shift_p5), .m_shift_p18_i(m_shift_p18),
-        .tanh_p7_i(tanh_p7), .lane_p15_i(lane_p15), .lane_p16_i(lane_p16), .i_p16_i(i_p16),
-        .f_p16_i(f_p16), .update_p19_i(update_p19), .active_p19_i(active_p19), .cell_p19_i(cell_p19),
-        .lane_p28_i(lane_p28), .h_p28_i(h_p28), .load_i(cell_load_i), .load_addr_i(cell_load_addr_i),
-        .load_data_i(load_data_i[16*P+:16]), .y_p7_i(y_p7), .lane_p7_i(lane_p7), .m_p19_i(m_p19),
+        .row_write_data_i(row_data_i[64*(P%(PES/4))+:ese_pkg::ROW_BITS]), .drain_i(drain),
+        .load_i(cell_load_i), .load_addr_i(cell_load_addr_i), .load_data_i(load_data_i[16*P+:16]),
         .collected_o(collected[8*LANES*P+:8*LANES]), .logit_p5_o(logits_p5[32*P+:32]),
         .c_p20_o(c_p20[16*P+:16]));
     end
@@ -237,7 +196,7 @@ module ese_array #(
   end
 
   if (W != 8 * LANES) begin : g_shape
-    $error("LANES must be twice PES: a beat holds an entry for each PE, and a byte for each lane");
+    $error("LANES must be twice PES: a beat holds an entry for each PE and a byte for each lane");
   end
 `ifndef SYNTHESIS
   assert property (@(posedge clk_i) disable iff (rst_i) !(result_v && copy_v));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads stretches of memory into a FIFO, in order, requested as far ahead as the FIFO has room, so
-// that latency shows only at the start. A burst never leaves its BURST aligned beats, nor so 4 KB.
+// Reads stretches of memory into a FIFO, in order. It requests as far ahead as the FIFO has room, so latency
+// shows only at the start. A burst stays within BURST aligned beats, and so never crosses 4 KB.
 //
-// Of WAYS readers that are given the same stretches each fetches every WAYS-th burst.
+// WAYS readers can share the same stretches: each then fetches every WAYS-th burst.
 module ese_axi_read #(
   parameter int W = 512,
   parameter int DEPTH = 256,
@@ -12,8 +12,8 @@ module ese_axi_read #(
 ) (
   input  logic         clk_i,
   input  logic         rst_i,
-  input  logic         stop_i,        // request no more, and drop what comes
-  // A stretch: taken when valid and ready.
+  input  logic         stop_i,        // request nothing more, and drop what arrives
+  // A stretch; taken when command_i and ready_o are both high.
   input  logic         command_i,
   input  logic [63:0]  addr_i,        // a multiple of W / 8
   input  logic [31:0]  beats_i,
@@ -21,10 +21,10 @@ module ese_axi_read #(
   // Words.
   output logic         valid_o,
   output logic [W-1:0] data_o,
-  output logic         last_o,        // of its burst
+  output logic         last_o,        // the last word of its burst
   input  logic         pop_i,
-  output logic         idle_o,        // nothing requested that has not come
-  output logic         failed_o,      // a response other than OKAY; a pulse
+  output logic         idle_o,        // everything requested has arrived
+  output logic         failed_o,      // pulse: a response other than OKAY
   output logic         beat_o,        // a transfer on either channel
   // AXI4.
   output logic [63:0]  m_araddr,
@@ -56,7 +56,7 @@ module ese_axi_read #(
   wire arrive = m_rvalid && m_rready;
 
   assign ready_o = left_q == '0 && !stop_i;
-  assign m_rready = 1'b1;  // room was counted before the request
+  assign m_rready = 1'b1;  // the request was made only with room in the FIFO
   assign failed_o = arrive && m_rresp != 2'b00;
   assign beat_o = arrive || (m_arvalid && m_arready);
   assign idle_o = !m_arvalid && coming_q == '0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes stretches of memory, each announced by a command and followed by its words in order; of each
-// word the bytes of the command's strobe. Words of a stretch in pairs come two in a cycle, the lower one
-// first in memory.
+// Writes stretches of memory. A command announces each stretch, and its words follow in order. The command's
+// strobe selects the bytes of each word that are written. In a stretch of pairs two words come in a cycle,
+// and the lower one comes first in memory.
 module ese_axi_write #(
   parameter int W = 512,
   parameter int DEPTH = 512,    // words
@@ -10,7 +10,7 @@ module ese_axi_write #(
 ) (
   input  logic           clk_i,
   input  logic           rst_i,
-  input  logic           stop_i,     // end the burst that was begun, with bytes masked
+  input  logic           stop_i,     // finish the burst that was begun, with all bytes masked
   input  logic           command_i,
   input  logic [63:0]    addr_i,
   input  logic [15:0]    words_i,
@@ -21,8 +21,8 @@ module ese_axi_write #(
   input  logic [W-1:0]   data_i,
   input  logic           pair_i,     // upper_i follows data_i
   input  logic [W-1:0]   upper_i,
-  output logic           popped_o,   // a word, or a pair
-  output logic           idle_o,     // all written, all responses here
+  output logic           popped_o,   // a word or a pair has left the FIFO
+  output logic           idle_o,     // everything is written and all responses have arrived
   output logic           failed_o,
   output logic           beat_o,
   // AXI4.
@@ -81,7 +81,7 @@ module ese_axi_write #(
   assign command_pop = state_q == FETCH && command_valid && !stop_i;
   assign m_awaddr = addr_q;
   assign m_awlen = burst - 8'd1;
-  // What was offered stays as it was offered, also when told to stop.
+  // AXI forbids changing an offer, so offers stay as they are even after stop_i.
   assign m_awvalid = state_q == ADDRESS;
   assign m_wvalid = state_q == DATA && (word_valid || masked_q);
   assign m_wstrb = masked_q ? '0 : strobe_q;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happens to a finished row of one PE, a lane a cycle: gates, cell and m; or y; or a logit.
-// Numbers in brackets are the equations of docs/arithmetic.md. Suffix _pN: valid in cycle N after the
-// lane left the sequencer, which pipes the controls.
+// Processes a finished row of one PE, one lane a cycle: gates, cell and m; or y; or a logit. Numbers in
+// brackets are the equations of docs/arithmetic.md. Suffix _pN: valid N cycles after the lane left ese_drain,
+// which pipelines the controls.
 //
 //   p0 address of c  p2 c, sum, row  p3 << l, p c  p4 + B  p5 Z (7): logit  p6 rounded  p7 z (8), y (13)
 //   p8 |z|  p16 gate (9): i and f stored; with g: f c, i g; with o: o h  p18 rounded  p19 c' (10), m (12)
 //   p20 |4 c'|  p28 h (11) stored
 //
-// So an o row may follow its g row 20 cycles later at the earliest.
+// So an o row may follow its g row after 20 cycles at the earliest.
 module ese_cell #(
   parameter int LANES = 64,
   parameter int SUM = 26,
-  parameter int CELLS = 64,  // of a PE, all layers
+  parameter int CELLS = 64,  // cells of a PE in all layers
   localparam int LW = $clog2(LANES),
   localparam int CW = $clog2(CELLS * LANES)
 ) (
@@ -23,17 +23,17 @@ module ese_cell #(
   input  logic [CW-1:0]         cell_p0_i,
   input  logic [4:0]            y_shift_p5_i,  // 19 - q
   input  logic [3:0]            m_shift_p18_i,  // 15 - r
-  input  logic                  tanh_p7_i,     // g, unless it is a sigmoid
+  input  logic                  tanh_p7_i,     // the row is g, and g is not a sigmoid
   input  logic [LW-1:0]         lane_p15_i,
   input  logic [LW-1:0]         lane_p16_i,
   input  logic                  i_p16_i,
   input  logic                  f_p16_i,
-  input  logic                  update_p19_i,  // a g row: c' is written
-  input  logic                  active_p19_i,  // the lane has this frame; else c stays
+  input  logic                  update_p19_i,  // the row is g: c' is written
+  input  logic                  active_p19_i,  // the lane has this frame; otherwise c stays
   input  logic [CW-1:0]         cell_p19_i,
   input  logic [LW-1:0]         lane_p28_i,
   input  logic                  h_p28_i,
-  // c of the batch; never in a cycle of update_p19_i.
+  // c of the batch is loaded; never in a cycle of update_p19_i.
   input  logic                  load_i,
   input  logic [CW-1:0]         load_addr_i,
   input  logic [15:0]           load_data_i,
@@ -55,7 +55,7 @@ module ese_cell #(
     else saturate16 = v[15:0];
   endfunction
 
-  // |v| as 16 bits without a sign.
+  // |v| as an unsigned 16-bit number.
   function automatic logic [15:0] magnitude(input logic signed [15:0] v);
     magnitude = v[15] ? 16'(-v) : v;
   endfunction
@@ -104,7 +104,7 @@ module ese_cell #(
     else if (y_rounded_p6 < -20'sd128) y_p7_o <= 8'h80;
     else y_p7_o <= y_rounded_p6[7:0];
 
-    // Sigmoid takes |z|; tanh takes 2 |z|. Both at most 32767.
+    // Sigmoid takes |z| and tanh takes 2 |z|, both at most 32767.
     if (tanh_p7_i) magnitude_p8 <= |magnitude_p7[15:14] ? 15'h7FFF : {magnitude_p7[13:0], 1'b0};
     else magnitude_p8 <= magnitude_p7[15] ? 15'h7FFF : magnitude_p7[14:0];
     negative_p8 <= z_p7[15];
@@ -117,7 +117,7 @@ module ese_cell #(
     .clk_i, .magnitude_i(magnitude_p8), .negative_i(negative_p8), .sigmoid_i(sigmoid_p8),
     .result_o(gate_p16));
 
-  // Gates of a cell wait for its others, a place for each lane.
+  // The gates of a cell wait here for its other gates, with a place for each lane.
   logic signed [15:0] i_mem [LANES];
   logic signed [15:0] f_mem [LANES];
   logic signed [15:0] h_mem [LANES];

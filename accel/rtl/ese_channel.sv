@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel: an XRT RTL kernel with one argument, the address of a batch's descriptor.
+// The kernel: an XRT RTL kernel with one argument, the address of a batch's descriptor. Its ports have the
+// names from which Vivado infers AXI interfaces.
 //
-//     s_axi_control ─► ese_control ─► ese_batch ─► tables, orders
+//     s_axi_control ─► ese_control ─► ese_batch ─► tables, commands
 //     m_axi_gmem0, 1 (reads) ─► entries ──────────► ese_array ─► words ─► m_axi_gmem2 (writes)
 //     m_axi_gmem2 (reads) ─► y, x, c ─► ese_loader ─────┘
 module ese_channel #(
@@ -9,8 +10,8 @@ module ese_channel #(
   parameter int LANES = 64,
   parameter int V_DEPTH = 2048,  // columns of inputs and all layers' outputs
   parameter int M_DEPTH = 1024,  // cells of a layer
-  parameter int CELLS = 64,      // of a PE, all layers
-  parameter int ROWS = 512,      // of a PE, all matrices
+  parameter int CELLS = 64,      // cells of a PE in all layers
+  parameter int ROWS = 512,      // rows of a PE in all matrices
   parameter int PASSES = 32,
   parameter int READ_DEPTH = 256,
   parameter int WRITE_DEPTH = 512,
@@ -37,7 +38,7 @@ module ese_channel #(
   output logic           s_axi_control_rvalid,
   input  logic           s_axi_control_rready,
   output logic           interrupt,
-  // The packed model: bursts from each in turn.
+  // The packed model: a burst from each port in turn.
   output logic [63:0]    m_axi_gmem0_araddr,
   output logic [7:0]     m_axi_gmem0_arlen,
   output logic [2:0]     m_axi_gmem0_arsize,
@@ -107,8 +108,8 @@ module ese_channel #(
 
   logic start, idle, done, acknowledge;
   logic [63:0] descriptor;
-  logic [7:0] error;
-  logic [3:0] state;
+  ese_pkg::error_e error;
+  ese_pkg::batch_state_e state;
   ese_control u_control (
     .clk_i(ap_clk), .rst_i(rst), .s_awaddr(s_axi_control_awaddr), .s_awvalid(s_axi_control_awvalid),
     .s_awready(s_axi_control_awready), .s_wdata(s_axi_control_wdata),
@@ -122,36 +123,31 @@ module ese_channel #(
     .descriptor_o(descriptor), .acknowledge_o(acknowledge), .idle_i(idle), .done_i(done),
     .error_i(error), .state_i(state));
 
-  logic masters_rst, stop;
-  logic entries_command, entries_ready, entries_valid, table_pop, entries_pop;
-  logic [63:0] entries_addr, data_addr;
-  logic [31:0] entries_beats, data_beats;
+  // ---- The batch, and what the masters bring and take.
+  logic masters_rst, stop, array_rst, loader_rst, frames_done, working;
+  ese_pkg::batch_t batch;
+  logic [16*LANES-1:0] lane_frames;
+  ese_pkg::read_command_t entries_command, data_command;
+  ese_pkg::write_command_t batch_command, array_command, out_command;
+  logic entries_command_valid, entries_ready, entries_valid, table_pop, entries_pop;
+  logic data_command_valid, data_ready, data_valid, descriptor_pop, load_pop;
   logic [W-1:0] entries, data;
-  logic data_command, data_ready, data_valid, descriptor_pop, load_pop;
-  logic batch_command, array_command, out_ready, batch_word, array_word, popped;
-  logic array_pairs, array_pair;
-  logic [63:0] batch_addr, array_addr;
-  logic [15:0] batch_words;
-  logic [15:0] array_words;
-  logic [LANES-1:0] array_strobe;
+  logic batch_command_valid, array_command_valid, out_ready, batch_word, array_word, popped;
   logic [W-1:0] batch_word_data, array_word_data, array_word_upper;
+  logic array_pair;
+  logic [LANES-1:0] array_strobe;
   logic entries_idle, data_idle, write_idle, entries_failed, data_failed, write_failed;
-  logic entries_beat, data_beat, write_beat, working;
-  logic array_rst, frames_done;
+  logic entries_beat, data_beat, write_beat;
   logic [63:0] checksum;
   logic checksum_settled;
-  logic loader_rst, unused_last;
-  logic [PW-1:0] last_pass, first_output, pass_addr;
-  logic [15:0] frames, inputs, y_columns;
-  logic [LW:0] lanes;
-  logic [16*LANES-1:0] lane_frames;
-  logic [CLW:0] cells, cells_loaded;
+  logic [CLW:0] cells_loaded;
   logic [CLW-1:0] cell_in_work;
-  logic [63:0] y_out, c_out, outputs;
   logic pass_write;
-  logic [111:0] pass_data;
+  logic [PW-1:0] pass_addr;
+  ese_pkg::pass_t pass_data;
   logic [PES-1:0] row_write;
   logic [RW-1:0] row_addr;
+  logic unused_last;
 
   ese_batch #(
     .PES(PES), .LANES(LANES), .V_DEPTH(V_DEPTH), .M_DEPTH(M_DEPTH), .CELLS(CELLS), .ROWS(ROWS),
@@ -159,25 +155,23 @@ module ese_channel #(
   ) u_batch (
     .clk_i(ap_clk), .rst_i(rst), .start_i(start), .descriptor_i(descriptor), .idle_o(idle),
     .done_o(done), .acknowledge_i(acknowledge), .error_o(error), .state_o(state),
-    .masters_rst_o(masters_rst), .stop_o(stop), .entries_command_o(entries_command),
-    .entries_addr_o(entries_addr), .entries_beats_o(entries_beats), .entries_ready_i(entries_ready),
+    .masters_rst_o(masters_rst), .stop_o(stop), .entries_command_valid_o(entries_command_valid),
+    .entries_command_o(entries_command), .entries_ready_i(entries_ready),
     .entries_valid_i(entries_valid), .entries_i(entries), .entries_pop_o(table_pop),
-    .data_command_o(data_command), .data_addr_o(data_addr), .data_beats_o(data_beats),
+    .data_command_valid_o(data_command_valid), .data_command_o(data_command),
     .data_ready_i(data_ready), .data_valid_i(data_valid), .data_i(data), .data_pop_o(descriptor_pop),
-    .out_command_o(batch_command), .out_addr_o(batch_addr), .out_words_o(batch_words),
+    .out_command_valid_o(batch_command_valid), .out_command_o(batch_command),
     .out_word_o(batch_word), .out_data_o(batch_word_data), .read_idle_i(entries_idle && data_idle),
     .write_idle_i(write_idle && checksum_settled), .read_failed_i(entries_failed || data_failed),
     .write_failed_i(write_failed), .moving_i(entries_beat || data_beat || write_beat || working),
     .working_i(working), .checksum_i(checksum), .array_rst_o(array_rst), .loader_rst_o(loader_rst),
-    .last_pass_o(last_pass), .first_output_o(first_output), .frames_o(frames), .lanes_o(lanes),
-    .lane_frames_o(lane_frames), .inputs_o(inputs), .y_columns_o(y_columns), .cells_o(cells),
-    .y_out_o(y_out), .c_out_o(c_out), .outputs_o(outputs), .pass_write_o(pass_write),
+    .batch_o(batch), .lane_frames_o(lane_frames), .pass_write_o(pass_write),
     .pass_addr_o(pass_addr), .pass_data_o(pass_data), .row_write_o(row_write), .row_addr_o(row_addr),
     .frames_done_i(frames_done));
 
   ese_entry_reader #(.W(W), .DEPTH(READ_DEPTH)) u_entries (
-    .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(entries_command),
-    .addr_i(entries_addr), .beats_i(entries_beats), .ready_o(entries_ready),
+    .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(entries_command_valid),
+    .addr_i(entries_command.addr), .beats_i(entries_command.beats), .ready_o(entries_ready),
     .valid_o(entries_valid), .data_o(entries), .pop_i(entries_pop || table_pop),
     .idle_o(entries_idle), .failed_o(entries_failed), .beat_o(entries_beat),
     .m_araddr({m_axi_gmem1_araddr, m_axi_gmem0_araddr}),
@@ -191,19 +185,20 @@ module ese_channel #(
     .m_rready({m_axi_gmem1_rready, m_axi_gmem0_rready}));
 
   ese_axi_read #(.W(W), .DEPTH(READ_DEPTH)) u_data (
-    .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(data_command), .addr_i(data_addr),
-    .beats_i(data_beats), .ready_o(data_ready), .valid_o(data_valid), .data_o(data),
-    .last_o(unused_last), .pop_i(load_pop || descriptor_pop), .idle_o(data_idle),
-    .failed_o(data_failed), .beat_o(data_beat), .m_araddr(m_axi_gmem2_araddr),
+    .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(data_command_valid),
+    .addr_i(data_command.addr), .beats_i(data_command.beats), .ready_o(data_ready),
+    .valid_o(data_valid), .data_o(data), .last_o(unused_last), .pop_i(load_pop || descriptor_pop),
+    .idle_o(data_idle), .failed_o(data_failed), .beat_o(data_beat), .m_araddr(m_axi_gmem2_araddr),
     .m_arlen(m_axi_gmem2_arlen), .m_arvalid(m_axi_gmem2_arvalid), .m_arready(m_axi_gmem2_arready),
     .m_rdata(m_axi_gmem2_rdata), .m_rresp(m_axi_gmem2_rresp), .m_rlast(m_axi_gmem2_rlast),
     .m_rvalid(m_axi_gmem2_rvalid), .m_rready(m_axi_gmem2_rready));
 
+  assign out_command = batch_command_valid ? batch_command : array_command;
   ese_axi_write #(.W(W), .DEPTH(WRITE_DEPTH)) u_out (
-    .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop), .command_i(batch_command || array_command),
-    .addr_i(batch_command ? batch_addr : array_addr),
-    .words_i(batch_command ? batch_words : array_words), .pairs_i(array_command && array_pairs),
-    .strobe_i(batch_command ? '1 : array_strobe), .ready_o(out_ready),
+    .clk_i(ap_clk), .rst_i(masters_rst), .stop_i(stop),
+    .command_i(batch_command_valid || array_command_valid), .addr_i(out_command.addr),
+    .words_i(out_command.words), .pairs_i(out_command.pairs),
+    .strobe_i(batch_command_valid ? '1 : array_strobe), .ready_o(out_ready),
     .word_i(batch_word || array_word), .data_i(batch_word ? batch_word_data : array_word_data),
     .pair_i(array_pair), .upper_i(array_word_upper), .popped_o(popped), .idle_o(write_idle),
     .failed_o(write_failed), .beat_o(write_beat), .m_awaddr(m_axi_gmem2_awaddr),
@@ -221,9 +216,9 @@ module ese_channel #(
   logic [VW-1:0] v_load_addr;
   logic [CLW+LW-1:0] cell_load_addr;
   ese_loader #(.LANES(LANES), .V_DEPTH(V_DEPTH), .CELLS(CELLS)) u_loader (
-    .clk_i(ap_clk), .rst_i(loader_rst), .inputs_i(inputs), .y_columns_i(y_columns), .cells_i(cells),
-    .valid_i(data_valid), .pop_o(load_pop), .x_loaded_o(x_loaded), .x_release_i(x_release),
-    .cells_loaded_o(cells_loaded), .cell_i(cell_in_work), .v_load_o(v_load), .v_load_addr_o(v_load_addr),
+    .clk_i(ap_clk), .rst_i(loader_rst), .batch_i(batch), .valid_i(data_valid), .pop_o(load_pop),
+    .x_loaded_o(x_loaded), .x_release_i(x_release), .cells_loaded_o(cells_loaded),
+    .cell_i(cell_in_work), .v_load_o(v_load), .v_load_addr_o(v_load_addr),
     .v_load_ready_i(v_load_ready), .cell_load_o(cell_load), .cell_load_addr_o(cell_load_addr),
     .cell_load_ready_i(cell_load_ready));
 
@@ -231,18 +226,17 @@ module ese_channel #(
     .PES(PES), .LANES(LANES), .V_DEPTH(V_DEPTH), .M_DEPTH(M_DEPTH), .CELLS(CELLS), .ROWS(ROWS),
     .PASSES(PASSES), .WORDS(WRITE_DEPTH)
   ) u_array (
-    .clk_i(ap_clk), .rst_i(array_rst), .last_pass_i(last_pass), .first_output_i(first_output),
-    .frames_i(frames), .lanes_i(lanes), .lane_frames_i(lane_frames), .inputs_i(inputs), .y_out_i(y_out),
-    .c_out_i(c_out), .outputs_i(outputs), .frames_done_o(frames_done), .working_o(working),
-    .pass_write_i(pass_write), .pass_addr_i(pass_addr), .pass_data_i(pass_data),
-    .row_write_i(row_write), .row_addr_i(row_addr), .row_data_i(entries),
-    .entries_valid_i(entries_valid && !array_rst), .entries_i(entries), .entries_pop_o(entries_pop),
-    .x_loaded_i(x_loaded), .x_release_o(x_release), .cells_loaded_i(cells_loaded),
-    .cell_o(cell_in_work), .v_load_i(v_load), .v_load_addr_i(v_load_addr), .cell_load_i(cell_load),
-    .cell_load_addr_i(cell_load_addr), .load_data_i(data), .v_load_ready_o(v_load_ready),
-    .cell_load_ready_o(cell_load_ready), .word_o(array_word), .word_data_o(array_word_data),
-    .word_pair_o(array_pair), .word_upper_o(array_word_upper), .command_o(array_command),
-    .command_addr_o(array_addr), .command_words_o(array_words), .command_pairs_o(array_pairs),
-    .command_strobe_o(array_strobe), .command_ready_i(out_ready), .popped_i(popped));
+    .clk_i(ap_clk), .rst_i(array_rst), .batch_i(batch), .lane_frames_i(lane_frames),
+    .frames_done_o(frames_done), .working_o(working), .pass_write_i(pass_write),
+    .pass_addr_i(pass_addr), .pass_data_i(pass_data), .row_write_i(row_write), .row_addr_i(row_addr),
+    .row_data_i(entries), .entries_valid_i(entries_valid && !array_rst), .entries_i(entries),
+    .entries_pop_o(entries_pop), .x_loaded_i(x_loaded), .x_release_o(x_release),
+    .cells_loaded_i(cells_loaded), .cell_o(cell_in_work), .v_load_i(v_load),
+    .v_load_addr_i(v_load_addr), .cell_load_i(cell_load), .cell_load_addr_i(cell_load_addr),
+    .load_data_i(data), .v_load_ready_o(v_load_ready), .cell_load_ready_o(cell_load_ready),
+    .word_o(array_word), .word_data_o(array_word_data), .word_pair_o(array_pair),
+    .word_upper_o(array_word_upper), .command_valid_o(array_command_valid),
+    .command_o(array_command), .command_strobe_o(array_strobe), .command_ready_i(out_ready),
+    .popped_i(popped));
   wire unused = &{1'b0, unused_last};
 endmodule

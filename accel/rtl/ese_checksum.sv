@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sum of all 64-bit words that pass, modulo 2^64: what the status record says of the results, so
-// that a bit that flips on their way to the host shows.
+// Sums all 64-bit words of the results modulo 2^64. The status record carries the sum, so the host detects a
+// bit that flips on the way.
 module ese_checksum #(
   parameter int W = 512,  // a power of two, at least 64
   localparam int WORDS = W / 64,
@@ -10,11 +10,11 @@ module ese_checksum #(
   input  logic         rst_i,
   input  logic         word_i,
   input  logic [W-1:0] data_i,
-  output logic         settled_o,  // all that passed is in the sum
+  output logic         settled_o,  // the sum includes every word given so far
   output logic [63:0]  sum_o
 );
   logic [LEVELS:0] valid_q;
-  // Level k: WORDS >> k sums.
+  // Level k of the adder tree has WORDS >> k sums.
   logic [63:0] sums_q [LEVELS+1] [WORDS];
 
   for (genvar k = 0; k < WORDS; k++) begin : g_word

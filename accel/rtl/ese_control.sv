@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's registers: an AXI4-Lite slave with the control protocol ap_ctrl_chain of Vitis.
+// The kernel's registers: an AXI4-Lite slave with the Vitis control protocol ap_ctrl_chain.
 //
 //   0x00 control   bit 0 ap_start (set; cleared when the batch is taken), 1 ap_done, 2 ap_idle,
-//                  3 ap_ready, 4 ap_continue (write 1: the result was seen)
+//                  3 ap_ready, 4 ap_continue (write 1 to acknowledge the result)
 //   0x04 global interrupt enable   0x08 interrupt enable (0 done, 1 ready)   0x0C interrupt status
 //   0x10, 0x14 address of the descriptor
 //   0x1C error code of the last batch   0x20 state   (read only)
@@ -40,7 +40,7 @@ module ese_control (
   logic [1:0] enable_q, status_q;
   logic [63:0] descriptor_q;
 
-  // Address and data of a write are taken together.
+  // The address and the data of a write are taken in the same cycle.
   wire write = s_awvalid && s_wvalid && !s_bvalid;
   wire read = s_arvalid && !s_rvalid;
   assign s_awready = write;
@@ -49,7 +49,7 @@ module ese_control (
   assign s_bresp = 2'b00;
   assign s_rresp = 2'b00;
 
-  wire ready = done_i && !done_before_q;  // of ap_ready: the next batch may be started
+  wire ready = done_i && !done_before_q;  // ap_ready: the next batch may be started
 
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
@@ -77,7 +77,7 @@ module ese_control (
           end
           4'h1: global_q <= s_wdata[0];
           4'h2: enable_q <= s_wdata[1:0];
-          4'h3: status_q <= status_q ^ s_wdata[1:0];  // as Vitis has it: written ones toggle
+          4'h3: status_q <= status_q ^ s_wdata[1:0];  // writing 1 toggles a bit, as in Vitis
           default: ;
         endcase
       end

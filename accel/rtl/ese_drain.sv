@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes a finished row out of the PEs, a lane a cycle; pipes its controls along ese_cell; writes the
-// columns that the PEs have collected; and sends logits, the last frame's c, and of each lane its last
-// frame's y to memory.
+// Takes a finished row out of the PEs, one lane a cycle. It drives the controls along ese_cell's pipeline,
+// writes the columns that the PEs have collected to the banks, and sends to memory: logits, c of the last
+// frame, and y of each lane's last frame.
 //
 //     row ─► wait: collector, room for the words, c of this cell loaded ─► run: lanes 0 .. used-1
 //                 p0 ── p5 logit ── p7 y ── p19 m, c' ── p28 h          (cycles, see ese_cell.sv)
@@ -21,153 +21,103 @@ module ese_drain #(
   localparam int PEW = $clog2(PES),
   localparam int FW = $clog2(WORDS) + 1
 ) (
-  input  logic                   clk_i,
-  input  logic                   rst_i,
-  input  logic [LW:0]            lanes_i,
-  input  logic [15:0]            inputs_i,     // columns before y
-  input  logic [63:0]            y_out_i,
-  input  logic [63:0]            c_out_i,
-  input  logic [63:0]            outputs_i,
+  input  logic                    clk_i,
+  input  logic                    rst_i,
+  input  ese_pkg::batch_t         batch_i,
   // From ese_issue.
-  input  logic                   row_i,
-  input  logic [1:0]             row_kind_i,
-  input  logic [1:0]             row_gate_i,
-  input  logic [15:0]            row_group_i,
-  input  logic [RW-1:0]          row_index_i,
-  input  logic [CLW-1:0]         row_cell_i,
-  input  logic [COLUMN_W-1:0]    row_target_i,
-  input  logic [15:0]            row_count_i,
-  input  logic [4:0]             row_shift_i,
-  input  logic                   row_g_sigmoid_i,
-  input  logic [LANES-1:0]       row_active_i,
-  input  logic [LANES-1:0]       row_ending_i,
-  input  logic                   row_ends_i,
-  input  logic                   row_first_frame_i,
-  input  logic                   row_last_frame_i,
-  output logic                   done_o,
-  output logic                   idle_o,       // no lane is in the pipe, no column to be written
-  input  logic [CLW:0]           cells_loaded_i,
-  // To the PEs: see ese_pe and ese_cell.
-  output logic                   hold_o,
-  output logic [RW-1:0]          row_o,
-  output logic [CLW+LW-1:0]      cell_p0_o,
-  output logic [LW-1:0]          lane_p1_o,
-  output logic [4:0]             y_shift_p5_o,
-  output logic [3:0]             m_shift_p18_o,
-  output logic                   tanh_p7_o,
-  output logic                   y_p7_o,
-  output logic [LW-1:0]          lane_p7_o,
-  output logic [LW-1:0]          lane_p15_o,
-  output logic [LW-1:0]          lane_p16_o,
-  output logic                   i_p16_o,
-  output logic                   f_p16_o,
-  output logic                   update_p19_o,
-  output logic                   active_p19_o,
-  output logic [CLW+LW-1:0]      cell_p19_o,
-  output logic                   m_p19_o,
-  output logic [LW-1:0]          lane_p28_o,
-  output logic                   h_p28_o,
-  input  logic [8*LANES*PES-1:0] collected_i,
-  input  logic [32*PES-1:0]      logits_p5_i,
-  input  logic [16*PES-1:0]      c_p20_i,
+  input  logic                    row_valid_i,
+  input  ese_pkg::row_t           row_i,
+  input  logic [LANES-1:0]        row_active_i,
+  input  logic [LANES-1:0]        row_ending_i,
+  output logic                    done_o,
+  output logic                    idle_o,         // no lane is in the pipeline, no column waits to be written
+  input  logic [CLW:0]            cells_loaded_i,
+  // To the PEs, and their results.
+  output ese_pkg::drain_t         drain_o,
+  input  logic [8*LANES*PES-1:0]  collected_i,
+  input  logic [32*PES-1:0]       logits_p5_i,
+  input  logic [16*PES-1:0]       c_p20_i,
   // Columns to the banks.
-  output logic                   v_write_o,
-  output logic                   m_write_o,
-  output logic                   v_write_next_o,
-  output logic                   m_write_next_o,
-  output logic [COLUMN_W-1:0]    write_addr_o,
-  output logic [8*LANES-1:0]     write_data_o,
-  output logic [LANES-1:0]       write_mask_o,
-  output logic                   write_ends_o, // y, to memory as well: the bytes of these lanes
-  output logic [LANES-1:0]       write_ending_o,
-  // A copy of M to V begins; its columns go to memory as well. Only when idle_o, and command_ready_i.
-  input  logic                   copy_send_i,
-  // Words to memory, and the commands that say where.
-  output logic                   word_o,
-  output logic [W-1:0]           word_data_o,
-  output logic                   word_pair_o,
-  output logic [W-1:0]           word_upper_o,
-  output logic                   command_o,
-  output logic [63:0]            command_addr_o,
-  output logic [15:0]            command_words_o,
-  output logic                   command_pairs_o,
-  output logic [LANES-1:0]       command_strobe_o,
-  input  logic                   command_ready_i,
-  input  logic                   copy_word_i,  // a word of such a copy is on its way
-  input  logic                   popped_i,
-  output logic [FW-1:0]          room_o
+  output logic                    v_write_o,
+  output logic                    m_write_o,
+  output logic                    v_write_next_o,
+  output logic                    m_write_next_o,
+  output logic [COLUMN_W-1:0]     write_addr_o,
+  output logic [8*LANES-1:0]      write_data_o,
+  output logic [LANES-1:0]        write_mask_o,
+  output logic                    write_ends_o,   // the column also goes to memory: y of the lanes that end
+  output logic [LANES-1:0]        write_ending_o,
+  // A copy of M to V begins, and its columns also go to memory. Only when idle_o and command_ready_i.
+  input  logic                    copy_send_i,
+  // Words to memory, and the commands that say where they go.
+  output logic                    word_o,
+  output logic [W-1:0]            word_data_o,
+  output logic                    word_pair_o,
+  output logic [W-1:0]            word_upper_o,
+  output logic                    command_valid_o,
+  output ese_pkg::write_command_t command_o,
+  output logic [LANES-1:0]        command_strobe_o,
+  input  logic                    command_ready_i,
+  input  logic                    copy_word_i,    // a word of such a copy is under way
+  input  logic                    popped_i,
+  output logic [FW-1:0]           room_o
 );
-  localparam logic [1:0] GATES = 2'd0, PROJECTION = 2'd1, OUTPUT = 2'd2;
-  // Cycles of a drain at the least: an o row reads what its g row wrote 20 cycles into its pipe.
+  // The fewest cycles of a drain: an o row reads what its g row wrote 20 cycles into the pipeline.
   localparam int SHORTEST = 24;
   localparam int BYTES_W = $clog2(W / 8);
   localparam int LAST = 28;
 
   // ---- The row that is drained.
-  logic [1:0] kind_q, gate_q;
-  logic [15:0] group_q, count_q;
-  logic [CLW-1:0] cell_q;
-  logic [COLUMN_W-1:0] target_q;
-  logic [4:0] shift_q;
-  logic g_sigmoid_q, first_frame_q, last_frame_q, ends_q;
+  ese_pkg::row_t row_q;
   logic [LANES-1:0] active_q, ending_q;
   logic [4:1] arriving_q;
   logic waiting_q, running_q;
   logic [LW:0] count_cycles_q;
 
-  wire gates = kind_q == GATES;
-  wire logits = kind_q == OUTPUT;
-  wire collects = (gates && gate_q == 2'd3) || kind_q == PROJECTION;
-  wire sends_c = gates && gate_q == 2'd2 && last_frame_q;
-  wire sends_y = kind_q == PROJECTION && ends_q;
+  wire [LW:0] lanes = batch_i.lanes[LW:0];
+  wire [CLW-1:0] cell_index = row_q.cell_index[CLW-1:0];
+  wire gates = row_q.kind == ese_pkg::PASS_GATES;
+  wire logits = row_q.kind == ese_pkg::PASS_OUTPUT;
+  wire projection = row_q.kind == ese_pkg::PASS_PROJECTION;
+  wire collects = (gates && row_q.gate == ese_pkg::GATE_O) || projection;
+  wire sends_c = gates && row_q.gate == ese_pkg::GATE_G && row_q.last_frame;
+  wire sends_y = projection && row_q.ends;
   wire sends = logits || sends_c || sends_y;
-  wire [15:0] first_of_group = group_q << PEW;
-  wire [15:0] left = count_q - first_of_group;
+  wire [15:0] first_of_group = row_q.group << PEW;
+  wire [15:0] left = row_q.count - first_of_group;
   logic [PEW:0] row_columns_q;  // settled before the row may run
   logic [FW-1:0] words_q;
-  wire [LW:0] cycles = lanes_i < (LW + 1)'(SHORTEST) ? (LW + 1)'(SHORTEST) : lanes_i;
+  wire [LW:0] cycles = lanes < (LW + 1)'(SHORTEST) ? (LW + 1)'(SHORTEST) : lanes;
 
   logic collecting_q;
   logic [FW-1:0] room_q;
   // Words leave in the order of their commands.
   wire wait_collector = (collects && collecting_q) || (sends && collecting_q && write_ends_o);
   wire wait_room = sends && (room_q < words_q || !command_ready_i);
-  wire wait_cell = gates && first_frame_q && cells_loaded_i <= {1'b0, cell_q};
+  wire wait_cell = gates && row_q.first_frame && cells_loaded_i <= {1'b0, cell_index};
   wire run = waiting_q && !wait_collector && !wait_room && !wait_cell;
   wire last_cycle = running_q && count_cycles_q == cycles - 1'b1;
 
   always_ff @(posedge clk_i) begin
-    if (row_i) begin
-      kind_q <= row_kind_i;
-      gate_q <= row_gate_i;
-      group_q <= row_group_i;
-      count_q <= row_count_i;
-      row_o <= row_index_i;
-      cell_q <= row_cell_i;
-      target_q <= row_target_i;
-      shift_q <= row_shift_i;
-      g_sigmoid_q <= row_g_sigmoid_i;
+    if (row_valid_i) begin
+      row_q <= row_i;
       active_q <= row_active_i;
       ending_q <= row_ending_i;
-      ends_q <= row_ends_i;
-      first_frame_q <= row_first_frame_i;
-      last_frame_q <= row_last_frame_i;
     end
     row_columns_q <= left < 16'(PES) ? (PEW + 1)'(left) : (PEW + 1)'(PES);
-    words_q <= sends_y ? FW'(row_columns_q) : FW'(lanes_i);
+    words_q <= sends_y ? FW'(row_columns_q) : FW'(lanes);
     if (rst_i) begin
       arriving_q <= '0;
       waiting_q <= 1'b0;
       running_q <= 1'b0;
       count_cycles_q <= '0;
     end else begin
-      arriving_q <= {arriving_q[3:1], row_i};
+      arriving_q <= {arriving_q[3:1], row_valid_i};
       waiting_q <= arriving_q[4] || (waiting_q && !run);
       running_q <= run || (running_q && !last_cycle);
       count_cycles_q <= running_q ? count_cycles_q + 1'b1 : '0;
     end
   end
-  assign hold_o = arriving_q[4];
   assign done_o = last_cycle;
 
   // ---- The controls of a lane, stage by stage.
@@ -175,26 +125,26 @@ module ese_drain #(
                  F_ACTIVE = 8, F_END = 9, F_SEND = 10, F_SHIFT = 11, F_LANE = 16,
                  F_CELL = F_LANE + LW, CTL = F_CELL + CLW;
   logic [CTL-1:0] stage [0:LAST];
-  wire valid_p0 = running_q && count_cycles_q < lanes_i;
+  wire valid_p0 = running_q && count_cycles_q < lanes;
   wire [LW-1:0] lane_p0 = count_cycles_q[LW-1:0];
-  wire end_p0 = valid_p0 && count_cycles_q == lanes_i - 1'b1;
+  wire end_p0 = valid_p0 && count_cycles_q == lanes - 1'b1;
 
   always_comb begin
     stage[0] = '0;
     stage[0][F_VALID] = valid_p0;
-    stage[0][F_I] = valid_p0 && gates && gate_q == 2'd0;
-    stage[0][F_F] = valid_p0 && gates && gate_q == 2'd1;
-    stage[0][F_G] = valid_p0 && gates && gate_q == 2'd2;
-    stage[0][F_O] = valid_p0 && gates && gate_q == 2'd3;
-    stage[0][F_Y] = valid_p0 && kind_q == PROJECTION;
+    stage[0][F_I] = valid_p0 && gates && row_q.gate == ese_pkg::GATE_I;
+    stage[0][F_F] = valid_p0 && gates && row_q.gate == ese_pkg::GATE_F;
+    stage[0][F_G] = valid_p0 && gates && row_q.gate == ese_pkg::GATE_G;
+    stage[0][F_O] = valid_p0 && gates && row_q.gate == ese_pkg::GATE_O;
+    stage[0][F_Y] = valid_p0 && projection;
     stage[0][F_LOGIT] = valid_p0 && logits;
-    stage[0][F_TANH] = gate_q == 2'd2 && !g_sigmoid_q;
+    stage[0][F_TANH] = row_q.gate == ese_pkg::GATE_G && !row_q.g_sigmoid;
     stage[0][F_ACTIVE] = active_q[lane_p0];
     stage[0][F_END] = end_p0;
     stage[0][F_SEND] = valid_p0 && sends_c;
-    stage[0][F_SHIFT+:5] = shift_q;
+    stage[0][F_SHIFT+:5] = row_q.shift;
     stage[0][F_LANE+:LW] = lane_p0;
-    stage[0][F_CELL+:CLW] = cell_q;
+    stage[0][F_CELL+:CLW] = cell_index;
   end
 
   for (genvar k = 1; k <= LAST; k++) begin : g_stage
@@ -204,23 +154,27 @@ module ese_drain #(
     end
   end
 
-  assign cell_p0_o = {stage[0][F_CELL+:CLW], stage[0][F_LANE+:LW]};
-  assign lane_p1_o = stage[1][F_LANE+:LW];
-  assign y_shift_p5_o = stage[5][F_SHIFT+:5];
-  assign m_shift_p18_o = stage[18][F_SHIFT+:4];
-  assign tanh_p7_o = stage[7][F_TANH];
-  assign y_p7_o = stage[7][F_Y];
-  assign lane_p7_o = stage[7][F_LANE+:LW];
-  assign lane_p15_o = stage[15][F_LANE+:LW];
-  assign lane_p16_o = stage[16][F_LANE+:LW];
-  assign i_p16_o = stage[16][F_I];
-  assign f_p16_o = stage[16][F_F];
-  assign update_p19_o = stage[19][F_G];
-  assign active_p19_o = stage[19][F_ACTIVE];
-  assign cell_p19_o = {stage[19][F_CELL+:CLW], stage[19][F_LANE+:LW]};
-  assign m_p19_o = stage[19][F_O];
-  assign lane_p28_o = stage[28][F_LANE+:LW];
-  assign h_p28_o = stage[28][F_G];
+  always_comb begin
+    drain_o.hold = arriving_q[4];
+    drain_o.row_index = 16'(row_q.index[RW-1:0]);
+    drain_o.cell_p0 = 16'({stage[0][F_CELL+:CLW], stage[0][F_LANE+:LW]});
+    drain_o.lane_p1 = 8'(stage[1][F_LANE+:LW]);
+    drain_o.y_shift_p5 = stage[5][F_SHIFT+:5];
+    drain_o.tanh_p7 = stage[7][F_TANH];
+    drain_o.y_p7 = stage[7][F_Y];
+    drain_o.lane_p7 = 8'(stage[7][F_LANE+:LW]);
+    drain_o.lane_p15 = 8'(stage[15][F_LANE+:LW]);
+    drain_o.lane_p16 = 8'(stage[16][F_LANE+:LW]);
+    drain_o.i_p16 = stage[16][F_I];
+    drain_o.f_p16 = stage[16][F_F];
+    drain_o.m_shift_p18 = stage[18][F_SHIFT+:4];
+    drain_o.update_p19 = stage[19][F_G];
+    drain_o.active_p19 = stage[19][F_ACTIVE];
+    drain_o.m_p19 = stage[19][F_O];
+    drain_o.cell_p19 = 16'({stage[19][F_CELL+:CLW], stage[19][F_LANE+:LW]});
+    drain_o.lane_p28 = 8'(stage[28][F_LANE+:LW]);
+    drain_o.h_p28 = stage[28][F_G];
+  end
 
   // ---- Columns.
   logic [COLUMN_W-1:0] column_q;
@@ -233,7 +187,7 @@ module ese_drain #(
   assign v_write_next_o = writing_q && !to_m_q;
   assign m_write_next_o = writing_q && to_m_q;
 
-  // The column of PE pe_q, by halving: an index into all of them is a shifter that tools are slow to trim.
+  // The column of PE pe_q, by halving: indexing all columns makes a shifter that tools are slow to trim.
   logic [8*LANES*PES-1:0] halved;
   always_comb begin
     halved = collected_i;
@@ -270,12 +224,13 @@ module ese_drain #(
   end
 
   // ---- Words.
-  logic [63:0] c_addr_q, outputs_addr_q, y_addr_q;  // y: of column 0 of V
+  logic [63:0] c_addr_q, outputs_addr_q;
+  logic [63:0] y_addr_q;  // where column 0 of V would lie
   logic [63:0] row_y_addr_q;
   logic started_q;
   wire send = run && sends;
-  wire [COLUMN_W-1:0] row_column = target_q + COLUMN_W'(first_of_group);
-  wire [63:0] copy_addr = y_addr_q + (64'(row_target_i) << BYTES_W);
+  wire [COLUMN_W-1:0] row_column = row_q.target[COLUMN_W-1:0] + COLUMN_W'(first_of_group);
+  wire [63:0] copy_addr = y_addr_q + (64'(row_i.target[COLUMN_W-1:0]) << BYTES_W);
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
       started_q <= 1'b0;
@@ -287,9 +242,9 @@ module ese_drain #(
       word_o <= stage[5][F_LOGIT] || stage[20][F_SEND];
     end
     if (!started_q) begin
-      c_addr_q <= c_out_i;
-      outputs_addr_q <= outputs_i;
-      y_addr_q <= y_out_i - (64'(inputs_i) << BYTES_W);
+      c_addr_q <= batch_i.c_out;
+      outputs_addr_q <= batch_i.outputs;
+      y_addr_q <= batch_i.y_out - (64'(batch_i.inputs) << BYTES_W);
     end else if (send && logits) begin
       outputs_addr_q <= outputs_addr_q + 64'(LANES * W / 4);
     end else if (send && sends_c) begin
@@ -300,15 +255,15 @@ module ese_drain #(
     word_pair_o <= stage[5][F_LOGIT];
     word_upper_o <= logits_p5_i[W+:W];
   end
-  assign command_o = send || copy_send_i;
-  assign command_pairs_o = !copy_send_i && logits;
+  assign command_valid_o = send || copy_send_i;
   always_comb begin
-    command_addr_o = logits ? outputs_addr_q : sends_c ? c_addr_q : row_y_addr_q;
-    command_words_o = logits ? 16'(lanes_i) << 1 : 16'(words_q);
+    command_o.pairs = !copy_send_i && logits;
+    command_o.addr = logits ? outputs_addr_q : sends_c ? c_addr_q : row_y_addr_q;
+    command_o.words = logits ? 16'(lanes) << 1 : 16'(words_q);
     command_strobe_o = sends_y ? ending_q : '1;
     if (copy_send_i) begin
-      command_addr_o = copy_addr;
-      command_words_o = row_count_i;
+      command_o.addr = copy_addr;
+      command_o.words = row_i.count;
       command_strobe_o = row_ending_i;
     end
   end
@@ -327,9 +282,10 @@ module ese_drain #(
   wire send_p20 = stage[20][F_SEND];
   wire [2:0] stalls = {3{waiting_q}} & {wait_cell, wait_room, wait_collector};
   // One row at a time; one word a cycle; one row in the collectors.
-  assert property (@(posedge clk_i) disable iff (rst_i) !(row_i && (|arriving_q || waiting_q)));
+  assert property (@(posedge clk_i) disable iff (rst_i) !(row_valid_i && (|arriving_q || waiting_q)));
   assert property (@(posedge clk_i) disable iff (rst_i) !(logit_p5 && send_p20));
-  assert property (@(posedge clk_i) disable iff (rst_i) !(y_p7_o && m_p19_o));
+  assert property (@(posedge clk_i) disable iff (rst_i) !(drain_o.y_p7 && drain_o.m_p19));
   assert property (@(posedge clk_i) disable iff (rst_i) !(collected && writing_q));
 `endif
+  wire unused = &{1'b0, batch_i, row_q};
 endmodule

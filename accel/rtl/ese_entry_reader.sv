@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the packed model over two ports, a burst from each in turn. A port moves at most a word a
-// cycle, which is what the array eats: with only one the array would wait out every refresh of the
-// memory. Two take what the memory has to spare, and refill the FIFOs.
+// Reads the packed model over two ports, a burst from each in turn. A port moves at most one word a cycle, which
+// is also what the array consumes. With only one port the array would lose the time of every refresh of the
+// memory; two ports use the memory's spare bandwidth to refill the FIFOs.
 module ese_entry_reader #(
   parameter int W = 512,
-  parameter int DEPTH = 256  // of each way
+  parameter int DEPTH = 256  // words of each port's FIFO
 ) (
   input  logic              clk_i,
   input  logic              rst_i,
@@ -19,7 +19,7 @@ module ese_entry_reader #(
   output logic              idle_o,
   output logic              failed_o,
   output logic              beat_o,
-  // AXI4, the first way in the lower bits.
+  // AXI4; the first port is in the lower bits.
   output logic [127:0]      m_araddr,
   output logic [15:0]       m_arlen,
   output logic [1:0]        m_arvalid,

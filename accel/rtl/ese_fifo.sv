@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A first-word-fall-through FIFO in block RAM: the next word stands in the memory's output register.
+// A first-word-fall-through FIFO in block RAM. The next word is in the memory's output register.
 module ese_fifo #(
   parameter int W = 8,
   parameter int DEPTH = 16  // a power of two
@@ -36,7 +36,7 @@ module ese_fifo #(
   end
 
 `ifndef SYNTHESIS
-  // Whoever pushes has counted the free places.
+  // The user counts the free places, so it never pushes into a full FIFO or pops an empty one.
   assert property (@(posedge clk_i) disable iff (rst_i)
                    !(push_i && (head_q - tail_q) == (AW + 1)'(DEPTH)));
   assert property (@(posedge clk_i) disable iff (rst_i) !(pop_i && !valid_o));

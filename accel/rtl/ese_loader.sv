@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts the words of a batch where they belong: y and the first x before the array starts, then c a few
-// cells ahead of its use (no sooner: the entries need the memory more), then the x of each further frame
-// once the layer that reads x is done with the last.
+// Puts the words of a batch where they belong: first y and the x of the first frame, before the array
+// starts; then c, a few cells ahead of its use (no sooner, because the entries need the memory more); then
+// the x of each further frame, once the layer that reads x has finished with the one before.
 module ese_loader #(
   parameter int LANES = 64,
   parameter int V_DEPTH = 2048,
@@ -13,15 +13,13 @@ module ese_loader #(
 ) (
   input  logic              clk_i,
   input  logic              rst_i,
-  input  logic [15:0]       inputs_i,
-  input  logic [15:0]       y_columns_i,
-  input  logic [CLW:0]      cells_i,
-  input  logic              valid_i,       // a word
+  input  ese_pkg::batch_t   batch_i,
+  input  logic              valid_i,       // a word has come
   output logic              pop_o,
   output logic              x_loaded_o,
   input  logic              x_release_i,
   output logic [CLW:0]      cells_loaded_o,
-  input  logic [CLW-1:0]    cell_i,        // that the array works on
+  input  logic [CLW-1:0]    cell_i,        // that the array works on; per PE
   output logic              v_load_o,
   output logic [VW-1:0]     v_load_addr_o,
   input  logic              v_load_ready_i,
@@ -35,12 +33,12 @@ module ese_loader #(
   logic [15:0] index_q;
   logic [LW-1:0] lane_q;
 
-  wire last_y = index_q == y_columns_i - 16'd1;
-  wire last_x = index_q == inputs_i - 16'd1;
+  wire last_y = index_q == batch_i.y_columns - 16'd1;
+  wire last_x = index_q == batch_i.inputs - 16'd1;
   wire last_lane = &lane_q;
 
   assign v_load_o = valid_i && v_load_ready_i && (state_q == LOAD_Y || (state_q == LOAD_X && !x_loaded_o));
-  assign v_load_addr_o = VW'(state_q == LOAD_Y ? inputs_i + index_q : index_q);
+  assign v_load_addr_o = VW'(state_q == LOAD_Y ? batch_i.inputs + index_q : index_q);
   wire soon = cells_loaded_o < (CLW + 1)'(cell_i) + (CLW + 1)'(AHEAD);
   assign cell_load_o = valid_i && cell_load_ready_i && state_q == LOAD_C && soon;
   assign cell_load_addr_o = {cells_loaded_o[CLW-1:0], lane_q};
@@ -72,7 +70,7 @@ module ese_loader #(
           lane_q <= lane_q + 1'b1;
           if (last_lane) begin
             cells_loaded_o <= cells_loaded_o + 1'b1;
-            if (cells_loaded_o == cells_i - 1'b1) begin
+            if (cells_loaded_o == batch_i.cell_count[CLW:0] - 1'b1) begin
               cells_done_q <= 1'b1;
               state_q <= LOAD_X;
             end
@@ -82,4 +80,6 @@ module ese_loader #(
       endcase
     end
   end
+
+  wire unused = &{1'b0, batch_i};
 endmodule

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The products and sums of one PE: every cycle one weight times a column of LANES activations.
+// The products and sums of one PE: in every cycle, one weight times a column of LANES activations.
 //
 //     a column, L x 8 ─┐  1        2            3               4             5
 //     weight, 7 ───────┴► inputs ► L/2 products ► L sums (first: =, else +) ► held for the drain
@@ -8,16 +8,16 @@
 // |lo w| <= 2^13; the upper field is hi w, less one where lo w is negative.
 module ese_mac #(
   parameter int LANES = 64,  // even
-  parameter int SUM = 26     // bits of a sum: 14 + log2(most entries of a row) suffice
+  parameter int SUM = 26     // bits of a sum; 14 + log2(the most entries of a row) suffice
 ) (
   input  logic                     clk_i,
   input  logic [8*LANES-1:0]       column_i,  // cycle 0
   input  logic signed [6:0]        weight_i,
   input  logic                     valid_i,
   input  logic                     first_i,   // the row's first entry
-  input  logic                     hold_i,    // cycle 3: the sums are a row's; keep them
+  input  logic                     hold_i,    // cycle 3: the sums of a row are complete; keep them
   input  logic [$clog2(LANES)-1:0] lane_i,
-  output logic signed [SUM-1:0]    sum_o      // of lane_i one cycle before
+  output logic signed [SUM-1:0]    sum_o      // the held sum of lane_i of the cycle before
 );
   localparam int PAIRS = LANES / 2;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// tanh and sigmoid, equations 4 to 6 of docs/arithmetic.md: one result a cycle, kLatency = 8 deep.
+// tanh and sigmoid, equations 4 to 6 of docs/arithmetic.md: one result a cycle, with a latency of 8 cycles.
 //
 //   cycle 0: magnitude  1: coefficients  2: c3 t  3: + c2  4: * t  5: + c1  6: * t  7: + c0  8: result
 module ese_tanh (
@@ -11,7 +11,7 @@ module ese_tanh (
 );
   `include "ese_tanh_rom.svh"
 
-  // R(v, 15) of equation 3; the products here stay within 16 bits.
+  // R(v, 15) of equation 3. The rounded products here fit 16 bits.
   function automatic logic signed [15:0] round15(input logic signed [31:0] v);
     logic signed [31:0] sum;
     sum = v + 32'sd16384;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel in its full size, 32 PEs and 64 lanes: a batch of the paper's LSTM.
+// The full-size kernel, 32 PEs and 64 lanes, runs a batch of the paper's LSTM.
 #include <gtest/gtest.h>
 
 #include "Vese_channel_full.h"
@@ -23,7 +23,7 @@ TEST(FullSize, ThePapersLstmEqualsTheReference) {
   const auto placed = sim.Place(*card, sim.Place(*card), batch.lanes);
   sim.Start(placed.descriptor);
   ASSERT_TRUE(sim.WaitDone(100000));
-  const BatchStatus status = sim.Fetch(*card, placed, &batch.lanes);
+  const CardStatus status = sim.Fetch(*card, placed, &batch.lanes);
   EXPECT_EQ(status.error, 0u);
   EXPECT_EQ(status.checksum,
             ResultChecksum(*card, batch.lanes, sim.memory().At(placed.addresses.state_out),

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes ese_tanh_rom.svh from model/tanh_segments.inc, so that there is one set of coefficients."""
+"""Generates ese_tanh_rom.svh from model/tanh_segments.inc, the only set of coefficients."""
 import pathlib
 import re
 

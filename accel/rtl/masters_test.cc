@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AXI4 masters alone, on a memory that stalls at random: every word in its place and in order,
-// no rule of the bus broken, and rest when they are told to stop.
+// The AXI4 masters alone, on a memory that stalls at random. Every word must arrive in its place
+// and in order, no rule of the bus may be broken, and the masters must come to rest when told to
+// stop.
 #include <gtest/gtest.h>
 #include <verilated.h>
 
@@ -24,7 +25,7 @@ constexpr AxiMemoryOptions kSlow = {.max_latency = 30, .stall = 0.3};
 
 using Bytes = std::vector<uint8_t>;
 
-// A master with its memory, filled at random.
+// A master with its memory, which holds random bytes.
 template <typename Top>
 class MasterBench {
  public:
@@ -36,7 +37,7 @@ class MasterBench {
   int Between(int low, int high) {
     return low + static_cast<int>(random_() % uint32_t(high - low + 1));
   }
-  // A stretch of so many beats within the memory: the number of its first byte.
+  // Returns the offset of a random stretch of this many beats within the memory.
   int Place(int beats) { return Between(0, kMemory / kBeat - beats) * kBeat; }
 
  protected:
@@ -66,7 +67,7 @@ class ReadBench : public MasterBench<Vese_axi_read_read> {
     top_.rst_i = 0;
   }
 
-  // A cycle; takes a word, if there is one and it shall.
+  // Runs a cycle, and takes a word if `take` is set and there is one.
   void Cycle(bool take) {
     memory_.Drive();
     AxiMemory::ReadPort& port = memory_.read(0);
@@ -191,8 +192,8 @@ class WriteBench : public MasterBench<Vese_axi_write_write> {
       for (int k = 0; k < kBeat; ++k) port.wstrb[k] = top_.m_wstrb >> k & 1;
     });
   }
-  // A stretch of random words, of which the strobe's bytes are written; in pairs or not. Its words
-  // follow, a few cycles later and now and then.
+  // Gives the command for a stretch of random words, single or in pairs. Only the bytes of the
+  // strobe are written. The words follow a few cycles later, with pauses.
   void Send(int first, int words, bool pairs, unsigned strobe) {
     for (int k = 0; !top_.ready_o; ++k) {
       ASSERT_LT(k, kPatience);
@@ -224,7 +225,7 @@ class WriteBench : public MasterBench<Vese_axi_write_write> {
     EXPECT_EQ(std::memcmp(memory_.At(base_), expected_.data(), kMemory), 0);
     EXPECT_EQ(memory_.violations(), 0);
   }
-  // Every byte is what it was or what it was to be.
+  // Every byte has either its old value or its new one.
   void StopAndExpectRest() {
     top_.stop_i = 1;
     words_.clear();
@@ -259,7 +260,7 @@ class WriteBench : public MasterBench<Vese_axi_write_write> {
   }
 
   Bytes expected_;
-  std::deque<Word> words_;  // of commands given, to be pushed
+  std::deque<Word> words_;  // words of the commands given, not yet pushed
   int room_ = kDepth;
   bool failed_ = false;
 };

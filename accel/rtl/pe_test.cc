@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One processing element alone: rows of entries one behind the other, at the pace of a random
-// sequencer, against sums made here.
+// One processing element alone. Rows of entries follow each other at a random pace, and the test
+// compares the results with its own sums.
 #include <gtest/gtest.h>
 #include <verilated.h>
 
@@ -8,14 +8,15 @@
 #include <random>
 #include <vector>
 
-#include "Vese_pe_pe.h"
+#include "Vese_pe_bench_pe.h"
 #include "model/arithmetic.h"
 
 namespace ese {
 namespace {
 
 constexpr int kLanes = 4, kColumns = 2048, kRows = 4;
-constexpr int kShortestRow = 12;  // entries: a row that is drained is out of the way of the next
+constexpr int kShortestRow =
+    12;  // in entries; the drain of a row ends before that of the next begins
 constexpr int kYShift = 15;
 
 struct Row {
@@ -55,7 +56,7 @@ class PeBench {
     return row;
   }
 
-  // Decodes and issues the row's entries, with pauses, while the row before it is drained.
+  // Decodes and issues the row's entries, with pauses if asked, while the row before is drained.
   void Run(const Row& row, bool pauses) {
     ASSERT_GE(row.entries.size(), size_t{kShortestRow});
     WriteConstants(row);
@@ -78,7 +79,7 @@ class PeBench {
     }
     EndRow(row, sums);
   }
-  // Until what was begun is drained and compared.
+  // Runs until every row that was begun is drained and compared.
   void Finish() {
     while (compared_ < kLanes) Cycle();
     for (int k = 0; k < 4; ++k) Cycle();
@@ -122,7 +123,7 @@ class PeBench {
     Cycle();
   }
 
-  // The row's last entry was issued a cycle ago.
+  // Call it one cycle after the issue of the row's last entry.
   void EndRow(const Row& row, const std::vector<int64_t>& sums) {
     if (index_ > 0) ExpectCollected();
     hold_at_ = cycle_ + 3;
@@ -144,7 +145,8 @@ class PeBench {
     }
   }
 
-  // One clock: the column that was asked for, and the controls of the row that is drained.
+  // Runs one clock: supplies the column that was asked for, and drives the controls of the row that
+  // is drained.
   void Cycle() {
     const auto lane = [&](int stage) { return static_cast<int>(cycle_ - lane0_at_ - stage); };
     top_.hold_i = cycle_ == hold_at_;
@@ -171,24 +173,25 @@ class PeBench {
   }
 
   VerilatedContext context_;
-  Vese_pe_pe top_;
+  Vese_pe_bench_pe top_;
   std::mt19937 random_;
   std::vector<std::vector<int8_t>> memory_ =
       std::vector<std::vector<int8_t>>(kColumns, std::vector<int8_t>(kLanes));
   int64_t cycle_ = 0, hold_at_ = -1, lane0_at_ = 0;
-  int index_ = 0;  // rows run
+  int index_ = 0;  // number of rows run
   int next_column_ = 0;
   int compared_ = 0;
-  std::vector<Accumulator> expected_;  // of the row that is drained
+  std::vector<Accumulator> expected_;  // for the row that is drained
 };
 
-TEST(Pe, SumsRowsOneBehindTheOther) {
+TEST(Pe, SumsConsecutiveRows) {
   PeBench bench(1);
   for (int row = 0; row < 2000; ++row) bench.Run(bench.RandomRow(), row % 2 == 0);
   bench.Finish();
 }
 
-// A row over all columns, of the products that are furthest from zero: sums do not overflow.
+// A row over all columns whose products are as far from zero as possible: the sums must not
+// overflow.
 TEST(Pe, HoldsTheLargestSums) {
   for (const int8_t activation : {-128, 127}) {
     for (const uint16_t weight : {uint16_t{64}, uint16_t{63}}) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the cards' sensors say, for /metrics.
+// Shows the sensor readings of the cards at /metrics.
 #pragma once
 
 #include <memory>
@@ -13,8 +13,8 @@
 namespace ese {
 
 // ese_card_watts, ese_card_celsius{sensor} and ese_card_volts{rail}, each with card, bdf and
-// source, from the latest readings: a sensor that is not there, or of which nothing is known of
-// late, is not shown, rather than as 0. Reads no sensor itself, so a scrape never waits for one.
+// source, from the latest readings. A sensor that is missing or has no recent reading is not shown,
+// rather than shown as 0. This reads no sensor itself, so a scrape never waits for one.
 // Thread-safe.
 class CardCollectable final : public prometheus::Collectable {
  public:

@@ -29,7 +29,7 @@ CardMetrics::CardMetrics(MetricsRegistry* registry, const CardIdentity& card)
 }
 
 void CardMetrics::Identify(const CardIdentity& card) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (registry_ == nullptr) return;
   if (!labels_.empty()) registry_->Remove(labels_);
   labels_ = LabelsOf(card);
@@ -56,29 +56,29 @@ void CardMetrics::Identify(const CardIdentity& card) {
 }
 
 void CardMetrics::Count(CardFault fault) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (registry_ != nullptr) faults_[static_cast<size_t>(fault)]->Increment();
 }
 
 void CardMetrics::Opened() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (registry_ == nullptr) return;
   opens_->Increment();
   up_->Set(1);
 }
 
 void CardMetrics::Lost() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (registry_ != nullptr) up_->Set(0);
 }
 
 void CardMetrics::SetHot(bool hot) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (registry_ != nullptr) hot_->Set(hot);
 }
 
 void CardMetrics::AddJoules(double joules) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (registry_ != nullptr) joules_->Increment(joules);
 }
 

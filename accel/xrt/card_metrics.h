@@ -1,53 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
-// The metrics of one card; its sensors' are in card_sensors.h.
+// The metrics of one card, except those of its sensors, which are in card_collectable.h.
 #pragma once
 
 #include <array>
 #include <cstddef>
-#include <mutex>
 #include <string>
 
+#include "base/mutex.h"
 #include "metrics/registry.h"
 
 namespace ese {
 
-// What goes wrong with cards.
+// The kinds of faults that are counted.
 enum class CardFault {
-  kOpen,        // it cannot be opened or loaded
-  kGone,        // it was lost while in use
-  kMemory,      // it has no room for the model or a batch
+  kOpen,        // the card cannot be opened or loaded
+  kGone,        // the card was lost while in use
+  kMemory,      // the card has no room for the model or a batch
   kTransfer,    // XRT failed to move a buffer
   kStart,       // XRT failed to start a batch
-  kHang,        // a unit did not end a batch in time
-  kErrorState,  // XRT ended a batch in another state than completed
+  kHang,        // a compute unit did not end a batch in time
+  kErrorState,  // XRT ended a batch in a state other than completed
   kKernel,      // the kernel's status record has an error
   kChecksum,    // a bit of the results flipped on the way
-  kHot,         // it got too hot
-  kSensor,      // a sensor that could be read cannot any more
+  kHot,         // the card is too hot
+  kSensor,      // a sensor that could be read no longer can
 };
 inline constexpr size_t kCardFaults = 11;
 
 const char* NameOf(CardFault fault);  // the label `kind`: "gone", "error_state"
 
-// Who a card is.
+// What identifies a card.
 struct CardIdentity {
   int index = 0;
   std::string bdf = "unknown";  // PCI address, known once it has been opened
   std::string name = "unknown";
-  std::string serial;  // empty: it has none
+  std::string serial;  // empty if XRT reports none
 };
 
-// The label `source` of what its sensors say: "model" for an emulated card, else "xrt".
+// The label `source` of sensor readings: "model" for an emulated card, else "xrt".
 const char* SourceOf(const CardIdentity& card);
 Labels LabelsOf(const CardIdentity& card);  // card, bdf
 
 // Thread-safe.
 class CardMetrics {
  public:
-  // `registry` may be null, and must outlive it.
+  // `registry` may be null, and must outlive this.
   CardMetrics(MetricsRegistry* registry, const CardIdentity& card);
 
-  // Now that it is known better. What was counted under the former name starts anew.
+  // Changes the labels once more is known about the card. Its counters start again from 0.
   void Identify(const CardIdentity& card);
 
   void Count(CardFault fault);    // ese_card_faults_total{kind}
@@ -58,14 +58,14 @@ class CardMetrics {
 
  private:
   MetricsRegistry* const registry_;
-  std::mutex mutex_;
-  // Guarded by mutex_; null without a registry.
-  std::array<Counter*, kCardFaults> faults_{};
-  Counter* opens_ = nullptr;
-  Gauge* up_ = nullptr;
-  Gauge* hot_ = nullptr;
-  Counter* joules_ = nullptr;
-  Labels labels_;
+  Mutex mutex_;
+  // The pointers are null without a registry.
+  std::array<Counter*, kCardFaults> faults_ ABSL_GUARDED_BY(mutex_){};
+  Counter* opens_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  Gauge* up_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  Gauge* hot_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  Counter* joules_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  Labels labels_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ese

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of channels when something goes wrong with their card.
+// How channels behave when something goes wrong with their card.
 #include "accel/xrt/card_test_rig.h"
 
 namespace ese {
@@ -11,27 +11,25 @@ using testing::HasSubstr;
 
 class CardRecoveryTest : public CardTest {
  protected:
-  // Of a watchdog that is short, but long enough for a busy machine.
+  // With a watchdog that is short, but long enough for a busy machine.
   static constexpr milliseconds kWatchdog{500};
 
   void SetUp() override {
     channels_ = Create(model_, {.watchdog = kWatchdog, .sensor_interval = std::chrono::hours(1)});
-    ASSERT_EQ(channels_.size(), size_t{kCards * kUnits * kPlaces});
+    ASSERT_EQ(channels_.size(), size_t{kCards * kUnits * kSlots});
   }
   void TearDown() override {
     CardTest::TearDown();
     channels_.clear();
   }
 
-  Channel* At(int card, int unit, int place) {
-    return channels_[(card * kUnits + unit) * kPlaces + place].get();
+  Channel* At(int card, int unit, int slot) {
+    return channels_[(card * kUnits + unit) * kSlots + slot].get();
   }
-  absl::Status Try(int card, int unit, int place) {
-    return ese::Try(At(card, unit, place), *model_);
-  }
-  // As a scheduler would, until it works.
-  bool Works(int card, int unit, int place) {
-    return Eventually([&] { return Try(card, unit, place).ok(); });
+  absl::Status Try(int card, int unit, int slot) { return ese::Try(At(card, unit, slot), *model_); }
+  // Tries until it works, as a scheduler would.
+  bool Works(int card, int unit, int slot) {
+    return Eventually([&] { return Try(card, unit, slot).ok(); });
   }
 
   const std::shared_ptr<const Model> model_ = RandomModel({});
@@ -58,16 +56,16 @@ TEST_F(CardRecoveryTest, AFaultFailsTheBatchAndTheUnitComesBack) {
   EXPECT_EQ(Metric("ese_card_opens_total", 0), 1) << "none of these is a reason to open it anew";
 }
 
-// Whether the unit is to blame or the card is not known yet.
+// It is not yet known whether the unit or the card is at fault.
 TEST_F(CardRecoveryTest, AfterAFaultTheCardsOtherPlacesRefuseOneBatch) {
   Inject("0.0 error");
   EXPECT_FALSE(Try(0, 0, 0).ok());
   Inject("");
-  for (const auto& [unit, place] : {std::pair(0, 1), std::pair(2, 0)}) {
-    const absl::Status status = Try(0, unit, place);
+  for (const auto& [unit, slot] : {std::pair(0, 1), std::pair(2, 0)}) {
+    const absl::Status status = Try(0, unit, slot);
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
     EXPECT_THAT(status.message(), HasSubstr("test it first"));
-    EXPECT_EQ(Try(0, unit, place), absl::OkStatus());
+    EXPECT_EQ(Try(0, unit, slot), absl::OkStatus());
   }
   EXPECT_EQ(Try(0, 0, 0), absl::OkStatus()) << "it has failed its batch: this one is its test";
   EXPECT_EQ(Try(1, 0, 0), absl::OkStatus()) << "another card";
@@ -87,8 +85,8 @@ TEST_F(CardRecoveryTest, AHungUnitTakesNoBatchesOnItsOtherPlaceEither) {
   Inject("0.1 hang");
   EXPECT_EQ(Try(0, 1, 0).code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(Try(0, 1, 1).message(), HasSubstr("test it first"));
-  for (const int place : {0, 1}) {
-    const absl::Status status = Try(0, 1, place);
+  for (const int slot : {0, 1}) {
+    const absl::Status status = Try(0, 1, slot);
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
     EXPECT_THAT(status.message(),
                 AllOf(HasSubstr("has not ended an earlier batch"), HasSubstr("reset of the card")));
@@ -96,7 +94,7 @@ TEST_F(CardRecoveryTest, AHungUnitTakesNoBatchesOnItsOtherPlaceEither) {
   EXPECT_TRUE(Works(0, 0, 0)) << "another unit of the card";
   EXPECT_EQ(Faults(0, "hang"), 1);
   Inject("");
-  for (const int place : {0, 1}) EXPECT_TRUE(Works(0, 1, place));
+  for (const int slot : {0, 1}) EXPECT_TRUE(Works(0, 1, slot));
 }
 
 TEST_F(CardRecoveryTest, ACardThatIsLostIsOpenedAgainWhenItIsBack) {
@@ -111,7 +109,7 @@ TEST_F(CardRecoveryTest, ACardThatIsLostIsOpenedAgainWhenItIsBack) {
     EXPECT_EQ(Try(1, 0, 0), absl::OkStatus()) << "another card";
     Inject("");
     for (int unit = 0; unit < kUnits; ++unit) {
-      for (int place = 0; place < kPlaces; ++place) EXPECT_TRUE(Works(0, unit, place));
+      for (int slot = 0; slot < kSlots; ++slot) EXPECT_TRUE(Works(0, unit, slot));
     }
     EXPECT_EQ(Metric("ese_card_up", 0), 1);
     EXPECT_EQ(Metric("ese_card_opens_total", 0), 1 + losses);
@@ -120,7 +118,7 @@ TEST_F(CardRecoveryTest, ACardThatIsLostIsOpenedAgainWhenItIsBack) {
   EXPECT_EQ(Faults(1, "gone"), 0);
 }
 
-// Its batch was never ended; nobody may use that memory again.
+// Its batch never ended, so that memory must not be used again.
 TEST_F(CardRecoveryTest, ACardMayBeLostWhileAUnitHangs) {
   Inject("0.0 hang");
   const auto under_way = Start(At(0, 0, 0), *model_, {1}, 1);
@@ -131,7 +129,7 @@ TEST_F(CardRecoveryTest, ACardMayBeLostWhileAUnitHangs) {
   EXPECT_TRUE(Works(0, 0, 1));
 }
 
-// A card that forgot its model, say.
+// For example because the card lost its model.
 TEST_F(CardRecoveryTest, ACardOnWhichNothingWorksIsOpenedAnew) {
   Inject("0 kernel 2");
   for (int k = 0; k < 3; ++k) EXPECT_EQ(Try(0, 0, 0).code(), absl::StatusCode::kInternal);
@@ -153,7 +151,7 @@ class CardSensingTest : public CardTest {
     channels_.clear();
   }
 
-  // Whether a metric comes to be at least that: what sensors say is not shown while it is old.
+  // Waits for a metric to reach a value, because old sensor readings are not shown.
   bool Shows(const std::string& name, int card, double least, const std::string& label = "") {
     return Eventually([&] { return Metric(name, card, label) >= least; });
   }
@@ -196,7 +194,7 @@ TEST_F(CardSensingTest, ACardThatIsTooHotGetsNoBatches) {
   EXPECT_EQ(Try(channels_[0].get(), *model_), absl::OkStatus());
 }
 
-// By who reads its sensors: nobody asks an idle card for anything else.
+// The thread that reads the sensors notices, because nothing else uses an idle card.
 TEST_F(CardSensingTest, AnIdleCardThatIsLostIsNoticedAndOpenedAgain) {
   Inject("1 gone");
   EXPECT_TRUE(Eventually([&] { return Metric("ese_card_up", 1) == 0; }));

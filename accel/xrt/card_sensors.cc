@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <boost/property_tree/json_parser.hpp>
 #include <boost/property_tree/ptree.hpp>
-#include <condition_variable>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -72,10 +71,10 @@ absl::StatusOr<SensorReadings> ParseSensors(const std::string& electrical,
 
 void CardSensors::Take(const absl::StatusOr<SensorReadings>& readings, TimePoint now) {
   const SensorReadings taken = readings.ok() ? *readings : SensorReadings();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   FindFailed(taken, readings.status());
   if (!readings.ok()) return;
-  // A gap is not known to have been like its ends.
+  // The power during a long gap is unknown, so the gap adds no energy.
   if (taken.watts && latest_.watts && now - at_ <= kStaleIntervals * options_.interval) {
     metrics_->AddJoules((*taken.watts + *latest_.watts) / 2 * ToSeconds(now - at_));
   }
@@ -84,8 +83,8 @@ void CardSensors::Take(const absl::StatusOr<SensorReadings>& readings, TimePoint
   JudgeHeat(taken);
 }
 
-// A card says the same of a sensor that it lacks as of one that it cannot read: one that was there
-// before has failed.
+// XRT reports a missing sensor and an unreadable one alike. A sensor that was read before and no
+// longer is has failed.
 void CardSensors::FindFailed(const SensorReadings& readings, const absl::Status& status) {
   const std::map<std::string, double> all = AllOf(readings);
   int failed = 0, well_again = 0;
@@ -107,12 +106,12 @@ void CardSensors::FindFailed(const SensorReadings& readings, const absl::Status&
   if (well_again > 0) spdlog::info("{}: {} of its sensors can be read again", card_, well_again);
 }
 
-// Only the FPGA's own: other places have limits of their own.
+// Looks only at the FPGA itself, because other locations have other limits.
 void CardSensors::JudgeHeat(const SensorReadings& readings) {
   if (options_.hot_celsius <= 0) return;
   std::optional<double> hottest;
-  for (const auto& [place, celsius] : readings.celsius) {
-    if (absl::StartsWithIgnoreCase(place, "fpga")) {
+  for (const auto& [location, celsius] : readings.celsius) {
+    if (absl::StartsWithIgnoreCase(location, "fpga")) {
       hottest = std::max(celsius, hottest.value_or(celsius));
     }
   }
@@ -130,45 +129,50 @@ void CardSensors::JudgeHeat(const SensorReadings& readings) {
 }
 
 SensorReadings CardSensors::Latest(TimePoint now) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return now - at_ <= kStaleIntervals * options_.interval ? latest_ : SensorReadings();
 }
 
 struct SensorSampler::State {
-  std::mutex mutex;
-  std::condition_variable changed;
-  // Guarded by mutex.
-  bool stopping = false;
-  bool ended = false;
+  bool Stopping() ABSL_LOCKS_EXCLUDED(mutex) {
+    const MutexLock lock(mutex);
+    return stopping;
+  }
+
+  Mutex mutex;
+  CondVar changed;
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
+  bool ended ABSL_GUARDED_BY(mutex) = false;
 };
 
 SensorSampler::SensorSampler(Duration interval, Read read, Take take)
     : state_(std::make_shared<State>()) {
   std::thread([state = state_, interval, read = std::move(read), take = std::move(take)]() mutable {
     pthread_setname_np(pthread_self(), "ese-sensors");
-    std::unique_lock lock(state->mutex);
-    while (!state->stopping) {
-      lock.unlock();
+    while (!state->Stopping()) {
       const absl::StatusOr<SensorReadings> readings = read();
-      lock.lock();
+      const MutexLock lock(state->mutex);
       if (state->stopping) break;
       take(readings);
-      state->changed.wait_for(lock, interval, [&] { return state->stopping; });
+      const TimePoint next = Clock::Real()->Now() + interval;
+      while (!state->stopping && state->changed.WaitUntil(state->mutex, next)) {
+      }
     }
-    lock.unlock();
-    read = nullptr;  // with what it owns
+    read = nullptr;  // releases what it owns
     take = nullptr;
-    lock.lock();
+    const MutexLock lock(state->mutex);
     state->ended = true;
-    state->changed.notify_all();
+    state->changed.NotifyAll();
   }).detach();
 }
 
 SensorSampler::~SensorSampler() {
-  std::unique_lock lock(state_->mutex);
+  const MutexLock lock(state_->mutex);
   state_->stopping = true;
-  state_->changed.notify_all();
-  state_->changed.wait_for(lock, kLongestGoodbye, [this] { return state_->ended; });
+  state_->changed.NotifyAll();
+  const TimePoint give_up = Clock::Real()->Now() + kLongestGoodbye;
+  while (!state_->ended && state_->changed.WaitUntil(state_->mutex, give_up)) {
+  }
 }
 
 }  // namespace ese

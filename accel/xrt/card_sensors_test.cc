@@ -18,7 +18,7 @@ using testing::Not;
 using testing::Pair;
 using testing::UnorderedElementsAre;
 
-// As XRT 2.13 writes it.
+// JSON as XRT 2.13 writes it.
 constexpr const char* kElectrical = R"({
   "power_rails": [
     {"id": "12v_pex", "description": "12 Volts PCI Express",
@@ -139,7 +139,7 @@ TEST(SensorSamplerTest, ReadsAgainAndAgain) {
   three.wait();
 }
 
-// A driver that does not answer: neither the owner waits for it, nor is it told of anything.
+// If a driver does not answer, the owner neither waits for it nor hears from it.
 TEST(SensorSamplerTest, AReadingThatNeverEndsIsLeftBehind) {
   auto begun = std::make_shared<std::latch>(1);
   auto end = std::make_shared<std::latch>(1);
@@ -157,7 +157,7 @@ TEST(SensorSamplerTest, AReadingThatNeverEndsIsLeftBehind) {
     begun->wait();
   }
   end->count_down();
-  over->wait();  // what the reading owned
+  over->wait();  // `read` still owns what it uses
 }
 
 }  // namespace

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "accel/emu/xclbin_writer.h"
-#include "accel/rtl/sim/random_batch.h"
+#include "accel/random_batch.h"
 #include "accel/xrt/xrt_cards.h"
 #include "base/eventually.h"
 #include "base/test_paths.h"
@@ -31,15 +31,15 @@ struct Pending {
   std::future<absl::Status> done;
 };
 
-// So many cards, each with so many units of two places, and faults.
+// A fixture with this many cards, each with this many units of two slots, and with faults.
 template <int card_count, int unit_count>
 class CardTestOf : public testing::Test {
  protected:
   static constexpr int kCards = card_count;
   static constexpr int kUnits = unit_count;
-  static constexpr int kPlaces = 2;
+  static constexpr int kSlots = 2;
 
-  // XRT loads its shim once for a process, so all suites have the same.
+  // XRT loads its shim once per process, so all suites share one.
   static void SetUpTestSuite() {
     const std::string folder = testing::TempDir() + "/cards_" + std::to_string(getpid());
     std::filesystem::create_directories(folder);
@@ -56,13 +56,13 @@ class CardTestOf : public testing::Test {
   }
   void TearDown() override { Inject(""); }
 
-  // From now on these faults, and no others.
+  // Replaces all faults by these.
   static void Inject(const std::string& faults) {
     std::ofstream(faults_ + ".new") << faults << "\n";
     std::filesystem::rename(faults_ + ".new", faults_);
   }
 
-  // Channels of all cards, which stay open until the test is over.
+  // Makes channels on all cards, which stay open until the end of the test.
   std::vector<std::unique_ptr<Channel>> Create(const std::shared_ptr<const Model>& model,
                                                XrtOptions options = {}) {
     options.xclbin = xclbin_;
@@ -75,8 +75,8 @@ class CardTestOf : public testing::Test {
     return channels.ok() ? *std::move(channels) : std::vector<std::unique_ptr<Channel>>{};
   }
 
-  // The value of a metric of one card, such as ese_card_faults_total and kind="gone"; -1 if it is
-  // not shown.
+  // Returns the value of a metric of one card, such as ese_card_faults_total with kind="gone", or
+  // -1 if it is not shown.
   double Metric(const std::string& name, int card, const std::string& label = "") const {
     const std::string text = metrics_.Render();
     const std::string of_card = "card=\"" + std::to_string(card) + "\"";
@@ -101,7 +101,7 @@ class CardTestOf : public testing::Test {
 
 using CardTest = CardTestOf<2, 3>;
 
-// Null if the channel refuses the batch, with *refusal saying why.
+// Starts a batch. Returns null if the channel refuses it; *refusal then says why.
 inline std::unique_ptr<Pending> TryStart(Channel* channel, const Model& model,
                                          const std::vector<int>& frames, uint32_t seed,
                                          absl::Status* refusal) {
@@ -138,8 +138,8 @@ inline void ExpectReferencesBits(const Model& model, const OwnedBatch& batch,
   }
 }
 
-// What the channel makes of a batch: its refusal, or its answer; where that is OK, with the
-// reference's bits.
+// Runs a batch and returns the channel's refusal or answer. If that is OK, expects the bits of the
+// reference.
 inline absl::Status Try(Channel* channel, const Model& model) {
   const std::vector<int> frames = {2, 1};
   constexpr uint32_t kSeed = 2;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// In builds where XRT is not installed.
+// Replaces the back end for cards in builds without XRT.
 #include "accel/xrt/xrt_cards.h"
 
 namespace ese {

@@ -10,7 +10,7 @@ namespace ese {
 
 absl::StatusOr<xrt::bo> ResidentModel::BufferOn(const std::shared_ptr<OpenCard>& open,
                                                 xrt::memory_group group, const xrt::bo& suspect) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (open_ != open) {
     memory_.clear();
     open_ = open;
@@ -26,7 +26,7 @@ absl::StatusOr<xrt::bo> ResidentModel::BufferOn(const std::shared_ptr<OpenCard>&
         written.sync(XCL_BO_SYNC_BO_TO_DEVICE);
         buffer = std::move(written);
       });
-  // A card with no room for two has to go on with the one.
+  // A card without room for a second buffer continues with the first.
   if (!status.ok() && !(buffer && absl::IsResourceExhausted(status))) return status;
   return buffer;
 }

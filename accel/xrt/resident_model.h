@@ -4,12 +4,12 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "accel/card/card_model.h"
 #include "accel/xrt/xrt_card.h"
+#include "base/mutex.h"
 #include "model/model.h"
 #include "xrt/xrt_bo.h"
 
@@ -21,13 +21,13 @@ inline size_t BufferSize(size_t bytes) {
   return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
 }
 
-// A model as the kernel takes it; shared by all cards.
+// A model and its packed form; all cards share it.
 struct PackedForCards {
   std::shared_ptr<const Model> model;
   CardModel card;
 };
 
-// Of one model on one card, shared by its channels there. Thread-safe.
+// One model on one card. The card's channels for this model share it. Thread-safe.
 class ResidentModel {
  public:
   explicit ResidentModel(std::shared_ptr<const PackedForCards> packed)
@@ -35,18 +35,19 @@ class ResidentModel {
 
   const PackedForCards& packed() const { return *packed_; }
 
-  // The model in memory `group` of the card as it is open now, where it is written first if it is
-  // not there. `suspect` is not used any more, if that is what it is, but another buffer: what has
-  // gone wrong may be its contents, and others may be reading them. Errors as of CurrentXrtError.
+  // Returns the buffer that holds the model in memory `group` of the open card, and writes the
+  // model there first if necessary. If the buffer is `suspect`, whose contents may be what went
+  // wrong, the model is written to a new one: other channels may still be reading the old. Errors
+  // are those of CurrentXrtError.
   absl::StatusOr<xrt::bo> BufferOn(const std::shared_ptr<OpenCard>& open, xrt::memory_group group,
                                    const xrt::bo& suspect = {});
 
  private:
   const std::shared_ptr<const PackedForCards> packed_;
-  std::mutex mutex_;
-  // Guarded by mutex_. The buffers go before the card that they are of.
-  std::shared_ptr<OpenCard> open_;
-  std::map<xrt::memory_group, xrt::bo> memory_;
+  Mutex mutex_;
+  // In this order, because the buffers must be destroyed before their card.
+  std::shared_ptr<OpenCard> open_ ABSL_GUARDED_BY(mutex_);
+  std::map<xrt::memory_group, xrt::bo> memory_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ese

@@ -20,10 +20,11 @@ namespace {
 constexpr const char* kRemedy =
     "; build one from accel/rtl/vitis, or for emulated cards take emu/ese_channel.xclbin of the "
     "build";
-// Of kernel.xml (accel/rtl/vitis/describe.py): it changes with the layout of models and batches in
-// the card's memory.
+// The version in kernel.xml (accel/rtl/vitis/describe.py). It changes with the layout of models and
+// batches in the card's memory.
 constexpr const char* kInterfaceVersion = "1.0";
-// The kernel is made for 200 MHz; beyond these it is a mistake, such as hertz taken for megahertz.
+// The kernel is made for 200 MHz. A clock outside this range is a mistake, such as hertz for
+// megahertz.
 constexpr int kLeastMegahertz = 20;
 constexpr int kMostMegahertz = 600;
 
@@ -41,7 +42,7 @@ absl::Status FindUnits(XclbinFile* file) {
       absl::StrCat(file->path, " has no kernel ", kCardKernel, kRemedy));
 }
 
-// No bytes where the file has no such section, or not all of it.
+// Empty if the file lacks the section or part of it.
 absl::string_view Section(const xrt::xclbin& xclbin, axlf_section_kind kind) {
   const axlf* file = xclbin.get_axlf();
   const axlf_section_header* section = xclbin::get_axlf_section(file, kind);

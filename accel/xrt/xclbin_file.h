@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The xclbin that cards are loaded with.
+// Reads and checks the xclbin that cards are loaded with.
 #pragma once
 
 #include <string>
@@ -17,11 +17,12 @@ struct XclbinFile {
   xrt::xclbin xclbin;
   std::vector<std::string> units;  // names as xrt::kernel takes them: ese_channel:{ese_channel_1}
   std::string uuid;
-  int clock_megahertz = 0;  // of the kernels; 0: the file does not tell
+  int clock_megahertz = 0;  // of the kernels; 0 if the file does not say
 };
 
-// NOT_FOUND: no such file. INVALID_ARGUMENT: no xclbin, one without the kernel, one with another
-// version of its interface, or one whose clock cannot be; the message says which and what to do.
+// NOT_FOUND if there is no such file. INVALID_ARGUMENT if it is not an xclbin, lacks the kernel,
+// has another version of its interface or an impossible clock; the message says which and what to
+// do.
 absl::StatusOr<XclbinFile> ReadXclbin(const std::string& path);
 
 }  // namespace ese

@@ -4,13 +4,14 @@
 #include <algorithm>
 #include <boost/property_tree/json_parser.hpp>
 #include <boost/property_tree/ptree.hpp>
+#include <mutex>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "accel/xrt/xrt_batch_slot.h"
 #include "accel/xrt/xrt_error.h"
-#include "accel/xrt/xrt_place.h"
 #include "base/status.h"
 #include "experimental/xrt_system.h"
 #include "spdlog/spdlog.h"
@@ -27,27 +28,28 @@ using boost::property_tree::ptree;
 namespace info = xrt::info;
 
 constexpr const char* kVersion = "2.13.";
-// Between two attempts to open a card for which no channel asks.
+// Time between two attempts to open a card that no channel asks for.
 constexpr Duration kFirstRest = std::chrono::milliseconds(500);
 constexpr Duration kLongestRest = std::chrono::seconds(60);
 
-// XRT's own maps of devices and kernels have no lock.
+// XRT's own maps of devices and kernels have no lock. This is a std::mutex for its try_lock.
 std::mutex& Opening() {
   static std::mutex one_at_a_time;
   return one_at_a_time;
 }
 
-// XRT has a thread for each device that looks at it, and at the commands that it thinks under way,
-// until the program ends: after a start that failed, or a batch that did not end, it would look at
-// what is no more. So a device that was lost is not closed, which costs a file descriptor a loss.
+// XRT has a thread for each device that looks at the device, and at the commands that it takes to
+// be running, until the program ends. After a start that failed or a batch that did not end it
+// would look at freed objects. So a lost device is never closed, which costs a file descriptor each
+// time.
 void KeepForEver(std::shared_ptr<const void> object) {
-  static std::mutex mutex;
+  static Mutex mutex;
   static auto* const kept = new std::vector<std::shared_ptr<const void>>;
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   kept->push_back(std::move(object));
 }
 
-// The card's management controller tells it, if anybody.
+// Asks the card's management controller. Empty if it does not know.
 std::string SerialOf(const xrt::device& device) {
   std::string serial;
   const absl::Status ignored = TranslateXrt("", [&] {
@@ -61,10 +63,10 @@ std::string SerialOf(const xrt::device& device) {
   return serial == "N/A" ? "" : serial;
 }
 
-// The driver knows the name as long as there is the card.
+// The driver answers a query of the name for as long as the card is there.
 bool Answers(const xrt::device& device) {
   if (!TranslateXrt("", [&] { device.get_info<info::device::name>(); }).ok()) return false;
-  bool offline = false;  // not all can tell
+  bool offline = false;  // not every driver knows
   const absl::Status ignored =
       TranslateXrt("", [&] { offline = device.get_info<info::device::offline>(); });
   return !offline;
@@ -118,17 +120,17 @@ XrtCard::XrtCard(int index, std::shared_ptr<const XclbinFile> xclbin, const XrtO
       next_try_(Clock::Real()->Now() + rest_) {}
 
 XrtCard::~XrtCard() {
-  for (auto& place : stuck_) KeepForEver(std::move(place));
+  for (auto& slot : stuck_) KeepForEver(std::move(slot));
 }
 
 CardIdentity XrtCard::identity() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return identity_;
 }
 
 absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::Get() {
   const auto current = [this] {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return open_;
   };
   if (auto open = current()) return open;
@@ -139,7 +141,7 @@ absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::Get() {
   }
   if (auto open = current()) return open;
   absl::StatusOr<std::shared_ptr<OpenCard>> opened = OpenNow();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!opened.ok()) {
     metrics_.Count(CardFault::kOpen);
     Complain(opened.status());
@@ -160,20 +162,20 @@ absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::OpenNow() {
   CardIdentity identity;
   bool identified = false;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     identity = identity_;
     identified = identified_;
   }
   auto open = std::make_shared<OpenCard>();
   ESE_RETURN_IF_ERROR(TranslateXrt(absl::StrCat("opening ", title_), [&] {
-    // A card that comes back may come back with another index.
+    // A card may come back with another index.
     open->device =
         identified ? xrt::device(identity.bdf) : xrt::device(static_cast<unsigned int>(index_));
   }));
   if (!identified) {
     ESE_ASSIGN_OR_RETURN(identity, Identify(index_, open->device));
     metrics_.Identify(identity);
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     identity_ = identity;
     identified_ = true;
   }
@@ -188,7 +190,7 @@ absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::OpenNow() {
   return open;
 }
 
-// Each kind of complaint once, however often the card is tried.
+// Logs an error once, however often the card is tried.
 void XrtCard::Complain(const absl::Status& status) {
   if (status.message() == complaint_) return;
   complaint_ = std::string(status.message());
@@ -205,7 +207,7 @@ void XrtCard::Report(OpenCard* open, CardFault fault, const absl::Status& status
 void XrtCard::Lose(OpenCard* open, const std::string& reason) {
   if (open->lost.exchange(true)) return;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (open_.get() == open) KeepForEver(std::move(open_));
   }
   ++alarms_;
@@ -217,27 +219,27 @@ void XrtCard::Lose(OpenCard* open, const std::string& reason) {
 Duration XrtCard::Succeeded(int unit, TimePoint start) {
   ++successes_;
   const TimePoint now = Clock::Real()->Now();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const TimePoint before = std::exchange(finished_[unit], now);
   return now - std::max(start, before);
 }
 
-void XrtCard::KeepStuck(std::unique_ptr<XrtPlace> place) {
-  const std::lock_guard lock(mutex_);
-  stuck_.push_back(std::move(place));
+void XrtCard::KeepStuck(std::unique_ptr<XrtBatchSlot> slot) {
+  const MutexLock lock(mutex_);
+  stuck_.push_back(std::move(slot));
 }
 
 bool XrtCard::IsStuck(const OpenCard* open, int unit) {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(stuck_, [](const auto& place) { return !place->IsStuck(); });
+  const MutexLock lock(mutex_);
+  std::erase_if(stuck_, [](const auto& slot) { return !slot->IsStuck(); });
   return std::ranges::any_of(
-      stuck_, [&](const auto& place) { return place->open() == open && place->unit() == unit; });
+      stuck_, [&](const auto& slot) { return slot->open() == open && slot->unit() == unit; });
 }
 
 std::shared_ptr<OpenCard> XrtCard::GetNowAndThen() {
   const TimePoint now = Clock::Real()->Now();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (open_ != nullptr) {
       rest_ = kFirstRest;
       next_try_ = now + rest_;
@@ -259,7 +261,7 @@ absl::StatusOr<SensorReadings> XrtCard::ReadSensors() {
     electrical = open->device.get_info<info::device::electrical>();
     thermal = open->device.get_info<info::device::thermal>();
   });
-  // Asked last: a card that is lost between two readings has no broken sensors.
+  // This comes last, because a card that was lost during the readings has no broken sensors.
   if (!Answers(open->device)) {
     Lose(open.get(), "it does not answer");
     return absl::NotFoundError(absl::StrCat(title_, " does not answer"));

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One card: opened, lost and opened again; what its channels share.
+// One card, which may be opened, lost and opened again, and what its channels share.
 #pragma once
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -14,79 +13,81 @@
 #include "accel/xrt/xclbin_file.h"
 #include "accel/xrt/xrt_cards.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "xrt/xrt_device.h"
 #include "xrt/xrt_kernel.h"
 
 namespace ese {
 
-class XrtPlace;
+class XrtBatchSlot;
 
-// XRT's objects of a card from when it is opened until it is lost; then they are of no more use,
-// and all of them have to go. Thread-safe.
+// XRT's objects of a card from when it is opened until it is lost. After that they are useless and
+// must all be released before the card is opened again. Thread-safe.
 struct OpenCard {
   struct Unit {
     xrt::kernel kernel;
-    xrt::memory_group group = 0;  // the memory that it can reach: units need not share any
+    xrt::memory_group group = 0;  // the memory that the unit can reach; units may differ
   };
   xrt::device device;
   std::vector<Unit> units;
   std::atomic<bool> lost = false;
 };
 
-// Who the card is; from XRT.
+// Asks XRT what identifies the card.
 absl::StatusOr<CardIdentity> Identify(int index, const xrt::device& device);
-// UNAVAILABLE unless the binary interface of that version of XRT is the one that is used here.
+// UNAVAILABLE unless this version of XRT has the binary interface that this code was written for.
 absl::Status CheckXrtVersion(const std::string& version);
-// Number of cards. UNAVAILABLE: no XRT, or one of another version.
+// Returns the number of cards. UNAVAILABLE if there is no XRT or it has another version.
 absl::StatusOr<int> CountXrtCards();
 
 // Thread-safe.
 class XrtCard {
  public:
-  // `metrics` may be null, and must outlive it.
+  // `metrics` may be null, and must outlive this.
   XrtCard(int index, std::shared_ptr<const XclbinFile> xclbin, const XrtOptions& options,
           MetricsRegistry* metrics);
   ~XrtCard();
 
-  // The card, opened if it is not open. UNAVAILABLE at once while another thread opens a card: no
-  // card waits for another one that does not answer.
+  // Returns the card, and opens it first if necessary. Returns UNAVAILABLE at once while another
+  // thread opens a card, so that no card waits for another that does not answer.
   absl::StatusOr<std::shared_ptr<OpenCard>> Get();
 
   const std::string& name() const { return name_; }  // xrt0
   int units() const { return static_cast<int>(xclbin_->units.size()); }
   CardSensors& sensors() { return sensors_; }
-  // For sensors(). NOT_FOUND while the card is not open; now and then it is tried to be opened, as
-  // nobody else does that while there are no batches. A card that does not answer any more is lost.
-  // May take as long as the driver likes.
+  // Reads the sensors, for sensors(). Returns NOT_FOUND while the card is not open; at increasing
+  // intervals it tries to open the card, because nothing else does while there are no batches. A
+  // card that does not answer is lost. The call takes as long as the driver does.
   absl::StatusOr<SensorReadings> ReadSensors();
-  // As known so far.
+  // What is known so far.
   CardIdentity identity() const;
 
-  // A batch has failed, on a place that worked until then if `first`. Counts it, and finds out
-  // whether the card is gone.
+  // Counts the failure of a batch and checks whether the card is gone. `first` says that the slot
+  // had worked until then.
   void Report(OpenCard* open, CardFault fault, const absl::Status& status, bool first);
-  // The card is of no use any more as it is open now; logged, once, with the reason.
+  // Gives up the card as it is open now. Logs the reason, once.
   void Lose(OpenCard* open, const std::string& reason);
-  // Grows with each fault of a place that worked until then. A place that sees it grow should be
-  // tested before it gets streams: what is wrong may be the whole card.
+  // Increases with each fault of a slot that had worked until then. A channel that sees it increase
+  // should be tested before it gets streams, because the whole card may be at fault.
   uint64_t alarms() const { return alarms_; }
 
-  // A batch of unit `unit`, begun at `start`, is finished now: returns the time that the unit has
-  // had it, not that of the batch before it.
+  // Records that unit `unit` has now finished a batch that began at `start`. Returns how long the
+  // unit worked on it, without the time of the batch before it.
   Duration Succeeded(int unit, TimePoint start);
   uint64_t successes() const { return successes_; }
 
-  // Keeps a place whose batch the card has not ended: its memory may still be written.
-  void KeepStuck(std::unique_ptr<XrtPlace> place);
-  // Whether unit `unit` has not ended all of those.
+  // Keeps a slot whose batch the card has not ended, because the card may still write its memory.
+  void KeepStuck(std::unique_ptr<XrtBatchSlot> slot);
+  // Whether unit `unit` has such a batch left.
   bool IsStuck(const OpenCard* open, int unit);
 
  private:
-  // Opens the card and loads it. REQUIRES: no other thread opens one.
+  // Opens the card and loads it. REQUIRES: no other thread opens a card.
   absl::StatusOr<std::shared_ptr<OpenCard>> OpenNow();
-  // The card; if it is not open, an attempt to open it, less and less often. Null if that fails.
+  // Returns the card. If it is not open, tries to open it, but less and less often; null if that
+  // fails.
   std::shared_ptr<OpenCard> GetNowAndThen();
-  void Complain(const absl::Status& status);  // REQUIRES: mutex_
+  void Complain(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int index_;
   const std::string name_;
@@ -98,16 +99,15 @@ class XrtCard {
   std::atomic<uint64_t> alarms_ = 0;
   std::atomic<uint64_t> successes_ = 0;
 
-  mutable std::mutex mutex_;
-  // Guarded by mutex_:
-  CardIdentity identity_;
-  bool identified_ = false;
-  std::shared_ptr<OpenCard> open_;   // null: not open
-  std::string complaint_;            // the last one about opening that was logged
-  std::vector<TimePoint> finished_;  // of each unit: when its last batch was
-  std::vector<std::unique_ptr<XrtPlace>> stuck_;
-  Duration rest_;  // see GetNowAndThen
-  TimePoint next_try_;
+  mutable Mutex mutex_;
+  CardIdentity identity_ ABSL_GUARDED_BY(mutex_);
+  bool identified_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<OpenCard> open_ ABSL_GUARDED_BY(mutex_);  // null while the card is not open
+  std::string complaint_ ABSL_GUARDED_BY(mutex_);  // the last opening error that was logged
+  std::vector<TimePoint> finished_ ABSL_GUARDED_BY(mutex_);  // end of each unit's last batch
+  std::vector<std::unique_ptr<XrtBatchSlot>> stuck_ ABSL_GUARDED_BY(mutex_);
+  Duration rest_ ABSL_GUARDED_BY(mutex_);  // see GetNowAndThen
+  TimePoint next_try_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ese

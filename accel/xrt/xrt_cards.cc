@@ -9,17 +9,17 @@
 #include "accel/xrt/card_sensors.h"
 #include "accel/xrt/resident_model.h"
 #include "accel/xrt/xclbin_file.h"
+#include "accel/xrt/xrt_batch_slot.h"
 #include "accel/xrt/xrt_card.h"
 #include "accel/xrt/xrt_channel.h"
 #include "accel/xrt/xrt_error.h"
-#include "accel/xrt/xrt_place.h"
 #include "base/status.h"
 #include "spdlog/spdlog.h"
 
 namespace ese {
 namespace {
 
-constexpr int kStepsWithRoom = 16;  // the longest that the scheduler makes, unless told otherwise
+constexpr int kStepsWithRoom = 16;  // the longest batch of the scheduler, by default
 
 XrtCardInfo LookAt(int index) {
   XrtCardInfo card{.index = index, .status = {}, .name = {}, .bdf = {}, .serial = {}};
@@ -36,8 +36,8 @@ XrtCardInfo LookAt(int index) {
   return card;
 }
 
-// Whether the card has room for the model, in the memory of each unit, and beside it for
-// all batches in flight; batches of more steps take more, as they come.
+// OK if the card has room for the model, in the memory of each unit, and for all batches in flight.
+// Longer batches take more memory when they come.
 absl::Status CheckRoom(const std::shared_ptr<OpenCard>& open, int batches_in_flight,
                        ResidentModel* model) {
   const size_t bytes = BatchBytes(model->packed().card, kStepsWithRoom);
@@ -99,7 +99,7 @@ absl::StatusOr<std::unique_ptr<XrtCards>> XrtCards::Open(const XrtOptions& optio
     cards->samplers_.push_back(std::make_shared<SensorSampler>(
         options.sensor_interval, [card] { return card->ReadSensors(); },
         [card = card.get()](const absl::StatusOr<SensorReadings>& readings) {
-          if (absl::IsNotFound(readings.status())) return;  // its sensors are not to blame
+          if (absl::IsNotFound(readings.status())) return;  // the card is gone, not its sensors
           card->sensors().Take(readings, Clock::Real()->Now());
         }));
   }
@@ -122,16 +122,16 @@ absl::StatusOr<std::vector<std::unique_ptr<Channel>>> XrtCards::MakeChannels(
     const auto open = card->Get();
     absl::Status fits;
     if (open.ok()) fits = CheckRoom(*open, options_.batches_in_flight, resident.get());
-    // Whatever else is wrong may pass.
+    // Other errors may be temporary.
     if (absl::IsResourceExhausted(fits)) {
       spdlog::error("card {}: {}", card->identity().index, std::string(fits.message()));
       too_small.Update(fits);
       continue;
     }
     for (int unit = 0; unit < card->units(); ++unit) {
-      for (int place = 0; place < options_.batches_in_flight; ++place) {
+      for (int slot = 0; slot < options_.batches_in_flight; ++slot) {
         channels.push_back(
-            std::make_unique<XrtChannel>(card, resident, unit, place, options_.watchdog));
+            std::make_unique<XrtChannel>(card, resident, unit, slot, options_.watchdog));
       }
     }
   }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The back end of FPGA cards through XRT, the only user of XRT beside the emulated card. Which
-// cards there are, real or emulated, is XRT's matter: XILINX_XRT names the installation
-// (docs/cards.md).
+// The back end for FPGA cards. Apart from the emulated card, only this folder uses XRT. XRT finds
+// the cards, real or emulated, through the installation that XILINX_XRT names (docs/cards.md).
 #pragma once
 
 #include <memory>
@@ -17,53 +16,52 @@
 namespace ese {
 
 struct XrtOptions {
-  // Of a card with ese_channel kernels.
+  // Path of the file with ese_channel kernels that every card is loaded with.
   std::string xclbin = "";
   // Indices of cards; empty takes all.
   std::vector<int> cards = {};
-  // Batches that a compute unit has in hand: one is packed and moved while another is computed.
+  // Batch slots of a compute unit: one batch is packed and moved while another is computed.
   int batches_in_flight = 2;
-  // A batch that takes longer has failed, and its unit is out of use until the card ends it. Less
-  // than the scheduler's, so that what it learns is the reason and not only the delay.
+  // A batch that takes longer has failed, and its unit takes no batches until the card ends it.
+  // Keep it below the scheduler's watchdog, so that the scheduler learns the reason of the delay.
   Duration watchdog = std::chrono::seconds(1);
-  // At so many degrees a card gets no batches until it is five below; 0: never.
+  // A card this hot gets no batches until it is 5 degrees below. 0 turns this off.
   double hot_celsius = 90;
   Duration sensor_interval = std::chrono::seconds(1);
 };
 
 struct XrtCardInfo {
   int index = 0;
-  absl::Status status;  // why it cannot be opened; then the rest is empty
-  std::string name;     // of the platform; an emulated card's says so
+  absl::Status status;  // if not OK, why the card cannot be opened; the rest is then empty
+  std::string name;     // of the platform; that of an emulated card says so
   std::string bdf;      // PCI address
-  std::string serial;   // empty: XRT does not tell
+  std::string serial;   // empty if XRT reports none
 };
 
-// Each card is opened for it, and closed. UNAVAILABLE: no XRT, or one of another version; the
-// message says what to do.
+// Opens each card, and closes it again. UNAVAILABLE if there is no XRT or it has another version;
+// the message says what to do.
 absl::StatusOr<std::vector<XrtCardInfo>> ListXrtCards();
 
 class CardCollectable;  // accel/xrt/card_collectable.h
 class SensorSampler;    // accel/xrt/card_sensors.h
 class XrtCard;          // accel/xrt/xrt_card.h
 
-// The cards of this process. A card that cannot be opened, or that is lost, does not take others
-// along: it is opened again whenever one of its channels is tried (see Channel::Submit). Calls are
-// from one thread at a time.
+// The cards of this process. A card that cannot be opened or that is lost does not affect the
+// others: it is opened again when a batch is submitted to one of its channels. Not thread-safe.
 class XrtCards {
  public:
   // Opens the cards and loads them with the xclbin. `metrics` may be null, and must outlive this
-  // and the channels. Errors: those of ListXrtCards; NOT_FOUND: no such card, no card at all, or no
-  // such file; INVALID_ARGUMENT: an xclbin that is none of this kernel; if none of the cards can
-  // be opened, why the first cannot.
+  // and the channels. Errors are those of ListXrtCards; NOT_FOUND for a missing card or file, or if
+  // there is no card at all; INVALID_ARGUMENT for an xclbin without this kernel; and, if no card
+  // can be opened, the reason of the first.
   static absl::StatusOr<std::unique_ptr<XrtCards>> Open(const XrtOptions& options,
                                                         MetricsRegistry* metrics);
   ~XrtCards();
 
-  // Puts the model into the memory of each card and makes `batches_in_flight` channels of 64 lanes
-  // for each of its compute units, xrt<card>.<unit>.<place>, that share the unit. A card whose
-  // memory is too small for it gets none. RESOURCE_EXHAUSTED: that is so of all;
-  // INVALID_ARGUMENT: a model that the card's format has no room for.
+  // Writes the model to each card and makes `batches_in_flight` channels of 64 lanes for each of
+  // its compute units, named xrt<card>.<unit>.<slot>, which share the unit. A card whose memory is
+  // too small for the model gets no channels. RESOURCE_EXHAUSTED if that is so for all cards;
+  // INVALID_ARGUMENT for a model that does not fit the card's format.
   absl::StatusOr<std::vector<std::unique_ptr<Channel>>> MakeChannels(
       std::shared_ptr<const Model> model);
 
@@ -73,7 +71,7 @@ class XrtCards {
   const XrtOptions options_;
   std::vector<std::shared_ptr<XrtCard>> cards_;
   std::shared_ptr<CardCollectable> collectable_;
-  std::vector<std::shared_ptr<SensorSampler>> samplers_;  // last: they use the cards
+  std::vector<std::shared_ptr<SensorSampler>> samplers_;  // last, because they use the cards
 };
 
 }  // namespace ese

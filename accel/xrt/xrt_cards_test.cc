@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Channels through the genuine XRT, over emulated cards.
+// Channels through the genuine XRT, on emulated cards.
 #include "accel/xrt/xrt_cards.h"
 
 #include "accel/xrt/card_test_rig.h"
@@ -28,11 +28,11 @@ TEST_F(XrtCardsTest, EveryPlaceOfEveryUnitOfEveryCardEqualsTheReference) {
          .units = units,
          .density = 0.4});
     const auto channels = Create(model);
-    ASSERT_EQ(channels.size(), size_t{kCards * kUnits * kPlaces});
+    ASSERT_EQ(channels.size(), size_t{kCards * kUnits * kSlots});
     const std::vector<std::vector<int>> shapes = {
         {1}, {2, 5, 1}, std::vector<int>(64, 3), {4, 1, 3, 4, 2, 2, 1, 5, 1}};
     for (size_t k = 0; k < shapes.size(); ++k) {
-      // All at once.
+      // All channels at once.
       std::vector<std::unique_ptr<Pending>> pending;
       for (size_t c = 0; c < channels.size(); ++c) {
         pending.push_back(Start(channels[c].get(), *model, shapes[k], uint32_t(100 * k + c)));
@@ -80,7 +80,7 @@ TEST_F(XrtCardsTest, OtherVersionsOfXrtAreRefused) {
   }
 }
 
-// Each fault with the code and the remedy of it.
+// Every fault has its code and its remedy.
 TEST_F(XrtCardsTest, WithoutACardThatCanBeOpenedSaysWhy) {
   for (const auto& [fault, code, remedy] :
        {std::tuple("* permission", absl::StatusCode::kPermissionDenied,
@@ -99,9 +99,9 @@ TEST_F(XrtCardsTest, ACardThatCannotBeOpenedIsUsedOnceItCan) {
   for (const auto& [fault, complaint] :
        {std::pair("0 permission", "Permission denied"), std::pair("0 busy", "another program")}) {
     Inject(fault);
-    // Its sensors are not read meanwhile, which might open it, too.
+    // Its sensors are not read in this time, because that might open the card too.
     const auto channels = Create(model, {.sensor_interval = std::chrono::hours(1)});
-    ASSERT_EQ(channels.size(), size_t{kCards * kUnits * kPlaces});
+    ASSERT_EQ(channels.size(), size_t{kCards * kUnits * kSlots});
     const absl::Status status = Try(channels.front().get(), *model);
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
     EXPECT_THAT(status.message(), AllOf(HasSubstr("xrt0.0.0"), HasSubstr(complaint)));

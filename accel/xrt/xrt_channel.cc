@@ -10,18 +10,18 @@
 namespace ese {
 namespace {
 
-// Where nothing else on the card works meanwhile, it is opened anew after so many failures.
+// Failures in a row after which the card is opened again, if nothing else on it worked meanwhile.
 constexpr int kFailuresToReopen = 3;
 
 }  // namespace
 
 XrtChannel::XrtChannel(std::shared_ptr<XrtCard> card, std::shared_ptr<ResidentModel> model,
-                       int unit, int place, Duration watchdog)
+                       int unit, int slot, Duration watchdog)
     : card_(std::move(card)),
       model_(std::move(model)),
       unit_(unit),
       executor_(absl::StrCat(card_->name(), ".", unit)),
-      name_(absl::StrCat(executor_, ".", place)),
+      name_(absl::StrCat(executor_, ".", slot)),
       kernel_(card_->identity().name),
       watchdog_(std::chrono::ceil<std::chrono::milliseconds>(watchdog)),
       alarms_seen_(card_->alarms()),
@@ -47,7 +47,7 @@ absl::Status XrtChannel::Submit(std::unique_ptr<Batch>* batch, Completion done) 
 absl::Status XrtChannel::Execute(Batch* batch) {
   const TimePoint start = Clock::Real()->Now();
   ESE_RETURN_IF_ERROR(Prepare());
-  const BatchOutcome outcome = place_->Run(batch, watchdog_);
+  const BatchOutcome outcome = slot_->Run(batch, watchdog_);
   if (!outcome.status.ok()) return Failed(outcome);
   failures_ = 0;
   batch->compute_time = card_->Succeeded(unit_, start);
@@ -55,31 +55,31 @@ absl::Status XrtChannel::Execute(Batch* batch) {
 }
 
 absl::Status XrtChannel::Prepare() {
-  if (place_ != nullptr && failures_ == 0 && !place_->open()->lost) return CheckUnit();
-  // Anew, all of it: whatever was wrong may have been that.
+  if (slot_ != nullptr && failures_ == 0 && !slot_->open()->lost) return CheckUnit();
+  // Replaces everything, because any of it may have been at fault.
   auto opened = card_->Get();
   if (!opened.ok()) return absl::UnavailableError(opened.status().message());
   const std::shared_ptr<OpenCard> open = *std::move(opened);
-  const bool reopened = place_ != nullptr && place_->open() != open.get();
-  const xrt::bo suspect = place_ == nullptr || reopened ? xrt::bo() : place_->model();
-  place_ = nullptr;
+  const bool reopened = slot_ != nullptr && slot_->open() != open.get();
+  const xrt::bo suspect = slot_ == nullptr || reopened ? xrt::bo() : slot_->model();
+  slot_ = nullptr;
   const auto model = model_->BufferOn(open, open->units[unit_].group, suspect);
   CardFault fault = CardFault::kMemory;
   absl::Status status = model.status();
   if (status.ok()) {
     fault = CardFault::kStart;
     status = TranslateXrt("making a run", [&] {
-      place_ = std::make_unique<XrtPlace>(open, unit_, model_->packed().card, *model);
+      slot_ = std::make_unique<XrtBatchSlot>(open, unit_, model_->packed().card, *model);
     });
   }
   if (status.ok()) return CheckUnit();
   card_->Report(open.get(), fault, status, /*first=*/false);
-  // Whatever it is called, the channel is to blame and not the batch.
+  // Whatever the code was, the channel is at fault and not the batch.
   return absl::UnavailableError(status.message());
 }
 
 absl::Status XrtChannel::CheckUnit() {
-  if (!card_->IsStuck(place_->open(), unit_)) return absl::OkStatus();
+  if (!card_->IsStuck(slot_->open(), unit_)) return absl::OkStatus();
   return absl::UnavailableError(
       "the compute unit still has not ended an earlier batch; a reset of the card (xbutil reset) "
       "may free it");
@@ -88,17 +88,17 @@ absl::Status XrtChannel::CheckUnit() {
 absl::Status XrtChannel::Failed(const BatchOutcome& outcome) {
   const bool first = failures_++ == 0;
   if (first) successes_before_ = card_->successes();
-  OpenCard* const open = place_->open();
+  OpenCard* const open = slot_->open();
   card_->Report(open, outcome.fault, outcome.status, first);
-  // Memory that is full stays so.
+  // Opening the card again does not help if its memory is full.
   const bool may_help = outcome.fault != CardFault::kHang && outcome.fault != CardFault::kMemory;
   if (failures_ >= kFailuresToReopen && may_help && card_->successes() == successes_before_) {
     card_->Lose(open, absl::StrCat("nothing on it has worked for ", failures_,
                                    " batches, at last: ", outcome.status.message()));
     failures_ = 0;
   }
-  alarms_seen_ = card_->alarms();  // its own: the next batch is a test already
-  if (place_->IsStuck()) card_->KeepStuck(std::move(place_));
+  alarms_seen_ = card_->alarms();  // this alarm is its own, and its next batch is a test anyway
+  if (slot_->IsStuck()) card_->KeepStuck(std::move(slot_));
   switch (outcome.fault) {
     case CardFault::kHang:
     case CardFault::kErrorState:

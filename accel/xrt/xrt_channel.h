@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A place of a compute unit as a channel.
+// A batch slot of a compute unit as a channel.
 #pragma once
 
 #include <atomic>
@@ -10,23 +10,23 @@
 #include "accel/backend.h"
 #include "accel/batch_worker.h"
 #include "accel/xrt/resident_model.h"
+#include "accel/xrt/xrt_batch_slot.h"
 #include "accel/xrt/xrt_card.h"
-#include "accel/xrt/xrt_place.h"
 #include "base/clock.h"
 
 namespace ese {
 
-// Its thread packs a batch and waits, asleep, until the unit has computed it; another place's batch
-// is computed meanwhile. What it needs of the card it gets when the first batch comes, and anew
-// after the card was lost.
+// The channel's thread packs a batch and sleeps until the unit has computed it. Meanwhile the unit
+// may compute the batch of its other slot. The channel acquires what it needs on the card when the
+// first batch comes, and again after the card was lost.
 class XrtChannel final : public Channel {
  public:
   XrtChannel(std::shared_ptr<XrtCard> card, std::shared_ptr<ResidentModel> model, int unit,
-             int place, Duration watchdog);
+             int slot, Duration watchdog);
 
-  // UNAVAILABLE also while the card is too hot, and once after something on the card has gone
-  // wrong: the scheduler then tests the channel before streams' batches come, which it would
-  // otherwise fail one after another if the whole card is to blame.
+  // Also UNAVAILABLE while the card is too hot, and once after anything on the card has failed. The
+  // scheduler then tests the channel before it sends batches of streams, which would fail one after
+  // another if the whole card is at fault.
   absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override;
 
   int max_lanes() const override { return model_->packed().card.shape.lanes; }
@@ -36,7 +36,7 @@ class XrtChannel final : public Channel {
 
  private:
   absl::Status Execute(Batch* batch);
-  // Makes place_ ready for a batch.
+  // Prepares slot_ for a batch.
   absl::Status Prepare();
   absl::Status CheckUnit();
   absl::Status Failed(const BatchOutcome& outcome);
@@ -50,12 +50,12 @@ class XrtChannel final : public Channel {
   const std::chrono::milliseconds watchdog_;
   std::atomic<uint64_t> alarms_seen_;
 
-  // The worker's own.
-  std::unique_ptr<XrtPlace> place_;
+  // Used by the worker's thread only.
+  std::unique_ptr<XrtBatchSlot> slot_;
   int failures_ = 0;               // in a row
   uint64_t successes_before_ = 0;  // of the card, at the first of them
 
-  BatchWorker worker_;  // last: it uses all of the above
+  BatchWorker worker_;  // last, because its thread uses the members above
 };
 
 }  // namespace ese

@@ -8,12 +8,12 @@
 
 namespace ese {
 
-// Of the exception that is being handled, with `what` in front and a remedy behind.
-// PERMISSION_DENIED: this user may not open the card. FAILED_PRECONDITION: another program holds
-// it. NOT_FOUND: it is gone. RESOURCE_EXHAUSTED: its memory is full. UNAVAILABLE: all others.
+// Translates the exception that is being handled. The message is `what`, the exception's text and a
+// remedy. PERMISSION_DENIED: this user may not open the card. FAILED_PRECONDITION: another program
+// holds it. NOT_FOUND: it is gone. RESOURCE_EXHAUSTED: its memory is full. UNAVAILABLE: all others.
 absl::Status CurrentXrtError(const std::string& what);
 
-// Calls function(); what it throws becomes such a status.
+// Calls function() and translates what it throws.
 template <typename Function>
 absl::Status TranslateXrt(const std::string& what, Function&& function) {
   try {

@@ -3,6 +3,7 @@
 // model where the descriptor says.
 #include <string>
 
+#include "accel/emu/card_reader.h"
 #include "accel/emu/card_unpacker.h"
 #include "accel/emu/descriptor.h"
 #include "tests/fuzz/mutation.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kaldi nnet1 networks, text and binary.
-#include "compiler/kaldi.h"
+#include "compiler/kaldi/import.h"
 #include "tests/fuzz/mutation.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

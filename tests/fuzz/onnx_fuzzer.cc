@@ -2,7 +2,7 @@
 // ONNX models.
 #include <string>
 
-#include "compiler/onnx.h"
+#include "compiler/onnx/import.h"
 #include "tests/fuzz/mutation.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string>
 
-#include "compiler/network.h"
 #include "compiler/safetensors.h"
+#include "compiler/safetensors_import.h"
 #include "compiler/topology.h"
 #include "tests/fuzz/mutation.h"
 

@@ -65,7 +65,7 @@ void AxiMemory::Drive() {
       options_.refresh_interval > 0 && cycle_ % options_.refresh_interval < options_.refresh_cycles;
   if (!refresh) credit_ = std::min(credit_ + options_.bandwidth, 4.0);
   if (refresh && options_.bandwidth > 0) credit_ = 0;
-  // Whose turn it is gets the bandwidth that is left.
+  // The ports take turns to be first, so each gets its share of the bandwidth.
   const size_t ports = reads_.size() + 1;
   for (size_t k = 0; k < ports; ++k) {
     const size_t port = (k + size_t(cycle_)) % ports;
@@ -146,7 +146,7 @@ void AxiMemory::SampleWrite() {
       if (write_.wstrb[k]) bytes[k] = write_.wdata[k];
     }
     if (burst.address == fail_at_ || bytes == nullptr)
-      burst.ready = 1;  // this burst is answered with an error
+      burst.ready = 1;  // marks the burst to be answered with an error
     burst.address += beat_bytes_;
     --burst.beats;
     if (write_.wlast != (burst.beats == 0)) ++violations_;

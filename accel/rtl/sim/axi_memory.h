@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A card's memory behind AXI4 ports, cycle by cycle: bytes, latency, bandwidth, refresh, random
-// back-pressure, and faults. For simulations of the kernel.
+// A card's memory behind AXI4 ports, for simulations of the kernel. It models, cycle by cycle,
+// bytes, latency, bandwidth, refresh, random back-pressure, and faults.
 //
-// Each cycle: Drive the signals to the kernel, let it settle, Sample what it answers, clock it.
+// In each cycle the simulation calls Drive, which sets the signals to the kernel, evaluates the
+// kernel, calls Sample, which reads the kernel's signals, and then clocks the kernel. One thread
+// uses it.
 #pragma once
 
 #include <cstdint>
@@ -17,18 +19,18 @@ struct AxiMemoryOptions {
   // Cycles from a read request to its first beat, uniform in this range.
   int min_latency = 1;
   int max_latency = 1;
-  // Beats a cycle that all ports share, reads and writes; 0 for no limit.
+  // Beats a cycle that all ports share for reads and writes; 0 for no limit.
   double bandwidth = 0;
-  // Every refresh_interval cycles, nothing moves for refresh_cycles; 0 for never.
+  // Every refresh_interval cycles nothing moves for refresh_cycles; 0 for no refresh.
   int refresh_interval = 0;
   int refresh_cycles = 0;
-  // Chance in each cycle that a channel does not move though it could.
+  // Probability, in each cycle, that an AXI channel that could move does not.
   double stall = 0;
   uint32_t seed = 1;
 };
 
-// DDR4-2400, 64 bits wide: 19.2 GB/s, of which 90 % are had, is 1.35 beats of 64 bytes in a cycle
-// of 200 MHz; a refresh of 350 ns every 7.8 us.
+// DDR4-2400, 64 bits wide: 90 % of its 19.2 GB/s is 1.35 beats of 64 bytes in a cycle of 200 MHz. A
+// refresh takes 350 ns every 7.8 us.
 inline constexpr AxiMemoryOptions kDdr4Memory = {.min_latency = 60,
                                                  .max_latency = 120,
                                                  .bandwidth = 1.35,
@@ -56,23 +58,24 @@ class AxiMemory {
     std::vector<bool> wstrb;
   };
 
-  // `size` bytes from `address` on, or null, where that is not the memory's own matter.
+  // Returns the `size` bytes at `address`, or null if there are none, for bytes that the caller
+  // owns.
   using Store = std::function<uint8_t*(uint64_t address, uint64_t size)>;
 
-  // The bytes are in `store`, or if that is empty, its own. Accesses of bytes that are not there
-  // are answered with an error.
+  // Without a `store` the memory owns its bytes. Accesses to bytes that do not exist are answered
+  // with an error.
   AxiMemory(int beat_bytes, int read_ports, const AxiMemoryOptions& options, Store store = {});
 
-  // Of its own bytes: room for `bytes` at a multiple of 64; never at address 0.
+  // Allocates `bytes` of the memory's own bytes at a multiple of 64, never at address 0.
   uint64_t Allocate(size_t bytes);
   void Write(uint64_t address, const std::vector<uint8_t>& bytes);
   const uint8_t* At(uint64_t address) const { return bytes_.data() + (address - kBase); }
 
-  // Accesses of the beat at this address are answered with an error.
+  // Accesses to the beat at this address are answered with an error.
   void FailAt(uint64_t address) { fail_at_ = address; }
-  // From now on nothing moves any more; or again.
+  // While it hangs, nothing moves.
   void Hang(bool hang) { hang_ = hang; }
-  // While everything is in reset: forgets requests under way, and sees none.
+  // While reset is asserted, the memory forgets the requests under way and accepts none.
   void Reset(bool asserted);
 
   ReadPort& read(int port) { return reads_[port].signals; }
@@ -80,8 +83,8 @@ class AxiMemory {
   void Drive();
   void Sample();
 
-  // Broken rules of AXI4 that the kernel was seen to break (a burst over 4 KB, an address outside
-  // of what was allocated, an offer withdrawn or changed, a last beat in the wrong place).
+  // The number of times the kernel broke a rule of AXI4: a burst that crosses 4 KB, an address
+  // outside the allocated bytes, an offer withdrawn or changed, a last beat in the wrong place.
   int violations() const { return violations_; }
   int64_t beats_read() const { return beats_read_; }
 
@@ -91,12 +94,12 @@ class AxiMemory {
   struct Burst {
     uint64_t address;
     int beats;
-    int64_t ready;  // cycle
+    int64_t ready;  // the cycle from which it may be served
   };
   struct Reader {
     ReadPort signals;
     std::deque<Burst> bursts;
-    bool held = false;  // an offered beat that was not taken
+    bool held = false;  // a beat was offered and not taken
     bool was_arvalid = false;
     uint64_t was_araddr = 0;
   };
@@ -117,7 +120,7 @@ class AxiMemory {
   std::vector<uint8_t> bytes_;
   std::vector<Reader> reads_;
   WritePort write_;
-  std::deque<Burst> writes_;  // addresses whose data are to come
+  std::deque<Burst> writes_;  // addresses whose data have not come yet
   std::deque<int> responses_;
   uint64_t fail_at_ = 0;
   bool hang_ = false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Functional coverage of the kernel's control: cycles in each state, with each error code, and with
-// each cause to stall, counted over all simulations of a test program.
+// each cause of a stall, counted over all simulations of a test program.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ class ChannelCoverage {
     if (done) ++counts.errors[root.ese_channel__DOT__u_batch__DOT__error_o];
   }
 
-  // Reports the counts; fails where one is 0.
+  // Prints the counts, and fails the test for each that is 0.
   static void ExpectAllSeen() {
     const Counts& counts = Total();
     Expect("ese_batch, cycles in state", counts.batch, kBatchStates);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verilated ese_channel with its memory, and a batch's way through it. Top is a class that
-// Verilator made of ese_channel.sv.
+// The verilated ese_channel with its memory, and the steps of running a batch on it. Top is a class
+// that Verilator generated from ese_channel.sv.
 #pragma once
 
 #include <verilated.h>
@@ -12,7 +12,7 @@
 
 #include "accel/card/card_model.h"
 #include "accel/rtl/sim/axi_memory.h"
-#include "accel/rtl/sim/random_batch.h"
+#include "accel/random_batch.h"
 
 namespace ese {
 
@@ -31,15 +31,15 @@ struct NoCoverage {
   static void Sample(const Top&) {}
 };
 
-// Coverage::Sample is shown the kernel after every clock.
+// Calls Coverage::Sample with the kernel after every clock. One thread uses it.
 template <typename Top, typename Coverage = NoCoverage>
 class ChannelSim {
  public:
   ChannelSim(const CardShape& shape, const AxiMemoryOptions& memory, AxiMemory::Store store = {})
       : shape_(shape), memory_(shape.beat_bytes(), 3, memory, std::move(store)) {
-    context_.randReset(2);  // whatever is not reset holds anything
+    context_.randReset(2);  // registers without a reset start with random values
     context_.randSeed(static_cast<int>(memory.seed));
-    context_.assertOn(false);  // until then nothing need hold
+    context_.assertOn(false);  // before the reset, assertions need not hold
     top_ = std::make_unique<Top>(&context_);
     Reset();
     context_.assertOn(true);
@@ -47,7 +47,7 @@ class ChannelSim {
   ~ChannelSim() { top_->final(); }
 
   AxiMemory& memory() { return memory_; }
-  // The port is called `interrupt`, a word that Verilator keeps from C++.
+  // The port is called `interrupt`, which Verilator renames because it is reserved in C++.
   bool interrupt() const { return top_->__SYM__interrupt; }
   int64_t cycle() const { return cycle_; }
 
@@ -130,7 +130,7 @@ class ChannelSim {
     WriteRegister(kControl, kStart);
   }
 
-  // Until the kernel says done, or for so many cycles: false.
+  // Runs until the kernel says done and returns true, or returns false after `limit` cycles.
   bool WaitDone(int64_t limit) {
     for (const int64_t end = cycle_ + limit; cycle_ < end;) {
       if (ReadRegister(kControl) & kDone) return true;
@@ -140,7 +140,8 @@ class ChannelSim {
   }
   void Continue() { WriteRegister(kControl, kContinue); }
 
-  // Puts a batch into memory; to be started, and fetched when it is done.
+  // Place writes a model or a batch to memory. Start then runs the batch, and Fetch reads its
+  // results.
   struct Placed {
     BatchAddresses addresses;
     uint64_t descriptor;
@@ -160,7 +161,7 @@ class ChannelSim {
     at.state_in = memory_.Allocate(states.size());
     at.state_out = memory_.Allocate(states.size());
     at.outputs = memory_.Allocate(model.output_bytes(frames));
-    at.status = memory_.Allocate(64);
+    at.status = memory_.Allocate(sizeof(CardStatus));
     const std::vector<uint8_t> descriptor = PackDescriptor(model, lanes, at);
     placed.descriptor = memory_.Allocate(descriptor.size());
     memory_.Write(placed.descriptor, descriptor);
@@ -168,13 +169,13 @@ class ChannelSim {
     memory_.Write(at.state_in, states);
     return placed;
   }
-  BatchStatus Fetch(const CardModel& model, const Placed& placed, std::vector<Lane>* lanes) {
+  CardStatus Fetch(const CardModel& model, const Placed& placed, std::vector<Lane>* lanes) {
     UnpackStates(model, memory_.At(placed.addresses.state_out), lanes);
     UnpackLogits(model, memory_.At(placed.addresses.outputs), lanes);
     return Status(placed);
   }
-  BatchStatus Status(const Placed& placed) {
-    BatchStatus status;
+  CardStatus Status(const Placed& placed) {
+    CardStatus status;
     std::memcpy(&status, memory_.At(placed.addresses.status), sizeof(status));
     return status;
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests of the kernel: batches compared bit by bit.
+// Compares batches bit by bit, for tests of the kernel.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-bench-rtl: the paper's LSTM on the verilated kernel of full size, 32 PEs and 64 lanes, in
-// clock cycles. A line of JSON each; nothing is printed unless every bit equals ReferenceStep.
-// Names end in the memory and the frames of the batch: rtl.busy.ddr4.10frames.
+// ese-bench-rtl measures the paper's LSTM on the verilated full-size kernel (32 PEs and 64 lanes)
+// in clock cycles. It prints each figure as a line of JSON, and only if every bit equals
+// ReferenceStep. Names end in the memory and the frames of the batch: rtl.busy.ddr4.10frames.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -23,7 +23,7 @@
 namespace ese {
 namespace {
 
-constexpr double kPaperMicroseconds = 82.7;  // a step of 32 voices
+constexpr double kPaperMicroseconds = 82.7;  // a step of 32 lanes
 
 void Print(const std::string& name, double value, const std::string& unit, double peer = 0) {
   nlohmann::ordered_json line = {
@@ -53,9 +53,9 @@ struct Case {
   int frames;
 };
 
-// Where the cycles of a step go: words of each kind of pass, stalls by their cause, and what is
-// paid once a batch, spread over its frames.
-void PrintWaterfall(const CardModel& card, const BatchStatus& status, const Case& c,
+// Prints where the cycles of a step go: words of each kind of pass, stalls by cause, and the cycles
+// that are spent once a batch, spread over its frames.
+void PrintWaterfall(const CardModel& card, const CardStatus& status, const Case& c,
                     const std::string& suffix) {
   const auto print = [&](const std::string& what, double cycles) {
     Print("rtl.waterfall." + what + suffix, cycles, "cycles");
@@ -77,7 +77,7 @@ void PrintWaterfall(const CardModel& card, const BatchStatus& status, const Case
   print("before_and_after", (static_cast<double>(status.cycles) - started) / c.frames);
 }
 
-// Figures of a batch of 64 lanes; false if a bit is wrong.
+// Prints the figures of a batch of 64 lanes. Returns false if a bit is wrong.
 bool Measure(const Model& model, const CardModel& card, const std::string& prefix, const Case& c) {
   const std::vector<int> lengths(card.shape.lanes, c.frames);
   OwnedBatch batch = RandomBatch(model, lengths, 1), expected = RandomBatch(model, lengths, 1);
@@ -88,7 +88,7 @@ bool Measure(const Model& model, const CardModel& card, const std::string& prefi
   sim.Start(placed.descriptor);
   const bool done = sim.WaitDone(int64_t{c.frames + 1} * 40000);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  const BatchStatus status = sim.Fetch(card, placed, &batch.lanes);
+  const CardStatus status = sim.Fetch(card, placed, &batch.lanes);
   RunReference(model, &expected);
   if (!done || status.error != 0 || !Equal(batch, expected) || sim.memory().violations() != 0) {
     std::fprintf(stderr, "ese-bench-rtl: %s, %d frames: error %u, or bits that differ\n",
@@ -114,7 +114,7 @@ bool Measure(const Model& model, const CardModel& card, const std::string& prefi
   return true;
 }
 
-// The largest error of the formula over 20 random models; negative if a batch does not end.
+// Returns the largest error of the formula over 20 random models; negative if a batch does not end.
 double FormulaError() {
   const CardShape shape = {.pes = 8, .lanes = 16};
   double largest = 0;
@@ -150,7 +150,8 @@ bool MeasureModel(const RandomModelOptions& options, const std::string& prefix) 
 }
 
 int Main() {
-  // The paper's LSTM has no output layer. A model must have one: of one unit, 16 words of 11,328.
+  // The paper's LSTM has no output layer, but a model must have one. A single unit takes 16 of
+  // 11,328 words.
   RandomModelOptions lstm = PaperModelOptions();
   lstm.units = 1;
   if (!MeasureModel(lstm, "")) return 1;

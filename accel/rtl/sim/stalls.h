@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Why the array does not work in a cycle: the causes that ese_issue and ese_drain show to
+// Why the array does no work in a cycle: the causes that ese_issue and ese_drain report to
 // simulations.
 #pragma once
 
@@ -8,26 +8,26 @@
 
 namespace ese {
 
-// By the bits of `stalls` in ese_issue.sv, lowest first.
+// The bits of `stalls` in ese_issue.sv, lowest first.
 inline constexpr std::array kIssueStalls = {
     "pending_column",  // a word asks for a column that is not written yet
-    "bank_written",    // results take the cycle of the bank that it reads
-    "target_pending",  // the pass before still writes the bank that this one is to write
-    "drain_taken",     // the row before is not drained
-    "copy_to_memory",  // a copy whose columns go out waits for the drain or for room
-    "no_word",         // the memory has not brought one
-    "no_x",            // or not the frame's x
-    "one_word_pass",   // the pass before has only just begun
+    "bank_written",    // results are written to the bank that the word reads
+    "target_pending",  // the pass before still writes the bank that this pass will write
+    "drain_taken",     // the row before is not drained yet
+    "copy_to_memory",  // a copy that also goes to memory waits for the drain or for room
+    "no_word",         // the memory has not delivered a word
+    "no_x",            // the memory has not delivered the frame's x
+    "one_word_pass",   // the first word of the pass before has not been issued yet
 };
-// And of ese_drain.sv: why a finished row waits.
+// The bits of `stalls` in ese_drain.sv, lowest first: why a finished row waits.
 inline constexpr std::array kDrainStalls = {
     "collector",  // the columns of a row before are not all written
     "room",       // the output FIFO is too full, or holds too many commands
     "no_c",       // c of its cells is not loaded
 };
 
-// Cycles of a simulation in which the array was to work and did not, each counted once, by the
-// first of the causes; and those in which it did. A coverage of ChannelSim.
+// Counts the cycles in which the array works, and those in which it should but does not; each of
+// these counts once, under its first cause. A Coverage of ChannelSim.
 class StallCycles {
  public:
   template <typename Top>
@@ -52,7 +52,7 @@ class StallCycles {
   struct Counts {
     int64_t working = 0;
     std::array<int64_t, kIssueStalls.size()> stalled{};
-    int64_t other = 0;  // a bubble, a copy's column, or all is issued and not yet drained
+    int64_t other = 0;  // a bubble, a column of a copy, or everything is issued and not drained yet
   };
   static Counts& Of() {
     static Counts counts;

@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What ese_channel costs in an UltraScale FPGA, as Yosys maps it.
+"""Estimates with Yosys how much of an UltraScale FPGA ese_channel takes.
 
-    estimate.py run       maps every module of the full-size kernel once (five minutes on an idle core);
-                          figures on standard output, a line of JSON each, and a table on standard error
-    estimate.py record    the same, kept in results.json
-    estimate.py table     writes the tables of docs/hardware.md from results.json
-    estimate.py check     reads a small kernel and maps what works on numbers: that the sources stay within
-                          what Yosys reads
+    estimate.py run       maps every module of the full-size kernel once (five minutes on an idle core); prints
+                          figures as lines of JSON on standard output, and tables on standard error
+    estimate.py record    does the same and keeps the figures in results.json
+    estimate.py table     writes the tables of docs/hardware/performance.md from results.json
+    estimate.py check     reads a small kernel and maps its arithmetic, to test that Yosys can read the sources
 
-Modules are mapped one by one, each once however often it is used, and summed by how often that is: nothing is
-optimised across them, and the whole needs no more memory than the largest. Netlists are kept in build/synth, so that
-a run that was stopped goes on. Nothing is placed or routed: no timing closure is claimed."""
+Each module is mapped once, alone, and counted as often as it is used. So nothing is optimised across modules,
+and the run needs no more memory than the largest module. Netlists are kept in build/synth, so a run that was
+stopped continues. Nothing is placed or routed: no timing closure is claimed."""
 import concurrent.futures
 import hashlib
 import json
@@ -27,13 +26,13 @@ RTL = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = pathlib.Path(__file__).resolve().parent / "results.json"
 KEPT = RTL.parent.parent / "build" / "synth"
 TOP = "ese_channel"
-# Last, for they take long: seconds, about.
+# Modules that take long, with their approximate seconds.
 SLOW = {"ese_channel": 20, "ese_drain": 30, "ese_act_mem": 60, "ese_array": 70}
 SMALL = {"PES": 8, "LANES": 16, "V_DEPTH": 256, "M_DEPTH": 128, "CELLS": 32, "ROWS": 256, "PASSES": 8,
          "READ_DEPTH": 64, "WRITE_DEPTH": 64}
 PAPER = {"lut": 293_920, "ff": 453_068, "dsp": 1_504, "bram36": 947}
 KU060 = {"lut": 331_680, "ff": 663_360, "dsp": 2_760, "bram36": 1_080, "uram": 0}
-PAGE = RTL.parent.parent / "docs" / "hardware.md"
+PAGE = RTL.parent.parent / "docs" / "hardware" / "performance.md"
 BEGIN, END = "<!-- tables: accel/rtl/synth/estimate.py -->", "<!-- end of tables -->"
 TIMEOUT_SECONDS = 3600
 
@@ -49,8 +48,10 @@ def yosys(script, folder):
 
 
 def elaborate(folder, parameters):
-    """Writes the design with its parameters set; returns {module: {modules it uses}}."""
-    sources = " ".join(str(path) for path in sorted(RTL.glob("ese_*.sv")))
+    """Writes the design with its parameters set, and returns {module: {modules it uses}}."""
+    # A package is read before its users.
+    ordered = sorted(RTL.glob("ese_*.sv"), key=lambda path: (path.name != "ese_pkg.sv", path.name))
+    sources = " ".join(map(str, ordered))
     settings = " ".join(f"-set {name} {value}" for name, value in parameters.items())
     yosys([f"read_verilog -sv -DSYNTHESIS -I{RTL} {sources}",
            *([f"chparam {settings} {TOP}"] if parameters else []),
@@ -66,7 +67,7 @@ def elaborate(folder, parameters):
 
 
 def map_module(folder, module, children):
-    """Maps one module with those in it as boxes; returns its netlist's path."""
+    """Maps one module, with its submodules as black boxes, and returns the path of the netlist."""
     own = folder / hashlib.sha1(module.encode()).hexdigest()
     if not (own / "netlist.json").exists():
         own.mkdir(exist_ok=True)
@@ -79,7 +80,7 @@ def map_module(folder, module, children):
 
 
 def folder_of(parameters):
-    """Where this design's netlists are kept: named by its sources, parameters and how they are mapped."""
+    """Returns the folder of this design's netlists, named after its sources, its parameters and this script."""
     digest = hashlib.sha1(json.dumps(parameters).encode())
     for path in sorted([*RTL.glob("ese_*.sv*"), pathlib.Path(__file__)]):
         digest.update(path.read_bytes())
@@ -103,13 +104,13 @@ def map_design(parameters, wanted=lambda module: True):
 
 
 def block(module):
-    """ese_pe of $paramod$..\\ese_pe."""
+    """Returns ese_pe for $paramod$..\\ese_pe."""
     return re.search(r"ese_\w+", module)[0]
 
 
 def measure():
-    """[{"block", "instances", figures of one with all in it, "depth"}] in the order of the files, the kernel
-    last; several versions of a block are told apart by what they cost."""
+    """Returns [{"block", "instances", "depth", figures of one instance with its submodules}] in the order of the
+    files, the kernel last. Blocks with several parameter sets have several rows."""
     netlist = map_design({})
     instances = netlist.instances(TOP)
     instances[TOP] = 1
@@ -141,18 +142,18 @@ def cells_of(values):
 
 
 def doubled(rows):
-    """Of 64 PEs with 64 lanes: twice the PEs and replicas of the activations, all else once."""
+    """Returns the figures of 64 PEs with 64 lanes: the PEs and replicas of the activations twice, all else once."""
     per_pe = [row for row in rows if row["block"] in ("ese_pe", "ese_act_mem")]
     return {figure: whole_of(rows)[figure] + sum(row["instances"] * row[figure] for row in per_pe)
             for figure in FIGURES}
 
 
 def tables(rows):
-    blocks = [["block, with all in it", "used", "LUT", "FF", "DSP", "BRAM36", "URAM", "levels"]]
+    blocks = [["block, with its submodules", "used", "LUT", "FF", "DSP", "BRAM36", "URAM", "levels"]]
     blocks += [[f"`{row['block']}`", str(row["instances"]), *cells_of(row), str(row["depth"])]
                for row in rows]
-    machines = [["", "LUT", "FF", "DSP", "BRAM36", "URAM"], ["`ese_channel`, 64 voices", *cells_of(whole_of(rows))],
-                ["ESE, 32 voices (paper)", *cells_of(PAPER)], ["XCKU060 has", *cells_of(KU060)],
+    machines = [["", "LUT", "FF", "DSP", "BRAM36", "URAM"], ["`ese_channel`, 64 lanes", *cells_of(whole_of(rows))],
+                ["ESE, 32 lanes (paper)", *cells_of(PAPER)], ["XCKU060 has", *cells_of(KU060)],
                 ["64 PEs with 64 lanes, about", *cells_of(doubled(rows))]]
     return [*markdown(machines), "", *markdown(blocks)]
 

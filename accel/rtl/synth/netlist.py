@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a netlist that Yosys has mapped to a Xilinx part costs, and how deep its logic is.
+"""Computes the cost and the logic depth of a netlist that Yosys has mapped to a Xilinx part.
 
-The netlist keeps its hierarchy, so that a module is read once however often it is used. Depth counts
-look-up tables on a path between registers, memories and ports; a carry chain counts as one, whatever
-its length; the multiplexers behind the look-up tables of a slice (MUXF7 to 9) and inverters count as none."""
+The netlist keeps its hierarchy, so each module is read once however often it is used. Depth counts the look-up
+tables on a path between registers, memories and ports. A carry chain counts as one, whatever its length. The
+multiplexers behind the look-up tables of a slice (MUXF7 to 9) and inverters count as none."""
 import collections
 import json
 
-CELLS = {  # cell: figure, how many of it
+CELLS = {  # library cell: (figure, amount)
     "DSP48E2": ("dsp", 1), "RAMB36E2": ("bram36", 1), "RAMB18E2": ("bram36", 0.5), "URAM288": ("uram", 1),
     "FDRE": ("ff", 1), "FDSE": ("ff", 1), "FDCE": ("ff", 1), "FDPE": ("ff", 1),
     # Distributed memory and shift registers are look-up tables of a slice.
@@ -16,16 +16,16 @@ CELLS = {  # cell: figure, how many of it
     "RAM64X1D": ("lutram", 2), "RAM32X1D": ("lutram", 2), "RAM128X1D": ("lutram", 4),
     "RAM256X1D": ("lutram", 8), "SRL16E": ("lutram", 1), "SRLC32E": ("lutram", 1), "SRLC16E": ("lutram", 1)}
 FIGURES = ("lut", "ff", "dsp", "bram36", "uram")
-# Cells that a clock edge lies in: paths end at their inputs and start at their outputs.
+# Clocked cells: paths end at their inputs and start at their outputs.
 SEQUENTIAL = {"FDRE", "FDSE", "FDCE", "FDPE", "RAMB36E2", "RAMB18E2", "URAM288", "SRL16E", "SRLC32E", "SRLC16E"}
 FREE = {"MUXF7", "MUXF8", "MUXF9", "INV"}
-# Of a carry chain only the way in through a look-up table's level counts.
+# In a carry chain only the level of the look-up table at its input counts.
 CARRY = {"CARRY4", "CARRY8"}
 NAMELESS = {"$scopeinfo"}
 
 
 def figures_of(cell_type):
-    """The figures that one cell of a library counts for; None for a module of the design."""
+    """Returns the figures of one library cell, or None for a module of the design."""
     if cell_type in CELLS:
         name, count = CELLS[cell_type]
         return {"lut": count} if name == "lutram" else {name: count}
@@ -41,16 +41,16 @@ class Netlist:
         self.modules, self._totals, self._arcs = {}, {}, {}
 
     def add(self, name, path):
-        """Adds a module from a file that Yosys' write_json wrote, in which all others are boxes."""
+        """Adds a module from a file that Yosys' write_json wrote, in which all other modules are black boxes."""
         with open(path) as file:
             self.modules[name] = json.load(file)["modules"][name]
 
     def is_design(self, cell_type):
-        """Whether it is a module of the design, not a cell of the part's library."""
+        """Tells a module of the design from a cell of the part's library."""
         return cell_type in self.modules
 
     def total(self, name):
-        """Figures of a module with all that it contains."""
+        """Returns the figures of a module with its submodules."""
         if name not in self._totals:
             total = collections.Counter()
             for cell in self.modules[name]["cells"].values():
@@ -64,7 +64,7 @@ class Netlist:
         return self._totals[name]
 
     def instances(self, name):
-        """How often each module of the design is used in this one, at any depth."""
+        """Returns how often this module uses each module of the design, at any depth."""
         counts = collections.Counter()
         for cell in self.modules[name]["cells"].values():
             if self.is_design(cell["type"]):
@@ -73,7 +73,7 @@ class Netlist:
         return counts
 
     def depth(self, name):
-        """Levels of the deepest path in a module and all that it contains; ports count as registers."""
+        """Returns the levels of the deepest path in a module and its submodules. Ports count as registers."""
         return self.arcs(name)["depth"]
 
     def arcs(self, name):
@@ -84,11 +84,11 @@ class Netlist:
         return self._arcs[name]
 
 
-REGISTER = ""  # where a path starts that starts in no port
+REGISTER = ""  # the source of a path that does not start at a port
 
 
 class Timing:
-    """Longest paths of one module. A net knows how many levels it lies behind each of its sources."""
+    """The longest paths of one module: the levels between each net and each of its sources."""
 
     def __init__(self, netlist, module):
         self.netlist, self.module = netlist, module
@@ -124,7 +124,7 @@ class Timing:
         return {"depth": deepest, "launch": launch, "capture": self.capture, "through": through}
 
     def captures(self, cell):
-        """The inputs of a cell that end paths, and the levels inside it before the register."""
+        """Returns the inputs of a cell that end paths, and the levels inside the cell before the register."""
         kind = cell["type"]
         inputs = [p for p, d in cell["port_directions"].items() if d == "input"]
         if kind in SEQUENTIAL or kind == "DSP48E2" or kind.startswith("RAM"):
@@ -135,10 +135,10 @@ class Timing:
         return []
 
     def feeds(self, cell, port, index):
-        """(bit, levels) of all that an output of a cell follows without a clock edge, and the levels
-        behind a register inside it, or None."""
+        """Returns (bit, levels) for each input that an output of a cell depends on without a clock edge, and the
+        levels behind a register inside the cell, or None."""
         kind, wires = cell["type"], cell["connections"]
-        # A product's registers lie in the DSP once Vivado packs them; so paths do not cross it.
+        # Vivado packs the registers of a product into the DSP, so paths do not cross it.
         if kind in SEQUENTIAL or kind == "DSP48E2":
             return [], 0
         if self.netlist.is_design(kind):
@@ -151,12 +151,12 @@ class Timing:
             return [(b, 0 if p in ("CI", "CYINIT") else 1) for p, b in inputs], None
         if kind in FREE:
             return [(b, 0) for _, b in inputs], None
-        if kind.startswith("RAM"):  # distributed: read like a look-up table, contents as old as its clock
+        if kind.startswith("RAM"):  # distributed memory: its read is a look-up table, its contents are registers
             return [(b, 1) for p, b in inputs if p.startswith(("ADDR", "A", "DPRA"))], 1
         return [(b, 1) for _, b in inputs], None
 
     def behind(self, bit):
-        """{source: levels} of a net. Iterative, for carry chains are long."""
+        """Returns {source: levels} of a net. It is iterative because carry chains are long."""
         stack = [bit]
         while stack:
             net = stack[-1]

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what the Vitis tools want to know of ese_channel, from its sources, so that the two agree.
+"""Writes the description of ese_channel that the Vitis tools need. It reads the sources, so the two agree.
 
     describe.py kernel OUT.xml    kernel.xml for package_xo: ports, the one argument and its register
-    describe.py link OUT.cfg      v++'s configuration: four compute units of an Alveo U250, each with a
-                                  DDR4 bank and a super logic region of its own, at 200 MHz
+    describe.py link OUT.cfg      the configuration for v++: four compute units on an Alveo U250 at 200 MHz,
+                                  each with its own DDR4 bank and super logic region
 
-Not run with the vendor's tools (README.md)."""
+It has not been run with the vendor's tools (README.md)."""
 import pathlib
 import re
 import sys
@@ -20,14 +20,15 @@ ARGUMENT = "descriptor"
 
 
 def masters():
-    """{name of an AXI4 master: bits of its data}, in order."""
+    """Returns {name of an AXI4 master: width of its data in bits}, in order."""
     text = (RTL / "ese_channel.sv").read_text()
     beat = 16 * int(re.search(r"parameter int PES = (\d+)", text)[1])
     return {name: beat for name in sorted(set(re.findall(r"\b(m_axi_\w+?)_araddr\b", text)))}
 
 
 def argument_offset():
-    """Byte offset of the descriptor's lower word: the first register that writes descriptor_q."""
+    """Returns the byte offset of the lower word of the descriptor's address: the first register that writes
+    descriptor_q."""
     words = re.findall(r"s_awaddr\[5:2\] == 4'h([0-9A-Fa-f])\) *\n? *descriptor_q",
                        (RTL / "ese_control.sv").read_text())
     return 4 * min(int(word, 16) for word in words)
@@ -46,7 +47,7 @@ def kernel_xml():
         xml.SubElement(ports, "port", name=name, mode="master", range="0xFFFFFFFFFFFFFFFF",
                        dataWidth=str(bits), portType="addressable", base="0x0")
     arguments = xml.SubElement(kernel, "args")
-    # The last master moves the batch and reads the descriptor.
+    # The last master reads the descriptor and moves the batch.
     xml.SubElement(arguments, "arg", name=ARGUMENT, addressQualifier="1", id="0",
                    port=list(masters())[-1], size="0x8", offset=f"0x{argument_offset():X}",
                    hostOffset="0x0", hostSize="0x8", type="void*")

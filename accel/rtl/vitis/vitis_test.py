@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The Vitis packaging as far as it can be checked without the vendor's tools. Argument: tclsh."""
+"""Tests the Vitis packaging as far as possible without the vendor's tools. The argument is the path of tclsh."""
 import pathlib
 import re
 import subprocess
@@ -12,9 +12,9 @@ import xml.etree.ElementTree as xml
 import describe
 
 RTL = describe.RTL
-DOCS = (RTL / "../../docs/hardware.md").resolve()
+DOCS = (RTL / "../../docs/hardware/programmers_reference.md").resolve()
 TCLSH = sys.argv.pop() if len(sys.argv) > 1 else "tclsh"
-# Commands of Vivado that package.tcl may use; all print what they are called with.
+# The Vivado commands that package.tcl may use. Each prints its call.
 STUBS = """
 proc unknown {args} {
   if {![regexp {^(::)?(ipx::\\w+|create_project|add_files|set_property|get_property|current_fileset|update_compile_order|close_project|package_xo)$} [lindex $args 0]]} {
@@ -29,7 +29,7 @@ proc unknown {args} {
 
 
 def registers_of_docs():
-    """{offset: text} of docs/hardware.md's table of registers."""
+    """{offset: text} in the table of registers of docs/hardware/programmers_reference.md."""
     table = {}
     for offsets, text in re.findall(r"^\| ((?:0x\w+(?:, )?)+) \| (.*) \|$", DOCS.read_text(), re.M):
         for offset in offsets.split(", "):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the golden files of compiler/onnx_test.cc and compiler/kaldi_test.cc: small networks with
+"""Makes the golden files of compiler/onnx/import_test.cc and compiler/kaldi/import_test.cc: small networks with
 random weights, and the logits that PyTorch, or the equations below in double precision, compute.
 
 Needs Debian's python3-torch and python3-onnx, so that python3 is /usr/bin/python3:

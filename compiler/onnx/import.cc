@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compiler/onnx/import.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "compiler/onnx/axes.h"
+#include "compiler/onnx/graph.h"
+#include "compiler/onnx/lstm.h"
+
+namespace ese {
+namespace {
+
+using onnx::NodeProto;
+
+constexpr int kMaxSize = 1 << 16;    // rows or columns of the output layer
+constexpr size_t kMaxInputAxes = 5;  // axes of the graph's input
+
+// True if the LSTM can read a value with these axes as its X.
+bool CanRead(const NodeProto& lstm, OnnxAxes axes) {
+  std::replace(axes.begin(), axes.end(), 'U', 'B');
+  return axes == (IsBatchFirst(lstm) ? "BTC" : "TBC");
+}
+
+class OnnxImporter {
+ public:
+  explicit OnnxImporter(OnnxGraph graph) : graph_(std::move(graph)) {}
+
+  // Walks from the graph's first output up to its input.
+  absl::StatusOr<ImportedNetwork> Import();
+
+ private:
+  // Each reads its layers and moves `value` up to what the lowest of them reads.
+  absl::Status ReadOutput(std::string* value);
+  absl::Status ReadLayers(std::string* value);
+
+  absl::Status ReadAffine(const NodeProto& node);
+  absl::Status AddBias(const NodeProto& node, const std::string& value, float factor);
+  // The index of the constant input of an Add.
+  int ConstantInput(const NodeProto& node) const;
+  void FollowInput(const std::string& input);
+  absl::Status FollowOutputs(size_t layer);
+
+  // An LSTM and the shape nodes through which it reads the LSTM before it, or the graph's input.
+  struct Reader {
+    const NodeProto* lstm = nullptr;  // null for the output layer
+    std::vector<const NodeProto*> shape_nodes;
+  };
+
+  const OnnxGraph graph_;
+  ImportedNetwork imported_;
+  std::vector<Reader> readers_;  // [layers + 1]
+  KnownAxes axes_;
+};
+
+absl::StatusOr<ImportedNetwork> OnnxImporter::Import() {
+  if (graph_.proto().output_size() == 0) {
+    return absl::InvalidArgumentError("the graph has no output");
+  }
+  std::string value = graph_.proto().output(0).name();
+  ESE_RETURN_IF_ERROR(ReadOutput(&value));
+  ESE_RETURN_IF_ERROR(ReadLayers(&value));
+  DenseNetwork& network = imported_.network;
+  for (const auto& layer : network.layers) imported_.topology.layers.push_back(layer.topology);
+  imported_.topology.name = graph_.proto().name();
+  network.input_mean.assign(network.layers.front().topology.inputs, 0.0f);
+  network.input_inv_stddev.assign(network.layers.front().topology.inputs, 1.0f);
+  return std::move(imported_);
+}
+
+absl::Status OnnxImporter::ReadOutput(std::string* value) {
+  DenseMatrix& output = imported_.network.output;
+  for (int left = graph_.proto().node_size(); left > 0; --left) {
+    const NodeProto* node = graph_.Producer(*value);
+    if (node == nullptr) break;
+    const std::string type = OnnxType(*node);
+    if (type == "Gemm" || type == "MatMul") {
+      *value = InputOf(*node, 0);
+      return ReadAffine(*node);
+    }
+    if (type == "Add") {
+      const int constant = ConstantInput(*node);
+      ESE_RETURN_IF_ERROR(AddBias(*node, InputOf(*node, constant), 1));
+      *value = InputOf(*node, 1 - constant);
+    } else if ((IsShapeNode(graph_, *node) && type != "Gather") ||
+               ((type == "Softmax" || type == "LogSoftmax") && output.bias.empty())) {
+      *value = InputOf(*node, 0);
+    } else {
+      return graph_.Refuse(
+          *node,
+          "is not supported in the output layer, which is Gemm, or MatMul and Add, "
+          "and optionally Softmax or LogSoftmax; name the logits as the first "
+          "output of the graph");
+    }
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("the first output, '", graph_.proto().output(0).name(),
+                   "', does not come from a Gemm or MatMul; a model needs an output layer"));
+}
+
+int OnnxImporter::ConstantInput(const NodeProto& node) const {
+  for (const int input : {0, 1}) {
+    if (graph_.IsConstant(InputOf(node, input))) return input;
+  }
+  return graph_.Producer(InputOf(node, 0)) == nullptr ? 0 : 1;  // the weights were not exported
+}
+
+absl::Status OnnxImporter::AddBias(const NodeProto& node, const std::string& value, float factor) {
+  auto tensor = graph_.Floats(value);
+  if (!tensor.ok()) return graph_.Refuse(node, tensor.status().message());
+  std::vector<double>& bias = imported_.network.output.bias;
+  const size_t size = std::max(bias.size(), tensor->values.size());
+  if ((bias.size() > 1 && bias.size() != size) ||
+      (tensor->values.size() > 1 && tensor->values.size() != size)) {
+    return graph_.Refuse(node, "adds ", tensor->values.size(), " values to ", bias.size());
+  }
+  if (bias.size() <= 1) bias.resize(size, bias.empty() ? 0.0 : bias[0]);  // broadcast
+  for (size_t k = 0; k < size; ++k) {
+    bias[k] += double{factor} * double{tensor->values[tensor->values.size() == 1 ? 0 : k]};
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OnnxImporter::ReadAffine(const NodeProto& node) {
+  const auto integer = [&](const char* name) {
+    const auto* attribute = FindAttribute(node, name);
+    return attribute == nullptr ? int64_t{0} : attribute->i();
+  };
+  const auto factor = [&](const char* name) {
+    const auto* attribute = FindAttribute(node, name);
+    return attribute == nullptr ? 1.0f : attribute->f();
+  };
+  auto weight = graph_.Floats(InputOf(node, 1));
+  if (!weight.ok()) return graph_.Refuse(node, weight.status().message());
+  if (weight->shape.size() != 2 || integer("transA") != 0) {
+    return graph_.Refuse(node,
+                         "must multiply its first input, not transposed, by a constant matrix");
+  }
+  const bool is_rows = integer("transB") != 0;  // otherwise [columns, rows]
+  const int64_t rows = weight->shape[is_rows ? 0 : 1];
+  const int64_t columns = weight->shape[is_rows ? 1 : 0];
+  if (rows < 1 || columns < 1 || rows > kMaxSize || columns > kMaxSize) {
+    return graph_.Refuse(node, "its matrix of ", rows, " x ", columns, " is empty or too large");
+  }
+  DenseMatrix& output = imported_.network.output;
+  output.name = {InputOf(node, 1), "--density-output"};
+  output.rows = static_cast<int>(rows);
+  output.columns = static_cast<int>(columns);
+  output.weights.reserve(weight->values.size());
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) {
+      output.weights.push_back(factor("alpha") *
+                               weight->values[is_rows ? r * columns + c : c * rows + r]);
+    }
+  }
+  if (OnnxType(node) == "Gemm" && !InputOf(node, 2).empty()) {
+    ESE_RETURN_IF_ERROR(AddBias(node, InputOf(node, 2), factor("beta")));
+  }
+  if (output.bias.size() == 1) output.bias.assign(rows, output.bias[0]);  // broadcast
+  if (output.bias.empty()) output.bias.assign(rows, 0.0);
+  if (static_cast<int64_t>(output.bias.size()) != rows) {
+    return graph_.Refuse(node, "has ", rows, " outputs but a bias of ", output.bias.size(),
+                         " values");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OnnxImporter::ReadLayers(std::string* value) {
+  auto& layers = imported_.network.layers;
+  readers_.emplace_back();
+  int reader_inputs = imported_.network.output.columns;
+  for (int left = graph_.proto().node_size(); left > 0; --left) {
+    const NodeProto* node = graph_.Producer(*value);
+    if (node == nullptr) break;
+    if (IsShapeNode(graph_, *node)) {
+      readers_.back().shape_nodes.push_back(node);
+    } else if (OnnxType(*node) == "LSTM") {
+      if (*value != node->output(0)) {
+        return graph_.Refuse(*node,
+                             "its output Y_h or Y_c, the state after the last frame, is read; a "
+                             "stream needs Y, the output of every frame");
+      }
+      ESE_ASSIGN_OR_RETURN(auto layer, ReadOnnxLstm(graph_, *node, &imported_.notices));
+      if (layer.topology.outputs() != reader_inputs) {
+        return graph_.Refuse(*node, "has ", layer.topology.outputs(),
+                             " outputs but what reads them has ", reader_inputs, " inputs");
+      }
+      readers_.push_back({node, {}});
+      reader_inputs = layer.topology.inputs;
+      layers.push_back(std::move(layer));
+    } else {
+      return graph_.Refuse(
+          *node,
+          "is not supported; between the graph's input and its output layer there may be "
+          "forward LSTMs and nodes that change shapes. Give a normalisation of the input "
+          "in the topology (\"input\"), and take everything else out of the export");
+    }
+    *value = InputOf(*node, 0);
+  }
+  if (layers.empty()) return absl::InvalidArgumentError("the graph has no LSTM before its output");
+  if (!graph_.IsInput(*value)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the layers read '", *value, "', which is not an input of the graph; export it again"));
+  }
+  // The walk went from the output to the input; put everything into the order of execution.
+  std::reverse(layers.begin(), layers.end());
+  std::reverse(readers_.begin(), readers_.end());
+  for (Reader& reader : readers_) {
+    std::reverse(reader.shape_nodes.begin(), reader.shape_nodes.end());
+  }
+  FollowInput(*value);
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    ESE_RETURN_IF_ERROR(FollowOutputs(layer));
+  }
+  return absl::OkStatus();
+}
+
+// Finds the assignment of letters to the axes of the graph's input that the first LSTM can read. If
+// there is none, for example because features are joined to frames, these axes stay unknown.
+void OnnxImporter::FollowInput(const std::string& input) {
+  const Reader& first = readers_.front();
+  const int inputs = imported_.network.layers.front().topology.inputs;
+  for (const NodeProto* node : first.shape_nodes) {
+    if (OnnxType(*node) != "Reshape" && OnnxType(*node) != "Gather") continue;
+    imported_.notices.push_back(absl::StrCat(graph_.Describe(*node),
+                                             " is left out: a frame of the model is the ", inputs,
+                                             " values that the first LSTM reads"));
+  }
+  const std::vector<int64_t> shape = graph_.InputShape(input);
+  if (shape.size() < 2 || shape.size() > kMaxInputAxes) return;
+  OnnxAxes names = shape.size() == 2 ? "CT" : "BCT";
+  names.resize(shape.size(), 'U');
+  do {
+    KnownAxes known;
+    OnnxAxes axes = names;
+    known.values[input] = {axes, inputs};
+    for (size_t k = 0; k < shape.size(); ++k) {
+      if (shape[k] > 0) known.lengths[names[k]] = shape[k];
+    }
+    bool fits = true;
+    for (const NodeProto* node : first.shape_nodes) {
+      fits = fits && ApplyShapeNode(graph_, known, *node, inputs, &axes).ok();
+      known.values[node->output(0)] = {axes, inputs};
+    }
+    if (fits && CanRead(*first.lstm, axes)) {
+      axes_ = std::move(known);
+      return;
+    }
+  } while (std::next_permutation(names.begin(), names.end()));
+}
+
+// Follows the axes of an LSTM's Y through the nodes up to the next LSTM or the output layer.
+absl::Status OnnxImporter::FollowOutputs(size_t layer) {
+  const NodeProto& from = *readers_[layer].lstm;
+  const Reader& to = readers_[layer + 1];
+  const int channels = imported_.network.layers[layer].topology.cells;
+  OnnxAxes axes = IsBatchFirst(from) ? "BTDC" : "TDBC";
+  axes_.values[from.output(0)] = {axes, channels};
+  for (const NodeProto* node : to.shape_nodes) {
+    ESE_RETURN_IF_ERROR(ApplyShapeNode(graph_, axes_, *node, channels, &axes));
+    axes_.values[node->output(0)] = {axes, channels};
+  }
+  if (to.lstm == nullptr) {
+    if (!axes.empty() && axes.back() == 'C') return absl::OkStatus();
+    return graph_.Refuse(from, "its cells are not the last axis where the output layer reads them");
+  }
+  if (CanRead(*to.lstm, axes)) return absl::OkStatus();
+  return graph_.Refuse(
+      *to.lstm, "does not read time and batch as ", graph_.Describe(from),
+      " wrote them; squeeze the axis of directions between them, and transpose as the "
+      "attribute 'layout' of both says");
+}
+
+}  // namespace
+
+absl::StatusOr<ImportedNetwork> ImportOnnx(const std::string& bytes, const std::string& source) {
+  auto graph = OnnxGraph::Parse(bytes);
+  absl::StatusOr<ImportedNetwork> imported =
+      graph.ok() ? OnnxImporter(*std::move(graph)).Import() : graph.status();
+  if (imported.ok()) return imported;
+  return absl::Status(imported.status().code(),
+                      absl::StrCat(source, ": ", imported.status().message()));
+}
+
+}  // namespace ese
