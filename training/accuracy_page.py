@@ -3,13 +3,10 @@
 
 import json
 import re
-import sys
 
+from tools import plot
 from training.accuracy_stats import (DUTCH, PATTERNS, ROOT, ROUNDS, SETS, groups, loss, of_pattern,
                                      read)
-
-sys.path.insert(0, str(ROOT / "bench"))
-import plot  # noqa: E402  pylint: disable=wrong-import-position
 
 PAGE = ROOT / "docs/accuracy.md"
 BEGIN, END = "<!-- tables: training/accuracy.py page -->", "<!-- end of tables -->"
