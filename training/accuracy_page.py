@@ -5,8 +5,7 @@ import json
 import re
 
 from tools import plot
-from training.accuracy_stats import (DUTCH, PATTERNS, ROOT, ROUNDS, SETS, groups, loss, of_pattern,
-                                     read)
+from training.accuracy_stats import DUTCH, PATTERNS, ROOT, ROUNDS, SETS, groups, loss, of_pattern, read
 
 PAGE = ROOT / "docs/accuracy.md"
 BEGIN, END = "<!-- tables: training/accuracy.py page -->", "<!-- end of tables -->"
