@@ -17,7 +17,7 @@ TCLSH = sys.argv.pop() if len(sys.argv) > 1 else "tclsh"
 # The Vivado commands that package.tcl may use. Each prints its call.
 STUBS = """
 proc unknown {args} {
-  if {![regexp {^(::)?(ipx::\\w+|create_project|add_files|set_property|get_property|current_fileset|update_compile_order|close_project|package_xo)$} [lindex $args 0]]} {  # noqa: E501
+  if {![regexp {^(::)?(ipx::\\w+|create_project|add_files|set_property|get_property|current_fileset|update_compile_order|close_project|package_xo)$} [lindex $args 0]]} {
     error "no such command: $args"
   }
   puts "CALL $args"
