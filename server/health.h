@@ -28,7 +28,7 @@ class Health final
                      grpc::health::v1::HealthCheckResponse* response) override;
 
   // The handler of a call of kWatchMethod.
-  std::shared_ptr<CallHandler> Watch(RpcCall* call);
+  std::shared_ptr<CallHandler> HandleWatch(RpcCall* call);
   // Ends all watches, and those that come.
   void Shutdown();
 
