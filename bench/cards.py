@@ -20,9 +20,10 @@ import tempfile
 import time
 import urllib.request
 
-import server_ready
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from tools import server_ready  # noqa: E402
+
 BUILD = ROOT / "build" / "release"
 BIN = BUILD / "bin"
 EMULATED = BUILD / "emu"

@@ -17,9 +17,10 @@ import statistics
 import subprocess
 import sys
 
-import plot
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from tools import plot  # noqa: E402
+
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- tables: bench/performance.py -->", "<!-- end of tables -->"

@@ -8,9 +8,10 @@ import json
 import pathlib
 import sys
 
-import plot
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from tools import plot  # noqa: E402
+
 LINES = {"p50_wait_ms": "wait, median", "p99_wait_ms": "wait, 99 %", "p999_wait_ms": "wait, 99.9 %",
          "p99_latency_ms": "to the result, 99 %"}
 

@@ -17,9 +17,10 @@ import tempfile
 import time
 import urllib.request
 
-import server_ready
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from tools import server_ready  # noqa: E402
+
 BIN = ROOT / "build" / "release" / "bin"
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]

@@ -198,11 +198,13 @@ absl::StatusOr<StreamCheckpoint> CheckpointSigner::Open(absl::string_view token,
   Body body;
   const absl::string_view bytes = signed_part.substr(kHeaderBytes);
   if (!body.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || body.frame() < 0 ||
+      body.frame() > kMaxCheckpointFrame || body.made_at_seconds() < 0 ||
       body.input() == Body::UNKNOWN) {
     return absl::InvalidArgumentError("resume_token is signed, but holds no checkpoint");
   }
   const int64_t age = now - body.made_at_seconds();
-  if (std::chrono::seconds(age) > max_age) {
+  // In seconds, because a time far in the future does not fit in nanoseconds.
+  if (age > std::chrono::duration_cast<std::chrono::seconds>(max_age).count()) {
     return absl::FailedPreconditionError(
         absl::StrCat("resume_token is ", age, " s old, and this server accepts ",
                      ToSeconds(max_age), " s (--checkpoint-max-age-seconds); begin a new stream"));

@@ -34,6 +34,10 @@ struct StreamCheckpoint {
   StreamState state;  // after those frames
 };
 
+// The most frames that a checkpoint may be after: 21 years of 10 ms. Bytes and samples of so many
+// frames still fit in 64 bits.
+inline constexpr int64_t kMaxCheckpointFrame = int64_t{1} << 36;
+
 // Seconds since 1970, by the wall clock: checkpoints move between machines.
 using UnixSeconds = int64_t;
 UnixSeconds UnixNow();

@@ -70,6 +70,7 @@ def main():
 
     # Only now, so that a missing module is named above.
     import torch
+
     from training import data, export, features, runs, settings
     from training.recipes import RECIPES
     from training.train import checkpoint, result_file

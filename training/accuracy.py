@@ -12,8 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from training import accuracy_page  # noqa: E402  pylint: disable=wrong-import-position
-from training.accuracy_stats import (  # noqa: E402  pylint: disable=wrong-import-position
-    DUTCH, PATTERNS, ROUNDS, SETS, groups, loss, of_pattern, read)
+from training.accuracy_stats import DUTCH, PATTERNS, ROUNDS, SETS, groups, loss, of_pattern, read  # noqa: E402  pylint: disable=wrong-import-position
 
 
 def figures():

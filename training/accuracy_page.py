@@ -3,13 +3,9 @@
 
 import json
 import re
-import sys
 
-from training.accuracy_stats import (DUTCH, PATTERNS, ROOT, ROUNDS, SETS, groups, loss, of_pattern,
-                                     read)
-
-sys.path.insert(0, str(ROOT / "bench"))
-import plot  # noqa: E402  pylint: disable=wrong-import-position
+from tools import plot
+from training.accuracy_stats import DUTCH, PATTERNS, ROOT, ROUNDS, SETS, groups, loss, of_pattern, read
 
 PAGE = ROOT / "docs/accuracy.md"
 BEGIN, END = "<!-- tables: training/accuracy.py page -->", "<!-- end of tables -->"

@@ -166,7 +166,7 @@ def synthesised(folder, settings, dictionary, spoken, forbidden):
     dice = random.Random(11)
     progress = Progress("synthesis", len(plan))
     rows = []
-    for index, (group, voice, sentence) in enumerate(plan):
+    for group, voice, sentence in plan:
         progress.step()
         train = group == "train"
         stretch = dice.uniform(0.8, 1.3) if train else 1.0

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-from bench import server_ready
+from tools import server_ready
 from training import data, evaluate, export, recipes
 from training.settings import REPOSITORY, work_dir
 

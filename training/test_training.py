@@ -7,8 +7,7 @@ import unittest
 
 import torch
 
-from training import (data, dutch, evaluate, features, recipes, runs, settings, text, trunks,
-                      worker)
+from training import data, dutch, evaluate, features, recipes, runs, settings, text, trunks, worker
 from training.ese_prune.masks import lstm_matrices
 from training.model import Recogniser
 from training.patterns import PATTERNS, Saliency

@@ -9,9 +9,11 @@ CardError CheckHeader(const CardHeader& header, const CardShape& shape) {
   if (header.version != kCardFormatVersion || header.pes != shape.pes) {
     return CardError::kOtherShape;
   }
+  // No packed model has larger sizes, and sums of them fit in an int.
+  constexpr uint32_t kMaxSize = 1 << 30;
   for (const uint32_t size : {header.passes, header.rows, header.entry_beats, header.inputs,
                               header.y_columns, header.cells}) {
-    if (size == 0) return CardError::kBadModel;
+    if (size == 0 || size > kMaxSize) return CardError::kBadModel;
   }
   return CardError::kNone;
 }

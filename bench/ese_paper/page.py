@@ -9,9 +9,9 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "bench"))
-import performance  # noqa: E402
-import plot  # noqa: E402
+sys.path.insert(0, str(ROOT))
+from bench import performance  # noqa: E402
+from tools import plot  # noqa: E402
 
 PAGE = ROOT / "docs" / "ese_paper.md"
 BEGIN, END = "<!-- tables: bench/ese_paper/page.py -->", "<!-- end of tables -->"

@@ -19,10 +19,9 @@ import time
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
+import lstmp_graph as lstmp
 import numpy as np
 import onnxruntime
-
-import lstmp_graph as lstmp
 
 
 class Ours:

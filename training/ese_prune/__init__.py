@@ -20,8 +20,7 @@ from .export import export
 from .fbank import FEATURES, filter_banks
 from .masks import entries_for, lstm_masks, row_balanced_mask
 from .pruner import Pruner
-from .quantize import (QuantizedLinear, QuantizedLSTM, fake_quantize, fake_quantize_weight,
-                       quantize_weight)
+from .quantize import QuantizedLinear, QuantizedLSTM, fake_quantize, fake_quantize_weight, quantize_weight
 from .schedule import CubicSchedule
 
 __all__ = ["CubicSchedule", "FEATURES", "Pruner", "QuantizedLSTM", "QuantizedLinear",

@@ -8,7 +8,6 @@ training and a mask of the compiler for the same weights are one.
 import dataclasses
 import math
 import numbers
-from typing import Tuple
 
 import torch
 
@@ -91,9 +90,9 @@ class LstmMatrix:
     """A matrix as the engine sees it: one parameter, or two whose columns lie side by side."""
 
     kind: str  # "gates": [weight_ih | weight_hh] of a layer, "projection": weight_hr
-    names: Tuple[str, ...]  # of the parts, within the module
+    names: tuple[str, ...]  # of the parts, within the module
     lstm: torch.nn.LSTM
-    parts: Tuple[str, ...]  # the same, within the LSTM
+    parts: tuple[str, ...]  # the same, within the LSTM
 
     @property
     def cells(self):

@@ -45,7 +45,8 @@ class ScheduleTest(unittest.TestCase):
 class Training:
     """A module with its optimizer and pruner, on fixed random data."""
 
-    def __init__(self, schedule=CubicSchedule(2, 12, every=1), density=0.3, **options):
+    def __init__(self, schedule=None, density=0.3, **options):
+        schedule = schedule or CubicSchedule(2, 12, every=1)
         torch.manual_seed(1)
         self.module = Tagger()
         self.optimizer = torch.optim.Adam(self.module.parameters(), lr=0.02)

@@ -5,8 +5,7 @@ import unittest
 
 import torch
 
-from .quantize import (QuantizedLinear, QuantizedLSTM, fake_quantize, fake_quantize_weight,
-                       quantize_weight)
+from .quantize import QuantizedLinear, QuantizedLSTM, fake_quantize, fake_quantize_weight, quantize_weight
 from .testing import Tagger
 
 

@@ -17,9 +17,8 @@ import struct
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
-
 from make_golden import write_safetensors
+from onnx import TensorProto, helper, numpy_helper
 
 LENGTHS = [9, 1, 14]
 INPUTS, UNITS = 5, 4

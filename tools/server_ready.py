@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waits for a started ese-server. For the benchmarks and training/."""
+"""Waits until an ese-server that was just started is ready."""
 import sys
 import time
 
@@ -7,8 +7,8 @@ START_SECONDS = 60
 
 
 def wait_until_ready(process, ready_file, log_file):
-    """The addresses, {"grpc": ..., "metrics": ...}, from its --ready-file; ends this program with the log
-    where the server ends or does not come up in time."""
+    """Returns the addresses, {"grpc": ..., "metrics": ...}, from the server's --ready-file. Ends this program
+    and shows the log if the server exits or is not ready in time."""
     deadline = time.monotonic() + START_SECONDS
     while not (ready_file.exists() and ready_file.read_text().endswith("\n")):
         if process.poll() is not None or time.monotonic() > deadline:

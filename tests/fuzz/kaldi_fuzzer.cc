@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kaldi nnet1 networks, text and binary.
+#include "compiler/kaldi/import.h"
+#include "tests/fuzz/mutation.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  (void)ese::ImportKaldi(ese::AsText(data, size), "fuzz");
+  return 0;
+}
