@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Draws reports of `ese-load --report` as one SVG: latency against percentile, one curve a report, on an
-axis of nines as HdrHistogram's plots have; and below it each second's p99 (or, of `--find-max`, the p99
-against the number of streams).
+"""Draws reports of `ese-load --report` as one SVG.
+
+The upper chart shows latency against percentile, one curve for each report, on an axis that counts
+nines as HdrHistogram's plots do. The lower chart shows the p99 of each second or, for `--find-max`, the
+p99 against the number of streams.
 
     bench/plot_load.py a.json [b.json ...] >plot.svg"""
 import json
@@ -46,7 +48,7 @@ def chart(top, title, x_label, ticks, curves):
 
 
 def percentile_chart(top, reports):
-    # 0 at 0 %, 1 at 99.999 %, where the maximum stands.
+    # The axis runs from 0 at 0 % to 1 at 99.999 %, where the maximum is drawn.
     nines = lambda p: min(1, -math.log10(max(1 - p / 100, 1e-5)) / 5)
     ticks = [(nines(p), f"{p:g} %") for p in (0, 50, 90, 99, 99.9, 99.99)] + [(1, "max")]
     curves = [[(nines(float(p)), ms) for p, ms in r["latency"]["percentiles_ms"].items()]
@@ -57,7 +59,7 @@ def percentile_chart(top, reports):
 def second_chart(top, reports):
     if all("steps" in r for _, r in reports):
         most = max(s["streams"] for _, r in reports for s in r["steps"])
-        # What does not hold may be seconds late; the limit is what matters.
+        # A step that does not hold may be seconds late, so the curve is cut off.
         limit = 4 * max((s["p99_ms"] for _, r in reports for s in r["steps"] if s["held"]), default=1)
         curves = [sorted((s["streams"] / most, min(s["p99_ms"], limit)) for s in r["steps"])
                   for _, r in reports]

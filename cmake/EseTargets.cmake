@@ -12,12 +12,6 @@ if(CCACHE_PROGRAM)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
 endif()
 
-# Debian's mold links our test programs several times faster than the default linker.
-find_program(MOLD_PROGRAM mold)
-if(MOLD_PROGRAM)
-  add_link_options(-fuse-ld=mold)
-endif()
-
 set(ESE_SANITIZE "" CACHE STRING "Sanitizers to build with, for example address,undefined or thread")
 set(ESE_TEST_TIMEOUT_SECONDS 300 CACHE STRING "A test that runs longer than this has failed")
 

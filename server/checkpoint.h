@@ -34,9 +34,9 @@ struct StreamCheckpoint {
   StreamState state;  // after those frames
 };
 
-// The most frames that a checkpoint may be after: 21 years of 10 ms. Bytes and samples of so many
-// frames still fit in 64 bits.
-inline constexpr int64_t kMaxCheckpointFrame = int64_t{1} << 36;
+// A checkpoint lies at most this many frames into its stream, which is 348 years of 10 ms frames.
+// The bytes and samples of so many frames still fit in 64 bits.
+inline constexpr int64_t kMaxCheckpointFrame = int64_t{1} << 40;
 
 // Seconds since 1970, by the wall clock: checkpoints move between machines.
 using UnixSeconds = int64_t;

@@ -100,7 +100,7 @@ grpc::Status Health::Check(grpc::ServerContext*, const HealthCheckRequest* reque
   return grpc::Status::OK;
 }
 
-std::shared_ptr<CallHandler> Health::Watch(RpcCall* call) {
+std::shared_ptr<CallHandler> Health::HandleWatch(RpcCall* call) {
   auto watch = std::make_shared<HealthWatch>(call, this);
   const MutexLock lock(mutex_);
   watches_.insert(watch);

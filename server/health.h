@@ -30,7 +30,7 @@ class Health final
                      grpc::health::v1::HealthCheckResponse* response) override;
 
   // Returns the handler of a call of kWatchMethod.
-  std::shared_ptr<CallHandler> Watch(RpcCall* call);
+  std::shared_ptr<CallHandler> HandleWatch(RpcCall* call);
   // Ends all watches, present and future.
   void Shutdown();
 

@@ -130,8 +130,9 @@ absl::Status Server::Listen() {
 }
 
 std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
-  if (call->method() == SpeechService::kStreamingInferMethod) return service_->StreamingInfer(call);
-  if (call->method() == Health::kWatchMethod) return health_.Watch(call);
+  if (call->method() == SpeechService::kStreamingInferMethod)
+    return service_->HandleStreamingInfer(call);
+  if (call->method() == Health::kWatchMethod) return health_.HandleWatch(call);
   return std::make_shared<RefusedCall>(
       call, absl::UnimplementedError(absl::StrCat("this server has no method ", call->method(),
                                                   "; its services are listed by reflection")));

@@ -399,8 +399,10 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
   std::vector<Option> table = OptionTable(values);
   DeclareOptions(table, app);
 
-  const CommandLineError error = Parse(app, argc, argv, &out->text);
-  if (!error.status.ok() || !out->text.empty()) return error;
+  std::string help;
+  const CommandLineError error = Parse(app, argc, argv, &help);
+  out->text = help;
+  if (!error.status.ok() || !help.empty()) return error;
   if (values.version) {
     out->text = absl::StrCat("ese-server ", ESE_VERSION, "\n");
     return {absl::OkStatus(), 0};

@@ -21,7 +21,7 @@ constexpr std::chrono::seconds kRetryAfter{1};
 SpeechService::SpeechService(const StreamEnvironment& environment, int max_streams)
     : environment_(environment), max_streams_(max_streams) {}
 
-std::shared_ptr<CallHandler> SpeechService::StreamingInfer(RpcCall* rpc) {
+std::shared_ptr<CallHandler> SpeechService::HandleStreamingInfer(RpcCall* rpc) {
   auto call =
       std::make_shared<StreamCall>(rpc, &environment_, [this](StreamCall* done) { Remove(done); });
   const absl::Status status = Admit(call);

@@ -27,7 +27,7 @@ class SpeechService final
   SpeechService(const StreamEnvironment& environment, int max_streams);
 
   // Returns the handler of a call of kStreamingInferMethod.
-  std::shared_ptr<CallHandler> StreamingInfer(RpcCall* call);
+  std::shared_ptr<CallHandler> HandleStreamingInfer(RpcCall* call);
   grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* request,
                           v1::ListModelsResponse* response) override;
 

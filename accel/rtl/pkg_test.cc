@@ -13,7 +13,7 @@
 #include "Vese_pkg_probe_pkg.h"
 #include "accel/card/card_format.h"
 #include "accel/card/card_model.h"
-#include "accel/rtl/sim/random_batch.h"
+#include "accel/random_batch.h"
 #include "model/testing.h"
 
 namespace ese {
