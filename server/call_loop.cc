@@ -11,13 +11,13 @@
 namespace ese {
 namespace {
 
-// Calls that may come between two turns of the loop without waiting for the next.
+// New calls that the loop can accept in one turn.
 constexpr int kCallsAwaited = 32;
-// A look at the queue can end with a part of a message read, and no event: so many without one tell
-// that nothing is waiting.
+// Polling the queue may read part of a message and return no event. After this many polls without
+// an event, nothing is waiting.
 constexpr int kLooks = 2;
-// An event counts as having waited for so long at most: after a machine stood still, the loop is
-// itself again within a second.
+// Longest wait that is counted for an event, so that the average recovers within a second after the
+// machine has stood still.
 constexpr Duration kLongestDelay = std::chrono::milliseconds(120);
 
 }  // namespace
@@ -40,28 +40,31 @@ void CallLoop::Stop() {
       ShutdownWhenEmpty();
     });
     thread_.join();
-  } else if (!std::exchange(stopped_, true)) {  // never started
+    return;
+  }
+  const MutexLock lock(mutex_);
+  if (!std::exchange(stopped_, true)) {  // never started
     queue_->Shutdown();
-    void* tag = nullptr;  // gRPC asks for an empty queue
+    void* tag = nullptr;  // gRPC requires that the queue is drained
     for (bool ok = false; queue_->Next(&tag, &ok);) {
     }
   }
 }
 
-// Operations of calls would fail on a queue that is shut down: it is once there are none.
+// Operations fail on a queue that is shut down, so this waits until no call is left.
 void CallLoop::ShutdownWhenEmpty() {
   if (!stopping_ || calls_ > 0) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!std::exchange(stopped_, true)) queue_->Shutdown();
 }
 
 void CallLoop::Post(Work work) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (stopped_) return;
   posted_.push_back(std::move(work));
   if (!asleep_ || wake_pending_) return;
   wake_pending_ = true;
-  // In the past: for a time that is now, gRPC would wake its timer thread.
+  // A time in the past; for the present time gRPC would wake its timer thread.
   wake_.Set(queue_.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), this);
 }
 
@@ -75,7 +78,7 @@ void CallLoop::Run() {
     bool ok = false;
     const auto status = Next(&tag, &ok);
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       asleep_ = false;
       if (tag == this) wake_pending_ = false;
     }
@@ -84,7 +87,7 @@ void CallLoop::Run() {
   }
 }
 
-// An event has waited at most since the loop last had nothing to do.
+// An event cannot have waited since before idle_at_, when the loop last had nothing to do.
 grpc::CompletionQueue::NextStatus CallLoop::Next(void** tag, bool* ok) {
   for (int i = 0; i < kLooks; ++i) {
     const auto status = queue_->AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
@@ -106,11 +109,11 @@ Duration CallLoop::Delay() const {
   return Duration(static_cast<int64_t>(delay_ns_.Decayed(Clock::Real()->Now())));
 }
 
-// Until there is no more: what is posted may post.
+// Repeats until nothing is posted, because posted work may post more.
 void CallLoop::RunPosted() {
   for (;;) {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       asleep_ = posted_.empty();
       if (asleep_) return;
       running_.swap(posted_);

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread that carries calls. All that happens to a call happens on its loop's thread, one thing
-// after another: messages, ends, timers, and what other threads have to say (Post). So a call needs
-// no lock, and a message costs no change of thread.
+// A thread that carries calls. Everything that concerns a call runs on its loop's thread, one event
+// after another: messages, ends, timers, and work that other threads Post. So a call needs no lock,
+// and a message causes no change of thread.
 //
-// Why gRPC's completion queues, each with one thread, and not its callbacks: docs/operations.md.
+// docs/operations.md explains why the server uses completion queues with one thread each instead of
+// gRPC's callback API.
 #pragma once
 
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "base/clock.h"
 #include "base/decaying_average.h"
+#include "base/mutex.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/generic/async_generic_service.h"
 #include "grpcpp/grpcpp.h"
@@ -30,28 +32,29 @@ class RpcCall;
 class CallLoop {
  public:
   using Work = absl::AnyInvocable<void()>;
-  // The handler of a call that has come; on the loop's thread. Never null.
+  // Returns the handler of a new call; never null. Called on the loop's thread.
   using Accept = std::function<std::shared_ptr<CallHandler>(RpcCall*)>;
 
   explicit CallLoop(std::unique_ptr<grpc::ServerCompletionQueue> queue);
-  // Stop, if it was not called.
+  // Calls Stop if nobody has.
   ~CallLoop();
   CallLoop(const CallLoop&) = delete;
   CallLoop& operator=(const CallLoop&) = delete;
 
-  // Takes calls of `service` from now on. The gRPC server must have been started. `service` must
-  // outlive the loop.
+  // Accepts calls of `service` from now on. REQUIRES: the gRPC server has been started. `service`
+  // must outlive the loop.
   void Start(grpc::AsyncGenericService* service, Accept accept);
-  // Waits for the end of all calls and joins the thread. The gRPC server must have been shut down.
-  void Stop();
+  // Waits until all calls have ended and joins the thread. REQUIRES: the gRPC server has been shut
+  // down.
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // How long events have waited for the thread, at most, averaged over about a quarter of a second.
-  // On the loop's thread.
+  // An upper bound on how long events wait for the thread, averaged over about a quarter of a
+  // second. Call it on the loop's thread.
   Duration Delay() const;
 
-  // Runs `work` on the loop's thread, in the order of the Posts. Thread-safe. After Stop it is
-  // dropped.
-  void Post(Work work);
+  // Runs `work` on the loop's thread, in the order of the calls to Post; drops it after Stop.
+  // Thread-safe.
+  void Post(Work work) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   friend class RpcCall;
@@ -62,7 +65,7 @@ class CallLoop {
   gpr_timespec WakeTime() const;
   grpc::CompletionQueue::NextStatus Next(void** tag, bool* ok);
   void NoteDelay(TimePoint now);
-  // On the loop's thread. A call has one timer; `at` replaces it.
+  // Each call has one timer, which SetTimer moves from `before` to `at`. On the loop's thread.
   void SetTimer(RpcCall* call, TimePoint before, TimePoint at);
   void ClearTimer(RpcCall* call, TimePoint at);
   void TakeNextCall();
@@ -72,20 +75,24 @@ class CallLoop {
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   grpc::AsyncGenericService* service_ = nullptr;
   Accept accept_;
-  std::set<std::pair<TimePoint, RpcCall*>> timers_;  // of the loop's thread
-  std::vector<Work> running_;                        // likewise; kept for its capacity
-  int calls_ = 0;                                    // likewise; awaited and under way
-  bool stopping_ = false;                            // likewise
-  TimePoint idle_at_;                                // likewise; nothing was waiting until then
-  DecayingAverage delay_ns_{std::chrono::milliseconds(250)};  // likewise
-  grpc::Alarm wake_;
 
-  std::mutex mutex_;
-  // Guarded by mutex_:
-  std::vector<Work> posted_;
-  bool asleep_ = false;        // the thread waits, or is about to, and has seen no work
-  bool wake_pending_ = false;  // wake_'s event has not come yet
-  bool stopped_ = false;       // the queue is shut down
+  // Used on the loop's thread only:
+  std::set<std::pair<TimePoint, RpcCall*>> timers_;
+  std::vector<Work> running_;  // kept for its capacity
+  int calls_ = 0;              // calls that are awaited or open
+  bool stopping_ = false;
+  TimePoint idle_at_;  // when the loop last had nothing to do
+  DecayingAverage delay_ns_{std::chrono::milliseconds(250)};
+
+  Mutex mutex_;
+  grpc::Alarm wake_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Work> posted_ ABSL_GUARDED_BY(mutex_);
+  // The thread is waiting, or about to wait, and has seen no work.
+  bool asleep_ ABSL_GUARDED_BY(mutex_) = false;
+  // wake_ is set and its event has not come yet.
+  bool wake_pending_ ABSL_GUARDED_BY(mutex_) = false;
+  // The queue is shut down.
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::thread thread_;
 };

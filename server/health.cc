@@ -82,7 +82,7 @@ class HealthWatch final : public CallHandler, public std::enable_shared_from_thi
 
 void Health::SetServing(bool serving) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (std::exchange(serving_, serving) == serving) return;
   }
   TellAll();
@@ -102,14 +102,14 @@ grpc::Status Health::Check(grpc::ServerContext*, const HealthCheckRequest* reque
 
 std::shared_ptr<CallHandler> Health::HandleWatch(RpcCall* call) {
   auto watch = std::make_shared<HealthWatch>(call, this);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   watches_.insert(watch);
   return watch;
 }
 
 void Health::Shutdown() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     shut_down_ = true;
   }
   TellAll();
@@ -119,22 +119,22 @@ HealthCheckResponse::ServingStatus Health::StatusOf(const std::string& service) 
   if (!service.empty() && service != v1::SpeechInference::service_full_name()) {
     return HealthCheckResponse::SERVICE_UNKNOWN;
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return serving_ ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
 }
 
 bool Health::shut_down() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return shut_down_;
 }
 
 void Health::Remove(const std::shared_ptr<HealthWatch>& watch) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   watches_.erase(watch);
 }
 
 void Health::TellAll() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const auto& watch : watches_) watch->Tell();
 }
 

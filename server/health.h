@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// grpc.health.v1.Health: whether the server takes streams. Our own, as gRPC's built-in service
-// would bring threads of its callback API, which poll for everybody's messages
+// grpc.health.v1.Health: says whether the server takes streams. gRPC's built-in service is not used
+// because it starts the threads of the callback API, which poll for messages of all calls
 // (docs/operations.md).
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <set>
 
+#include "absl/base/thread_annotations.h"
+#include "base/mutex.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "server/rpc_call.h"
 
@@ -15,7 +16,8 @@ namespace ese {
 
 class HealthWatch;
 
-// Thread-safe. Knows the services "" (the whole server) and ese.v1.SpeechInference, which are one.
+// Thread-safe. Knows two services, "" (the whole server) and ese.v1.SpeechInference, which always
+// have the same status.
 class Health final
     : public grpc::health::v1::Health::WithGenericMethod_Watch<grpc::health::v1::Health::Service> {
  public:
@@ -27,9 +29,9 @@ class Health final
                      const grpc::health::v1::HealthCheckRequest* request,
                      grpc::health::v1::HealthCheckResponse* response) override;
 
-  // The handler of a call of kWatchMethod.
+  // Returns the handler of a call of kWatchMethod.
   std::shared_ptr<CallHandler> HandleWatch(RpcCall* call);
-  // Ends all watches, and those that come.
+  // Ends all watches, present and future.
   void Shutdown();
 
  private:
@@ -39,10 +41,10 @@ class Health final
   void Remove(const std::shared_ptr<HealthWatch>& watch);
   void TellAll();
 
-  mutable std::mutex mutex_;
-  bool serving_ = false;
-  bool shut_down_ = false;
-  std::set<std::shared_ptr<HealthWatch>> watches_;
+  mutable Mutex mutex_;
+  bool serving_ ABSL_GUARDED_BY(mutex_) = false;
+  bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
+  std::set<std::shared_ptr<HealthWatch>> watches_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ese

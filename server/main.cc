@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "accel/cpu/cpu_channel.h"
 #include "accel/xrt/xrt_cards.h"
 #include "base/listen_address.h"
+#include "base/mutex.h"
 #include "base/processors.h"
 #include "base/status.h"
 #include "grpc/support/log.h"
@@ -213,12 +213,12 @@ absl::Status Run(const ServerOptions& options) {
     metrics_address = absl::StrCat(address.host, ":", metrics.port());
   }
   ESE_ASSIGN_OR_RETURN(const auto cards, OpenCards(options, &metrics));
-  std::mutex made_mutex;  // models of a folder are loaded by another thread
+  Mutex made_mutex;  // guards `made`, because another thread loads the models of a folder
   std::string made = "not made yet";
   const auto make_channels = [&](const std::shared_ptr<const Model>& model) {
     auto channels = MakeChannels(model, options, cards.get());
     if (channels.ok()) {
-      const std::lock_guard lock(made_mutex);
+      const MutexLock lock(made_mutex);
       made = Summary(*channels);
     }
     return channels;
@@ -228,7 +228,7 @@ absl::Status Run(const ServerOptions& options) {
   ESE_RETURN_IF_ERROR(
       ready.Write(absl::StrCat("grpc=", server->address(), "\nmetrics=", metrics_address, "\n")));
   {
-    const std::lock_guard lock(made_mutex);
+    const MutexLock lock(made_mutex);
     LogStart(*server, made, metrics_address);
   }
   if (options.serving.checkpoint_keys.empty()) {

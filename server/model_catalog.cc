@@ -43,7 +43,7 @@ ModelCatalog::ModelCatalog(Clock* clock, Duration resume_grace)
     : clock_(clock), resume_grace_(resume_grace) {}
 
 void ModelCatalog::Publish(ServedPtr served) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   PublishLocked(std::move(served));
 }
 
@@ -57,7 +57,7 @@ void ModelCatalog::PublishLocked(ServedPtr served) {
 }
 
 bool ModelCatalog::Reinstate(const std::string& name, const std::string& fingerprint) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = std::ranges::find_if(retired_, [&](const RetiredVersion& version) {
     return IsVersion(*version.served->model, name, fingerprint);
   });
@@ -69,7 +69,7 @@ bool ModelCatalog::Reinstate(const std::string& name, const std::string& fingerp
 }
 
 void ModelCatalog::Withdraw(const std::string& name) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = std::ranges::find_if(current_, Named(name));
   if (found == current_.end()) return;
   retired_.push_back({std::move(*found), std::nullopt});
@@ -78,11 +78,11 @@ void ModelCatalog::Withdraw(const std::string& name) {
 
 std::vector<ModelCatalog::ServedPtr> ModelCatalog::TakeUnused() {
   std::vector<ServedPtr> unused;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const TimePoint now = clock_->Now();
   int idle = 0;
   for (RetiredVersion& version : retired_) {
-    // Ours is the only one: nobody can take another without the lock.
+    // Nobody can take another reference without the lock, so a count of 1 stays 1.
     if (version.served.use_count() > 1) {
       version.unused_since.reset();
     } else {
@@ -101,7 +101,7 @@ std::vector<ModelCatalog::ServedPtr> ModelCatalog::TakeUnused() {
 }
 
 absl::StatusOr<ModelCatalog::ServedPtr> ModelCatalog::Find(const std::string& name) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (name.empty() && current_.size() == 1) return current_.front();
   if (name.empty() && !current_.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -115,7 +115,7 @@ absl::StatusOr<ModelCatalog::ServedPtr> ModelCatalog::Find(const std::string& na
 
 absl::StatusOr<ModelCatalog::ServedPtr> ModelCatalog::FindVersion(
     const std::string& name, const std::string& fingerprint) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const ServedPtr& served : current_) {
     if (IsVersion(*served->model, name, fingerprint)) return served;
   }
@@ -128,19 +128,19 @@ absl::StatusOr<ModelCatalog::ServedPtr> ModelCatalog::FindVersion(
 }
 
 std::vector<ModelCatalog::ServedPtr> ModelCatalog::Current() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return current_;
 }
 
 std::vector<ModelCatalog::ServedPtr> ModelCatalog::Retired() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<ServedPtr> retired;
   for (auto it = retired_.rbegin(); it != retired_.rend(); ++it) retired.push_back(it->served);
   return retired;
 }
 
 int ModelCatalog::size() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return static_cast<int>(current_.size() + retired_.size());
 }
 

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The models that a server serves: of each name the version that takes new streams, and versions
-// that have been retired and go on with the streams that they have.
+// The models that a server serves: for each name the version that takes new streams, and the
+// retired versions, which only continue the streams that they have.
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "ese/v1/speech.pb.h"
 #include "features/fbank.h"
 #include "model/model.h"
@@ -19,53 +20,55 @@
 
 namespace ese {
 
-// One version of a model with what it runs on. Whoever holds it may use its scheduler; streams hold
-// the version that they run on.
+// One version of a model, with its scheduler. Whoever holds it may use the scheduler; every stream
+// holds the version that it runs on.
 struct ServedModel {
   std::shared_ptr<const Model> model;
-  std::shared_ptr<const FbankTables> fbank;   // null where the model takes features only
+  std::shared_ptr<const FbankTables> fbank;   // null if the model takes features only
   std::unique_ptr<SchedulerMetrics> metrics;  // of the scheduler; may be null
-  std::unique_ptr<Scheduler> scheduler;       // null only in tests of what needs no scheduler
+  std::unique_ptr<Scheduler> scheduler;       // null only in tests that need no scheduler
 };
 
-// The tables of the model's audio settings; null where it takes features only. INVALID_ARGUMENT:
-// the settings cannot be used.
+// Returns the filter-bank tables for the model's audio settings, or null if the model takes
+// features only. INVALID_ARGUMENT: the settings cannot be used.
 absl::StatusOr<std::shared_ptr<const FbankTables>> FbankTablesOf(const Model& model);
 
-// Thread-safe. Looking a model up costs a short lock.
+// Thread-safe. Each method holds one lock for a short time.
 class ModelCatalog {
  public:
   using ServedPtr = std::shared_ptr<const ServedModel>;
 
-  // So many retired versions wait for streams that come back; of more, the first to have been
-  // retired go without their grace.
+  // At most this many retired versions without streams stay loaded. Beyond that, those retired
+  // first are dropped before their grace period ends.
   static constexpr int kMaxIdle = 4;
 
-  // A retired version stays for `resume_grace` after its last stream. `clock` must outlive this.
+  // A retired version stays for `resume_grace` after its last stream has ended. `clock` must
+  // outlive the catalog.
   ModelCatalog(Clock* clock, Duration resume_grace);
 
-  // From now on it takes the new streams of its name; the version that did is retired.
+  // Lets this version take the new streams of its name, and retires the one that did.
   void Publish(ServedPtr served);
-  // Publishes a retired version again; false where it is not here.
+  // Publishes a retired version again. Returns false if the catalog does not have it.
   bool Reinstate(const std::string& name, const std::string& fingerprint);
-  // Retires the version that takes new streams; there may be none.
+  // Retires the version that takes the new streams of this name, if there is one.
   void Withdraw(const std::string& name);
-  // The retired versions whose time has come. To be called now and then; destroying what it returns
-  // joins threads.
+  // Removes and returns the retired versions whose time has come. Call it periodically. Destroying
+  // the returned versions joins threads.
   std::vector<ServedPtr> TakeUnused();
 
-  // What takes new streams of this name. An empty name means the only model. NOT_FOUND lists the
-  // names there are; INVALID_ARGUMENT: the name is empty and there are several.
+  // Returns the version that takes new streams of this name; an empty name means the only model.
+  // NOT_FOUND: there is none; the message lists the names. INVALID_ARGUMENT: the name is empty and
+  // there are several models.
   absl::StatusOr<ServedPtr> Find(const std::string& name) const;
-  // The version with this fingerprint, retired or not, for streams that go on; an empty name means
-  // any. FAILED_PRECONDITION where it is not here.
+  // Returns the version with this fingerprint, retired or not, for a stream that resumes. An empty
+  // name matches every model. FAILED_PRECONDITION: the catalog does not have it.
   absl::StatusOr<ServedPtr> FindVersion(const std::string& name,
                                         const std::string& fingerprint) const;
 
-  // Those that take new streams, and the retired ones, the last to be retired first.
+  // The versions that take new streams, and the retired ones, the last to be retired first.
   std::vector<ServedPtr> Current() const;
   std::vector<ServedPtr> Retired() const;
-  // Versions of both kinds.
+  // Number of versions, current and retired.
   int size() const;
 
  private:
@@ -74,18 +77,17 @@ class ModelCatalog {
     std::optional<TimePoint> unused_since;
   };
 
-  void PublishLocked(ServedPtr served);
+  void PublishLocked(ServedPtr served) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock* const clock_;
   const Duration resume_grace_;
 
-  mutable std::mutex mutex_;
-  // Guarded by mutex_:
-  std::vector<ServedPtr> current_;       // one of each name
-  std::vector<RetiredVersion> retired_;  // the first to be retired first
+  mutable Mutex mutex_;
+  std::vector<ServedPtr> current_ ABSL_GUARDED_BY(mutex_);       // one for each name
+  std::vector<RetiredVersion> retired_ ABSL_GUARDED_BY(mutex_);  // in the order of retirement
 };
 
-// What clients are told of a model.
+// The description of a model that clients get.
 v1::Model Describe(const Model& model);
 
 }  // namespace ese

@@ -14,7 +14,7 @@
 namespace ese {
 namespace {
 
-// A channel that has not passed its test by then is not waited for.
+// How long to wait for a channel to pass its test.
 constexpr Duration kTestLimit = std::chrono::seconds(30);
 constexpr Duration kTestInterval = std::chrono::milliseconds(5);
 
@@ -26,7 +26,7 @@ Labels LabelsOf(const Model& model) {
 
 Counter* LoadsCounter(MetricsRegistry* metrics, const char* result) {
   return metrics->GetCounter("ese_model_loads_total",
-                             "Models that were to be served, by whether they could be.",
+                             "Attempts to load a model, by whether it could be served.",
                              {{"result", result}});
 }
 
@@ -67,25 +67,30 @@ absl::Status ModelManager::Watch(const std::string& folder, Duration interval) {
 
 void ModelManager::Stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
-  stop_.notify_all();
+  stop_.NotifyAll();
   if (thread_.joinable()) thread_.join();
 }
 
 void ModelManager::Run(Duration interval) {
   pthread_setname_np(pthread_self(), "ese-models");
-  std::unique_lock lock(mutex_);
-  while (!stop_.wait_for(lock, interval, [this] { return stopping_; })) {
-    lock.unlock();
+  while (!WaitForStop(interval)) {
     const absl::Status status = Update();
     if (!status.ok() && !folder_is_lost_) {
       spdlog::error("{}; the models go on as they are", std::string(status.message()));
     }
     folder_is_lost_ = !status.ok();
-    lock.lock();
   }
+}
+
+bool ModelManager::WaitForStop(Duration limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  const MutexLock lock(mutex_);
+  while (!stopping_ && stop_.WaitUntil(mutex_, end)) {
+  }
+  return stopping_;
 }
 
 absl::Status ModelManager::Update() {
@@ -200,7 +205,6 @@ absl::StatusOr<std::shared_ptr<ServedModel>> ModelManager::Make(
 
 absl::Status ModelManager::Prove(const Scheduler& scheduler) {
   const TimePoint end = Clock::Real()->Now() + kTestLimit;
-  std::unique_lock lock(mutex_);
   while (true) {
     const int working = scheduler.working_channels();
     const int proven = scheduler.proven_channels();
@@ -212,7 +216,7 @@ absl::Status ModelManager::Prove(const Scheduler& scheduler) {
           "no channel passes the known-answer test with model \"", scheduler.model().name,
           "\"; the log says why, write the file again to retry"));
     }
-    if (stop_.wait_for(lock, kTestInterval, [this] { return stopping_; })) {
+    if (WaitForStop(kTestInterval)) {
       return absl::CancelledError("the server ends");
     }
   }
@@ -235,7 +239,9 @@ void ModelManager::ShowVersions() {
   const auto show = [this](const ModelCatalog::ServedPtr& served, double value) {
     metrics_
         ->GetGauge("ese_model_takes_streams",
-                   "1: this version of the model takes new streams; 0: it goes on with its own.",
+                   "1: this version of the model takes new streams; 0: it is retired and only "
+                   "continues its "
+                   "streams.",
                    LabelsOf(*served->model))
         ->Set(value);
   };

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Brings models into the catalog and out of it: those given at the start, and those of a watched
-// folder as its files come, change and go. All of it happens on a thread of its own, so that
-// streams notice nothing.
+// Loads models into the catalog and unloads them: those given at the start, and those of a watched
+// folder as its files are added, changed and removed. This runs on a thread of its own, so that
+// streams are not disturbed.
 //
-// Of several sources of one name, the one that was written last counts; when it goes, the one
-// before it does. A version takes new streams once a channel has passed the known-answer test. What
-// cannot be served is refused with one line in the log, and what was served stays.
+// If several sources have a model of one name, the one that was written last is served; when it is
+// removed, the one before it is served again. A version takes new streams once a channel has passed
+// the known-answer test. A model that cannot be served is refused with one line in the log, and
+// whatever was served before stays.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "accel/backend.h"
+#include "base/mutex.h"
 #include "metrics/registry.h"
 #include "scheduler/scheduler.h"
 #include "server/model_catalog.h"
@@ -29,51 +30,55 @@
 
 namespace ese {
 
-// Makes the channels that a model is to run on; at least one. Called by one thread at a time, also
-// while the server serves.
+// Makes the channels that a model runs on, at least one. Called by one thread at a time, also while
+// the server is serving.
 using ChannelFactory = std::function<absl::StatusOr<std::vector<std::unique_ptr<Channel>>>(
     std::shared_ptr<const Model>)>;
 
 class ModelManager {
  public:
-  // `scheduler` is of each version. `catalog` and `metrics` must outlive this.
+  // Every version gets a scheduler with the options `scheduler`. `catalog` and `metrics` must
+  // outlive the manager.
   ModelManager(SchedulerOptions scheduler, ChannelFactory make_channels, ModelCatalog* catalog,
                MetricsRegistry* metrics);
-  // Stop, if it was not called.
+  // Calls Stop if nobody has.
   ~ModelManager();
 
-  // Before Watch: serves a model for as long as no newer file of the folder has its name.
-  // INVALID_ARGUMENT: one of that name was added, its audio settings do not fit, or it gets no
-  // channel; the factory's errors. Its channels' tests go on after the return.
+  // Serves a model as long as no newer file of the folder has its name. Does not wait until its
+  // channels have passed their tests. REQUIRES: Watch has not been called. INVALID_ARGUMENT: a
+  // model of that name was added before, its audio settings cannot be used, or it gets no channel.
+  // Returns the factory's errors, too.
   absl::Status Add(std::shared_ptr<const Model> model);
-  // Serves what is in the folder now, then looks at it every `interval` until Stop. An error: the
-  // folder cannot be listed.
+  // Serves the models that are in the folder now, then checks it every `interval` until Stop.
+  // Returns an error if the folder cannot be listed.
   absl::Status Watch(const std::string& folder, Duration interval);
-  void Stop();
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Version {
     std::string name;
     std::string fingerprint;
-    int64_t order = 0;                   // of the last write
-    std::shared_ptr<const Model> model;  // null: in its file
+    int64_t order = 0;                   // increases with every write
+    std::shared_ptr<const Model> model;  // null: read it from its file
   };
   struct Source {
     std::optional<Version> latest;
-    std::optional<Version> former;  // what counts should the latest be refused
+    std::optional<Version> former;  // takes the place of the latest if that is refused
     bool is_file = false;
   };
 
-  void Run(Duration interval);
-  // One look at the folder, and all that follows from it.
+  void Run(Duration interval) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Waits for `limit` or until Stop; returns whether Stop was called.
+  bool WaitForStop(Duration limit) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Checks the folder once and acts on the changes.
   absl::Status Update();
-  // Serves the newest version of each name, and no other name.
+  // Serves the newest version of each name, and withdraws names that have none.
   void Settle();
-  // Whether the version takes new streams, from now on or already.
+  // Lets the version take new streams; returns false if it had to be refused.
   bool Serve(const std::string& source, const Version& version);
   absl::Status Load(const std::string& source, const Version& version);
   absl::StatusOr<std::shared_ptr<ServedModel>> Make(std::shared_ptr<const Model> model);
-  // Waits for the tests of its channels.
+  // Waits until its channels have been tested. UNAVAILABLE: none has passed.
   absl::Status Prove(const Scheduler& scheduler);
   void Refuse(const std::string& source, const absl::Status& status);
   void FreeUnused();
@@ -86,15 +91,15 @@ class ModelManager {
   Counter* const loaded_;
   Counter* const refused_;
 
-  // Of whoever calls Add and Watch, then of the thread.
+  // Used by the caller of Add and Watch, then only by the thread.
   std::optional<ModelDirectory> directory_;
   std::map<std::string, Source> sources_;  // by path
   int64_t order_ = 0;
   bool folder_is_lost_ = false;
 
-  std::mutex mutex_;
-  std::condition_variable stop_;
-  bool stopping_ = false;  // guarded by mutex_
+  Mutex mutex_;
+  CondVar stop_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

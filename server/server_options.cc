@@ -2,7 +2,10 @@
 #include "server/server_options.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <iterator>
+#include <map>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/numbers.h"
@@ -11,234 +14,32 @@
 #include "base/listen_address.h"
 #include "base/processors.h"
 #include "base/status.h"
+#include "server/option_table.h"
 
 namespace ese {
 namespace {
 
 constexpr const char* kLogLevels[] = {"trace", "debug", "info", "warn", "error", "off"};
+constexpr OptionRange kThreads = {.above_least = true, .most = 1024};
 
-// Values as the flags give them, in the flags' units.
-struct Flags {
+// Headings of --help.
+constexpr char kModels[] = "Models";
+constexpr char kAddresses[] = "Addresses and files";
+constexpr char kChannels[] = "Channels (what computes) and threads";
+constexpr char kLimits[] = "Limits and shares";
+constexpr char kStreams[] = "How long streams live";
+constexpr char kCheckpoints[] = "Checkpoints";
+
+// What the options fill.
+struct Values {
   ServerOptions options;
-  double target_latency_ms = 30;
-  double watchdog_ms = 2000;
-  std::vector<std::string> tenant_weights;  // NAME=WEIGHT
-  double model_grace_seconds = 600;
-  double checkpoint_max_age_seconds = 24 * 3600;
-  double config_timeout_seconds = 10;
-  double idle_timeout_seconds = 600;
-  double max_age_seconds = 0;
+  // As given, before they are parsed.
   std::string channels;
+  std::vector<std::string> tenant_weights;
   bool version = false;
 };
 
-void Declare(CLI::App& app, Flags& flags) {
-  ServerOptions& options = flags.options;
-  SchedulerOptions& scheduler = options.serving.scheduler;
-  app.option_defaults()->always_capture_default();
-  app.set_config("--config", "",
-                 "Read options from this file: lines of `name = value`, names as below")
-      ->type_name("FILE");
-  app.allow_config_extras(CLI::config_extras_mode::error);
-  app.add_option("--model", options.models, "A compiled model to serve; may be repeated")
-      ->type_name("FILE.ese")
-      ->default_str("");
-  app.add_option("--model-dir", options.serving.model_dir,
-                 "Serves the compiled models (*.ese) of this folder, too, as they come, change and "
-                 "go; write them elsewhere, then rename them into it")
-      ->type_name("DIR");
-  app.add_option("--model-grace-seconds", flags.model_grace_seconds,
-                 "A replaced or removed version of a model stays for so long after its last "
-                 "stream, for those that resume")
-      ->type_name("S");
-  app.add_option("--listen", options.serving.listen,
-                 "Address of the service; port 0 takes a free one")
-      ->type_name("HOST:PORT");
-  app.add_option("--metrics", options.metrics, "Address of http /metrics; \"\" for none")
-      ->type_name("HOST:PORT");
-  app.add_option(
-         "--channels", flags.channels,
-         "What computes each model: N or cpu:N processors, xrt:all or xrt:INDEX cards, with "
-         "commas between; the default is the number of cores divided by --channel-threads")
-      ->type_name("SPEC")
-      ->check([](const std::string& text) {
-        return std::string(ParseChannelSpec(text).status().message());
-      });
-  app.add_option("--xclbin", options.xclbin, "What the cards are loaded with")
-      ->type_name("FILE.xclbin")
-      ->default_str("");
-  app.add_option("--card-hot-celsius", options.card_hot_celsius,
-                 "A card whose FPGA is that hot gets no batches until it is 5 degrees cooler; 0: "
-                 "however hot it is")
-      ->type_name("DEGREES");
-  app.add_flag("--list-channels", options.list_channels,
-               "Print the channels that this machine has, and end");
-  app.add_option(
-         "--channel-threads", options.channel_threads,
-         "Threads of each channel, which make every step together: steps of few streams are "
-         "shorter where each thread has a core to itself, and far longer where not")
-      ->type_name("N");
-  app.add_option("--pin", options.pin,
-                 "Processor of each model's first channel, the next ones take the following; -1 "
-                 "leaves them to the system")
-      ->type_name("CPU");
-  app.add_option(
-         "--loops", options.serving.loops,
-         "Threads that carry calls: messages, features and answers; the default is half the "
-         "number of cores")
-      ->type_name("N");
-  app.add_option("--max-streams", scheduler.max_streams,
-                 "Streams of each model at once; more are refused")
-      ->type_name("N");
-  app.add_option("--max-queued-frames", scheduler.max_queued_frames,
-                 "Frames of a stream that wait or whose answers are unread; then its client waits")
-      ->type_name("N");
-  app.add_option("--max-queued-bytes", scheduler.max_queued_bytes,
-                 "Of the frames of all streams of a model; from then on each stream has room for "
-                 "a batch's frames only")
-      ->type_name("BYTES");
-  app.add_option("--max-load", scheduler.max_load,
-                 "New streams are refused where those open need more than this part of what the "
-                 "channels compute; 0: never for the load")
-      ->type_name("PART");
-  app.add_option("--tenant-weight", flags.tenant_weights,
-                 "Share of a tenant where there is not enough for all; may be repeated; others "
-                 "have 1")
-      ->type_name("NAME=WEIGHT")
-      ->default_str("");
-  app.add_option("--max-frames-per-lane", scheduler.max_frames_per_lane,
-                 "Frames of one stream in one batch; bounds how long a batch takes")
-      ->type_name("N");
-  app.add_option("--target-latency-ms", flags.target_latency_ms,
-                 "Frames are scheduled to be answered within this time")
-      ->type_name("MS");
-  app.add_option("--watchdog-ms", flags.watchdog_ms,
-                 "A batch that takes longer, and longer than ten times what was expected, is "
-                 "computed again on another channel")
-      ->type_name("MS");
-  app.add_option("--max-message-bytes", options.serving.max_message_bytes,
-                 "Largest request; a larger one ends its call with RESOURCE_EXHAUSTED")
-      ->type_name("N");
-  app.add_option("--drain-seconds", options.drain_seconds,
-                 "Grace of open streams after SIGTERM or SIGINT; a second signal ends it")
-      ->type_name("S");
-  app.add_option("--config-timeout-seconds", flags.config_timeout_seconds,
-                 "Calls that send no config for so long are ended")
-      ->type_name("S");
-  app.add_option("--idle-timeout-seconds", flags.idle_timeout_seconds,
-                 "Streams of which nothing was read or written for so long are handed their "
-                 "checkpoint and ended")
-      ->type_name("S");
-  app.add_option("--max-age-seconds", flags.max_age_seconds,
-                 "Older streams are handed their checkpoint and ended, so that they spread over "
-                 "the replicas; 0: never")
-      ->type_name("S");
-  app.add_option("--checkpoint-key", options.serving.checkpoint_keys,
-                 "Key of at least 32 random bytes, shared by the replicas that may go on with each "
-                 "other's streams; may be repeated: the first signs, all are accepted")
-      ->type_name("FILE")
-      ->default_str("");
-  app.add_option("--checkpoint-max-age-seconds", flags.checkpoint_max_age_seconds,
-                 "Checkpoints that are older are refused")
-      ->type_name("S");
-  app.add_option("--ready-file", options.ready_file,
-                 "Written once serving: lines grpc=HOST:PORT and metrics=HOST:PORT")
-      ->type_name("FILE");
-  app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off")
-      ->type_name("LEVEL");
-  app.add_flag("--version", flags.version, "Print the version and end");
-}
-
-absl::Status Validate(const Flags& flags) {
-  const ServerOptions& options = flags.options;
-  const SchedulerOptions& scheduler = options.serving.scheduler;
-  if (options.models.empty() && options.serving.model_dir.empty()) {
-    return absl::InvalidArgumentError(
-        "there is no model to serve; give one with --model FILE.ese, or a folder with --model-dir");
-  }
-  const std::pair<const char*, double> positive[] = {
-      {"channel-threads", options.channel_threads},
-      {"loops", options.serving.loops},
-      {"max-streams", scheduler.max_streams},
-      {"max-queued-frames", scheduler.max_queued_frames},
-      {"max-queued-bytes", static_cast<double>(scheduler.max_queued_bytes)},
-      {"max-frames-per-lane", scheduler.max_frames_per_lane},
-      {"target-latency-ms", flags.target_latency_ms},
-      {"watchdog-ms", flags.watchdog_ms},
-      {"checkpoint-max-age-seconds", flags.checkpoint_max_age_seconds},
-      {"config-timeout-seconds", flags.config_timeout_seconds},
-      {"idle-timeout-seconds", flags.idle_timeout_seconds},
-      {"max-message-bytes", options.serving.max_message_bytes}};
-  if (options.channels.cpu < 0 || (options.channels.cpu == 0 && !options.channels.cards)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--channels is ", flags.channels, "; it must be above 0"));
-  }
-  if (options.channels.cards && options.xclbin.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--channels is ", flags.channels, ", and cards need --xclbin FILE.xclbin (docs/cards.md)"));
-  }
-  for (const auto& [name, value] : positive) {
-    if (!std::isfinite(value) || value <= 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--", name, " is ", value, "; it must be above 0"));
-    }
-  }
-  constexpr int kMaxThreads = 1024;
-  for (const auto& [name, value] : {std::pair("channels", options.channels.cpu),
-                                    std::pair("channel-threads", options.channel_threads),
-                                    std::pair("loops", options.serving.loops)}) {
-    if (value > kMaxThreads) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--", name, " is ", value, "; it must be at most ", kMaxThreads));
-    }
-  }
-  if (options.pin < -1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--pin is ", options.pin, "; it must be a processor's number, or -1 for none"));
-  }
-  // A stream must be able to fill its lane.
-  if (scheduler.max_queued_frames < scheduler.max_frames_per_lane) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--max-queued-frames is ", scheduler.max_queued_frames,
-        ", less than --max-frames-per-lane, ", scheduler.max_frames_per_lane, "; raise it"));
-  }
-  for (const auto& [name, value] : {std::pair("drain-seconds", options.drain_seconds),
-                                    std::pair("card-hot-celsius", options.card_hot_celsius),
-                                    std::pair("max-age-seconds", flags.max_age_seconds),
-                                    std::pair("model-grace-seconds", flags.model_grace_seconds),
-                                    std::pair("max-load", scheduler.max_load)}) {
-    if (!std::isfinite(value) || value < 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--", name, " is ", value, "; it must be 0 or above"));
-    }
-  }
-  if (std::find(std::begin(kLogLevels), std::end(kLogLevels), options.log_level) ==
-      std::end(kLogLevels)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--log-level is \"", options.log_level,
-                     "\"; it must be trace, debug, info, warn, error or off"));
-  }
-  const auto listen = ParseListenAddress(options.serving.listen);
-  if (!listen.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("--listen: ", listen.status().message()));
-  }
-  if (options.metrics.empty()) return absl::OkStatus();
-  const auto metrics = ParseListenAddress(options.metrics);
-  if (!metrics.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("--metrics: ", metrics.status().message()));
-  }
-  return absl::OkStatus();
-}
-
-// As long as a Duration can be, where it is longer.
-Duration Seconds(double seconds) {
-  constexpr double kMost = 1e9;
-  return std::chrono::round<Duration>(std::chrono::duration<double>(std::min(seconds, kMost)));
-}
-
-Duration Milliseconds(double milliseconds) { return Seconds(milliseconds / 1000); }
-
-// The name may hold '=': the weight follows the last one.
+// Splits NAME=WEIGHT at the last '=', because a name may contain one.
 absl::StatusOr<std::map<std::string, double>> ParseTenantWeights(
     const std::vector<std::string>& texts) {
   std::map<std::string, double> weights;
@@ -259,25 +60,311 @@ absl::StatusOr<std::map<std::string, double>> ParseTenantWeights(
   return weights;
 }
 
+absl::Status CheckTenantWeights(Values& values) {
+  ESE_ASSIGN_OR_RETURN(values.options.serving.scheduler.tenant_weights,
+                       ParseTenantWeights(values.tenant_weights));
+  return absl::OkStatus();
+}
+
+absl::Status CheckThereAreModels(const ServerOptions& options) {
+  if (!options.models.empty() || !options.serving.model_dir.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "there is no model to serve; give one with --model FILE.ese, or a folder with --model-dir");
+}
+
+absl::Status CheckChannels(const Values& values) {
+  const ChannelSpec& spec = values.options.channels;
+  if (spec.cpu < 0 || (spec.cpu == 0 && !spec.cards)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--channels is ", values.channels, "; it must be above 0"));
+  }
+  if (spec.cpu > kThreads.most) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--channels is ", spec.cpu, "; it must be at most ", kThreads.most));
+  }
+  if (spec.cards && values.options.xclbin.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--channels is ", values.channels,
+                     ", and cards need --xclbin FILE.xclbin (docs/cards.md)"));
+  }
+  return absl::OkStatus();
+}
+
+// A stream must be able to fill its lane.
+absl::Status CheckQueuedFrames(const SchedulerOptions& scheduler) {
+  if (scheduler.max_queued_frames >= scheduler.max_frames_per_lane) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--max-queued-frames is ", scheduler.max_queued_frames, ", less than --max-frames-per-lane, ",
+      scheduler.max_frames_per_lane, "; raise it"));
+}
+
+absl::Status CheckAddress(const char* option, const std::string& text) {
+  const absl::Status status = ParseListenAddress(text).status();
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(absl::StrCat("--", option, ": ", status.message()));
+}
+
+absl::Status CheckLogLevel(const std::string& level) {
+  if (std::ranges::find(kLogLevels, level) != std::end(kLogLevels)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--log-level is \"", level, "\"; it must be trace, debug, info, warn, error or off"));
+}
+
+std::vector<Option> ModelOptions(Values& values) {
+  ServerOptions& options = values.options;
+  return {
+      {.group = kModels,
+       .name = "model",
+       .unit = "FILE.ese",
+       .member = &options.models,
+       .help = "A compiled model to serve. May be repeated.",
+       .check = [&options] { return CheckThereAreModels(options); }},
+      {.group = kModels,
+       .name = "model-dir",
+       .unit = "DIR",
+       .member = &options.serving.model_dir,
+       .help =
+           "Also serves the compiled models (*.ese) in this folder, and follows the folder as "
+           "files are added, replaced and removed. Write a model under another name first, then "
+           "rename it."},
+      {.group = kModels,
+       .name = "model-grace-seconds",
+       .unit = "SECONDS",
+       .member = DurationMember{.member = &options.serving.model_grace},
+       .help = "How long a replaced or removed version of a model stays loaded after its last "
+               "stream has ended, so that streams can resume on it.",
+       .range = kZeroOrAbove},
+  };
+}
+
+std::vector<Option> AddressOptions(Values& values) {
+  ServerOptions& options = values.options;
+  return {
+      {.group = kAddresses,
+       .name = "listen",
+       .unit = "HOST:PORT",
+       .member = &options.serving.listen,
+       .help = "Address of the gRPC service. Port 0 takes a free port.",
+       .check = [&options] { return CheckAddress("listen", options.serving.listen); }},
+      {.group = kAddresses,
+       .name = "metrics",
+       .unit = "HOST:PORT",
+       .member = &options.metrics,
+       .help = "Address of the HTTP server for /metrics. \"\" turns it off.",
+       .check =
+           [&options] {
+             return options.metrics.empty() ? absl::OkStatus()
+                                            : CheckAddress("metrics", options.metrics);
+           }},
+      {.group = kAddresses,
+       .name = "ready-file",
+       .unit = "FILE",
+       .member = &options.ready_file,
+       .help = "File to write once the server serves, with the lines grpc=HOST:PORT and "
+               "metrics=HOST:PORT. It is removed when the server ends."},
+      {.group = kAddresses,
+       .name = "log-level",
+       .unit = "LEVEL",
+       .member = &options.log_level,
+       .help = "Least severe messages to log: trace, debug, info, warn, error or off.",
+       .check = [&options] { return CheckLogLevel(options.log_level); }},
+  };
+}
+
+std::vector<Option> ChannelOptions(Values& values) {
+  ServerOptions& options = values.options;
+  return {
+      {.group = kChannels,
+       .name = "channels",
+       .unit = "SPEC",
+       .member = &values.channels,
+       .help = "The channels that compute each model: N or cpu:N for N channels on processors (at "
+               "most 1024), xrt:all for all cards, xrt:INDEX for one card; separate several with "
+               "commas.",
+       .default_text = "the number of cores divided by --channel-threads",
+       .check_syntax =
+           [](const std::string& text) {
+             return std::string(ParseChannelSpec(text).status().message());
+           },
+       .check = [&values] { return CheckChannels(values); }},
+      {.group = kChannels,
+       .name = "xclbin",
+       .unit = "FILE.xclbin",
+       .member = &options.xclbin,
+       .help = "The binary to load onto the cards. Required with xrt channels."},
+      {.group = kChannels,
+       .name = "card-hot-celsius",
+       .unit = "DEGREES",
+       .member = &options.card_hot_celsius,
+       .help = "A card whose FPGA reaches this temperature gets no batches until it is 5 degrees "
+               "cooler. 0 turns this off.",
+       .range = kZeroOrAbove},
+      {.group = kChannels,
+       .name = "list-channels",
+       .unit = "",
+       .member = &options.list_channels,
+       .help = "Print the channels that this machine has, then exit."},
+      {.group = kChannels,
+       .name = "channel-threads",
+       .unit = "N",
+       .member = &options.channel_threads,
+       .help = "Threads in each CPU channel. They share the work of every step. Small batches then "
+               "take less time if each thread has a core to itself, and far more if not.",
+       .range = kThreads},
+      {.group = kChannels,
+       .name = "pin",
+       .unit = "CPU",
+       .member = &options.pin,
+       .help = "Pins the threads of each model's channels, one to a processor, beginning with this "
+               "one. -1 leaves the choice to the system.",
+       .range = {.least = -1, .text = "a processor's number, or -1 for none"}},
+      {.group = kChannels,
+       .name = "loops",
+       .unit = "N",
+       .member = &options.serving.loops,
+       .help = "Threads that carry calls: they read messages, compute features and write answers.",
+       .range = kThreads,
+       .default_text = "half the number of cores"},
+  };
+}
+
+std::vector<Option> LimitOptions(Values& values) {
+  SchedulerOptions& scheduler = values.options.serving.scheduler;
+  return {
+      {.group = kLimits,
+       .name = "max-streams",
+       .unit = "N",
+       .member = &scheduler.max_streams,
+       .help = "Open streams of each model. New streams beyond that are refused.",
+       .range = kAboveZero},
+      {.group = kLimits,
+       .name = "max-load",
+       .unit = "FRACTION",
+       .member = &scheduler.max_load,
+       .help = "Refuse new streams when the open ones need more than this fraction of what the "
+               "channels can compute. 0 never refuses a stream because of the load.",
+       .range = kZeroOrAbove},
+      {.group = kLimits,
+       .name = "max-frames-per-lane",
+       .unit = "FRAMES",
+       .member = &scheduler.max_frames_per_lane,
+       .help = "Frames of one stream in one batch. Bounds how long a batch takes.",
+       .range = kAboveZero},
+      {.group = kLimits,
+       .name = "max-queued-frames",
+       .unit = "FRAMES",
+       .member = &scheduler.max_queued_frames,
+       .help = "Frames of one stream that wait to be computed or whose answers are unread. The "
+               "server stops reading from the client at this number. At least "
+               "--max-frames-per-lane.",
+       .range = kAboveZero,
+       .check = [&scheduler] { return CheckQueuedFrames(scheduler); }},
+      {.group = kLimits,
+       .name = "max-queued-bytes",
+       .unit = "BYTES",
+       .member = &scheduler.max_queued_bytes,
+       .help =
+           "Total size of the queued frames of all streams of a model. Beyond that, each stream "
+           "may queue only --max-frames-per-lane frames.",
+       .range = kAboveZero},
+      {.group = kLimits,
+       .name = "max-message-bytes",
+       .unit = "BYTES",
+       .member = &values.options.serving.max_message_bytes,
+       .help = "Size of a request. A larger one ends its call with RESOURCE_EXHAUSTED.",
+       .range = kAboveZero},
+      {.group = kLimits,
+       .name = "target-latency-ms",
+       .unit = "MILLISECONDS",
+       .member = DurationMember{.member = &scheduler.target_latency,
+                                .unit = std::chrono::milliseconds(1)},
+       .help = "The scheduler sizes batches so that frames are answered within this time.",
+       .range = kAboveZero},
+      {.group = kLimits,
+       .name = "watchdog-ms",
+       .unit = "MILLISECONDS",
+       .member =
+           DurationMember{.member = &scheduler.watchdog, .unit = std::chrono::milliseconds(1)},
+       .help = "A batch that takes longer than this, and longer than ten times what was expected, "
+               "is computed again on another channel.",
+       .range = kAboveZero},
+      {.group = kLimits,
+       .name = "tenant-weight",
+       .unit = "NAME=WEIGHT",
+       .member = &values.tenant_weights,
+       .help = "A tenant's share of the channels when they are short. WEIGHT is above 0; tenants "
+               "that are not named have 1. May be repeated.",
+       .check = [&values] { return CheckTenantWeights(values); }},
+  };
+}
+
+std::vector<Option> LifetimeAndCheckpointOptions(Values& values) {
+  ServingOptions& serving = values.options.serving;
+  LifetimeOptions& lifetime = serving.lifetime;
+  return {
+      {.group = kStreams,
+       .name = "config-timeout-seconds",
+       .unit = "SECONDS",
+       .member = DurationMember{.member = &lifetime.config_timeout},
+       .help = "End a call that has sent no config for this long.",
+       .range = kAboveZero},
+      {.group = kStreams,
+       .name = "idle-timeout-seconds",
+       .unit = "SECONDS",
+       .member = DurationMember{.member = &lifetime.idle_timeout},
+       .help = "Send a checkpoint to a stream on which nothing was read or written for this long, "
+               "and end it.",
+       .range = kAboveZero},
+      {.group = kStreams,
+       .name = "max-age-seconds",
+       .unit = "SECONDS",
+       .member = DurationMember{.member = &lifetime.max_age, .zero_is_forever = true},
+       .help = "Send a checkpoint to a stream that is older than this, and end it, so that long "
+               "streams spread over replicas. 0 sets no limit.",
+       .range = kZeroOrAbove},
+      {.group = kStreams,
+       .name = "drain-seconds",
+       .unit = "SECONDS",
+       .member = &values.options.drain_seconds,
+       .help = "How long open streams may go on after SIGTERM or SIGINT. A second signal ends them "
+               "at once.",
+       .range = kZeroOrAbove},
+      {.group = kCheckpoints,
+       .name = "checkpoint-key",
+       .unit = "FILE",
+       .member = &serving.checkpoint_keys,
+       .help = "A key of at least 32 random bytes, shared by all replicas that may continue each "
+               "other's streams. May be repeated: the first key signs, and all are accepted."},
+      {.group = kCheckpoints,
+       .name = "checkpoint-max-age-seconds",
+       .unit = "SECONDS",
+       .member = DurationMember{.member = &serving.checkpoint_max_age},
+       .help = "Refuse checkpoints that are older than this.",
+       .range = kAboveZero},
+  };
+}
+
+std::vector<Option> OptionTable(Values& values) {
+  std::vector<Option> table;
+  for (auto part :
+       {ModelOptions, AddressOptions, ChannelOptions, LimitOptions, LifetimeAndCheckpointOptions}) {
+    std::ranges::move(part(values), std::back_inserter(table));
+  }
+  return table;
+}
+
 // CLI11's message on one line.
 std::string MessageOf(const CLI::Error& error) {
   return absl::StrReplaceAll(error.what(),
                              {{"\n", " "}, {"INI was not able to parse", "unknown name"}});
 }
 
-}  // namespace
-
-CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLine* out) {
-  Flags flags;
-  const int cores = ThreadsAllowed();
-  flags.options.serving.loops = std::max(1, cores / 2);
-  CLI::App app("Serves compiled speech models (.ese) over gRPC.", "ese-server");
-  Declare(app, flags);
+// Parses the command line and the configuration file. *help is set if --help was given.
+CommandLineError Parse(CLI::App& app, int argc, const char* const* argv, std::string* help) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    out->text = app.help();
-    return {absl::OkStatus(), 0};
+    *help = app.help();
   } catch (const CLI::ConfigError& error) {
     return {absl::InvalidArgumentError(
                 absl::StrCat("the configuration file: ", MessageOf(error),
@@ -291,33 +378,45 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
     return {absl::InvalidArgumentError(absl::StrCat(MessageOf(error), "; see ese-server --help")),
             2};
   }
-  if (flags.version) {
+  return {absl::OkStatus(), 0};
+}
+
+}  // namespace
+
+CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLine* out) {
+  Values values;
+  ServerOptions& options = values.options;
+  const int cores = ThreadsAllowed();
+  options.serving.loops = std::max(1, cores / 2);
+  CLI::App app("Serves compiled speech models (.ese) over gRPC.", "ese-server");
+  app.get_formatter()->column_width(32);
+  app.set_config("--config", "",
+                 "Read options from this file: lines of `name = value`, with\nthe names of this "
+                 "list. The command line takes precedence.")
+      ->type_name("FILE");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.add_flag("--version", values.version, "Print the version, then exit.");
+  std::vector<Option> table = OptionTable(values);
+  DeclareOptions(table, app);
+
+  std::string help;
+  const CommandLineError error = Parse(app, argc, argv, &help);
+  out->text = help;
+  if (!error.status.ok() || !help.empty()) return error;
+  if (values.version) {
     out->text = absl::StrCat("ese-server ", ESE_VERSION, "\n");
     return {absl::OkStatus(), 0};
   }
   if (app.count("--channels") == 0) {
-    flags.options.channels.cpu = std::max(1, cores / std::max(1, flags.options.channel_threads));
+    options.channels.cpu = std::max(1, cores / std::max(1, options.channel_threads));
   } else {
-    flags.options.channels = *ParseChannelSpec(flags.channels);  // checked above
+    options.channels = *ParseChannelSpec(values.channels);  // its syntax has been checked
   }
-  if (flags.options.list_channels) {
-    out->options = flags.options;
-    return {absl::OkStatus(), 0};
+  if (!options.list_channels) {
+    const absl::Status status = CheckOptions(table);
+    if (!status.ok()) return {status, 1};
   }
-  const absl::Status status = Validate(flags);
-  if (!status.ok()) return {status, 1};
-  auto weights = ParseTenantWeights(flags.tenant_weights);
-  if (!weights.ok()) return {weights.status(), 1};
-  ServingOptions& serving = flags.options.serving;
-  serving.scheduler.tenant_weights = *std::move(weights);
-  serving.scheduler.target_latency = Milliseconds(flags.target_latency_ms);
-  serving.scheduler.watchdog = Milliseconds(flags.watchdog_ms);
-  serving.model_grace = Seconds(flags.model_grace_seconds);
-  serving.checkpoint_max_age = Seconds(flags.checkpoint_max_age_seconds);
-  serving.lifetime.config_timeout = Seconds(flags.config_timeout_seconds);
-  serving.lifetime.idle_timeout = Seconds(flags.idle_timeout_seconds);
-  if (flags.max_age_seconds > 0) serving.lifetime.max_age = Seconds(flags.max_age_seconds);
-  out->options = flags.options;
+  out->options = options;
   return {absl::OkStatus(), 0};
 }
 

@@ -16,32 +16,34 @@ struct ServerOptions {
   ServingOptions serving;
   std::vector<std::string> models;         // .ese files
   std::string metrics = "127.0.0.1:9700";  // HOST:PORT; empty: no /metrics
-  // Of each model; ParseServerOptions: the number of cores.
+  // The channels of each model. By default ParseServerOptions makes one for each core.
   ChannelSpec channels = {.cpu = 1, .cards = false, .cards_only = {}};
-  std::string xclbin;  // of the cards
+  std::string xclbin;  // for the cards
   double card_hot_celsius = 90;
-  bool list_channels = false;  // print what --channels may name, and end
+  bool list_channels = false;  // print what --channels may name, then exit
   int pin = -1;                // CpuChannelOptions::first_processor
-  int channel_threads = 1;     // of each channel
-  double drain_seconds = 10;   // grace of open streams at the end
+  int channel_threads = 1;     // in each channel
+  double drain_seconds = 10;   // how long open streams may go on at the end
   std::string ready_file;      // empty: none
   std::string log_level = "info";
 };
 
-// What a command line asks for: to serve, or to print `text` (--help, --version) and end well.
+// What a command line asks for: to serve with `options`, or to print `text` (--help or --version)
+// and exit with success.
 struct CommandLine {
   ServerOptions options;
   std::string text;
 };
 
-// A status that cannot be used and the exit status that fits it: 2 for a command line that does not
-// parse, 1 for a bad configuration file or value.
+// An error and the program's exit status for it: 2 if the command line does not parse, 1 for a bad
+// configuration file or a bad value.
 struct CommandLineError {
   absl::Status status;
   int exit_status = 1;
 };
 
-// Fills *out from flags and the file that --config names; flags win. OK: `exit_status` is 0.
+// Fills *out from the command line and the file that --config names; the command line takes
+// precedence. `exit_status` is 0 if the status is OK.
 CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLine* out);
 
 }  // namespace ese

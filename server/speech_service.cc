@@ -2,6 +2,7 @@
 #include "server/speech_service.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -12,7 +13,7 @@
 namespace ese {
 namespace {
 
-// Streams last for seconds to hours: a place becomes free within about this time.
+// Streams last for seconds to hours, so on a full server one usually ends within about this time.
 constexpr std::chrono::seconds kRetryAfter{1};
 
 }  // namespace
@@ -41,13 +42,16 @@ grpc::Status SpeechService::ListModels(grpc::ServerContext*, const v1::ListModel
 }
 
 void SpeechService::RefuseNewStreams() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   refusing_ = true;
 }
 
 bool SpeechService::WaitUntilIdle(Duration limit) {
-  std::unique_lock lock(mutex_);
-  return idle_.wait_for(lock, limit, [this] { return calls_.empty(); });
+  const auto end = std::chrono::steady_clock::now() + limit;
+  const MutexLock lock(mutex_);
+  while (!calls_.empty() && idle_.WaitUntil(mutex_, end)) {
+  }
+  return calls_.empty();
 }
 
 void SpeechService::HandOverAll(const absl::Status& status, bool anyway) {
@@ -59,7 +63,7 @@ void SpeechService::AbortAll(const absl::Status& status) {
 }
 
 std::vector<std::shared_ptr<StreamCall>> SpeechService::OpenCalls() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<std::shared_ptr<StreamCall>> open;
   open.reserve(calls_.size());
   for (const auto& [raw, call] : calls_) open.push_back(call);
@@ -67,7 +71,7 @@ std::vector<std::shared_ptr<StreamCall>> SpeechService::OpenCalls() {
 }
 
 absl::Status SpeechService::Admit(std::shared_ptr<StreamCall> call) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (refusing_) {
     return absl::UnavailableError("this server is shutting down; try another replica");
   }
@@ -86,12 +90,12 @@ absl::Status SpeechService::Admit(std::shared_ptr<StreamCall> call) {
 }
 
 void SpeechService::Remove(StreamCall* call) {
-  std::shared_ptr<StreamCall> last;  // freed without the lock
-  const std::lock_guard lock(mutex_);
+  std::shared_ptr<StreamCall> last;  // freed after the lock is released
+  const MutexLock lock(mutex_);
   const auto found = calls_.find(call);
   last = std::move(found->second);
   calls_.erase(found);
-  if (calls_.empty()) idle_.notify_all();
+  if (calls_.empty()) idle_.NotifyAll();
 }
 
 }  // namespace ese

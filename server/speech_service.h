@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese.v1.SpeechInference: admits calls, and keeps those that are open so that a server can drain.
+// ese.v1.SpeechInference: admits calls, and keeps track of the open ones so that a server can
+// drain.
 #pragma once
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "base/mutex.h"
 #include "ese/v1/speech.grpc.pb.h"
 #include "server/model_catalog.h"
 #include "server/stream_call.h"
 
 namespace ese {
 
-// Thread-safe. Its gRPC server must have been shut down before it is destroyed.
+// Thread-safe. Shut its gRPC server down before destroying it.
 class SpeechService final
     : public v1::SpeechInference::WithGenericMethod_StreamingInfer<v1::SpeechInference::Service> {
  public:
   static constexpr char kStreamingInferMethod[] = "/ese.v1.SpeechInference/StreamingInfer";
 
-  // More StreamingInfer calls at once than `max_streams` of each version of a model are refused
-  // with UNAVAILABLE, also those that have not sent their config and so are no streams of a
-  // scheduler yet.
+  // Admits `max_streams` StreamingInfer calls for each version of a model that is loaded, and
+  // refuses more with UNAVAILABLE. Calls that have not sent their config yet count, too.
   SpeechService(const StreamEnvironment& environment, int max_streams);
 
-  // The handler of a call of kStreamingInferMethod.
+  // Returns the handler of a call of kStreamingInferMethod.
   std::shared_ptr<CallHandler> HandleStreamingInfer(RpcCall* call);
   grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* request,
                           v1::ListModelsResponse* response) override;
 
-  // From now on new streams are refused with UNAVAILABLE.
+  // Refuses new streams with UNAVAILABLE from now on.
   void RefuseNewStreams();
-  // Waits until no call is open; false where `limit` passed first.
+  // Waits until no call is open. Returns false if `limit` passed first.
   bool WaitUntilIdle(Duration limit);
-  // StreamCall::HandOver of every open call.
+  // Calls StreamCall::HandOver for every open call.
   void HandOverAll(const absl::Status& status, bool anyway);
   // Ends every open call with this error.
   void AbortAll(const absl::Status& status);
@@ -48,10 +48,10 @@ class SpeechService final
   const StreamEnvironment environment_;
   const int max_streams_;
 
-  std::mutex mutex_;
-  std::condition_variable idle_;
-  bool refusing_ = false;
-  std::unordered_map<StreamCall*, std::shared_ptr<StreamCall>> calls_;
+  Mutex mutex_;
+  CondVar idle_;
+  bool refusing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unordered_map<StreamCall*, std::shared_ptr<StreamCall>> calls_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ese

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which streams are open here, so that none is resumed while it still goes on.
+// The ids of the streams that are open on this server, so that none is resumed while it is open.
 #pragma once
 
-#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
+#include "base/mutex.h"
 #include "server/checkpoint.h"
 
 namespace ese {
@@ -14,7 +15,7 @@ namespace ese {
 // Thread-safe.
 class StreamIds {
  public:
-  // Holds an id until its destruction. The StreamIds must outlive it.
+  // Holds an id until it is destroyed. The StreamIds must outlive it.
   class Claim {
    public:
     Claim(StreamIds* ids, StreamId id) : ids_(ids), id_(id) {}
@@ -30,21 +31,21 @@ class StreamIds {
     StreamId id_;
   };
 
-  // Nothing where the id is held already.
+  // Returns nothing if the id is held already.
   std::optional<Claim> TryClaim(StreamId id) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!held_.insert(id).second) return std::nullopt;
     return Claim(this, id);
   }
 
  private:
   void Release(StreamId id) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     held_.erase(id);
   }
 
-  std::mutex mutex_;
-  absl::flat_hash_set<StreamId> held_;
+  Mutex mutex_;
+  absl::flat_hash_set<StreamId> held_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ese

@@ -50,7 +50,7 @@ class Bystander {
 
  private:
   void Run(const std::stop_token& stop) {
-    TestStream stream(stub_.get());
+    StreamClient stream(stub_.get());
     bool ok = stream.SendConfig(content_.config);
     const auto frames = static_cast<int64_t>(content_.bytes.size() / content_.sample_bytes);
     while (ok && !stop.stop_requested() && answers_ < frames) {
@@ -114,7 +114,7 @@ class BadInputTest : public testing::Test {
 TEST_F(BadInputTest, FloodsOfTinyChunks) {
   Start();
   const auto flood = [&] {
-    TestStream stream(stub_.get());
+    StreamClient stream(stub_.get());
     const std::jthread writer([&] {
       bool ok = stream.SendConfig(audio_.config);
       bystander_->Through(50, [&] {
@@ -150,11 +150,11 @@ TEST_F(BadInputTest, ReadersThatDoNotRead) {
   const std::string chunk(64 << 10, '\0');
   const size_t whole = chunk.size() / content_.sample_bytes * content_.sample_bytes;
   {
-    std::vector<std::unique_ptr<TestStream>> streams;
+    std::vector<std::unique_ptr<StreamClient>> streams;
     std::vector<std::jthread> writers;
     std::atomic<int> sent = 0;
     for (int i = 0; i < 8; ++i) {
-      streams.push_back(std::make_unique<TestStream>(stub_.get()));
+      streams.push_back(std::make_unique<StreamClient>(stub_.get()));
       writers.emplace_back([&, stream = streams.back().get()] {
         for (bool ok = stream->SendConfig(content_.config); ok; ++sent) {
           ok = stream->SendChunk(chunk.substr(0, whole));
@@ -179,8 +179,8 @@ TEST_F(BadInputTest, CallsThatNeverSendAConfig) {
   options.lifetime.config_timeout = std::chrono::milliseconds(50);
   Start(options);
   for (int round = 0; round < 5; ++round) {
-    std::vector<std::unique_ptr<TestStream>> silent;
-    for (int i = 0; i < 50; ++i) silent.push_back(std::make_unique<TestStream>(stub_.get()));
+    std::vector<std::unique_ptr<StreamClient>> silent;
+    for (int i = 0; i < 50; ++i) silent.push_back(std::make_unique<StreamClient>(stub_.get()));
     bystander_->Through(10, [] { std::this_thread::yield(); });
     for (const auto& stream : silent) {
       EXPECT_EQ(stream->Finish().status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
@@ -284,7 +284,7 @@ TEST_F(BadInputTest, ContentAfterTheEndOfTheStream) {
 
 TEST_F(BadInputTest, ManyThatResumeTheSameStreamAtOnce) {
   Start();
-  TestStream original(stub_.get());
+  StreamClient original(stub_.get());
   ASSERT_TRUE(original.SendConfig(content_.config));
   ASSERT_TRUE(original.SendChunk(content_.bytes.substr(0, 5 * content_.sample_bytes)));
   ASSERT_TRUE(original.RequestCheckpoint());
@@ -296,9 +296,9 @@ TEST_F(BadInputTest, ManyThatResumeTheSameStreamAtOnce) {
   std::vector<std::unique_ptr<v1::SpeechInference::Stub>> stubs;
   for (int i = 0; i < 4; ++i) stubs.push_back(server_->NewStub());
   bystander_->Through(30, [&] {
-    std::vector<std::unique_ptr<TestStream>> streams;
+    std::vector<std::unique_ptr<StreamClient>> streams;
     for (int i = 0; i < 16; ++i) {
-      streams.push_back(std::make_unique<TestStream>(stubs[i % stubs.size()].get()));
+      streams.push_back(std::make_unique<StreamClient>(stubs[i % stubs.size()].get()));
     }
     std::atomic<int> resumed = 0, refused = 0;
     std::vector<std::jthread> threads;
@@ -330,9 +330,9 @@ TEST_F(BadInputTest, AHundredThousandStreamsOpenedAtOnce) {
   options.scheduler.max_streams = 8;
   Start(options);
   bystander_->Through(1, [] { std::this_thread::yield(); });
-  std::vector<std::unique_ptr<TestStream>> open;
+  std::vector<std::unique_ptr<StreamClient>> open;
   while (open.size() < 7) {
-    open.push_back(std::make_unique<TestStream>(stub_.get()));
+    open.push_back(std::make_unique<StreamClient>(stub_.get()));
     ASSERT_TRUE(open.back()->SendConfig(content_.config));
     ASSERT_TRUE(open.back()->SendChunk(content_.bytes));
     ASSERT_TRUE(open.back()->ReadUntilChunksDone(1));
@@ -341,9 +341,9 @@ TEST_F(BadInputTest, AHundredThousandStreamsOpenedAtOnce) {
   const auto rush = [&](int attempts) {
     const auto stub = server_->NewStub();
     for (int done = 0; done < attempts; done += kAtOnce) {
-      std::vector<std::unique_ptr<TestStream>> streams;
+      std::vector<std::unique_ptr<StreamClient>> streams;
       for (int i = 0; i < kAtOnce; ++i) {
-        streams.push_back(std::make_unique<TestStream>(stub.get()));
+        streams.push_back(std::make_unique<StreamClient>(stub.get()));
         streams.back()->SendConfig(content_.config);
         streams.back()->HalfClose();
       }
@@ -403,7 +403,7 @@ TEST_F(BadInputTest, AServerWithoutProcessorsToSpareTakesNoStreamButServesItsOwn
   options.scheduler.target_latency = std::chrono::seconds(3);  // not by the waits
   server_ = std::make_unique<TestServer>(std::vector{model_}, 1, options);
   stub_ = server_->NewStub();
-  TestStream open(stub_.get());
+  StreamClient open(stub_.get());
   ASSERT_TRUE(open.SendConfig(content_.config));
   const size_t half = 10 * content_.sample_bytes;
   ASSERT_TRUE(open.SendChunk(content_.bytes.substr(0, half)));

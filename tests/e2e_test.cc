@@ -94,7 +94,7 @@ TEST(EndToEndTest, AnAnswerComesBeforeTheNextChunkIsSent) {
   TestServer server({model});
   const StreamContent content = MakeContent(*model, ContentKind::kAudio, 10, 1);
   const auto stub = server.NewStub();
-  TestStream stream(stub.get());
+  StreamClient stream(stub.get());
   ASSERT_TRUE(stream.SendConfig(content.config));
   int64_t sent = 0;
   for (const std::string& chunk : content.Chunks(2)) {
@@ -313,7 +313,7 @@ TEST(EndToEndTest, AClientThatDoesNotReadIsHeldBackAndGetsAllItsAnswersLater) {
   constexpr int kFrames = 4000;
   const StreamContent content = MakeContent(*model, ContentKind::kFloat32, kFrames, 1);
   const auto stub = server.NewStub();
-  TestStream stream(stub.get());
+  StreamClient stream(stub.get());
   ASSERT_TRUE(stream.SendConfig(content.config));
   std::atomic<int> sent = 0;
   const std::jthread writer([&] {
@@ -341,7 +341,7 @@ TEST(EndToEndTest, StreamsOverTheLimitAreRefusedUntilOneEnds) {
   TestServer server({model}, 1, options);
   const StreamContent content = MakeContent(*model, ContentKind::kFloat32, 5, 1);
   const auto stub = server.NewStub();
-  TestStream first(stub.get());
+  StreamClient first(stub.get());
   ASSERT_TRUE(first.SendConfig(content.config));
   ASSERT_TRUE(first.SendChunk(content.bytes));
   ASSERT_TRUE(first.ReadUntilChunksDone(1));
@@ -360,7 +360,7 @@ TEST(EndToEndTest, ADrainingServerRefusesNewStreamsAndFinishesOldOnes) {
   TestServer server({model});
   const StreamContent content = MakeContent(*model, ContentKind::kAudio, 20, 1);
   const auto stub = server.NewStub();
-  TestStream old(stub.get());
+  StreamClient old(stub.get());
   ASSERT_TRUE(old.SendConfig(content.config));
   ASSERT_TRUE(old.SendChunk(content.bytes.substr(0, 1000)));
   ASSERT_TRUE(old.ReadUntilChunksDone(1));
@@ -380,12 +380,12 @@ TEST(EndToEndTest, StopEndsOpenStreamsAlsoOfClientsThatDoNotRead) {
   TestServer server({model}, 1);
   const StreamContent content = MakeContent(*model, ContentKind::kInt16, 1500, 1);
   const auto stub = server.NewStub();
-  TestStream idle(stub.get());
+  StreamClient idle(stub.get());
   ASSERT_TRUE(idle.SendConfig(content.config));
-  TestStream slow(stub.get());
+  StreamClient slow(stub.get());
   ASSERT_TRUE(slow.SendConfig(content.config));
   ASSERT_TRUE(slow.SendChunk(content.bytes));
-  const TestStream silent(stub.get());
+  const StreamClient silent(stub.get());
   EXPECT_TRUE(Eventually([&] { return server.open_streams() == 2; }));
   server.server().Stop();
   const grpc::Status status = idle.Finish().status;

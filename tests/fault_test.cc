@@ -26,7 +26,7 @@ class FaultTest : public testing::Test {
         bystander_content_(MakeContent(*model_, ContentKind::kAudio, 60, 2)),
         stub_(server_.NewStub()),
         bystander_stub_(server_.NewStub()),
-        bystander_(std::make_unique<TestStream>(bystander_stub_.get())) {}
+        bystander_(std::make_unique<StreamClient>(bystander_stub_.get())) {}
 
   void SetUp() override {
     const std::string& bytes = bystander_content_.bytes;
@@ -68,7 +68,7 @@ class FaultTest : public testing::Test {
   const StreamContent bystander_content_;
   const std::unique_ptr<v1::SpeechInference::Stub> stub_;
   const std::unique_ptr<v1::SpeechInference::Stub> bystander_stub_;
-  const std::unique_ptr<TestStream> bystander_;
+  const std::unique_ptr<StreamClient> bystander_;
 };
 
 TEST_F(FaultTest, UnknownModel) {
@@ -119,19 +119,19 @@ TEST_F(FaultTest, ChunkOfHalfASample) {
 }
 
 TEST_F(FaultTest, ContentBeforeTheConfig) {
-  TestStream stream(stub_.get());
+  StreamClient stream(stub_.get());
   ASSERT_TRUE(stream.SendChunk(content_.bytes));
   ExpectError(stream.Finish().status, grpc::StatusCode::FAILED_PRECONDITION, "config first");
 }
 
 TEST_F(FaultTest, NoConfigAtAll) {
-  TestStream stream(stub_.get());
+  StreamClient stream(stub_.get());
   stream.HalfClose();
   ExpectError(stream.Finish().status, grpc::StatusCode::FAILED_PRECONDITION, "config first");
 }
 
 TEST_F(FaultTest, ConfigSentTwice) {
-  TestStream stream(stub_.get());
+  StreamClient stream(stub_.get());
   ASSERT_TRUE(stream.SendConfig(content_.config));
   ASSERT_TRUE(stream.SendChunk(content_.bytes));
   ASSERT_TRUE(stream.SendConfig(content_.config));
@@ -179,7 +179,7 @@ TEST_F(FaultTest, TheLargestMessageAllowedIsTaken) {
 }
 
 TEST_F(FaultTest, AClientThatCancelsMidStream) {
-  TestStream stream(stub_.get());
+  StreamClient stream(stub_.get());
   ASSERT_TRUE(stream.SendConfig(content_.config));
   ASSERT_TRUE(stream.SendChunk(content_.bytes));
   ASSERT_TRUE(stream.ReadUntilChunksDone(1));
@@ -196,7 +196,7 @@ TEST_F(FaultTest, AClientThatCancelsMidStream) {
 TEST_F(FaultTest, AClientWhoseConnectionGoesMidStream) {
   {
     const auto stub = server_.NewStub();
-    TestStream stream(stub.get());
+    StreamClient stream(stub.get());
     ASSERT_TRUE(stream.SendConfig(content_.config));
     ASSERT_TRUE(stream.SendChunk(content_.bytes));
     ASSERT_TRUE(stream.ReadUntilChunksDone(1));
@@ -220,7 +220,7 @@ TEST_F(FaultTest, AClientWhoseDeadlinePasses) {
 
 TEST_F(FaultTest, ManyClientsThatVanishAtAnyMoment) {
   for (int i = 0; i < 100; ++i) {
-    TestStream stream(stub_.get());
+    StreamClient stream(stub_.get());
     if (i % 4 == 0) continue;  // destroyed before its config
     stream.SendConfig(content_.config);
     if (i % 4 == 1) continue;

@@ -36,7 +36,7 @@ class LifecycleTest : public testing::Test {
 
 TEST_F(LifecycleTest, ACallWithoutAConfigIsEnded) {
   TestServer server({model_}, 1, WithLifetime({.config_timeout = milliseconds(50)}));
-  TestStream silent(server.NewStub().get());
+  StreamClient silent(server.NewStub().get());
   const grpc::Status status = silent.Finish().status;
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(), HasSubstr("no config came within 0.05 s"));
@@ -46,7 +46,7 @@ TEST_F(LifecycleTest, ACallWithoutAConfigIsEnded) {
 TEST_F(LifecycleTest, AnIdleStreamGetsItsCheckpointAndGoesOnWithTheSameBits) {
   TestServer server({model_}, 1, WithLifetime({.idle_timeout = milliseconds(100)}));
   const auto stub = server.NewStub();
-  TestStream idle(stub.get());
+  StreamClient idle(stub.get());
   ASSERT_TRUE(idle.SendConfig(content_.config));
   ASSERT_TRUE(idle.SendChunk(content_.bytes.substr(0, Bytes(7))));
   const StreamOutcome first = idle.Finish();
@@ -64,7 +64,7 @@ TEST_F(LifecycleTest, AnIdleStreamGetsItsCheckpointAndGoesOnWithTheSameBits) {
 
 TEST_F(LifecycleTest, AnOldStreamIsSentElsewhereHoweverActive) {
   TestServer server({model_}, 1, WithLifetime({.max_age = milliseconds(200)}));
-  TestStream old(server.NewStub().get());
+  StreamClient old(server.NewStub().get());
   const std::jthread writer([&] {
     bool ok = old.SendConfig(content_.config);
     while (ok) ok = old.SendChunk(content_.bytes.substr(0, Bytes(1)));
@@ -83,7 +83,7 @@ TEST_F(LifecycleTest, AClientThatNeverReadsIsBrokenOff) {
       WithLifetime({.idle_timeout = milliseconds(100), .leave_time = milliseconds(100)}));
   const StreamContent content = MakeContent(*wide, ContentKind::kInt16, 1500, 1);
   const auto stub = server.NewStub();
-  TestStream slow(stub.get());
+  StreamClient slow(stub.get());
   ASSERT_TRUE(slow.SendConfig(content.config));
   ASSERT_TRUE(slow.SendChunk(content.bytes));
   EXPECT_TRUE(Eventually([&] { return server.open_streams() == 1; }));
@@ -106,7 +106,7 @@ TEST_F(LifecycleTest, ThousandsOfCancelsAgainstCompletionsFreeEveryStreamOnce) {
       threads.emplace_back([&, t] {
         const auto stub = server.NewStub();
         for (int i = 0; i < kRounds; ++i) {
-          TestStream stream(stub.get());
+          StreamClient stream(stub.get());
           stream.SendConfig(content_.config);
           stream.SendChunk(content_.bytes.substr(0, Bytes(1 + i % 20)));
           if (i % 3 == 0) stream.HalfClose();

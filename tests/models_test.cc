@@ -108,7 +108,7 @@ TEST_F(ModelsTest, OldStreamsFinishOnTheOldVersionAndNewOnesGetTheNew) {
   TestServer server({}, 2, options_);
   const auto stub = server.NewStub();
   const StreamContent old_content = Content(*first);
-  TestStream old_stream(stub.get());
+  StreamClient old_stream(stub.get());
   ASSERT_TRUE(old_stream.SendConfig(old_content.config));
   const size_t half = 20 * old_content.sample_bytes;
   ASSERT_TRUE(old_stream.SendChunk(old_content.bytes.substr(0, half)));
@@ -172,7 +172,7 @@ TEST_F(ModelsTest, ARemovedModelTakesNoNewStreamsAndItsOpenOnesFinish) {
   TestServer server({}, 1, options_);
   const auto stub = server.NewStub();
   const StreamContent content = Content(*model);
-  TestStream open(stub.get());
+  StreamClient open(stub.get());
   ASSERT_TRUE(open.SendConfig(content.config));
   ASSERT_TRUE(open.SendChunk(content.bytes.substr(0, content.sample_bytes)));
   ASSERT_TRUE(open.ReadUntilChunksDone(1));
@@ -196,7 +196,7 @@ TEST_F(ModelsTest, AStreamResumesOnTheVersionThatItBeganWith) {
   const size_t half = 20 * content.sample_bytes;
   JoinedOutcome joined;
   {
-    TestStream stream(stub.get());
+    StreamClient stream(stub.get());
     ASSERT_TRUE(stream.SendConfig(content.config));
     ASSERT_TRUE(stream.SendChunk(content.bytes.substr(0, half)));
     ASSERT_TRUE(stream.RequestCheckpoint());

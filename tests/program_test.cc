@@ -115,7 +115,7 @@ TEST_F(ProgramTest, ASignalLetsOpenStreamsFinish) {
   Program program(kServer, Arguments({"--drain-seconds", "60"}));
   const auto stub = Connect(WaitUntilReady());
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
-  TestStream stream(stub.get());
+  StreamClient stream(stub.get());
   ASSERT_TRUE(stream.SendConfig(content.config));
   ASSERT_TRUE(stream.SendChunk(content.bytes.substr(0, content.sample_bytes)));
   ASSERT_TRUE(stream.ReadUntilChunksDone(1));
@@ -150,7 +150,7 @@ TEST_F(ProgramTest, TheGraceOfOpenStreamsIsBounded) {
   Program program(kServer, Arguments({"--drain-seconds", "0.1"}));
   const auto stub = Connect(WaitUntilReady());
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
-  TestStream stream(stub.get());
+  StreamClient stream(stub.get());
   ASSERT_TRUE(stream.SendConfig(content.config));
   ASSERT_TRUE(stream.SendChunk(content.bytes));
   ASSERT_TRUE(stream.ReadUntilChunksDone(1));
@@ -163,7 +163,7 @@ TEST_F(ProgramTest, ASecondSignalEndsTheGrace) {
   Program program(kServer, Arguments({"--drain-seconds", "3600"}));
   const auto stub = Connect(WaitUntilReady());
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
-  TestStream stream(stub.get());
+  StreamClient stream(stub.get());
   ASSERT_TRUE(stream.SendConfig(content.config));
   ASSERT_TRUE(stream.SendChunk(content.bytes));
   ASSERT_TRUE(stream.ReadUntilChunksDone(1));
@@ -187,7 +187,7 @@ TEST_F(ProgramTest, ASignalMovesAStreamThatKnowsOfCheckpointsToAnotherProcess) {
   {
     Program program(kServer, Arguments({"--drain-seconds", "3600", "--checkpoint-key", key}));
     const auto stub = Connect(WaitUntilReady());
-    TestStream stream(stub.get());
+    StreamClient stream(stub.get());
     v1::StreamingConfig config = content.config;
     config.set_checkpoint_every_frames(1000);
     ASSERT_TRUE(stream.SendConfig(config));
@@ -217,7 +217,7 @@ TEST_F(ProgramTest, AStreamOutlivesAKilledServer) {
   {
     Program program(kServer, Arguments({"--checkpoint-key", key}));
     const auto stub = Connect(WaitUntilReady());
-    TestStream stream(stub.get());
+    StreamClient stream(stub.get());
     v1::StreamingConfig config = content.config;
     config.set_checkpoint_every_frames(8);
     ASSERT_TRUE(stream.SendConfig(config));
@@ -278,7 +278,7 @@ TEST_F(ProgramTest, APortInUseDoesNotDisturbItsOwner) {
   TestServer owner({model_}, 1);
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
   const auto stub = owner.NewStub();
-  TestStream stream(stub.get());
+  StreamClient stream(stub.get());
   ASSERT_TRUE(stream.SendConfig(content.config));
   const std::string& address = owner.server().address();
   const std::string in_use = absl::StrCat("cannot listen at ", address, ": Address already in use");

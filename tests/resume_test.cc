@@ -37,7 +37,7 @@ v1::StreamingConfig ResumeFrom(v1::StreamingConfig config, const v1::Checkpoint&
 }
 
 // Sends content [begin, end) in random chunks.
-void SendContent(TestStream& stream, const StreamContent& content, size_t begin, size_t end,
+void SendContent(StreamClient& stream, const StreamContent& content, size_t begin, size_t end,
                  std::mt19937& random) {
   while (begin < end) {
     const size_t samples = (end - begin) / content.sample_bytes;
@@ -57,7 +57,7 @@ class ResumeTest : public testing::Test {
 
   // A checkpoint of a stream that has ended since, after `frames` frames.
   v1::Checkpoint SomeCheckpoint(const StreamContent& content, int frames) {
-    TestStream stream(stubs_[0].get());
+    StreamClient stream(stubs_[0].get());
     EXPECT_TRUE(stream.SendConfig(content.config));
     EXPECT_TRUE(stream.SendChunk(content.bytes.substr(0, frames * content.sample_bytes)));
     EXPECT_TRUE(stream.RequestCheckpoint());
@@ -90,7 +90,7 @@ TEST_F(ResumeTest, AStreamCutAnywhereHasTheBitsOfOneThatNeverStopped) {
     JoinedOutcome joined;
     size_t at = 0;
     for (int part = 0; part < cuts; ++part) {
-      TestStream stream(stubs_[part % 2].get());
+      StreamClient stream(stubs_[part % 2].get());
       ASSERT_TRUE(stream.SendConfig(config));
       const size_t samples = (total - at) / content.sample_bytes;
       const size_t end = at + random() % (samples + 1) * content.sample_bytes;
@@ -107,7 +107,7 @@ TEST_F(ResumeTest, AStreamCutAnywhereHasTheBitsOfOneThatNeverStopped) {
       at = outcome.checkpoint.content_bytes();
       config = ResumeFrom(content.config, outcome.checkpoint);
     }
-    TestStream stream(stubs_[cuts % 2].get());
+    StreamClient stream(stubs_[cuts % 2].get());
     ASSERT_TRUE(stream.SendConfig(config));
     SendContent(stream, content, at, total, random);
     stream.HalfClose();
@@ -122,7 +122,7 @@ TEST_F(ResumeTest, PeriodicCheckpointsComeEveryNthFrameAndEachCanBeResumed) {
   const StreamContent content = MakeContent(*model_, ContentKind::kAudio, 64, 1);
   v1::StreamingConfig config = content.config;
   config.set_checkpoint_every_frames(7);
-  TestStream stream(stubs_[0].get());
+  StreamClient stream(stubs_[0].get());
   ASSERT_TRUE(stream.SendConfig(config));
   ASSERT_TRUE(stream.SendChunk(content.bytes));
   stream.HalfClose();
@@ -150,7 +150,7 @@ TEST_F(ResumeTest, PeriodicCheckpointsComeEveryNthFrameAndEachCanBeResumed) {
 TEST_F(ResumeTest, ARequestBeforeAnyContentIsACheckpointOfTheBeginning) {
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 10, 1);
   const v1::Checkpoint checkpoint = [&] {
-    TestStream stream(stubs_[0].get());
+    StreamClient stream(stubs_[0].get());
     EXPECT_TRUE(stream.SendConfig(content.config));
     EXPECT_TRUE(stream.RequestCheckpoint());
     EXPECT_TRUE(stream.RequestCheckpoint());
@@ -166,7 +166,7 @@ TEST_F(ResumeTest, ARequestBeforeAnyContentIsACheckpointOfTheBeginning) {
 
 TEST_F(ResumeTest, ManyRequestsAreAllAnsweredAndDoNotDisturbTheStream) {
   const StreamContent content = MakeContent(*model_, ContentKind::kFloat32, 100, 1);
-  TestStream stream(stubs_[0].get());
+  StreamClient stream(stubs_[0].get());
   constexpr int kRequests = 500;
   const std::jthread writer([&] {
     stream.SendConfig(content.config);
@@ -183,7 +183,7 @@ TEST_F(ResumeTest, AStreamCannotBeResumedTwiceAtOnce) {
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 10, 1);
   const v1::StreamingConfig config = ResumeFrom(content.config, SomeCheckpoint(content, 5));
   {
-    TestStream open(stubs_[1].get());
+    StreamClient open(stubs_[1].get());
     ASSERT_TRUE(open.SendConfig(config));
     ASSERT_TRUE(open.RequestCheckpoint());
     ASSERT_TRUE(open.ReadUntilCheckpoints(1));
@@ -196,7 +196,7 @@ TEST_F(ResumeTest, AStreamCannotBeResumedTwiceAtOnce) {
 
 TEST_F(ResumeTest, TheStreamItselfMayNotBeOpenEither) {
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 10, 1);
-  TestStream open(stubs_[1].get());
+  StreamClient open(stubs_[1].get());
   ASSERT_TRUE(open.SendConfig(content.config));
   ASSERT_TRUE(open.RequestCheckpoint());
   ASSERT_TRUE(open.ReadUntilCheckpoints(1));
@@ -253,7 +253,7 @@ TEST_F(ResumeTest, StreamsThatKnowOfCheckpointsMoveWhenTheirServerDrains) {
     std::vector<std::jthread> threads;
     for (int i = 0; i < kStreams; ++i) {
       threads.emplace_back([&, i] {
-        TestStream stream(stubs_[0].get());
+        StreamClient stream(stubs_[0].get());
         const std::jthread writer([&] {
           // Sends on until the call ends, whatever of it is taken.
           bool ok = stream.SendConfig(contents[i].config);
@@ -289,7 +289,7 @@ TEST_F(ResumeTest, StreamsThatKnowOfCheckpointsMoveWhenTheirServerDrains) {
 
 TEST_F(ResumeTest, OtherStreamsAreHandedOverWhenTheServerStops) {
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 20, 1);
-  TestStream stream(stubs_[0].get());
+  StreamClient stream(stubs_[0].get());
   ASSERT_TRUE(stream.SendConfig(content.config));
   ASSERT_TRUE(stream.SendChunk(content.bytes.substr(0, 7 * content.sample_bytes)));
   ASSERT_TRUE(stream.ReadUntilChunksDone(1));

@@ -126,30 +126,30 @@ std::vector<float> ToFloats(const std::string& bytes) {
   return values;
 }
 
-TestStream::TestStream(v1::SpeechInference::Stub* stub) {
+StreamClient::StreamClient(v1::SpeechInference::Stub* stub) {
   context_.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(3));
   call_ = stub->StreamingInfer(&context_);
 }
 
-bool TestStream::SendConfig(const v1::StreamingConfig& config) {
+bool StreamClient::SendConfig(const v1::StreamingConfig& config) {
   v1::StreamingInferRequest request;
   *request.mutable_config() = config;
   return call_->Write(request);
 }
 
-bool TestStream::SendChunk(const std::string& chunk) {
+bool StreamClient::SendChunk(const std::string& chunk) {
   v1::StreamingInferRequest request;
   request.set_chunk(chunk);
   return call_->Write(request);
 }
 
-bool TestStream::RequestCheckpoint() {
+bool StreamClient::RequestCheckpoint() {
   v1::StreamingInferRequest request;
   request.mutable_checkpoint();
   return call_->Write(request);
 }
 
-bool TestStream::ReadOne() {
+bool StreamClient::ReadOne() {
   v1::StreamingInferResponse response;
   if (!call_->Read(&response)) return false;
   const auto expect = [this](bool ok, const std::string& what) {
@@ -184,21 +184,21 @@ bool TestStream::ReadOne() {
   return true;
 }
 
-bool TestStream::ReadUntilChunksDone(int64_t chunks) {
+bool StreamClient::ReadUntilChunksDone(int64_t chunks) {
   while (outcome_.chunks_done < chunks) {
     if (!ReadOne()) return false;
   }
   return true;
 }
 
-bool TestStream::ReadUntilCheckpoints(int checkpoints) {
+bool StreamClient::ReadUntilCheckpoints(int checkpoints) {
   while (outcome_.checkpoints < checkpoints) {
     if (!ReadOne()) return false;
   }
   return true;
 }
 
-StreamOutcome TestStream::Finish() {
+StreamOutcome StreamClient::Finish() {
   while (ReadOne()) {
   }
   outcome_.status = call_->Finish();
@@ -211,7 +211,7 @@ StreamOutcome TestStream::Finish() {
 
 StreamOutcome RunStream(v1::SpeechInference::Stub* stub, const v1::StreamingConfig& config,
                         const std::vector<std::string>& chunks) {
-  TestStream stream(stub);
+  StreamClient stream(stub);
   const std::jthread writer([&] {
     bool ok = stream.SendConfig(config);
     for (size_t i = 0; ok && i < chunks.size(); ++i) ok = stream.SendChunk(chunks[i]);

@@ -61,9 +61,9 @@ struct StreamOutcome {
 };
 
 // One call, with a deadline of three minutes. One thread may write and another read.
-class TestStream {
+class StreamClient {
  public:
-  explicit TestStream(v1::SpeechInference::Stub* stub);
+  explicit StreamClient(v1::SpeechInference::Stub* stub);
 
   bool SendConfig(const v1::StreamingConfig& config);
   bool SendChunk(const std::string& chunk);
