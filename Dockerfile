@@ -13,7 +13,7 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-create-home --uid 10001 ese
 COPY --from=build /image/usr/local /usr/local
-COPY models/en-phones.ese /usr/local/share/ese/models/
+COPY pretrained/en-phones.ese /usr/local/share/ese/models/
 USER ese
 EXPOSE 7700 9700
 ENTRYPOINT ["ese-server"]

@@ -41,7 +41,7 @@ prepare_python() {
 }
 run_python() { "$python" recognize.py "$@"; }
 
-"$bin/ese-server" --model "$source/models/en-phones.ese" --listen 127.0.0.1:0 \
+"$bin/ese-server" --model "$source/pretrained/en-phones.ese" --listen 127.0.0.1:0 \
   --metrics 127.0.0.1:0 --ready-file "$work/ready" 2>"$work/server_log" &
 server=$!
 for _ in $(seq 300); do

@@ -5,7 +5,7 @@
 set -euo pipefail
 bin=$1 promtool=$2
 work=$(mktemp -d)
-"$bin/ese-server" --model models/en-phones.ese --listen 127.0.0.1:0 --metrics 127.0.0.1:0 \
+"$bin/ese-server" --model pretrained/en-phones.ese --listen 127.0.0.1:0 --metrics 127.0.0.1:0 \
   --ready-file "$work/ready" 2>"$work/log" &
 server=$!
 trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$work"' EXIT
