@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -110,30 +111,32 @@ void Line(std::string* text, const std::string& label, const std::string& value)
   absl::StrAppendFormat(text, "%-13s%s\n", label, value);
 }
 
+std::string FeaturesText(const FeatureSettings& f) {
+  if (f.sample_rate_hz == 0) return "none: the model takes feature vectors only";
+  return absl::StrFormat("%d Hz, windows of %g ms every %g ms, %d mel bins, %d windows a frame",
+                         f.sample_rate_hz, f.frame_length_ms, f.frame_shift_ms, f.num_mel_bins,
+                         f.stack);
+}
+
+std::string LayerText(const Layer& layer) {
+  return absl::StrCat(
+      layer.cells, " cells, ", layer.outputs, layer.has_projection ? " projected" : "",
+      " outputs in ", QText(layer.output_fraction_bits),
+      layer.has_projection ? absl::StrCat(" from cells' in ", QText(layer.hidden_fraction_bits))
+                           : "",
+      layer.has_peepholes ? ", peepholes" : "",
+      layer.g_activation == GActivation::kSigmoid ? ", g sigmoid" : "");
+}
+
 void AppendHead(const Report& report, std::string* text) {
   const Model& model = *report.model;
   Line(text, "model", model.name);
   Line(text, "fingerprint", model.fingerprint());
-  const FeatureSettings& f = model.features;
-  Line(text, "features",
-       f.sample_rate_hz == 0
-           ? "none: the model takes feature vectors only"
-           : absl::StrFormat("%d Hz, windows of %g ms every %g ms, %d mel bins, %d windows a frame",
-                             f.sample_rate_hz, f.frame_length_ms, f.frame_shift_ms, f.num_mel_bins,
-                             f.stack));
+  Line(text, "features", FeaturesText(model.features));
   Line(text, "input",
        absl::StrCat(model.input_dim(), " values in ", QText(model.input_fraction_bits)));
   for (size_t l = 0; l < model.layers.size(); ++l) {
-    const Layer& layer = model.layers[l];
-    Line(text, absl::StrCat("layer ", l),
-         absl::StrCat(layer.cells, " cells, ", layer.outputs,
-                      layer.has_projection ? " projected" : "", " outputs in ",
-                      QText(layer.output_fraction_bits),
-                      layer.has_projection
-                          ? absl::StrCat(" from cells' in ", QText(layer.hidden_fraction_bits))
-                          : "",
-                      layer.has_peepholes ? ", peepholes" : "",
-                      layer.g_activation == GActivation::kSigmoid ? ", g sigmoid" : ""));
+    Line(text, absl::StrCat("layer ", l), LayerText(model.layers[l]));
   }
   Line(text, "units",
        absl::StrCat(model.num_units(), model.blank < 0 ? ", no blank: " : ": ",
@@ -221,6 +224,16 @@ void AppendFidelity(const Report& report, bool everything, std::string* text) {
   }
 }
 
+void AppendFacts(const std::map<std::string, std::string>& facts, std::string* text) {
+  if (facts.empty()) return;
+  absl::StrAppend(text, "\nfacts\n");
+  size_t width = 0;
+  for (const auto& [key, value] : facts) width = std::max(width, key.size());
+  for (const auto& [key, value] : facts) {
+    absl::StrAppendFormat(text, "  %-*s  %s\n", static_cast<int>(width), key, value);
+  }
+}
+
 Json DbJson(double db) { return std::isfinite(db) ? Json(db) : Json(nullptr); }
 
 Json LayersJson(const Model& model) {
@@ -301,14 +314,7 @@ std::string TextReport(const Report& report, bool everything) {
   AppendBytes(report, everything, &text);
   if (everything) AppendCard(report, &text);
   AppendFidelity(report, everything, &text);
-  if (everything && !report.model->facts.empty()) {
-    absl::StrAppend(&text, "\nfacts\n");
-    size_t width = 0;
-    for (const auto& [key, value] : report.model->facts) width = std::max(width, key.size());
-    for (const auto& [key, value] : report.model->facts) {
-      absl::StrAppendFormat(&text, "  %-*s  %s\n", static_cast<int>(width), key, value);
-    }
-  }
+  if (everything) AppendFacts(report.model->facts, &text);
   for (const std::string& warning : report.warnings) {
     absl::StrAppend(&text, "\nwarning: ", warning, "\n");
   }

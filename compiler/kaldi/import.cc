@@ -40,11 +40,18 @@ class KaldiImporter {
   }
 
  private:
+  using Layer = BasicNetworkLayer<DenseMatrix>;
+
   absl::Status ReadNetwork();
+  absl::Status CheckSizes(int outputs, int inputs) const;
   absl::Status ReadComponent(const std::string& type, int outputs, int inputs);
   absl::Status ReadSplice(int outputs, int inputs);
   absl::Status ReadTransform(const std::string& type, int outputs, int inputs);
   absl::Status ReadLstm(int outputs, int inputs);
+  absl::Status ReadLstmOptions(int* cells);
+  absl::Status ReadGates(Layer* layer);
+  absl::Status ReadPeepholes(Layer* layer);
+  absl::Status ReadProjection(Layer* layer);
   absl::Status ReadAffine(int outputs, int inputs);
   absl::Status FinishInput();
 
@@ -79,14 +86,7 @@ absl::Status KaldiImporter::ReadNetwork() {
     name_ = absl::StrCat("component", index, ".");
     ESE_ASSIGN_OR_RETURN(const int outputs, reader_.Integer());
     ESE_ASSIGN_OR_RETURN(const int inputs, reader_.Integer());
-    if (outputs < 1 || inputs < 1 || outputs > kMaxSize || inputs > kMaxSize) {
-      return Refuse(
-          absl::StrCat("sizes of ", outputs, " and ", inputs, " are not between 1 and ", kMaxSize));
-    }
-    if (last_outputs_ != 0 && inputs != last_outputs_) {
-      return Refuse(absl::StrCat("has ", inputs, " inputs but the component before it has ",
-                                 last_outputs_, " outputs; the file is not one network"));
-    }
+    ESE_RETURN_IF_ERROR(CheckSizes(outputs, inputs));
     ESE_RETURN_IF_ERROR(ReadComponent(token, outputs, inputs));
     last_outputs_ = outputs;
     // Older files have no token between components.
@@ -98,6 +98,18 @@ absl::Status KaldiImporter::ReadNetwork() {
     return Refuse("has no <LstmProjected>, or no <AffineTransform> after it; a model needs both");
   }
   return FinishInput();
+}
+
+absl::Status KaldiImporter::CheckSizes(int outputs, int inputs) const {
+  if (outputs < 1 || inputs < 1 || outputs > kMaxSize || inputs > kMaxSize) {
+    return Refuse(
+        absl::StrCat("sizes of ", outputs, " and ", inputs, " are not between 1 and ", kMaxSize));
+  }
+  if (last_outputs_ != 0 && inputs != last_outputs_) {
+    return Refuse(absl::StrCat("has ", inputs, " inputs but the component before it has ",
+                               last_outputs_, " outputs; the file is not one network"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status KaldiImporter::ReadComponent(const std::string& type, int outputs, int inputs) {
@@ -192,16 +204,26 @@ absl::Status KaldiImporter::ReadTransform(const std::string& type, int outputs, 
   return absl::OkStatus();
 }
 
-// The gates are [g; i; f; o]. The peepholes of i and f read the cell before the step, that of o
-// reads it after the step.
 absl::Status KaldiImporter::ReadLstm(int outputs, int inputs) {
-  BasicNetworkLayer<DenseMatrix>& layer = imported_.network.layers.emplace_back();
+  Layer& layer = imported_.network.layers.emplace_back();
   LayerTopology& topology = layer.topology;
+  ESE_RETURN_IF_ERROR(ReadLstmOptions(&topology.cells));
+  topology.prefix = name_;
+  topology.inputs = inputs;
+  topology.projection = outputs;
+  topology.peepholes = true;
+  ESE_RETURN_IF_ERROR(ReadGates(&layer));
+  ESE_RETURN_IF_ERROR(ReadPeepholes(&layer));
+  ESE_RETURN_IF_ERROR(ReadProjection(&layer));
+  imported_.topology.layers.push_back(topology);
+  return absl::OkStatus();
+}
+
+absl::Status KaldiImporter::ReadLstmOptions(int* cells) {
   double cell_clip = 0;
-  ESE_RETURN_IF_ERROR(ReadOptions(&topology.cells, &cell_clip));
-  const int cells = topology.cells;
-  if (cells < 1 || cells > kMaxSize) {
-    return Refuse(absl::StrCat("<CellDim> is ", cells, ", not between 1 and ", kMaxSize));
+  ESE_RETURN_IF_ERROR(ReadOptions(cells, &cell_clip));
+  if (*cells < 1 || *cells > kMaxSize) {
+    return Refuse(absl::StrCat("<CellDim> is ", *cells, ", not between 1 and ", kMaxSize));
   }
   if (cell_clip > 0 && cell_clip < kCellLimit) {
     return Refuse(
@@ -209,28 +231,42 @@ absl::Status KaldiImporter::ReadLstm(int outputs, int inputs) {
                         "(none) or at least %g",
                         cell_clip, kCellLimit, kCellLimit));
   }
-  topology.prefix = name_;
-  topology.inputs = inputs;
-  topology.projection = outputs;
-  topology.peepholes = true;
-  ESE_ASSIGN_OR_RETURN(const auto input, ReadMatrix("w_gifo_x", 4 * cells, inputs));
-  ESE_ASSIGN_OR_RETURN(const auto recurrent, ReadMatrix("w_gifo_r", 4 * cells, outputs));
+  return absl::OkStatus();
+}
+
+// The gates are [g; i; f; o].
+absl::Status KaldiImporter::ReadGates(Layer* layer) {
+  const int cells = layer->topology.cells;
+  ESE_ASSIGN_OR_RETURN(const auto input, ReadMatrix("w_gifo_x", 4 * cells, layer->topology.inputs));
+  ESE_ASSIGN_OR_RETURN(const auto recurrent,
+                       ReadMatrix("w_gifo_r", 4 * cells, layer->topology.projection));
   ESE_ASSIGN_OR_RETURN(const auto bias, ReadVector("bias", 4 * cells));
-  layer.gates = JoinGates({absl::StrCat(name_, "w_gifo_x | ", name_, "w_gifo_r"), "--density-gates",
-                           cells, kKaldiGates},
-                          input, recurrent, std::vector<double>(bias.begin(), bias.end()));
-  layer.peepholes.resize(size_t{3} * cells);
+  layer->gates = JoinGates({absl::StrCat(name_, "w_gifo_x | ", name_, "w_gifo_r"),
+                            "--density-gates", cells, kKaldiGates},
+                           input, recurrent, std::vector<double>(bias.begin(), bias.end()));
+  return absl::OkStatus();
+}
+
+// The peepholes of i and f read the cell before the step, that of o reads it after the step.
+absl::Status KaldiImporter::ReadPeepholes(Layer* layer) {
+  const int cells = layer->topology.cells;
+  layer->peepholes.resize(size_t{3} * cells);
   const char* const kPeepholes[] = {"peephole_i_c", "peephole_f_c", "peephole_o_c"};
   for (int k = 0; k < 3; ++k) {
     ESE_ASSIGN_OR_RETURN(const auto values, ReadVector(kPeepholes[k], cells));
-    for (int cell = 0; cell < cells; ++cell) layer.peepholes[size_t{3} * cell + k] = values[cell];
+    for (int cell = 0; cell < cells; ++cell) layer->peepholes[size_t{3} * cell + k] = values[cell];
   }
-  layer.projection.name = {absl::StrCat(name_, "w_r_m"), "--density-projection"};
-  layer.projection.rows = outputs;
-  layer.projection.columns = cells;
-  ESE_ASSIGN_OR_RETURN(layer.projection.weights, ReadMatrix("w_r_m", outputs, cells));
-  layer.projection.bias.assign(outputs, 0.0);
-  imported_.topology.layers.push_back(topology);
+  return absl::OkStatus();
+}
+
+absl::Status KaldiImporter::ReadProjection(Layer* layer) {
+  DenseMatrix& projection = layer->projection;
+  projection.name = {absl::StrCat(name_, "w_r_m"), "--density-projection"};
+  projection.rows = layer->topology.projection;
+  projection.columns = layer->topology.cells;
+  ESE_ASSIGN_OR_RETURN(projection.weights,
+                       ReadMatrix("w_r_m", projection.rows, projection.columns));
+  projection.bias.assign(projection.rows, 0.0);
   return absl::OkStatus();
 }
 

@@ -73,6 +73,26 @@ absl::Status CheckStored(const TensorProto& tensor) {
                                                  "(onnx.save with save_as_external_data=False)"));
 }
 
+// `name` is what error messages call the tensor.
+absl::StatusOr<OnnxTensor> ReadTensor(const TensorProto& tensor, const std::string& name) {
+  ESE_RETURN_IF_ERROR(CheckStored(tensor));
+  OnnxTensor result;
+  result.shape.assign(tensor.dims().begin(), tensor.dims().end());
+  ESE_ASSIGN_OR_RETURN(result.values, FloatValues(tensor));
+  if (Elements(tensor) != uint64_t{result.values.size()}) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor '", name, "' has the shape ", ShapeText(result.shape), " but ",
+                     result.values.size(), " values; the file is damaged"));
+  }
+  for (size_t k = 0; k < result.values.size(); ++k) {
+    if (std::isfinite(result.values[k])) continue;
+    return absl::InvalidArgumentError(absl::StrCat("tensor '", name, "' has ", result.values[k],
+                                                   " as its value ", k,
+                                                   "; the training failed or the file is damaged"));
+  }
+  return result;
+}
+
 // True for nodes whose outputs contain only elements of their first input.
 bool OnlyMovesElements(const NodeProto& node) {
   static const auto* const kTypes =
@@ -254,15 +274,25 @@ bool OnnxGraph::IsZero(const std::string& value) const {
 }
 
 absl::StatusOr<OnnxTensor> OnnxGraph::Floats(const std::string& value) const {
-  // The nodes between the value and the tensor that stores it.
-  std::string name = value;
   bool transposed = false;
+  ESE_ASSIGN_OR_RETURN(const std::string name, StoredName(value, &transposed));
+  const TensorProto* tensor = FindTensor(name);
+  if (tensor == nullptr) return NoTensor(name);
+  ESE_ASSIGN_OR_RETURN(OnnxTensor result, ReadTensor(*tensor, name));
+  if (!transposed) return result;
+  return Transposed(std::move(result));
+}
+
+// The name of the tensor that stores a weight, or of the value where the chain of nodes ends.
+absl::StatusOr<std::string> OnnxGraph::StoredName(const std::string& value,
+                                                  bool* transposed) const {
+  std::string name = value;
   for (int left = proto().node_size(); left > 0 && FindTensor(name) == nullptr; --left) {
     const NodeProto* node = Producer(name);
     if (node == nullptr) break;
     const std::string& type = node->op_type();
     if (type == "Transpose") {
-      if (Swaps(*node)) transposed = !transposed;
+      if (Swaps(*node)) *transposed = !*transposed;
     } else if (type != "Identity" && type != "Unsqueeze" && type != "Squeeze" &&
                !IsFloatCast(*node)) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -273,25 +303,7 @@ absl::StatusOr<OnnxTensor> OnnxGraph::Floats(const std::string& value) const {
     }
     name = InputOf(*node, 0);
   }
-  const TensorProto* tensor = FindTensor(name);
-  if (tensor == nullptr) return NoTensor(name);
-  ESE_RETURN_IF_ERROR(CheckStored(*tensor));
-  OnnxTensor result;
-  result.shape.assign(tensor->dims().begin(), tensor->dims().end());
-  ESE_ASSIGN_OR_RETURN(result.values, FloatValues(*tensor));
-  if (Elements(*tensor) != uint64_t{result.values.size()}) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tensor '", name, "' has the shape ", ShapeText(result.shape), " but ",
-                     result.values.size(), " values; the file is damaged"));
-  }
-  for (size_t k = 0; k < result.values.size(); ++k) {
-    if (std::isfinite(result.values[k])) continue;
-    return absl::InvalidArgumentError(absl::StrCat("tensor '", name, "' has ", result.values[k],
-                                                   " as its value ", k,
-                                                   "; the training failed or the file is damaged"));
-  }
-  if (!transposed) return result;
-  return Transposed(std::move(result));
+  return name;
 }
 
 absl::Status OnnxGraph::NoTensor(const std::string& value) const {

@@ -69,6 +69,7 @@ class OnnxGraph {
  private:
   absl::Status Index();
   const onnx::TensorProto* FindTensor(const std::string& value) const;
+  absl::StatusOr<std::string> StoredName(const std::string& value, bool* transposed) const;
   absl::Status NoTensor(const std::string& value) const;
 
   std::unique_ptr<onnx::ModelProto> model_;

@@ -18,6 +18,17 @@ using onnx::NodeProto;
 constexpr int kMaxSize = 1 << 16;    // rows or columns of the output layer
 constexpr size_t kMaxInputAxes = 5;  // axes of the graph's input
 
+int64_t IntegerAttribute(const NodeProto& node, const char* name) {
+  const auto* attribute = FindAttribute(node, name);
+  return attribute == nullptr ? 0 : attribute->i();
+}
+
+// Gemm's alpha or beta.
+float FactorAttribute(const NodeProto& node, const char* name) {
+  const auto* attribute = FindAttribute(node, name);
+  return attribute == nullptr ? 1.0f : attribute->f();
+}
+
 // True if the LSTM can read a value with these axes as its X.
 bool CanRead(const NodeProto& lstm, OnnxAxes axes) {
   std::replace(axes.begin(), axes.end(), 'U', 'B');
@@ -37,9 +48,13 @@ class OnnxImporter {
   absl::Status ReadLayers(std::string* value);
 
   absl::Status ReadAffine(const NodeProto& node);
+  absl::Status ReadOutputWeights(const NodeProto& node);
   absl::Status AddBias(const NodeProto& node, const std::string& value, float factor);
+  absl::Status FinishBias(const NodeProto& node);
   // The index of the constant input of an Add.
   int ConstantInput(const NodeProto& node) const;
+  absl::Status ReadLayer(const NodeProto& lstm, const std::string& value);
+  void PutInOrderOfExecution();
   void FollowInput(const std::string& input);
   absl::Status FollowOutputs(size_t layer);
 
@@ -62,7 +77,12 @@ absl::StatusOr<ImportedNetwork> OnnxImporter::Import() {
   std::string value = graph_.proto().output(0).name();
   ESE_RETURN_IF_ERROR(ReadOutput(&value));
   ESE_RETURN_IF_ERROR(ReadLayers(&value));
+  PutInOrderOfExecution();
   DenseNetwork& network = imported_.network;
+  FollowInput(value);
+  for (size_t layer = 0; layer < network.layers.size(); ++layer) {
+    ESE_RETURN_IF_ERROR(FollowOutputs(layer));
+  }
   for (const auto& layer : network.layers) imported_.topology.layers.push_back(layer.topology);
   imported_.topology.name = graph_.proto().name();
   network.input_mean.assign(network.layers.front().topology.inputs, 0.0f);
@@ -124,21 +144,21 @@ absl::Status OnnxImporter::AddBias(const NodeProto& node, const std::string& val
 }
 
 absl::Status OnnxImporter::ReadAffine(const NodeProto& node) {
-  const auto integer = [&](const char* name) {
-    const auto* attribute = FindAttribute(node, name);
-    return attribute == nullptr ? int64_t{0} : attribute->i();
-  };
-  const auto factor = [&](const char* name) {
-    const auto* attribute = FindAttribute(node, name);
-    return attribute == nullptr ? 1.0f : attribute->f();
-  };
+  ESE_RETURN_IF_ERROR(ReadOutputWeights(node));
+  if (OnnxType(node) == "Gemm" && !InputOf(node, 2).empty()) {
+    ESE_RETURN_IF_ERROR(AddBias(node, InputOf(node, 2), FactorAttribute(node, "beta")));
+  }
+  return FinishBias(node);
+}
+
+absl::Status OnnxImporter::ReadOutputWeights(const NodeProto& node) {
   auto weight = graph_.Floats(InputOf(node, 1));
   if (!weight.ok()) return graph_.Refuse(node, weight.status().message());
-  if (weight->shape.size() != 2 || integer("transA") != 0) {
+  if (weight->shape.size() != 2 || IntegerAttribute(node, "transA") != 0) {
     return graph_.Refuse(node,
                          "must multiply its first input, not transposed, by a constant matrix");
   }
-  const bool is_rows = integer("transB") != 0;  // otherwise [columns, rows]
+  const bool is_rows = IntegerAttribute(node, "transB") != 0;  // otherwise [columns, rows]
   const int64_t rows = weight->shape[is_rows ? 0 : 1];
   const int64_t columns = weight->shape[is_rows ? 1 : 0];
   if (rows < 1 || columns < 1 || rows > kMaxSize || columns > kMaxSize) {
@@ -149,47 +169,36 @@ absl::Status OnnxImporter::ReadAffine(const NodeProto& node) {
   output.rows = static_cast<int>(rows);
   output.columns = static_cast<int>(columns);
   output.weights.reserve(weight->values.size());
+  const float alpha = FactorAttribute(node, "alpha");
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < columns; ++c) {
-      output.weights.push_back(factor("alpha") *
-                               weight->values[is_rows ? r * columns + c : c * rows + r]);
+      output.weights.push_back(alpha * weight->values[is_rows ? r * columns + c : c * rows + r]);
     }
   }
-  if (OnnxType(node) == "Gemm" && !InputOf(node, 2).empty()) {
-    ESE_RETURN_IF_ERROR(AddBias(node, InputOf(node, 2), factor("beta")));
-  }
-  if (output.bias.size() == 1) output.bias.assign(rows, output.bias[0]);  // broadcast
-  if (output.bias.empty()) output.bias.assign(rows, 0.0);
-  if (static_cast<int64_t>(output.bias.size()) != rows) {
-    return graph_.Refuse(node, "has ", rows, " outputs but a bias of ", output.bias.size(),
-                         " values");
+  return absl::OkStatus();
+}
+
+// Gives every row a bias, now that the number of rows is known.
+absl::Status OnnxImporter::FinishBias(const NodeProto& node) {
+  const int rows = imported_.network.output.rows;
+  std::vector<double>& bias = imported_.network.output.bias;
+  if (bias.size() == 1) bias.assign(rows, bias[0]);  // broadcast
+  if (bias.empty()) bias.assign(rows, 0.0);
+  if (static_cast<int>(bias.size()) != rows) {
+    return graph_.Refuse(node, "has ", rows, " outputs but a bias of ", bias.size(), " values");
   }
   return absl::OkStatus();
 }
 
 absl::Status OnnxImporter::ReadLayers(std::string* value) {
-  auto& layers = imported_.network.layers;
   readers_.emplace_back();
-  int reader_inputs = imported_.network.output.columns;
   for (int left = graph_.proto().node_size(); left > 0; --left) {
     const NodeProto* node = graph_.Producer(*value);
     if (node == nullptr) break;
     if (IsShapeNode(graph_, *node)) {
       readers_.back().shape_nodes.push_back(node);
     } else if (OnnxType(*node) == "LSTM") {
-      if (*value != node->output(0)) {
-        return graph_.Refuse(*node,
-                             "its output Y_h or Y_c, the state after the last frame, is read; a "
-                             "stream needs Y, the output of every frame");
-      }
-      ESE_ASSIGN_OR_RETURN(auto layer, ReadOnnxLstm(graph_, *node, &imported_.notices));
-      if (layer.topology.outputs() != reader_inputs) {
-        return graph_.Refuse(*node, "has ", layer.topology.outputs(),
-                             " outputs but what reads them has ", reader_inputs, " inputs");
-      }
-      readers_.push_back({node, {}});
-      reader_inputs = layer.topology.inputs;
-      layers.push_back(std::move(layer));
+      ESE_RETURN_IF_ERROR(ReadLayer(*node, *value));
     } else {
       return graph_.Refuse(
           *node,
@@ -199,22 +208,43 @@ absl::Status OnnxImporter::ReadLayers(std::string* value) {
     }
     *value = InputOf(*node, 0);
   }
-  if (layers.empty()) return absl::InvalidArgumentError("the graph has no LSTM before its output");
+  if (imported_.network.layers.empty()) {
+    return absl::InvalidArgumentError("the graph has no LSTM before its output");
+  }
   if (!graph_.IsInput(*value)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the layers read '", *value, "', which is not an input of the graph; export it again"));
   }
-  // The walk went from the output to the input; put everything into the order of execution.
-  std::reverse(layers.begin(), layers.end());
+  return absl::OkStatus();
+}
+
+// Adds the layer of an LSTM whose output `value` is read.
+absl::Status OnnxImporter::ReadLayer(const NodeProto& lstm, const std::string& value) {
+  if (value != lstm.output(0)) {
+    return graph_.Refuse(lstm,
+                         "its output Y_h or Y_c, the state after the last frame, is read; a "
+                         "stream needs Y, the output of every frame");
+  }
+  auto& layers = imported_.network.layers;
+  const int reader_inputs =
+      layers.empty() ? imported_.network.output.columns : layers.back().topology.inputs;
+  ESE_ASSIGN_OR_RETURN(auto layer, ReadOnnxLstm(graph_, lstm, &imported_.notices));
+  if (layer.topology.outputs() != reader_inputs) {
+    return graph_.Refuse(lstm, "has ", layer.topology.outputs(),
+                         " outputs but what reads them has ", reader_inputs, " inputs");
+  }
+  readers_.push_back({&lstm, {}});
+  layers.push_back(std::move(layer));
+  return absl::OkStatus();
+}
+
+// The walk went from the output to the input.
+void OnnxImporter::PutInOrderOfExecution() {
+  std::reverse(imported_.network.layers.begin(), imported_.network.layers.end());
   std::reverse(readers_.begin(), readers_.end());
   for (Reader& reader : readers_) {
     std::reverse(reader.shape_nodes.begin(), reader.shape_nodes.end());
   }
-  FollowInput(*value);
-  for (size_t layer = 0; layer < layers.size(); ++layer) {
-    ESE_RETURN_IF_ERROR(FollowOutputs(layer));
-  }
-  return absl::OkStatus();
 }
 
 // Finds the assignment of letters to the axes of the graph's input that the first LSTM can read. If

@@ -32,6 +32,9 @@ class OnnxLstmReader {
   absl::Status CheckLstm(GActivation* g);
   absl::Status CheckActivations(GActivation* g) const;
   absl::Status CheckStart(int input);
+  absl::StatusOr<OnnxTensor> ReadInputWeights() const;
+  absl::Status ReadSizes(const std::vector<int64_t>& shape, LayerTopology* topology) const;
+  absl::StatusOr<std::vector<double>> ReadBias(int64_t rows) const;
   absl::Status ReadPeepholes(BasicNetworkLayer<DenseMatrix>* layer);
   absl::StatusOr<std::vector<float>> Tensor(int input, const std::vector<int64_t>& shape) const;
 
@@ -110,11 +113,24 @@ absl::Status OnnxLstmReader::CheckStart(int input) {
   return absl::OkStatus();
 }
 
-// W [1, 4 cells, inputs] and R [1, 4 cells, cells] hold the gates i, o, f, c. B holds both biases.
 absl::StatusOr<BasicNetworkLayer<DenseMatrix>> OnnxLstmReader::Read() {
   BasicNetworkLayer<DenseMatrix> layer;
   LayerTopology& topology = layer.topology;
   ESE_RETURN_IF_ERROR(CheckLstm(&topology.g_activation));
+  ESE_ASSIGN_OR_RETURN(const OnnxTensor input, ReadInputWeights());
+  ESE_RETURN_IF_ERROR(ReadSizes(input.shape, &topology));
+  const int64_t rows = input.shape[1];
+  ESE_ASSIGN_OR_RETURN(const auto recurrent, Tensor(2, {1, rows, topology.cells}));
+  ESE_ASSIGN_OR_RETURN(const auto bias, ReadBias(rows));
+  layer.gates = JoinGates({absl::StrCat(InputOf(node_, 1), " | ", InputOf(node_, 2)),
+                           "--density-gates", topology.cells, kOnnxGates},
+                          input.values, recurrent, bias);
+  ESE_RETURN_IF_ERROR(ReadPeepholes(&layer));
+  return layer;
+}
+
+// W [1, 4 cells, inputs] and R [1, 4 cells, cells] hold the gates i, o, f, c.
+absl::StatusOr<OnnxTensor> OnnxLstmReader::ReadInputWeights() const {
   auto input = ReadOnnxWeight(graph_, InputOf(node_, 1));
   if (!input.ok()) return graph_.Refuse(node_, input.status().message());
   const std::vector<int64_t>& shape = input->shape;
@@ -123,26 +139,30 @@ absl::StatusOr<BasicNetworkLayer<DenseMatrix>> OnnxLstmReader::Read() {
     return graph_.Refuse(node_, "'", InputOf(node_, 1), "' has the shape ", ShapeText(shape),
                          " but must have [1, 4 * cells, inputs]");
   }
-  topology.cells = static_cast<int>(shape[1] / 4);
-  topology.inputs = static_cast<int>(shape[2]);
-  topology.prefix = absl::StrCat(node_.name().empty() ? "LSTM" : node_.name(), ".");
+  return input;
+}
+
+// `shape` is that of W.
+absl::Status OnnxLstmReader::ReadSizes(const std::vector<int64_t>& shape,
+                                       LayerTopology* topology) const {
+  topology->cells = static_cast<int>(shape[1] / 4);
+  topology->inputs = static_cast<int>(shape[2]);
+  topology->prefix = absl::StrCat(node_.name().empty() ? "LSTM" : node_.name(), ".");
   const auto* hidden = FindAttribute(node_, "hidden_size");
-  if (hidden != nullptr && hidden->i() != topology.cells) {
+  if (hidden != nullptr && hidden->i() != topology->cells) {
     return graph_.Refuse(node_, "its hidden_size is ", hidden->i(), ", but '", InputOf(node_, 1),
-                         "' has ", topology.cells, " cells; export it again");
+                         "' has ", topology->cells, " cells; export it again");
   }
-  const int64_t rows = shape[1];
-  ESE_ASSIGN_OR_RETURN(const auto recurrent, Tensor(2, {1, rows, topology.cells}));
+  return absl::OkStatus();
+}
+
+// B [1, 8 cells] holds the bias of W and that of R.
+absl::StatusOr<std::vector<double>> OnnxLstmReader::ReadBias(int64_t rows) const {
   std::vector<double> bias(rows, 0.0);
-  if (!InputOf(node_, 3).empty()) {
-    ESE_ASSIGN_OR_RETURN(const auto both, Tensor(3, {1, 2 * rows}));
-    for (int64_t r = 0; r < rows; ++r) bias[r] = double{both[r]} + double{both[rows + r]};
-  }
-  layer.gates = JoinGates({absl::StrCat(InputOf(node_, 1), " | ", InputOf(node_, 2)),
-                           "--density-gates", topology.cells, kOnnxGates},
-                          input->values, recurrent, bias);
-  ESE_RETURN_IF_ERROR(ReadPeepholes(&layer));
-  return layer;
+  if (InputOf(node_, 3).empty()) return bias;
+  ESE_ASSIGN_OR_RETURN(const auto both, Tensor(3, {1, 2 * rows}));
+  for (int64_t r = 0; r < rows; ++r) bias[r] = double{both[r]} + double{both[rows + r]};
+  return bias;
 }
 
 // P [1, 3 cells] holds the peepholes of i, o, f.
