@@ -20,8 +20,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr ContentKind kKinds[] = {ContentKind::kFloat32, ContentKind::kInt16, ContentKind::kAudio};
-
 TEST(EndToEndTest, OneStream) {
   const auto model = MakeAudioModel("m", 1);
   TestServer server({model});
@@ -44,7 +42,7 @@ TEST(EndToEndTest, SixtyFourStreamsAtOnceEachGetTheirOwnBits) {
   std::mt19937 random(5);
   for (uint32_t i = 0; i < kStreams; ++i) {
     const int frames = i == 0 ? 0 : static_cast<int>(1 + random() % 200);
-    contents.push_back(MakeContent(*models[i % 2], kKinds[i % 3], frames, i));
+    contents.push_back(MakeContent(*models[i % 2], kContentKinds[i % 3], frames, i));
   }
   std::vector<StreamOutcome> outcomes(kStreams);
   {
@@ -323,13 +321,7 @@ TEST(EndToEndTest, AClientThatDoesNotReadIsHeldBackAndGetsAllItsAnswersLater) {
     }
     stream.HalfClose();
   });
-  // Until the writer stands still.
-  int before = -1, same = 0;
-  EXPECT_TRUE(Eventually([&] {
-    same = sent == before ? same + 1 : 0;
-    before = sent;
-    return same > 100;
-  }));
+  EXPECT_TRUE(EventuallyStandsStill(sent));
   EXPECT_LT(sent, kFrames);
   ExpectAnswersOf(content, stream.Finish());
 }
@@ -342,9 +334,7 @@ TEST(EndToEndTest, StreamsOverTheLimitAreRefusedUntilOneEnds) {
   const StreamContent content = MakeContent(*model, ContentKind::kFloat32, 5, 1);
   const auto stub = server.NewStub();
   StreamClient first(stub.get());
-  ASSERT_TRUE(first.SendConfig(content.config));
-  ASSERT_TRUE(first.SendChunk(content.bytes));
-  ASSERT_TRUE(first.ReadUntilChunksDone(1));
+  ASSERT_TRUE(first.Begin(content.config, content.bytes));
   const StreamOutcome refused = RunStream(stub.get(), content.config, content.Chunks(1));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(refused.status.error_message(), HasSubstr("in use"));
@@ -361,9 +351,7 @@ TEST(EndToEndTest, ADrainingServerRefusesNewStreamsAndFinishesOldOnes) {
   const StreamContent content = MakeContent(*model, ContentKind::kAudio, 20, 1);
   const auto stub = server.NewStub();
   StreamClient old(stub.get());
-  ASSERT_TRUE(old.SendConfig(content.config));
-  ASSERT_TRUE(old.SendChunk(content.bytes.substr(0, 1000)));
-  ASSERT_TRUE(old.ReadUntilChunksDone(1));
+  ASSERT_TRUE(old.Begin(content.config, content.bytes.substr(0, 1000)));
   server.server().StartDrain();
   EXPECT_FALSE(server.server().WaitUntilIdle(Duration(0)));
   const StreamOutcome refused = RunStream(stub.get(), content.config, content.Chunks(1));

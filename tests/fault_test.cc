@@ -5,7 +5,6 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "gmock/gmock.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "gtest/gtest.h"
 #include "tests/stream_client.h"
@@ -13,8 +12,6 @@
 
 namespace ese {
 namespace {
-
-using ::testing::HasSubstr;
 
 // A bystander has a stream open during the whole test: half of it before the fault, half after.
 class FaultTest : public testing::Test {
@@ -44,11 +41,6 @@ class FaultTest : public testing::Test {
     ExpectAnswersOf(bystander_content_, bystander_->Finish());
   }
 
-  static void ExpectError(const grpc::Status& status, grpc::StatusCode code,
-                          const std::string& message) {
-    EXPECT_EQ(status.error_code(), code) << status.error_message();
-    EXPECT_THAT(status.error_message(), HasSubstr(message));
-  }
   void ExpectConfigRefused(const v1::StreamingConfig& config, grpc::StatusCode code,
                            const std::string& message) {
     ExpectError(RunStream(stub_.get(), config, {content_.bytes}).status, code, message);
@@ -180,9 +172,7 @@ TEST_F(FaultTest, TheLargestMessageAllowedIsTaken) {
 
 TEST_F(FaultTest, AClientThatCancelsMidStream) {
   StreamClient stream(stub_.get());
-  ASSERT_TRUE(stream.SendConfig(content_.config));
-  ASSERT_TRUE(stream.SendChunk(content_.bytes));
-  ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+  ASSERT_TRUE(stream.Begin(content_.config, content_.bytes));
   EXPECT_EQ(server_.open_streams(), 2);
   stream.Cancel();
   EXPECT_TRUE(Eventually([&] { return server_.open_streams() == 1; }));
@@ -197,9 +187,7 @@ TEST_F(FaultTest, AClientWhoseConnectionGoesMidStream) {
   {
     const auto stub = server_.NewStub();
     StreamClient stream(stub.get());
-    ASSERT_TRUE(stream.SendConfig(content_.config));
-    ASSERT_TRUE(stream.SendChunk(content_.bytes));
-    ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+    ASSERT_TRUE(stream.Begin(content_.config, content_.bytes));
     EXPECT_EQ(server_.open_streams(), 2);
   }
   EXPECT_TRUE(Eventually([&] { return server_.open_streams() == 1; }));

@@ -56,8 +56,7 @@ TEST_F(LifecycleTest, AnIdleStreamGetsItsCheckpointAndGoesOnWithTheSameBits) {
   EXPECT_EQ(server.open_streams(), 0);
   JoinedOutcome joined;
   joined.Add(first, /*last=*/false);
-  v1::StreamingConfig config = content_.config;
-  config.set_resume_token(first.checkpoint.token());
+  const auto config = ResumeFrom(content_.config, first.checkpoint);
   joined.Add(RunStream(stub.get(), config, {content_.bytes.substr(Bytes(7))}), /*last=*/true);
   joined.ExpectAnswersOf(content_);
 }

@@ -173,9 +173,7 @@ TEST_F(ModelsTest, ARemovedModelTakesNoNewStreamsAndItsOpenOnesFinish) {
   const auto stub = server.NewStub();
   const StreamContent content = Content(*model);
   StreamClient open(stub.get());
-  ASSERT_TRUE(open.SendConfig(content.config));
-  ASSERT_TRUE(open.SendChunk(content.bytes.substr(0, content.sample_bytes)));
-  ASSERT_TRUE(open.ReadUntilChunksDone(1));
+  ASSERT_TRUE(open.Begin(content.config, content.bytes.substr(0, content.sample_bytes)));
   std::filesystem::remove(Path("m.ese"));
   ASSERT_TRUE(Eventually([&] { return Serving(server, "m").empty(); }));
   const StreamOutcome refused = Run(stub.get(), content);

@@ -116,9 +116,7 @@ TEST_F(ProgramTest, ASignalLetsOpenStreamsFinish) {
   const auto stub = Connect(WaitUntilReady());
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
   StreamClient stream(stub.get());
-  ASSERT_TRUE(stream.SendConfig(content.config));
-  ASSERT_TRUE(stream.SendChunk(content.bytes.substr(0, content.sample_bytes)));
-  ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+  ASSERT_TRUE(stream.Begin(content.config, content.bytes.substr(0, content.sample_bytes)));
   program.Signal(SIGTERM);
   ASSERT_TRUE(Eventually([&] {
     return RunStream(stub.get(), content.config, content.Chunks(1)).status.error_code() ==
@@ -151,9 +149,7 @@ TEST_F(ProgramTest, TheGraceOfOpenStreamsIsBounded) {
   const auto stub = Connect(WaitUntilReady());
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
   StreamClient stream(stub.get());
-  ASSERT_TRUE(stream.SendConfig(content.config));
-  ASSERT_TRUE(stream.SendChunk(content.bytes));
-  ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+  ASSERT_TRUE(stream.Begin(content.config, content.bytes));
   program.Signal(SIGINT);
   EXPECT_EQ(stream.Finish().status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(program.Wait(), 0);
@@ -164,9 +160,7 @@ TEST_F(ProgramTest, ASecondSignalEndsTheGrace) {
   const auto stub = Connect(WaitUntilReady());
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
   StreamClient stream(stub.get());
-  ASSERT_TRUE(stream.SendConfig(content.config));
-  ASSERT_TRUE(stream.SendChunk(content.bytes));
-  ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+  ASSERT_TRUE(stream.Begin(content.config, content.bytes));
   program.Signal(SIGTERM);
   ASSERT_TRUE(Eventually([&] {
     return RunStream(stub.get(), content.config, {}).status.error_code() ==
@@ -190,9 +184,7 @@ TEST_F(ProgramTest, ASignalMovesAStreamThatKnowsOfCheckpointsToAnotherProcess) {
     StreamClient stream(stub.get());
     v1::StreamingConfig config = content.config;
     config.set_checkpoint_every_frames(1000);
-    ASSERT_TRUE(stream.SendConfig(config));
-    ASSERT_TRUE(stream.SendChunk(content.bytes.substr(0, half)));
-    ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+    ASSERT_TRUE(stream.Begin(config, content.bytes.substr(0, half)));
     program.Signal(SIGTERM);
     first = stream.Finish();
     EXPECT_EQ(first.status.error_code(), grpc::StatusCode::UNAVAILABLE);
@@ -201,8 +193,7 @@ TEST_F(ProgramTest, ASignalMovesAStreamThatKnowsOfCheckpointsToAnotherProcess) {
   }
   joined.Add(first, /*last=*/false);
   Program program(kServer, Arguments({"--checkpoint-key", key}));
-  v1::StreamingConfig config = content.config;
-  config.set_resume_token(first.checkpoint.token());
+  const auto config = ResumeFrom(content.config, first.checkpoint);
   joined.Add(RunStream(Connect(WaitUntilReady()).get(), config, {content.bytes.substr(half)}),
              /*last=*/true);
   joined.ExpectAnswersOf(content);
@@ -220,9 +211,7 @@ TEST_F(ProgramTest, AStreamOutlivesAKilledServer) {
     StreamClient stream(stub.get());
     v1::StreamingConfig config = content.config;
     config.set_checkpoint_every_frames(8);
-    ASSERT_TRUE(stream.SendConfig(config));
-    ASSERT_TRUE(stream.SendChunk(content.bytes.substr(0, 20 * content.sample_bytes)));
-    ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+    ASSERT_TRUE(stream.Begin(config, content.bytes.substr(0, 20 * content.sample_bytes)));
     program.Signal(SIGKILL);
     first = stream.Finish();
     EXPECT_EQ(first.status.error_code(), grpc::StatusCode::UNAVAILABLE);
@@ -232,8 +221,7 @@ TEST_F(ProgramTest, AStreamOutlivesAKilledServer) {
   joined.Add(first, /*last=*/false);
   std::filesystem::remove(ready_path_);
   Program program(kServer, Arguments({"--checkpoint-key", key}));
-  v1::StreamingConfig config = content.config;
-  config.set_resume_token(first.checkpoint.token());
+  const auto config = ResumeFrom(content.config, first.checkpoint);
   joined.Add(RunStream(Connect(WaitUntilReady()).get(), config,
                        {content.bytes.substr(first.checkpoint.content_bytes())}),
              /*last=*/true);

@@ -17,8 +17,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr ContentKind kKinds[] = {ContentKind::kFloat32, ContentKind::kInt16, ContentKind::kAudio};
-
 std::string KeyFile(char key) {
   const std::string path = absl::StrCat(testing::TempDir(), "ese_resume_key_", std::string(1, key));
   std::ofstream(path, std::ios::binary) << std::string(32, key);
@@ -29,11 +27,6 @@ ServingOptions WithKey(char key = 'k') {
   ServingOptions options;
   options.checkpoint_keys = {KeyFile(key)};
   return options;
-}
-
-v1::StreamingConfig ResumeFrom(v1::StreamingConfig config, const v1::Checkpoint& checkpoint) {
-  config.set_resume_token(checkpoint.token());
-  return config;
 }
 
 // Sends content [begin, end) in random chunks.
@@ -82,8 +75,8 @@ TEST_F(ResumeTest, AStreamCutAnywhereHasTheBitsOfOneThatNeverStopped) {
   std::mt19937 random(1);
   for (int round = 0; round < 30; ++round) {
     SCOPED_TRACE(round);
-    const StreamContent content =
-        MakeContent(*model_, kKinds[round % 3], 20 + static_cast<int>(random() % 100), round);
+    const StreamContent content = MakeContent(*model_, kContentKinds[round % 3],
+                                              20 + static_cast<int>(random() % 100), round);
     const size_t total = content.bytes.size();
     const int cuts = static_cast<int>(random() % 4);
     v1::StreamingConfig config = content.config;
@@ -244,7 +237,7 @@ TEST_F(ResumeTest, StreamsThatKnowOfCheckpointsMoveWhenTheirServerDrains) {
   constexpr int kStreams = 24;
   std::vector<StreamContent> contents;
   for (int i = 0; i < kStreams; ++i) {
-    contents.push_back(MakeContent(*model_, kKinds[i % 3], 60 + i, i));
+    contents.push_back(MakeContent(*model_, kContentKinds[i % 3], 60 + i, i));
     contents.back().config.set_checkpoint_every_frames(1000);
   }
   std::vector<StreamOutcome> halves(kStreams);
@@ -290,9 +283,7 @@ TEST_F(ResumeTest, StreamsThatKnowOfCheckpointsMoveWhenTheirServerDrains) {
 TEST_F(ResumeTest, OtherStreamsAreHandedOverWhenTheServerStops) {
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 20, 1);
   StreamClient stream(stubs_[0].get());
-  ASSERT_TRUE(stream.SendConfig(content.config));
-  ASSERT_TRUE(stream.SendChunk(content.bytes.substr(0, 7 * content.sample_bytes)));
-  ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+  ASSERT_TRUE(stream.Begin(content.config, content.bytes.substr(0, 7 * content.sample_bytes)));
   first_.server().Stop();
   const StreamOutcome half = stream.Finish();
   EXPECT_EQ(half.status.error_code(), grpc::StatusCode::UNAVAILABLE);

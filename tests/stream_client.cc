@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/eventually.h"
 #include "features/model_features.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/log_softmax.h"
 #include "model/reference.h"
@@ -25,7 +27,7 @@ std::string BytesOf(const std::vector<T>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
 }
 
-// Posteriors and units of features [n][input_dim].
+// Adds the posteriors and units of features [n][input_dim] to the content.
 void ComputeOffline(const Model& model, const std::vector<float>& features,
                     StreamContent* content) {
   const size_t dim = model.input_dim();
@@ -43,7 +45,7 @@ void ComputeOffline(const Model& model, const std::vector<float>& features,
   }
 }
 
-// Speech-like in its range: a few tones and noise.
+// A modulated tone and noise, as loud as speech.
 std::vector<int16_t> RandomAudio(int samples, int rate, std::mt19937& random) {
   std::vector<int16_t> audio(samples);
   const double step = 2 * M_PI * (100 + random() % 1000) / rate;
@@ -58,7 +60,7 @@ std::vector<int16_t> RandomAudio(int samples, int rate, std::mt19937& random) {
 
 std::vector<std::string> StreamContent::Chunks(uint32_t seed) const {
   std::mt19937 random(seed);
-  // Most chunks are small, some are a large part of the stream.
+  // Most chunks are small, and some are a large part of the stream.
   const size_t total = bytes.size() / sample_bytes;
   std::vector<std::string> chunks;
   for (size_t at = 0; at < total;) {
@@ -111,7 +113,7 @@ std::shared_ptr<const Model> MakeAudioModel(const std::string& name, uint32_t se
   draft.features.sample_rate_hz = 8000;
   draft.features.num_mel_bins = 6;
   draft.features.stack = 2;
-  // Log energies are around 15: bring them into the range of the quantized input.
+  // Log energies are around 15. This brings them into the range of the quantized input.
   for (float& mean : draft.input_mean) mean += 10;
   return *Model::FromBytes(*SerializeModel(draft));
 }
@@ -198,6 +200,10 @@ bool StreamClient::ReadUntilCheckpoints(int checkpoints) {
   return true;
 }
 
+bool StreamClient::Begin(const v1::StreamingConfig& config, const std::string& chunk) {
+  return SendConfig(config) && SendChunk(chunk) && ReadUntilChunksDone(1);
+}
+
 StreamOutcome StreamClient::Finish() {
   while (ReadOne()) {
   }
@@ -220,6 +226,11 @@ StreamOutcome RunStream(v1::SpeechInference::Stub* stub, const v1::StreamingConf
   return stream.Finish();
 }
 
+v1::StreamingConfig ResumeFrom(v1::StreamingConfig config, const v1::Checkpoint& checkpoint) {
+  config.set_resume_token(checkpoint.token());
+  return config;
+}
+
 void ExpectAnswersOf(const StreamContent& content, const StreamOutcome& outcome) {
   EXPECT_TRUE(outcome.status.ok())
       << outcome.status.error_code() << " " << outcome.status.error_message();
@@ -228,13 +239,27 @@ void ExpectAnswersOf(const StreamContent& content, const StreamOutcome& outcome)
   EXPECT_EQ(outcome.model.name(), content.config.model());
   EXPECT_EQ(outcome.frames * outcome.model.units_size(),
             static_cast<int64_t>(content.log_posteriors.size()));
-  // Vectors of thousands of floats would drown the log: tell only the first that differs.
+  // The message names only the first float that differs, because the vectors have thousands.
   ASSERT_EQ(outcome.log_posteriors.size(), content.log_posteriors.size());
   const auto differ = std::mismatch(content.log_posteriors.begin(), content.log_posteriors.end(),
                                     outcome.log_posteriors.begin());
   EXPECT_TRUE(differ.first == content.log_posteriors.end())
       << "posterior " << differ.first - content.log_posteriors.begin();
   EXPECT_EQ(outcome.units, content.units);
+}
+
+void ExpectError(const grpc::Status& status, grpc::StatusCode code, const std::string& message) {
+  EXPECT_EQ(status.error_code(), code) << status.error_message();
+  EXPECT_THAT(status.error_message(), testing::HasSubstr(message));
+}
+
+bool EventuallyStandsStill(const std::atomic<int>& count) {
+  int before = -1, same = 0;
+  return Eventually([&] {
+    same = count == before ? same + 1 : 0;
+    before = count;
+    return same > 100;
+  });
 }
 
 void JoinedOutcome::Add(const StreamOutcome& outcome, bool last) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What tests of the whole path need: content of every encoding with its results computed offline by
-// the normative reference, and a plain client of StreamingInfer.
+// Content of every encoding with the results that the normative reference gives for it, and a plain
+// client of StreamingInfer.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,18 +21,20 @@ namespace ese {
 struct StreamContent {
   v1::StreamingConfig config;
   std::string bytes;
-  size_t sample_bytes = 0;  // a chunk is a multiple of this: of a frame or of an audio sample
+  size_t sample_bytes = 0;  // size of a frame or an audio sample; a chunk is a multiple of it
   std::vector<float> log_posteriors;
   std::vector<DecodedUnit> units;
 
-  // The bytes in chunks of random lengths.
+  // Cuts the bytes into chunks of random lengths.
   std::vector<std::string> Chunks(uint32_t seed) const;
 };
 
 enum class ContentKind { kFloat32, kInt16, kAudio };
+inline constexpr ContentKind kContentKinds[] = {ContentKind::kFloat32, ContentKind::kInt16,
+                                                ContentKind::kAudio};
 
-// Random content of `frames` frames for the model, of which posteriors and units are asked for.
-// Audio may give a few frames less, as it does not begin with a whole window.
+// Random content of `frames` frames for the model. Its config asks for posteriors and units.
+// Audio may give a few frames fewer, because the first ones need a whole window.
 StreamContent MakeContent(const Model& model, ContentKind kind, int frames, uint32_t seed);
 
 // A model that takes all kinds of content, named `name`: two layers with projections and peepholes,
@@ -41,7 +44,7 @@ std::shared_ptr<const Model> MakeAudioModel(const std::string& name, uint32_t se
 std::string ToBytes(absl::Span<const float> values);
 std::vector<float> ToFloats(const std::string& bytes);
 
-// What came back over a call.
+// What came back during a call.
 struct StreamOutcome {
   grpc::Status status;
   std::string retry_after_ms;  // trailing metadata; empty: none
@@ -50,17 +53,17 @@ struct StreamOutcome {
   int64_t frames = 0;
   int64_t chunks_done = 0;
   bool is_final = false;
-  int64_t first_frame = 0;    // where it went on
+  int64_t first_frame = 0;    // not 0 if the stream was resumed
   v1::Checkpoint checkpoint;  // the last one
   int checkpoints = 0;
   std::vector<float> log_posteriors;
   std::vector<DecodedUnit> units;
-  // What the protocol promises and did not come, such as a gap in the frame numbers; empty if
-  // nothing.
+  // The first promise of the protocol that was broken, such as a gap in the frame numbers. Empty if
+  // all were kept.
   std::string defect;
 };
 
-// One call, with a deadline of three minutes. One thread may write and another read.
+// One call, with a deadline of three minutes. One thread may write while another one reads.
 class StreamClient {
  public:
   explicit StreamClient(v1::SpeechInference::Stub* stub);
@@ -71,11 +74,14 @@ class StreamClient {
   void HalfClose() { call_->WritesDone(); }
   void Cancel() { context_.TryCancel(); }
 
-  // Reads on until `chunks` chunks are answered; false where the call ended first.
+  // Reads until `chunks` chunks are answered. Returns false if the call ends first.
   bool ReadUntilChunksDone(int64_t chunks);
-  // Reads on until so many checkpoints have come; false where the call ended first.
+  // Reads until `checkpoints` checkpoints have come. Returns false if the call ends first.
   bool ReadUntilCheckpoints(int checkpoints);
-  // Reads to the end.
+  // Sends the config and the first chunk, and reads until the chunk is answered. Returns false if
+  // the call ends first.
+  bool Begin(const v1::StreamingConfig& config, const std::string& chunk);
+  // Reads to the end of the call.
   StreamOutcome Finish();
   const StreamOutcome& outcome() const { return outcome_; }
 
@@ -88,14 +94,18 @@ class StreamClient {
   StreamOutcome outcome_;
 };
 
-// The whole stream: config, chunks, half-close; reads meanwhile.
+// Runs a whole stream: writes the config, the chunks and the half-close while it reads.
 StreamOutcome RunStream(v1::SpeechInference::Stub* stub, const v1::StreamingConfig& config,
                         const std::vector<std::string>& chunks);
 
-// The results of a stream that went on in several calls, each from a checkpoint of the one before.
+// The config of a call that resumes a stream from the checkpoint.
+v1::StreamingConfig ResumeFrom(v1::StreamingConfig config, const v1::Checkpoint& checkpoint);
+
+// The results of a stream that ran in several calls, each resumed from a checkpoint of the one
+// before.
 class JoinedOutcome {
  public:
-  // Adds a call as far as its last checkpoint, or wholly if it is the last one.
+  // Adds the results of a call up to its last checkpoint, or all of them if it is the last call.
   void Add(const StreamOutcome& outcome, bool last);
   // Expects the content's own results.
   void ExpectAnswersOf(const StreamContent& content) const;
@@ -108,5 +118,10 @@ class JoinedOutcome {
 
 // Expects OK and the content's own results.
 void ExpectAnswersOf(const StreamContent& content, const StreamOutcome& outcome);
+// Expects the code, and a message that contains `message`.
+void ExpectError(const grpc::Status& status, grpc::StatusCode code, const std::string& message);
+
+// Polls until the count no longer changes. Returns false after half a minute.
+bool EventuallyStandsStill(const std::atomic<int>& count);
 
 }  // namespace ese

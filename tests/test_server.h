@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server with real CPU channels within the test's process, on a free port of the loopback.
+// A server with real CPU channels in the test's own process, on a free port of the loopback
+// address.
 #pragma once
 
 #include <memory>
@@ -16,17 +17,17 @@ namespace ese {
 
 class TestServer {
  public:
-  // `channels` of each model. Options other than the address are as given, but all are admitted
-  // unless there are options.scheduler.processors.
+  // Each model gets `channels` channels. The server chooses its address, and it admits streams
+  // however busy the machine is unless options.scheduler.processors is set.
   explicit TestServer(const std::vector<std::shared_ptr<const Model>>& models, int channels = 2,
                       ServingOptions options = {});
 
   Server& server() { return *server_; }
   MetricsRegistry& metrics() { return metrics_; }
-  // A connection of its own.
+  // Opens a new connection.
   std::shared_ptr<grpc::Channel> Connect() const;
   std::unique_ptr<v1::SpeechInference::Stub> NewStub() const;
-  // Streams that hold a place in the schedulers.
+  // The number of streams that hold a place in the schedulers.
   int open_streams() const;
 
  private:

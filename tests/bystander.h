@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tests of clients that misbehave in large numbers while a well-behaved stream runs beside them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <thread>
+
+#include "gtest/gtest.h"
+#include "tests/stream_client.h"
+#include "tests/test_server.h"
+
+namespace ese {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
+// A stream on a thread of its own. It sends one frame in each chunk, and sends a chunk when the
+// previous one is answered. The destructor ends the stream and expects the right results.
+class Bystander {
+ public:
+  Bystander(const TestServer& server, const Model& model);
+
+  int answers() const { return answers_; }
+  // Repeats `action` until the bystander has received this many more answers.
+  template <typename Action>
+  void RepeatForAnswers(int more, Action action) {
+    for (const int end = answers_ + more; answers_ < end && !ended_;) action();
+    EXPECT_FALSE(ended_);
+  }
+  void AwaitAnswers(int more) {
+    RepeatForAnswers(more, [] { std::this_thread::yield(); });
+  }
+
+ private:
+  void Run(const std::stop_token& stop);
+
+  const StreamContent content_;
+  const std::unique_ptr<v1::SpeechInference::Stub> stub_;
+  std::atomic<int> answers_ = 0;
+  std::atomic<bool> ended_ = false;
+  std::jthread thread_;
+};
+
+// A server with one channel, clients that a test makes misbehave, and a bystander.
+class BystanderTest : public testing::Test {
+ protected:
+  void Start(const ServingOptions& options = {});
+  // Expects that no stream other than the bystander's holds anything in the server.
+  void ExpectAllFree();
+
+  const std::shared_ptr<const Model> model_ = MakeAudioModel("m", 1);
+  const StreamContent audio_ = MakeContent(*model_, ContentKind::kAudio, 20, 1);
+  const StreamContent content_ = MakeContent(*model_, ContentKind::kInt16, 20, 1);
+  std::unique_ptr<TestServer> server_;
+  std::unique_ptr<v1::SpeechInference::Stub> stub_;
+  std::unique_ptr<Bystander> bystander_;
+};
+
+}  // namespace ese

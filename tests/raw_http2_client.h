@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/2 written by hand (RFC 9113), because no gRPC client sends anything after the end of its
+// stream.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "ese/v1/speech.pb.h"
+
+namespace ese {
+
+// One connection to a server. Streams have odd numbers.
+class RawHttp2Client {
+ public:
+  // `address` is an IPv4 address with a port.
+  explicit RawHttp2Client(const std::string& address);
+  ~RawHttp2Client();
+  RawHttp2Client(const RawHttp2Client&) = delete;
+  RawHttp2Client& operator=(const RawHttp2Client&) = delete;
+
+  // Begins a call of StreamingInfer.
+  void BeginCall(uint8_t stream);
+  void SendMessage(uint8_t stream, const v1::StreamingInferRequest& request, bool end);
+  // Sends no more, and reads until the server closes the connection, for at most ten seconds.
+  // Without this wait a loop of clients would test how fast connections can be made.
+  void Finish();
+
+ private:
+  void SendFrame(char type, char flags, uint8_t stream, const std::string& payload);
+  void Send(const std::string& bytes);
+
+  const int socket_;
+};
+
+}  // namespace ese
