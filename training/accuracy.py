@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What compression costs, from the files in training/results.
+"""Computes from the files in training/results what compression costs in accuracy.
 
-    training/accuracy.py figures   a line of JSON for each figure (./run bench accuracy)
-    training/accuracy.py page      writes the tables of docs/accuracy.md between its markers, and its plots
+    training/accuracy.py figures   prints a line of JSON for each figure (./run bench accuracy)
+    training/accuracy.py page      writes the plots of docs/accuracy.md, and the tables between its markers
 """
 
 import json
@@ -16,12 +16,12 @@ from training.accuracy_stats import DUTCH, PATTERNS, ROUNDS, SETS, groups, loss,
 
 
 def figures():
-    """The lines of ./run bench accuracy."""
+    """Prints the lines of ./run bench accuracy."""
     runs, shipped = read("runs"), read("shipped")
     found, served = groups(runs), groups(shipped)
     lines = [{"provenance": "training/results/runs/*.json, training/results/shipped/*.json: "
-              "./run train, then training/shipped.py; nothing is computed anew here but means and "
-              "intervals", "runs": len(runs), "served": len(shipped)}]
+              "./run train, then training/shipped.py; only means and intervals are computed "
+              "here", "runs": len(runs), "served": len(shipped)}]
 
     def per(test_set, pattern, density, group):
         lines.append({"name": f"accuracy.per.{test_set}.{pattern}.{density}",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables and plots of docs/accuracy.md."""
+"""Writes the tables and plots of docs/accuracy.md."""
 
 import json
 import re
@@ -12,7 +12,7 @@ BEGIN, END = "<!-- tables: training/accuracy.py page -->", "<!-- end of tables -
 
 
 def table(rows):
-    """Markdown, aligned; nothing if there is only a header."""
+    """Returns the lines of an aligned Markdown table, or nothing if there is only a header."""
     if len(rows) == 1:
         return []
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -25,7 +25,7 @@ def table(rows):
 
 
 def difference_text(difference):
-    """+0.3 [-0.1, 0.7], in bold where the interval leaves zero out."""
+    """Such as "+0.3 [-0.1, +0.7]", in bold if the interval excludes zero."""
     if difference is None:
         return ""
     mean, low, high = difference
@@ -34,7 +34,7 @@ def difference_text(difference):
 
 
 def per_text(group, test_set):
-    """19.1 (18.9, 19.3): the mean and the seeds."""
+    """Such as "19.1 (18.9, 19.3)": the mean, then each seed."""
     values = group.pers(test_set)
     if len(values) == 1:
         return f"{values[0]:.1f}"
@@ -42,17 +42,17 @@ def per_text(group, test_set):
 
 
 def title_of(what):
-    """20x, again."""
+    """Turns the name "20x_again" into "20x, again"."""
     return what.replace("_", ", ")
 
 
 def plotted(x, group, test_set):
-    """A point of a plot: the mean, and the interval from the best to the worst seed."""
+    """Returns a point of a plot: the mean, and the interval from the best to the worst seed."""
     return x, group.per(test_set), min(group.pers(test_set)), max(group.pers(test_set))
 
 
 def main_rows(found, runs, shipped):
-    """The paper's size: error rates, losses, bytes."""
+    """Returns three tables for the paper's size: error rates, losses and file sizes."""
     served = groups(shipped)
     rows = [["network", "weights kept", *SETS]]
     losses = [["against dense", *SETS]]
@@ -72,7 +72,7 @@ def main_rows(found, runs, shipped):
             if what != dense and ("main", dense) in found:
                 losses.append([title, *(difference_text(loss(group, found["main", dense], [s]))
                                         for s in SETS)])
-    sizes = [["model", "file", "dense fp32 / file", "fp32 / 16-bit entries, matrices alone",
+    sizes = [["model", "file", "dense fp32 / file", "fp32 / 16-bit entries, matrices only",
               "SNR of logits", "same best unit"]]
     for name, report in shipped.items():
         run = runs.get(name)
@@ -86,7 +86,7 @@ def main_rows(found, runs, shipped):
 
 
 def wide_rows(found, runs):
-    """Small LSTM: each pattern and density; and whether the patterns differ."""
+    """Tabulates each pattern and density of the small LSTM, and whether the patterns differ."""
     dense = found.get(("small", "dense"))
     if not dense:
         return []
@@ -100,7 +100,7 @@ def wide_rows(found, runs):
                                            for p in PATTERNS)])
         lines += table(rows)
     rows = [["density, % (all sets)", "16-bit entries", "loss against dense",
-             "ours less the paper's", "ours less unbalanced", "seeds"]]
+             "ours minus the paper's", "ours minus unbalanced", "seeds"]]
     for density, group in of_pattern(found, "small", "row")[1:]:
         others = [found.get(("small", f"{p}.d{density:g}")) for p in ("pe", "unbalanced")]
         run = runs[f"small.s{min(group.by_seed)}.row.d{density:g}"]
@@ -113,7 +113,7 @@ def wide_rows(found, runs):
 
 
 def trick_rows(found):
-    """Small LSTM: what each trick changes against the plain pruning at the same density."""
+    """Tabulates what each trick changes, compared with plain pruning of the small LSTM at the same density."""
     names = sorted({what.split(".")[0] for size, what in found if size == "small"}
                    - set(PATTERNS) - {"dense"})
     rows = [["trick", "density, %", "recorded (asterisk, others)", "synthesised (both)", "all",
@@ -131,7 +131,7 @@ def trick_rows(found):
 
 
 def dutch_rows(found, runs, shipped):
-    """The second language: error rates and losses on its test set."""
+    """Tabulates error rates and losses of the second language on its test set."""
     served = groups(shipped)
     rows = [["network", "weights kept", "PER", "against dense", "as shipped",
              "quantization alone"]]
@@ -149,7 +149,7 @@ def dutch_rows(found, runs, shipped):
 
 
 def split_rows(splits, found):
-    """Widths of weights and activations."""
+    """Tabulates error rates over the widths of weights and activations."""
     rows = [["run", "weights/activations, bits", *SETS]]
     for name, by_split in splits.items():
         size, seed, what = name.split(".", 2)
@@ -161,7 +161,7 @@ def split_rows(splits, found):
 
 
 def microseconds():
-    """{density in percent: us of a step of 64 lanes} of the newest kernel measurement, and its source."""
+    """Returns {density in percent: us per step of 64 lanes} of the newest kernel measurement, and its file."""
     for path in sorted((ROOT / "bench/results").glob("kernel-*.jsonl"), reverse=True):
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         found = {}
@@ -175,7 +175,7 @@ def microseconds():
 
 
 def interpolated(points, density):
-    """Between the two densities measured on either side; within 2 % of one, that one's."""
+    """Interpolates linearly between measured densities. A density within 2 % of a measured one takes its time."""
     known = sorted(points)
     for near in known:
         if abs(density - near) <= 0.02 * near:
@@ -188,8 +188,8 @@ def interpolated(points, density):
 
 
 def step_times(found, runs):
-    """{round: [(network, density in percent, us a step of 64 lanes or None)]} at the paper's size,
-    and the source of the times."""
+    """Returns {round: [(network, density in percent, us per step of 64 lanes or None)]} at the paper's size,
+    and the file that the times come from."""
     points, source = microseconds()
     times = {}
     for name, whats in ROUNDS.items():
@@ -203,18 +203,18 @@ def step_times(found, runs):
 
 
 def speed_rows(found, runs):
-    """Error rate against the time of a step, at the paper's size."""
+    """Tabulates error rate against the time of a step, at the paper's size."""
     times, source = step_times(found, runs)
-    rows = [["network", "density, %", "us a step of 64 lanes", *SETS]]
+    rows = [["network", "density, %", "us per step of 64 lanes", *SETS]]
     for what, density, time in [item for items in times.values() for item in items]:
         rows.append([title_of(what), f"{density:.2f}", f"{time:.0f}" if time else "not measured",
                      *(f"{found['main', what].per(s):.1f}" for s in SETS)])
-    note = [f"Time: interpolated between the densities measured in `{source}`.", ""]
+    note = [f"Times are interpolated between the densities measured in `{source}`.", ""]
     return note + table(rows) if times else []
 
 
 def speed_plot(found, runs):
-    """docs/accuracy_time.svg; returns the line that shows it."""
+    """Draws docs/accuracy_time.svg; returns the line that shows it."""
     series = {}
     for name, items in step_times(found, runs)[0].items():
         at = [(time, found["main", what]) for what, _, time in items if time]
@@ -223,13 +223,13 @@ def speed_plot(found, runs):
     if not series:
         return []
     path = ROOT / "docs/accuracy_time.svg"
-    plot.write(path, "Phone error rate against time, the paper's size", "us a step of 64 lanes",
+    plot.write(path, "Phone error rate against time, the paper's size", "us per step of 64 lanes",
                "PER, %", series, log_x=True, from_zero=True)
     return [f"![PER against the time of a step]({path.name})"]
 
 
 def plots(found, runs):
-    """docs/accuracy_*.svg; returns the lines that show them."""
+    """Draws docs/accuracy_*.svg; returns the lines that show them."""
     lines = speed_plot(found, runs)
     for test_set in ("asterisk", "synth"):
         series = {}
@@ -249,23 +249,23 @@ def plots(found, runs):
 
 
 def page():
-    """Rewrites the part of docs/accuracy.md between the markers."""
+    """Rewrites the part of docs/accuracy.md between the markers, and the plots."""
     runs, shipped, splits = read("runs"), read("shipped"), read("splits")
     found = groups(runs)
     rates, losses, sizes = main_rows(found, runs, shipped)
     sections = [
         ("The paper's size: 153 inputs, 1024 cells, 512 projected",
-         "Phone error rates in percent, mean of the seeds (each seed).",
-         [*rates, "Points of PER; in brackets the interval of 95 %, bold where it leaves out zero.",
-          "", *losses, *sizes, *speed_rows(found, runs)]),
+         "Phone error rates in percent: the mean of the seeds, with each seed in brackets.",
+         [*rates, "Differences in points of PER, with 95 % intervals in brackets; bold where the interval "
+          "excludes zero.", "", *losses, *sizes, *speed_rows(found, runs)]),
         ("PER against density and time", "", plots(found, runs)),
         ("Patterns and densities: 2 x 320/160", "", wide_rows(found, runs)),
         ("Tricks, one at a time: 2 x 320/160",
-         "Change of PER in points against plain pruning at the same density: negative is better.",
+         "Change of PER in points, compared with plain pruning at the same density; negative is better.",
          trick_rows(found)),
         ("Bits: emulated, without fine-tuning", "", split_rows(splits, found)),
         ("A second language: Dutch, 2 x 320/160",
-         "Recordings alone, two speakers (training/README.md).",
+         "Recordings only, by two speakers (training/README.md).",
          dutch_rows(found, runs, shipped))]
     lines = []
     for title, text, rows in sections:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The statistics of the experiment's results in training/results. Needs nothing but Python.
+"""Statistics of the experiment's results in training/results, in plain Python.
 
-Differences are paired: the same utterances under two networks, over all seeds that both have;
-intervals of 95 % from 2,000 bootstrap samples of the utterances.
+Differences are paired: they compare the same utterances under two networks, over all seeds that both have.
+Their 95 % intervals come from 2,000 bootstrap samples of the utterances.
 """
 
 import json
@@ -15,40 +15,40 @@ RESULTS = ROOT / "training/results"
 SETS = ("asterisk", "others", "synth", "synth_unheard")
 SAMPLES = 2000
 FACTORS = ("20x", "30x", "40x")
-ROUNDS = {"": ("dense", *FACTORS),  # networks with as many updates as each other
+ROUNDS = {"": ("dense", *FACTORS),  # the networks of a round have the same number of updates
           "_again": tuple(what + "_again" for what in ("dense", *FACTORS))}
-DUTCH = "fillets_nl"  # the test set of the runs nl.*, of the small LSTM
-PATTERNS = {"row": "every row the same (ours)", "pe": "every PE the same (the paper's)",
+DUTCH = "fillets_nl"  # the test set of the runs nl.*, which train the small LSTM
+PATTERNS = {"row": "same count per row (ours)", "pe": "same count per PE (the paper's)",
             "unbalanced": "unbalanced"}
 
 
 def read(folder):
-    """{name: contents} of results/folder/NAME.json."""
+    """Returns {name: contents} of all results/folder/NAME.json."""
     return {path.stem: json.loads(path.read_text())
             for path in sorted((RESULTS / folder).glob("*.json"))}
 
 
 class Group:
-    """One network of the experiment with each of its seeds: [error rates by set]."""
+    """One network of the experiment: {seed: error rates by test set}."""
 
     def __init__(self, by_seed):
         self.by_seed = by_seed
 
     def seeds(self):
-        """How many were trained."""
+        """Returns how many seeds were trained."""
         return len(self.by_seed)
 
     def pers(self, test_set):
-        """Percent, by seed."""
+        """Returns the error rate of each seed in percent."""
         return [100 * _rate(rates[test_set]["by_utterance"]) for rates in self.by_seed.values()]
 
     def per(self, test_set):
-        """Percent, mean of the seeds."""
+        """Returns the mean error rate of the seeds in percent."""
         values = self.pers(test_set)
         return sum(values) / len(values)
 
     def spread(self, test_set):
-        """Points between the best and the worst seed."""
+        """Returns the points between the best and the worst seed."""
         return max(self.pers(test_set)) - min(self.pers(test_set))
 
 
@@ -57,7 +57,7 @@ def _rate(counts):
 
 
 def loss(group, base, sets):
-    """(points, low, high): PER of `group` less that of `base`, over seeds that both have."""
+    """Returns (points, low, high): the PER of `group` minus that of `base`, over the seeds that both have."""
     seeds = sorted(set(group.by_seed) & set(base.by_seed))
     if not seeds:
         return None
@@ -68,7 +68,7 @@ def loss(group, base, sets):
                    for s in seeds]
         for ours, theirs in columns:
             if [n for _, n in ours] != [n for _, n in theirs]:
-                raise ValueError(f"results of other utterances in {name}: train both again")
+                raise ValueError(f"the two results in {name} are of different utterances: train both again")
         for utterance in range(len(columns[0][0])):
             pairs.append((sum(ours[utterance][0] - theirs[utterance][0]
                               for ours, theirs in columns) / len(seeds),
@@ -80,7 +80,7 @@ def loss(group, base, sets):
 
 
 def groups(runs):
-    """{("main", "20x"): Group, ("small", "row.d11"): Group, ...} of the runs' error rates."""
+    """Groups the runs' error rates: {("main", "20x"): Group, ("small", "row.d11"): Group, ...}."""
     found = {}
     for name, run in runs.items():
         match = re.fullmatch(r"(\w+)\.s(\d+)\.(.+)", name)
@@ -90,7 +90,7 @@ def groups(runs):
 
 
 def of_pattern(found, size, pattern):
-    """[(density in percent, Group)] of a pattern, the dense network first."""
+    """Returns [(density in percent, Group)] of a pattern, the dense network first."""
     line = [(100.0, found[size, "dense"])] if (size, "dense") in found else []
     for (of, what), group in found.items():
         match = re.fullmatch(pattern + r"\.d([\d.]+)", what)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python3 -m unittest training.test_accuracy: the statistics of the accuracy report."""
+"""Tests the statistics of the accuracy report: python3 -m unittest training.test_accuracy."""
 
 import unittest
 
@@ -7,12 +7,12 @@ from training import accuracy_page, accuracy_stats
 
 
 def rates(errors, phones=10):
-    """Error rates of one set of utterances with these errors."""
+    """Returns error rates of one test set whose utterances have these errors."""
     return {"asterisk": {"by_utterance": [[e, phones] for e in errors]}}
 
 
 class StatisticsTest(unittest.TestCase):
-    """Means over seeds, paired differences, intervals."""
+    """Tests means over seeds, paired differences and intervals."""
 
     def test_mean_and_spread_of_seeds(self):
         group = accuracy_stats.Group({1: rates([1, 3]), 2: rates([2, 4])})
