@@ -3,7 +3,8 @@
 FROM debian:12-slim AS build
 WORKDIR /src
 COPY . .
-RUN ./run build release && DESTDIR=/image cmake --install build/release --prefix /usr/local --strip
+RUN ./run build release \
+    && DESTDIR=/image cmake --install build/release --prefix /usr/local --component programs --strip
 
 FROM debian:12-slim
 RUN apt-get update -qq \
