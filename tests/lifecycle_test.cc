@@ -102,7 +102,7 @@ TEST_F(LifecycleTest, ThousandsOfCancelsAgainstCompletionsFreeEveryStreamOnce) {
   {
     std::vector<std::jthread> threads;
     for (int t = 0; t < kThreads; ++t) {
-      threads.emplace_back([&, t] {
+      threads.emplace_back([&] {
         const auto stub = server.NewStub();
         for (int i = 0; i < kRounds; ++i) {
           StreamClient stream(stub.get());
