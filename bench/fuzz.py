@@ -7,11 +7,11 @@
     bench/fuzz.py --executions 100000000   # rounds of --seconds each until all have run so often in sum
     bench/fuzz.py --minimise               # afterwards: the least inputs with the same coverage to the corpus
 
-`cmake --preset fuzz && cmake --build --preset fuzz --target ese_fuzzers` builds them. Prints a line of
+`cmake --preset asan && cmake --build --preset asan --target ese_fuzzers` builds them. Prints a line of
 JSON for each run (fuzz.executions.NAME), and at the end the sums fuzz.executions.NAME, fuzz.executions
-and fuzz.crashes, which it also appends to --results. Inputs
-that reach new code are kept in BUILD/fuzz/corpus from run to run; an input that crashes is written to
-BUILD/fuzz/crashes/NAME-*. Exit status 1 if there was a crash.
+and fuzz.crashes, which it also appends to --results. Inputs that reach new code are kept in
+BUILD/fuzz/corpus from run to run; an input that crashes is written to BUILD/fuzz/crashes/NAME-*. The exit
+status is 1 if there was a crash.
 """
 import argparse
 import json
@@ -114,7 +114,7 @@ def main():
     parser.add_argument("names", nargs="*", help="the fuzzers to run; all if there is none")
     parser.add_argument("--seconds", type=int, default=60, help="of each fuzzer in a round (default 60)")
     parser.add_argument("--executions", type=int, help="more rounds until so many are reached")
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "fuzz")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "asan")
     parser.add_argument("--results", type=pathlib.Path, help="a file to which results are appended")
     parser.add_argument("--minimise", action="store_true", help="adds to the kept corpus, and runs nothing")
     arguments = parser.parse_args()
@@ -122,8 +122,8 @@ def main():
     fuzzers = [Fuzzer(path) for path in programs
                if path.exists() and (not arguments.names or path.name in arguments.names)]
     if not fuzzers:
-        sys.exit(f"no fuzzers in {arguments.build}/fuzz; build them: cmake --preset fuzz && "
-                 "cmake --build --preset fuzz --target ese_fuzzers")
+        sys.exit(f"no fuzzers in {arguments.build}/fuzz; build them: cmake --preset asan && "
+                 "cmake --build --preset asan --target ese_fuzzers")
     if arguments.minimise:
         for fuzzer in fuzzers:
             fuzzer.minimise()
