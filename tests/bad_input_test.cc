@@ -56,8 +56,8 @@ TEST_F(BadInputTest, ClientsThatNeverReadAreHeldBack) {
   const size_t whole = chunk.size() / content_.sample_bytes * content_.sample_bytes;
   {
     std::vector<std::unique_ptr<StreamClient>> streams;
+    std::atomic<int> sent = 0;  // must outlive the writers
     std::vector<std::jthread> writers;
-    std::atomic<int> sent = 0;
     for (int i = 0; i < 8; ++i) {
       streams.push_back(std::make_unique<StreamClient>(stub_.get()));
       writers.emplace_back([&, stream = streams.back().get()] {
