@@ -3,7 +3,7 @@
 // compute units each, and prints each figure as a line of JSON. The cards are paced by the kernel's
 // cycle formula at 200 MHz and by PCIe. Every channel always has a batch of 64 lanes and 16 frames.
 // The cards recall results (ESE_EMU_MEMO), because these processors cannot compute as fast as
-// cards. All bits are compared with the reference's.
+// cards. The logits of each channel's last batch are compared with the reference's.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
