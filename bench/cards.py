@@ -50,7 +50,7 @@ def bench_pace():
 
 
 def set_faults(path, faults):
-    """Replace the file in one step, so that nobody reads half of it."""
+    """Replaces the file in one step, so that nobody reads half of it."""
     new = path.with_suffix(".new")
     new.write_text(faults + "\n")
     new.rename(path)
@@ -71,7 +71,7 @@ def start_server(work, model, faults):
 
 
 def read_counters(metrics, name, label):
-    """Return a counter's values by one of its labels, summed over the others."""
+    """Returns a counter's values by one of its labels, summed over the others."""
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as reply:
         lines = reply.read().decode().splitlines()
     counters = collections.Counter()
@@ -82,7 +82,7 @@ def read_counters(metrics, name, label):
 
 
 def batches_of_units(metrics):
-    """Return the number of batches of each CARD.UNIT."""
+    """Returns the number of batches of each CARD.UNIT."""
     units = collections.Counter()
     for channel, batches in read_counters(metrics, "ese_batches_total", "channel").items():
         if channel.startswith("xrt"):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Run the fuzzers of tests/fuzz, one after the other, and count executions and crashes.
+"""Runs the fuzzers of tests/fuzz, one after the other, and counts executions and crashes.
 
     bench/fuzz.py                          # each for a minute, starting from the kept corpus
     bench/fuzz.py --seconds 10 kaldi onnx  # only these fuzzers
@@ -42,7 +42,7 @@ class Fuzzer:
             path.mkdir(parents=True, exist_ok=True)
 
     def run(self, seconds):
-        """Run until the time is over. Return the number of executions and the inputs that crashed.
+        """Runs until the time is over. Returns the number of executions and the inputs that crashed.
 
         libFuzzer ends at a crash, so it is started again."""
         executions, crashes = 0, []
@@ -64,7 +64,7 @@ class Fuzzer:
         return executions, crashes
 
     def minimise(self):
-        """Add those of the found inputs to the kept corpus that extend its coverage."""
+        """Adds those of the found inputs to the kept corpus that extend its coverage."""
         kept = KEPT / self.name
         kept.mkdir(parents=True, exist_ok=True)
         self._start(["-merge=1", str(kept), str(self.found)])
@@ -86,7 +86,7 @@ def report(results, **line):
 
 
 def campaign(fuzzers, arguments):
-    """Run rounds of all fuzzers, report their sums, and return the number of crashes."""
+    """Runs rounds of all fuzzers, reports their sums, and returns the number of crashes."""
     executions = {fuzzer.name: 0 for fuzzer in fuzzers}
     crashes = {fuzzer.name: 0 for fuzzer in fuzzers}
     seconds = {fuzzer.name: 0.0 for fuzzer in fuzzers}

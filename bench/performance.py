@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write the tables and plots of docs/performance.md from measurements.
+"""Writes the tables and plots of docs/performance.md from measurements.
 
     bench/performance.py record   runs ./run bench kernel and ./run bench peers and keeps their figures
                                   in bench/results/kernel-<processor>.jsonl
@@ -28,7 +28,7 @@ COMMANDS = (("./run", "bench", "kernel"), ("./run", "bench", "peers"))
 
 
 def processor():
-    """Return a name such as "AMD EPYC, family 26, model 2"; the brand alone may say little."""
+    """Returns a name such as "AMD EPYC, family 26, model 2"; the brand alone may say little."""
     fields = {}
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
         key, _, value = line.partition(":")
@@ -68,7 +68,7 @@ def spread(figure):
 
 
 def steps_table(figures):
-    """Return a table with a row for each number of lanes and a column of ratios for each peer."""
+    """Returns a table with a row for each number of lanes and a column of ratios for each peer."""
     steps = [f for f in figures if re.fullmatch(r"kernel\.step\d+\.1t", f["name"])]
     peers = list(dict.fromkeys(f["peer"] for f in steps))
     table = [["lanes", "us a step", "10-90 %", "frames/s", "us by itself"] + peers]
@@ -102,7 +102,7 @@ def other_table(figures):
 
 
 def plots(slug, name, figures):
-    """Plot us a step against lanes, for every kernel and for the fastest kernel beside its peers."""
+    """Plots us a step against lanes, for every kernel and for the fastest kernel beside its peers."""
     kernels, rivals = {}, {}
     for f in figures:
         if match := re.fullmatch(r"kernel\.isa\.(\w+)\.step(\d+)", f["name"]):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Draw reports of `ese-load --report` as one SVG.
+"""Draws reports of `ese-load --report` as one SVG.
 
 The upper chart shows latency against percentile, with one curve for each report. Its axis counts nines,
 as in HdrHistogram's plots. The lower chart shows the p99 of each second or, for `--find-max`, the p99
@@ -25,7 +25,7 @@ def text(x, y, content, anchor="middle"):
 
 
 def chart(top, title, x_label, ticks, curves):
-    """Draw one chart. `ticks` are (position from 0 to 1, label); `curves` are lists of (position, ms)."""
+    """Draws one chart. `ticks` are (position from 0 to 1, label); `curves` are lists of (position, ms)."""
     greatest = nice_ceiling(max((y for curve in curves for _, y in curve), default=1))
     across = lambda x: LEFT + x * (WIDTH - LEFT - RIGHT)
     down = lambda y: top + HEIGHT * (1 - y / greatest)

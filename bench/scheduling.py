@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Draw the plot of docs/scheduling.md from the figures of ./run bench scheduler.
+"""Draws the plot of docs/scheduling.md from the figures of ./run bench scheduler.
 
     ./run bench scheduler > build/scheduler.jsonl
     bench/scheduling.py build/scheduler.jsonl     # writes docs/scheduling.svg"""

@@ -55,7 +55,7 @@ class Server:
         return self
 
     def start(self):
-        """Start the server, at its earlier address if it had one."""
+        """Starts the server, at its earlier address if it had one."""
         self.ready.unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -78,7 +78,7 @@ class Server:
         return self.process.wait(timeout=60)
 
     def cpu_seconds(self, thread=None):
-        """Return the processor time of the process, or of its threads with that name."""
+        """Returns the processor time of the process, or of its threads with that name."""
         folder = pathlib.Path(f"/proc/{self.process.pid}")
         paths = [folder / "stat"]
         if thread:
@@ -130,7 +130,7 @@ def run_load(work, addresses, *arguments):
 
 
 def cpu_of_run(work, server, streams, seconds, *arguments):
-    """Return a run's report, the server's processor time per chunk in us, and the kernels' share of it."""
+    """Returns a run's report, the server's processor time per chunk in us, and the kernels' share of it."""
     before = server.cpu_seconds(), server.cpu_seconds("ese-channel")
     report = run_load(work, [server.address], "--streams", streams, "--ramp", 2, "--seconds", seconds,
                       *arguments)
@@ -163,7 +163,7 @@ def bench_real_time(work, model):
 
 
 def bench_overload(work, model):
-    """Offer more streams than one core can serve; those that are admitted must not suffer."""
+    """Offers more streams than one core can serve; those that are admitted must not suffer."""
     for streams in OVERLOADS:
         with Server(work, "overload", ["--model", model]) as server:
             report = run_load(work, [server.address], "--streams", streams, "--ramp", 10,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write the tables and plots of docs/ese_paper.md from the benchmark's figures.
+"""Writes the tables and plots of docs/ese_paper.md from the benchmark's figures.
 
     ./run bench ese_paper | bench/ese_paper/page.py
 """

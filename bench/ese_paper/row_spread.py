@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measure how unequal a trained network's rows and columns are, for the random weights of network.cc.
+"""Measures how unequal a trained network's rows and columns are, for the random weights of network.cc.
 
     bench/ese_paper/row_spread.py [CHECKPOINT]   (build/train/runs/main.trunk.pt, from ./run train)
 
@@ -20,7 +20,7 @@ GATES = "ifco"  # in torch's order; the paper calls the third gate c
 
 
 def matrices(model):
-    """Yield the matrices of a one-layer torch.nn.LSTM with projection, with the paper's names."""
+    """Yields the matrices of a one-layer torch.nn.LSTM with projection, with the paper's names."""
     for suffix, key in (("x", "lstm.weight_ih_l0"), ("r", "lstm.weight_hh_l0")):
         for gate, weights in zip(GATES, model[key].float().numpy().reshape(4, -1, model[key].shape[1])):
             yield f"W{gate}{suffix}", weights
@@ -32,7 +32,7 @@ def spread(weights, axis):
 
 
 def entries(mask):
-    """Return the number of entries of each PE, padding included."""
+    """Returns the number of entries of each PE, padding included."""
     counts = []
     for pe in range(PES):
         share = mask[pe::PES]

@@ -68,7 +68,7 @@ class Graph:
 
 
 def make(int8, steps, batch):
-    """Return a serialised model with the inputs x0, x1, .., y, c and the last y and c as outputs."""
+    """Returns a serialised model with the inputs x0, x1, .., y, c and the last y and c as outputs."""
     graph = Graph(int8)
     y, c = "y", "c"
     for t in range(steps):

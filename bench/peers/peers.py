@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare ESE's step with the same LSTM in ONNX Runtime, and in PyTorch if that is installed.
+"""Compares ESE's step with the same LSTM in ONNX Runtime, and in PyTorch if that is installed.
 
     peers.py --ours build/release/bin/ese-bench-kernel [--rounds 15] [--lanes 64 32 1]
 
