@@ -9,7 +9,7 @@ PROCESSING_ELEMENTS = 32
 
 
 def _largest(scores, groups, count, allowed):
-    """Returns a mask of the `count` largest magnitudes of each group; group g has the rows g + k groups."""
+    """Returns a mask of each group's `count` largest magnitudes. Row r is in group r % groups."""
     scores = scores.detach().float().abs()
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -1.0)
