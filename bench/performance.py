@@ -71,7 +71,7 @@ def steps_table(figures):
     """Returns a table with a row for each number of lanes and a column of ratios for each peer."""
     steps = [f for f in figures if re.fullmatch(r"kernel\.step\d+\.1t", f["name"])]
     peers = list(dict.fromkeys(f["peer"] for f in steps))
-    table = [["lanes", "us a step", "10-90 %", "frames/s", "us by itself"] + peers]
+    table = [["lanes", "us per step", "10-90 %", "frames/s", "us by itself"] + peers]
     lanes = lambda f: int(re.findall(r"\d+", f["name"])[0])
     for n in sorted({lanes(f) for f in steps}):
         mine = {f["peer"]: f for f in steps if lanes(f) == n}
@@ -102,7 +102,7 @@ def other_table(figures):
 
 
 def plots(slug, name, figures):
-    """Plots us a step against lanes, for every kernel and for the fastest kernel beside its peers."""
+    """Plots us per step against lanes, for every kernel and for the fastest kernel beside its peers."""
     kernels, rivals = {}, {}
     for f in figures:
         if match := re.fullmatch(r"kernel\.isa\.(\w+)\.step(\d+)", f["name"]):
@@ -118,9 +118,9 @@ def plots(slug, name, figures):
     for kind, title, series in (("kernels", "every kernel", kernels),
                                 ("peers", "the fastest kernel and its peers", rivals)):
         svg = f"performance-{kind}-{slug}.svg"
-        plot.write(PAGE.parent / svg, f"One step of the paper's LSTM: {title}", "lanes", "us a step",
+        plot.write(PAGE.parent / svg, f"One step of the paper's LSTM: {title}", "lanes", "us per step",
                    series, log_x=True, log_y=True)
-        lines += [f"![us a step against lanes, {name}: {title}]({svg})", ""]
+        lines += [f"![us per step against lanes, {name}: {title}]({svg})", ""]
     return lines
 
 

@@ -22,12 +22,12 @@ CYCLES = (
     ("out_of_step", "PEs waiting for each other, and one cycle for each empty column"),
     ("pass_beside_product", "element-wise passes, where they outlast the product beside them"),
     ("pass_alone", "passes with no product beside them: o, and m before Wym"),
-    ("latency", "filling the pipeline, 48 cycles a state (fitted)"),
+    ("latency", "filling the pipeline, 48 cycles per state (fitted)"),
     ("memory", "waiting for Wir's load, which outlasts the state before it"),
 )
 ASSUMPTIONS = (
     ("no_latency", "states have no latency (0 cycles instead of 48)"),
-    ("two_elements_a_cycle", "passes take two elements a cycle"),
+    ("two_elements_a_cycle", "passes take two elements per cycle"),
     ("empty_columns_free", "empty columns cost a PE nothing"),
     ("one_memory_module", "only one of the two memory modules"),
     ("memory_at_80_percent", "memory reaches 80 % of its peak instead of 90 %"),
