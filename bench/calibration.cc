@@ -7,8 +7,8 @@
 namespace ese {
 namespace {
 
-// These loops are in assembly, so that no compiler removes what is not used. Four entries by
-// columns, with columns zmm0 to zmm3, as in columns_avx512.h.
+// These loops are in assembly, so that no compiler removes unused results. The first macro computes
+// four entries by columns as in columns_avx512.h, with the columns in zmm0 to zmm3.
 #define ESE_FOUR_ENTRIES(s0, s1, s2, s3) \
   "vpunpcklbw %%zmm1, %%zmm0, %%zmm4\n"  \
   "vpunpckhbw %%zmm1, %%zmm0, %%zmm5\n"  \
@@ -73,8 +73,9 @@ __attribute__((target("avx512f"))) void Lookups() {
   }
 }
 
-// The vector instructions that update 32 cells, as in cell_update_avx512.h and lookup_avx512.h: the
-// sums of four gates to pre-activations, three sigmoids, two tanhs, and what joins them.
+// The vector instructions that update 32 cells, as in cell_update_avx512.h and lookup_avx512.h.
+// They turn the sums of four gates into pre-activations, compute three sigmoids and two tanhs, and
+// combine them into cells and outputs.
 #define ESE_SLOPE                        \
   "vpabsw %%zmm0, %%zmm\\r\n"            \
   "vpminuw %%zmm1, %%zmm0, %%zmm\\r\n"   \

@@ -6,23 +6,23 @@
 
 namespace ese {
 
-// Each function does its operation so many times in one call.
+// Each loop below does its operation this many times in one call.
 inline constexpr int kCalibrationRepeats = 20000;
 inline constexpr int kUpdatedCells = 32;
 
 // Loops that use only registers or the first-level cache, and whose instructions never wait for
 // each other's results.
 struct CalibrationLoops {
-  // The vector instructions for 16 entries of 64 lanes by columns: four times eight unpacks and
+  // The vector instructions for 16 entries of 64 lanes by columns: four groups of eight unpacks and
   // four vpdpbusd.
   std::function<void()> products;
   // Sixteen loads of 64 bytes.
   std::function<void()> loads;
-  // Sixteen times vpermb and vpdpbusd, for 64 products each. Null if the processor lacks VBMI.
+  // Sixteen pairs of vpermb and vpdpbusd, for 64 products each. Null if the processor lacks VBMI.
   std::function<void()> lookups;
   // Sixteen vpdpbusd.
   std::function<void()> dots;
-  // The instructions that update one register of cells, kUpdatedCells of them.
+  // The instructions that update one register of cells (kUpdatedCells).
   std::function<void()> updates;
 };
 

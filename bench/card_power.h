@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a card's sensors say, through XRT.
+// The power of a card, read from its sensors through XRT.
 #pragma once
 
 namespace ese {
 
-// Watts since the call before. NaN if the card does not tell.
+// Returns the mean power in watts since the previous call, or NaN if the card does not report it.
 double CardWatts(int card);
 
 }  // namespace ese

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`./run bench cards`: emulated FPGA cards at the pace of real ones. A line of JSON for each figure on
-standard output, what it did on standard error; about three minutes.
+"""`./run bench cards` runs emulated FPGA cards at the pace of real ones, for about three minutes.
+
+It prints each figure as a line of JSON on standard output, and its progress on standard error. Its parts:
 
     pace    1, 2, 4 and 8 cards of four compute units, always busy (ese-bench-cards)
-    fault   500 real-time streams through ese-server on four cards and a CPU channel, while a unit hangs, bits
-            flip and a card goes and comes back"""
+    fault   500 real-time streams through ese-server on four cards and a CPU channel, while a unit hangs,
+            bits flip, and a card disappears and comes back"""
 import argparse
 import collections
 import json
@@ -29,8 +30,8 @@ BIN = BUILD / "bin"
 EMULATED = BUILD / "emu"
 STREAMS = 500
 PHASE_SECONDS = 6
-# What is wrong in each phase; {unit} and {card} are those with the most batches in the phase before, for a
-# processor takes the most of this load, and a fault of a unit that gets no batch would show nothing.
+# The fault in each phase. {unit} and {card} are those with the most batches in the phase before, because the
+# CPU channel takes most of this load, and a fault of a unit that gets no batch would show nothing.
 PHASES = (("before", ""), ("hang", "{unit} hang"), ("flip", "{unit} flip"), ("gone", "{card} gone"),
           ("back", ""))
 
@@ -49,7 +50,7 @@ def bench_pace():
 
 
 def set_faults(path, faults):
-    """At once: no moment with half a file."""
+    """Replaces the file in one step, so that nobody reads half of it."""
     new = path.with_suffix(".new")
     new.write_text(faults + "\n")
     new.rename(path)
@@ -70,7 +71,7 @@ def start_server(work, model, faults):
 
 
 def read_counters(metrics, name, label):
-    """A counter by one of its labels, summed over the others."""
+    """Returns a counter's values by one of its labels, summed over the others."""
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as reply:
         lines = reply.read().decode().splitlines()
     counters = collections.Counter()
@@ -81,7 +82,7 @@ def read_counters(metrics, name, label):
 
 
 def batches_of_units(metrics):
-    """By CARD.UNIT; of cards only."""
+    """Returns the number of batches of each CARD.UNIT."""
     units = collections.Counter()
     for channel, batches in read_counters(metrics, "ese_batches_total", "channel").items():
         if channel.startswith("xrt"):
@@ -116,8 +117,8 @@ def bench_fault():
                 before, batches = batches, batches_of_units(addresses["metrics"])
                 if busiest := (batches - before).most_common(1):
                     unit = busiest[0][0]
-            met = {kind: count for kind, count in
-                   read_counters(addresses["metrics"], "ese_card_faults_total", "kind").items() if count}
+            counted = {kind: count for kind, count in
+                       read_counters(addresses["metrics"], "ese_card_faults_total", "kind").items() if count}
             load.wait(timeout=120)
         finally:
             for process in (load, server):
@@ -125,12 +126,12 @@ def bench_fault():
                     process.kill()
                     process.wait()
             say(log.read_text())
-        print_faults(json.loads(report.read_text()), met)
+        print_faults(json.loads(report.read_text()), counted)
 
 
-def print_faults(report, met):
+def print_faults(report, counted):
     figure("fault.lost_streams", report["streams"] - report["completed"], "streams",
-           streams=report["streams"], faults=met)
+           streams=report["streams"], faults=counted)
     figure("fault.different_bits", report["differing"], "streams",
            frames_verified=report["frames_verified"])
     seconds = [second["p99_ms"] for second in report["timeline"]]
@@ -146,11 +147,11 @@ def main():
     parts = {"pace": bench_pace, "fault": bench_fault}
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(parts)} (default: all)")
     chosen = parser.parse_args().parts or list(parts)
     if unknown := [part for part in chosen if part not in parts]:
-        parser.error(f"no part {unknown[0]}; there are {', '.join(parts)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # past every finally
+        parser.error(f"no part is called {unknown[0]}; choose from {', '.join(parts)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # runs every finally
     for part in chosen:
         say(f"== {part}")
         parts[part]()

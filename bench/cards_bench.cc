@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-bench-cards EMULATED_XRT: the paper's LSTM on 1, 2, 4 and 8 emulated cards of four compute
-// units, paced by the kernel's cycle formula at 200 MHz and by PCIe; a line of JSON for each
-// figure. Every channel always has a batch of 64 lanes and 16 frames. The cards recall results
-// (ESE_EMU_MEMO), because these processors cannot compute as fast as cards; the bits are compared.
+// ese-bench-cards EMULATED_XRT runs the paper's LSTM on 1, 2, 4 and 8 emulated cards of four
+// compute units each, and prints each figure as a line of JSON. The cards are paced by the kernel's
+// cycle formula at 200 MHz and by PCIe. Every channel always has a batch of 64 lanes and 16 frames.
+// The cards recall results (ESE_EMU_MEMO), because these processors cannot compute as fast as
+// cards. The logits of each channel's last batch are compared with the reference's.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -33,7 +34,7 @@ namespace {
 constexpr int kCards[] = {1, 2, 4, 8};
 constexpr int kMostCards = 8;
 constexpr int kLanes = 64;
-constexpr int kFrames = 16;  // the most that the scheduler gives a lane
+constexpr int kFrames = 16;  // the scheduler gives a lane at most this many
 constexpr int kDifferentBatches = 4;
 constexpr const char* kPcieGigabytes = "12";  // each way: what PCIe 3.0 x16 gives after overheads
 constexpr int kRounds = 7;
@@ -43,7 +44,7 @@ constexpr double kPaperMicrojoules = 106;  // 41 W for 82.7 us, 32 voices
 
 using Channels = std::vector<std::unique_ptr<Channel>>;
 
-// Keeps a channel busy with one batch, again and again.
+// Keeps a channel busy by submitting one batch again and again.
 class Loop {
  public:
   Loop(const Model& model, int lanes, int frames, int seed)
@@ -55,7 +56,7 @@ class Loop {
     batch->lanes = batch_.lanes;
     Submit(std::move(batch));
   }
-  // From now on no more batches; waits for the one under way.
+  // Submits no more batches, and waits for the one in flight.
   void Stop() {
     stopping_ = true;
     while (!stopped_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -92,7 +93,7 @@ struct Window {
   double seconds = 0;
   int64_t frames = 0;
   ProcessUse use;
-  double watts = 0;  // of all those cards
+  double watts = 0;  // all those cards together
 
   double frames_per_s() const { return static_cast<double>(frames) / seconds; }
 };
@@ -126,14 +127,16 @@ class Bench {
     return true;
   }
 
-  // In turns, because other programs come and go. False if a batch failed or a bit was wrong.
+  // The numbers of cards take turns, because other programs come and go. Returns false if a batch
+  // failed or a bit was wrong.
   bool MeasureCards() {
     std::map<int, std::vector<Window>> windows;
     for (int round = -1; round < kRounds; ++round) {
       for (const int cards : kCards) {
         Window window;
         if (!Measure(cards, &window)) return false;
-        if (round >= 0) windows[cards].push_back(window);  // the first: batches are computed
+        // In the first round batches are computed rather than recalled, so it does not count.
+        if (round >= 0) windows[cards].push_back(window);
       }
     }
     const double one_card = Median(windows[1], [](auto& w) { return w.frames_per_s(); });
@@ -141,7 +144,8 @@ class Bench {
     return true;
   }
 
-  // What the process grows by from the tenth to the last of so many small batches.
+  // Prints by how much the process grows while it runs the last nine tenths of so many small
+  // batches.
   bool MeasureMemory(int64_t batches) {
     double growth = 0;
     const bool right = RunOn(1, 1, 1, [&](const auto& frames_so_far) {
@@ -178,7 +182,8 @@ class Bench {
     });
   }
 
-  // measure(frames so far) while all channels of the first cards are busy with such batches.
+  // Calls measure(frames_so_far) while all channels of the first `cards` cards are busy with
+  // batches of this size.
   template <typename MeasureBusy>
   bool RunOn(int cards, int lanes, int frames, MeasureBusy&& measure) {
     const size_t used = channels_.size() * cards / kMostCards;
@@ -241,7 +246,7 @@ class Bench {
   const CardModel card_;
   std::vector<OwnedBatch> expected_;
   std::unique_ptr<XrtCards> cards_;
-  Channels channels_;  // of all cards, in their order
+  Channels channels_;  // the channels of all cards, card by card
 };
 
 int Main(const std::string& emulated_xrt) {
@@ -256,7 +261,7 @@ int Main(const std::string& emulated_xrt) {
   spdlog::set_level(spdlog::level::warn);
   Bench bench;
   if (!bench.Open(emulated_xrt + "/ese_channel.xclbin") || !bench.MeasureCards()) return 1;
-  // As many as a unit gets in an hour of one each 10 ms.
+  // A unit gets this many in an hour if it gets one every 10 ms.
   return bench.MeasureMemory(360'000) ? 0 : 1;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A benchmark's rivals, and its figures: a line of JSON each on standard output.
+// The rivals of a benchmark, and its figures, which go to standard output as a line of JSON each.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@
 
 namespace ese {
 
-// Rivals of one round, found by name.
+// The rivals that take turns in each round. They are found by name.
 class Race {
  public:
   void Add(const std::string& name, int units, std::function<void()> run);
@@ -23,18 +23,19 @@ class Race {
   std::vector<Contender> contenders_;
 };
 
-// {"name": .., "value": median us of `ours`, "unit": "us", "p10": .., "p90": .., "peer": ..,
-// "ratio": median over the rounds of the peer's to ours}.
+// Prints {"name": .., "value": median us of `ours`, "unit": "us", "p10": .., "p90": .., "peer": ..,
+// "ratio": median over the rounds of the peer's time divided by ours}.
 void PrintAgainst(const std::string& name, const Contender& ours, const std::string& peer_name,
                   const Contender& peer);
-// {"name": .., "value": .., "unit": ..}
+// Prints {"name": .., "value": .., "unit": ..}.
 void PrintFigure(const std::string& name, double value, const std::string& unit);
-// The same beside what somebody else reports: {.., "peer": .., "peer_value": .., "ratio":
-// peer_value to value}, and with "source", unless that is empty, of what was not measured.
+// Prints the same together with a figure that somebody else reports: {.., "peer": ..,
+// "peer_value": .., "ratio": peer_value divided by value}. `source` says where a value comes from
+// that was not measured. If it is empty, it is left out.
 void PrintBeside(const std::string& name, double value, const std::string& unit,
                  const std::string& peer, double peer_value, const std::string& source = "");
 
-// A table of all contenders on standard error.
+// Prints a table of all contenders on standard error.
 void Summarise(const Race& race);
 
 }  // namespace ese

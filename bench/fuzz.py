@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the fuzzers of tests/fuzz, one after the other, and counts executions and crashes.
 
-    bench/fuzz.py                          # a minute each, from the kept corpus
-    bench/fuzz.py --seconds 10 kaldi onnx  # some of them only
-    bench/fuzz.py --executions 100000000   # rounds of --seconds each until all have run so often in sum
-    bench/fuzz.py --minimise               # afterwards: the least inputs with the same coverage to the corpus
+    bench/fuzz.py                          # each for a minute, starting from the kept corpus
+    bench/fuzz.py --seconds 10 kaldi onnx  # only these fuzzers
+    bench/fuzz.py --executions 100000000   # repeat rounds until this many executions are reached in total
+    bench/fuzz.py --minimise               # afterwards: add a minimal set of the new inputs to the kept corpus
 
-`cmake --preset asan && cmake --build --preset asan --target ese_fuzzers` builds them. Prints a line of
-JSON for each run (fuzz.executions.NAME), and at the end the sums fuzz.executions.NAME, fuzz.executions
-and fuzz.crashes, which it also appends to --results. Inputs that reach new code are kept in
-BUILD/fuzz/corpus from run to run; an input that crashes is written to BUILD/fuzz/crashes/NAME-*. The exit
-status is 1 if there was a crash.
+`cmake --preset asan && cmake --build --preset asan --target ese_fuzzers` builds the fuzzers. Each run prints
+a line of JSON (fuzz.executions.NAME). At the end come the sums fuzz.executions.NAME, fuzz.executions and
+fuzz.crashes, which are also appended to --results. Inputs that reach new code are kept in BUILD/fuzz/corpus
+from run to run. An input that crashes is written to BUILD/fuzz/crashes/NAME-*. The exit status is 1 if there
+was a crash.
 """
 import argparse
 import json
@@ -30,7 +30,7 @@ LIMITS = ["-timeout=20", "-rss_limit_mb=1024", "-malloc_limit_mb=512", "-print_f
 
 
 class Fuzzer:
-    """One program, its options, and where its inputs are."""
+    """A fuzzer's program, its options, and the folders of its inputs."""
 
     def __init__(self, program):
         self.name, self._program = program.name, program
@@ -42,8 +42,9 @@ class Fuzzer:
             path.mkdir(parents=True, exist_ok=True)
 
     def run(self, seconds):
-        """Executions, and the inputs that crashed, until the time is over. libFuzzer ends at a crash: it is
-        started again."""
+        """Runs until the time is over. Returns the number of executions and the inputs that crashed.
+
+        libFuzzer ends at a crash, so it is started again."""
         executions, crashes = 0, []
         end = time.monotonic() + seconds
         while (left := int(end - time.monotonic())) > 0:
@@ -56,14 +57,14 @@ class Fuzzer:
                 break
             log = self._crashes / f"{self.name}.log"
             log.write_text(output)
-            print(f"{self.name}: {crashed or 'no input'}; the log is {log}", file=sys.stderr)
+            print(f"{self.name}: {crashed or 'ended without an input'}; the log is {log}", file=sys.stderr)
             if not crashed or len(crashes) >= 20:
                 crashes = crashes or ["no input was written"]
                 break
         return executions, crashes
 
     def minimise(self):
-        """Adds to the kept corpus what the inputs found cover beyond it."""
+        """Adds those of the found inputs to the kept corpus that extend its coverage."""
         kept = KEPT / self.name
         kept.mkdir(parents=True, exist_ok=True)
         self._start(["-merge=1", str(kept), str(self.found)])
@@ -85,7 +86,7 @@ def report(results, **line):
 
 
 def campaign(fuzzers, arguments):
-    """Sums of executions and crashes, by name."""
+    """Runs rounds of all fuzzers, reports their sums, and returns the number of crashes."""
     executions = {fuzzer.name: 0 for fuzzer in fuzzers}
     crashes = {fuzzer.name: 0 for fuzzer in fuzzers}
     seconds = {fuzzer.name: 0.0 for fuzzer in fuzzers}
@@ -111,18 +112,18 @@ def campaign(fuzzers, arguments):
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="the fuzzers to run; all if there is none")
-    parser.add_argument("--seconds", type=int, default=60, help="of each fuzzer in a round (default 60)")
-    parser.add_argument("--executions", type=int, help="more rounds until so many are reached")
+    parser.add_argument("names", nargs="*", help="the fuzzers to run (default: all)")
+    parser.add_argument("--seconds", type=int, default=60, help="how long each fuzzer runs in a round (default: 60)")
+    parser.add_argument("--executions", type=int, help="repeat rounds until this many are reached in total")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "asan")
     parser.add_argument("--results", type=pathlib.Path, help="a file to which results are appended")
-    parser.add_argument("--minimise", action="store_true", help="adds to the kept corpus, and runs nothing")
+    parser.add_argument("--minimise", action="store_true", help="add found inputs to the kept corpus, and run nothing else")
     arguments = parser.parse_args()
     programs = sorted(path.with_suffix("") for path in (arguments.build / "fuzz").glob("*.options"))
     fuzzers = [Fuzzer(path) for path in programs
                if path.exists() and (not arguments.names or path.name in arguments.names)]
     if not fuzzers:
-        sys.exit(f"no fuzzers in {arguments.build}/fuzz; build them: cmake --preset asan && "
+        sys.exit(f"found none of these fuzzers in {arguments.build}/fuzz; to build them: cmake --preset asan && "
                  "cmake --build --preset asan --target ese_fuzzers")
     if arguments.minimise:
         for fuzzer in fuzzers:

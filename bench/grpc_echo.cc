@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-bench-echo READY_FILE: a yardstick for ese-server. It speaks ese.v1 with gRPC's callback API
-// and computes nothing: every chunk is answered at once with 160 bytes, parsed by nobody. What
-// ese-server needs beyond its processor time is ours to save. Serves until its standard input ends.
+// ese-bench-echo READY_FILE is a yardstick for ese-server. It speaks ese.v1 with gRPC's callback
+// API and computes nothing: it answers every chunk at once with 160 bytes and does not parse it. So
+// only the processor time by which ese-server exceeds this program can be saved in our code. It
+// serves until its standard input ends.
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
@@ -36,7 +37,7 @@ grpc::ByteBuffer ToBuffer(const ese::v1::StreamingInferResponse& response) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-// Reads a message, answers it, reads the next.
+// Reads a message, answers it, and reads the next one.
 class EchoCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   EchoCall() { StartRead(&request_); }
@@ -71,7 +72,7 @@ class EchoCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
  private:
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;
-  int64_t chunks_ = -1;  // answered; -1: not even the config
+  int64_t chunks_ = -1;  // answered chunks; -1 before the config is answered
 };
 
 class EchoService final : public Service {

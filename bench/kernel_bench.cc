@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-bench-kernel: compares one step of the paper's LSTM on one thread with other libraries'
+// ese-bench-kernel compares one step of the paper's LSTM on one thread with other libraries'
 // products of the same shapes, dense and sparse. Figures go to standard output, one line of JSON
 // each; a summary for people goes to standard error.
 //
-// Our time includes everything: features in, gates, cells, projection, output layer, and the
-// streams' states in and out of a batch of 8 frames. The peers compute their two products and
-// nothing else.
+// Our time includes everything in a batch of 8 frames: loading features and states, gates, cells,
+// projection, output layer, and storing states. The peers compute their two products and nothing
+// else.
 //
-// ese-bench-kernel --answer: prints the time of a step for each number of lanes that it reads from
+// ese-bench-kernel --answer prints the time of a step for each number of lanes that it reads from
 // standard input.
 #include <unistd.h>
 
@@ -56,15 +56,15 @@ void AddPeers(const Model& model, int lanes, Race* race) {
   race->Add(Peer("eigen-sparse", lanes), 1, EigenSparse(model, lanes));
 }
 
-// OpenBLAS with the faster of the two layouts.
+// Returns OpenBLAS's contender with the faster of the two layouts.
 const Contender& OpenBlas(const Race& race, int lanes) {
   const Contender& columns = race.Find(Peer("openblas-sgemm", lanes));
   const Contender& rows = race.Find(Peer("openblas-sgemm-t", lanes));
   return Quantile(columns.microseconds, 0.5) < Quantile(rows.microseconds, 0.5) ? columns : rows;
 }
 
-// For every number of lanes on standard input, prints the processor time of a batch in us a step.
-// This is how bench/peers takes turns with this program.
+// For every number of lanes on standard input, prints the processor time of a step in us. With
+// this, bench/peers takes turns with this program.
 void Answer(const SharedModel& model, const Kernel* kernel) {
   const AlgorithmPlan plan = AlgorithmPlan::Measure(model, kernel);
   std::map<int, Race> races;

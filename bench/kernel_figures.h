@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// More figures of the kernels: how near they come to the processor's limits, what the code around
-// them costs, and other shapes. Each function prints its figures.
+// More figures of the kernels: how close they come to the processor's limits, what the code around
+// them costs, and how fast they are on other shapes. Each function prints its figures.
 #pragma once
 
 #include <memory>
@@ -18,18 +18,17 @@ using SharedModel = std::shared_ptr<const PackedModel>;
 // The dense products of one step of all layers, without the output layer.
 std::vector<GemmShape> DenseShapes(const Model& model);
 
-// kernel.bound_fraction: the least time that the vector pipes need for a step of 64 lanes, divided
-// by the time of the whole step. The least time is that of the products and of the cell updates,
-// whose instructions calibration loops measure in the same rounds:
-//   kernel.bound64.columns   the products by columns, unpadded: four entries of a row need eight
-//   unpacks
-//                            and four vpdpbusd, or six loads (four columns, an index, a weight),
-//                            whichever is slower
-//   kernel.bound64.lookup    the products by look-up, unpadded: 64 products need a vpermb and a
-//   vpdpbusd kernel.bound64.updates   from sums to pre-activations, gates, cells and outputs
-// The lesser of the first two counts. kernel.bound_fraction.products: the products alone, divided
-// by the whole step. kernel.rest64: a step of a model without weights, which is everything but the
-// products. Prints nothing if the processor lacks VNNI.
+// kernel.bound_fraction: the shortest time in which the vector pipes could compute a step of 64
+// lanes, divided by the time of the whole step. The shortest time is the sum of these bounds, which
+// calibration loops measure in the same rounds:
+// - kernel.bound64.columns: the products by columns, unpadded. Four entries of a row need eight
+//   unpacks and four vpdpbusd, or six loads (four columns, an index, a weight) if those are slower.
+// - kernel.bound64.lookup: the products by look-up, unpadded. 64 products need a vpermb and a
+//   vpdpbusd. The smaller of this bound and the one above counts.
+// - kernel.bound64.updates: the way from sums to pre-activations, gates, cells and outputs.
+// kernel.bound_fraction.products: the products alone, divided by the whole step. kernel.rest64: a
+// step of a model without weights, which is everything but the products. Prints nothing if the
+// processor lacks VNNI.
 void PrintBoundFraction(const SharedModel& model, const Kernel* kernel, const AlgorithmPlan& plan);
 
 // kernel.pack_ms_per_10mb: the time to pack 10 MB of an .ese file, by the wall clock.

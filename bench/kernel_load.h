@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A batch of streams with random frames, to be executed over and over.
+// A batch of streams with random frames, which is executed again and again.
 #pragma once
 
 #include <cstdint>

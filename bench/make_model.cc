@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-bench-model FILE.ese: writes a model of the paper's shape with random weights, for benchmarks
-// of the server. It takes features only, 153 in a frame; unit 0 is its blank.
+// ese-bench-model FILE.ese writes a model of the paper's shape with random weights, for benchmarks
+// of the server. The model takes features only, 153 for each frame. Unit 0 is its blank.
 #include <fstream>
 #include <iostream>
 

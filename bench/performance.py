@@ -7,7 +7,7 @@
     bench/performance.py table    writes the tables between the markers in docs/performance.md, and
                                   its plots, from every file there
 
-A results file has one line that says what was measured and how, then the benchmarks' JSON lines."""
+The first line of a results file says what was measured and how. The benchmarks' JSON lines follow."""
 import datetime
 import json
 import os
@@ -28,7 +28,7 @@ COMMANDS = (("./run", "bench", "kernel"), ("./run", "bench", "peers"))
 
 
 def processor():
-    """For example "AMD EPYC, family 26, model 2", because the model's name alone may say little."""
+    """Returns a name such as "AMD EPYC, family 26, model 2"; the brand alone may say little."""
     fields = {}
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
         key, _, value = line.partition(":")
@@ -68,10 +68,10 @@ def spread(figure):
 
 
 def steps_table(figures):
-    """One row for each number of lanes, one column of ratios for each peer."""
+    """Returns a table with a row for each number of lanes and a column of ratios for each peer."""
     steps = [f for f in figures if re.fullmatch(r"kernel\.step\d+\.1t", f["name"])]
     peers = list(dict.fromkeys(f["peer"] for f in steps))
-    table = [["lanes", "us a step", "10-90 %", "frames/s", "us by itself"] + peers]
+    table = [["lanes", "us per step", "10-90 %", "frames/s", "us by itself"] + peers]
     lanes = lambda f: int(re.findall(r"\d+", f["name"])[0])
     for n in sorted({lanes(f) for f in steps}):
         mine = {f["peer"]: f for f in steps if lanes(f) == n}
@@ -102,7 +102,7 @@ def other_table(figures):
 
 
 def plots(slug, name, figures):
-    """Plots us a step against lanes: for every kernel, and for the fastest kernel beside the peers."""
+    """Plots us per step against lanes, for every kernel and for the fastest kernel beside its peers."""
     kernels, rivals = {}, {}
     for f in figures:
         if match := re.fullmatch(r"kernel\.isa\.(\w+)\.step(\d+)", f["name"]):
@@ -118,9 +118,9 @@ def plots(slug, name, figures):
     for kind, title, series in (("kernels", "every kernel", kernels),
                                 ("peers", "the fastest kernel and its peers", rivals)):
         svg = f"performance-{kind}-{slug}.svg"
-        plot.write(PAGE.parent / svg, f"One step of the paper's LSTM: {title}", "lanes", "us a step",
+        plot.write(PAGE.parent / svg, f"One step of the paper's LSTM: {title}", "lanes", "us per step",
                    series, log_x=True, log_y=True)
-        lines += [f"![us a step against lanes, {name}: {title}]({svg})", ""]
+        lines += [f"![us per step against lanes, {name}: {title}]({svg})", ""]
     return lines
 
 
@@ -128,9 +128,9 @@ def section(path):
     head, *figures = [json.loads(line) for line in path.read_text().splitlines()]
     return [
         f"## {head['processor']}", "",
-        f"Measured on {head['date']} by `" + "` and `".join(head["commands"]) + "` (the lines: "
-        f"`bench/results/{path.name}`) on a virtual machine of {head['cpus']} processors, whose "
-        f"load average was {head['load_average']} at the start.", "",
+        f"Measured on {head['date']} by `" + "` and `".join(head["commands"]) + "` on a virtual "
+        f"machine of {head['cpus']} processors, whose load average was {head['load_average']} at the "
+        f"start. The figures are kept in `bench/results/{path.name}`.", "",
         "### One step of the paper's LSTM, one thread", "",
         "The last columns say how many times as long each peer takes in the same rounds.", "",
         *steps_table(figures), "",
@@ -138,7 +138,7 @@ def section(path):
         "### Kernels", "", *against_dense_table(figures, "kernel.isa.", "kernel"), "",
         "### Densities, percent", "", *against_dense_table(figures, "kernel.density.", "density"),
         "", "### Other models", "", *against_dense_table(figures, "kernel.shape.", "model"), "",
-        "### Limits and surroundings", "", *other_table(figures), ""]
+        "### Bounds and other figures", "", *other_table(figures), ""]
 
 
 def table():

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws reports of `ese-load --report` as one SVG.
 
-The upper chart shows latency against percentile, one curve for each report, on an axis that counts
-nines as HdrHistogram's plots do. The lower chart shows the p99 of each second or, for `--find-max`, the
-p99 against the number of streams.
+The upper chart shows latency against percentile, with one curve for each report. Its axis counts nines,
+as in HdrHistogram's plots. The lower chart shows the p99 of each second or, for `--find-max`, the p99
+against the number of streams.
 
     bench/plot_load.py a.json [b.json ...] >plot.svg"""
 import json
@@ -25,7 +25,7 @@ def text(x, y, content, anchor="middle"):
 
 
 def chart(top, title, x_label, ticks, curves):
-    """`ticks`: (position from 0 to 1, label); `curves`: lists of (position, milliseconds)."""
+    """Draws one chart. `ticks` are (position from 0 to 1, label); `curves` are lists of (position, ms)."""
     greatest = nice_ceiling(max((y for curve in curves for _, y in curve), default=1))
     across = lambda x: LEFT + x * (WIDTH - LEFT - RIGHT)
     down = lambda y: top + HEIGHT * (1 - y / greatest)
@@ -59,7 +59,7 @@ def percentile_chart(top, reports):
 def second_chart(top, reports):
     if all("steps" in r for _, r in reports):
         most = max(s["streams"] for _, r in reports for s in r["steps"])
-        # A step that does not hold may be seconds late, so the curve is cut off.
+        # In a step with too many streams the p99 may be seconds, so the curve is cut off.
         limit = 4 * max((s["p99_ms"] for _, r in reports for s in r["steps"] if s["held"]), default=1)
         curves = [sorted((s["streams"] / most, min(s["p99_ms"], limit)) for s in r["steps"])
                   for _, r in reports]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this process has used of its processors and memory.
+// How much processor time and memory this process has used.
 #pragma once
 
 #include <unistd.h>
@@ -13,8 +13,8 @@
 namespace ese {
 
 struct ProcessUse {
-  double seconds = 0;            // of processors, all threads
-  double emulation_seconds = 0;  // of these, the emulated cards' threads (ese-emu)
+  double seconds = 0;            // processor time of all threads
+  double emulation_seconds = 0;  // the part of it in the emulated cards' threads (ese-emu)
 
   static ProcessUse Now() {
     ProcessUse use;

@@ -18,12 +18,13 @@ double Ms(const LatencyHistogram& histogram, double percent) {
 }
 
 void Summarise(const std::string& what, const SimulationResult& r) {
-  std::fprintf(stderr,
-               "%-22s wait ms p50 %6.2f p99 %7.2f p99.9 %7.2f   latency ms p50 %6.2f p99 %7.2f   "
-               "%4.1f lanes, %5.1f frames a batch   %4.0f ns a frame, %4.0f a batch and lane\n",
-               what.c_str(), Ms(r.wait, 50), Ms(r.wait, 99), Ms(r.wait, 99.9), Ms(r.latency, 50),
-               Ms(r.latency, 99), 1.0 * r.lanes / r.batches, 1.0 * r.frames / r.batches,
-               r.ns_per_frame(), r.ns_per_frame() * r.frames / r.lanes);
+  std::fprintf(
+      stderr,
+      "%-22s wait ms p50 %6.2f p99 %7.2f p99.9 %7.2f   latency ms p50 %6.2f p99 %7.2f   "
+      "%4.1f lanes, %5.1f frames per batch   %4.0f ns per frame, %4.0f per batch and lane\n",
+      what.c_str(), Ms(r.wait, 50), Ms(r.wait, 99), Ms(r.wait, 99.9), Ms(r.latency, 50),
+      Ms(r.latency, 99), 1.0 * r.lanes / r.batches, 1.0 * r.frames / r.batches, r.ns_per_frame(),
+      r.ns_per_frame() * r.frames / r.lanes);
 }
 
 void PrintLoads() {

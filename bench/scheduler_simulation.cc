@@ -20,7 +20,7 @@ constexpr int kUsualSteps = 10;
 // How many test batches a new channel computes; a channel that failed computes one.
 constexpr int kFirstTests = 4;
 
-// Measures the real time between Begin and End, without that of reading the clock.
+// Measures the real time between Begin and End, without the time that reading the clock takes.
 class Stopwatch {
  public:
   Stopwatch() {
@@ -47,7 +47,7 @@ struct Counts {
   int64_t lanes = 0;
 };
 
-// Takes as long for a batch as its cost says, within a twentieth. Computes the results of test
+// Takes as long for a batch as its cost says, to within 5 %. It computes the results of test
 // batches only.
 class SimulatedChannel final : public Channel {
  public:
@@ -84,9 +84,9 @@ class SimulatedChannel final : public Channel {
   const std::string& name() const override { return name_; }
   const std::string& kernel() const override { return name_; }
 
-  // Makes all batches fail that end before this time.
+  // Makes all batches that end before this time fail.
   void FailUntil(TimePoint end) { fails_until_ = end; }
-  // Makes the next batch take longer by this time.
+  // Makes the next batch take this much longer.
   void StallOnce(Duration by) { stall_ = by; }
 
  private:
@@ -288,8 +288,8 @@ class Simulation {
   }
 
   const SimulationOptions options_;
-  // As many inputs and units as the paper's LSTM, but hardly any cells, because nothing is
-  // computed.
+  // The model has as many inputs and units as the paper's LSTM, but hardly any cells, because only
+  // test batches are computed.
   const std::shared_ptr<const Model> model_ =
       RandomModel({.inputs = 153, .layers = {{.cells = 2}}, .units = 40, .density = 0.1});
   FakeClock clock_;

@@ -72,7 +72,7 @@ struct SimulationResult {
   int64_t frames = 0;
   int64_t batches = 0;
   int64_t lanes = 0;
-  int64_t lanes_offered = 0;   // that those batches could have had
+  int64_t lanes_offered = 0;   // what those batches could have had at most
   int64_t errors = 0;          // streams that ended with an error, and pushes refused
   int refused = 0;             // streams that were not admitted
   Duration scheduler_time{0};  // real time spent in the scheduler's code

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`./run bench serving`: what one core serves. A line of JSON for each figure on standard output, what it
-did on standard error; about five minutes.
+"""`./run bench serving` measures what one core can serve, in about five minutes.
 
-The server is pinned to one core and ese-load to another. Streams are real-time: chunks of 100 ms, ten
-frames of 153 floats (6 KB), the paper's LSTM with random weights; they ask for the recognised units. All
-processes are ended by their ids."""
+It prints each figure as a line of JSON on standard output, and its progress on standard error. The server
+is pinned to one core and ese-load to another. The model is the paper's LSTM with random weights. Streams
+are real-time: they send chunks of 100 ms, which are ten frames of 153 floats (6 KB), and ask for the
+recognised units. All processes are ended by their ids."""
 import argparse
 import json
 import os
@@ -43,7 +43,7 @@ def pinned(core):
 
 
 class Server:
-    """A server under test, pinned; ended at the latest by __exit__."""
+    """A server under test, pinned to its core. It ends in __exit__ at the latest."""
 
     def __init__(self, work, name, arguments):
         self.ready, self.log = work / f"{name}.ready", work / f"{name}.log"
@@ -55,7 +55,7 @@ class Server:
         return self
 
     def start(self):
-        """Starts it, again where it was before."""
+        """Starts the server, at its earlier address if it had one."""
         self.ready.unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -78,7 +78,7 @@ class Server:
         return self.process.wait(timeout=60)
 
     def cpu_seconds(self, thread=None):
-        """Of the process, or of its threads of that name."""
+        """Returns the processor time of the process, or of its threads with that name."""
         folder = pathlib.Path(f"/proc/{self.process.pid}")
         paths = [folder / "stat"]
         if thread:
@@ -100,14 +100,14 @@ class Server:
 
 
 class Echo(Server):
-    """The yardstick: gRPC and nothing else."""
+    """A server that does nothing but gRPC, as a yardstick."""
 
     def command(self):
         return [BIN / "ese-bench-echo", self.ready]
 
 
 class Load:
-    """ese-load at work."""
+    """A running ese-load."""
 
     def __init__(self, work, addresses, *arguments):
         self.report = work / "report.json"
@@ -121,7 +121,7 @@ class Load:
     def result(self):
         self.process.wait()
         if not self.report.exists():
-            sys.exit("ese-load made no report")
+            sys.exit("ese-load wrote no report; its messages above say why")
         return json.loads(self.report.read_text())
 
 
@@ -130,7 +130,7 @@ def run_load(work, addresses, *arguments):
 
 
 def cpu_of_run(work, server, streams, seconds, *arguments):
-    """A run's report, and the server's processor time: a chunk (us), and the kernels' share."""
+    """Returns a run's report, the server's processor time per chunk in us, and the kernels' share of it."""
     before = server.cpu_seconds(), server.cpu_seconds("ese-channel")
     report = run_load(work, [server.address], "--streams", streams, "--ramp", 2, "--seconds", seconds,
                       *arguments)
@@ -163,7 +163,7 @@ def bench_real_time(work, model):
 
 
 def bench_overload(work, model):
-    """More streams than one core holds: those that are admitted must not suffer."""
+    """Offers more streams than one core can serve; those that are admitted must not suffer."""
     for streams in OVERLOADS:
         with Server(work, "overload", ["--model", model]) as server:
             report = run_load(work, [server.address], "--streams", streams, "--ramp", 10,
@@ -186,7 +186,7 @@ def bench_idle(work, model, streams):
                 most, resident = now_open, server.resident_bytes()
             time.sleep(0.2)
         report = load.result()
-        # Admission may have refused some, by what it expects of streams that have begun to speak.
+        # Admission may have refused some, because it expects streams that have begun to keep sending.
         figure("bytes_per_idle_stream", (resident - before) / max(most, 1), "bytes", streams=most,
                refused=report["streams"] - report["accepted"])
 
@@ -199,7 +199,7 @@ def bench_vanish(work, model, cycles):
             while server.open_streams() > 0 and time.monotonic() < deadline:
                 time.sleep(0.1)
             return server.resident_bytes()
-        before = vanish(cycles // 5)  # so that gRPC and the allocator have their pools
+        before = vanish(cycles // 5)  # gRPC and the allocator fill their pools
         after = vanish(cycles)
         figure("vanish", after - before, "bytes", before=before, after=after, cycles=cycles,
                open_streams=server.open_streams())
@@ -234,13 +234,13 @@ def main():
              "vanish": lambda w, m: bench_vanish(w, m, 10000),
              "resume": lambda w, m: bench_resume(w, m, 500)}
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(parts)} (default: all)")
     chosen = parser.parse_args().parts or list(parts)
     if unknown := [part for part in chosen if part not in parts]:
-        parser.error(f"no part {unknown[0]}; there are {', '.join(parts)}")
+        parser.error(f"no part is called {unknown[0]}; choose from {', '.join(parts)}")
     if SERVER_CORE == LOAD_CORE:
-        say("one core only: server and load share it, and latencies say little")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # past every __exit__
+        say("there is only one core: server and load share it, so latencies mean little")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # runs every __exit__
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         model = work / "paper.ese"

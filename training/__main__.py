@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the stages in order: data, features, the runs of the experiment, export. What is finished is
-skipped, and training goes on from its last checkpoints."""
+"""Runs the stages in order: data, features, the runs of the experiment, export. Finished work is
+skipped, and interrupted training continues from its last checkpoint."""
 
 import argparse
 import multiprocessing
@@ -15,7 +15,7 @@ PROGRAMS = {"flite": "flite", "ffmpeg": "ffmpeg", "espeak-ng": "espeak-ng",
 
 
 def check_requirements():
-    """Names the Debian packages that are missing, if any."""
+    """Exits with the names of the Debian packages that are missing, if any."""
     missing = []
     for module, package in NEEDED.items():
         try:
@@ -26,29 +26,32 @@ def check_requirements():
                 if shutil.which(name) is None]
     if missing:
         sys.exit(f"{sys.executable} lacks\n  " + "\n  ".join(missing) + "\nDebian's Python modules "
-                 "belong to /usr/bin/python3; set ESE_PYTHON for another interpreter.")
+                 "belong to /usr/bin/python3; set ESE_PYTHON to use another interpreter.")
 
 
 def parse():
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(prog="./run train", description=__doc__)
     parser.add_argument("--recipe", default="en", choices=("en", "nl"),
-                        help="the language (default en)")
-    parser.add_argument("--smoke", action="store_true", help="every stage, tiny, about two minutes")
+                        help="the language (default: en)")
+    parser.add_argument("--smoke", action="store_true",
+                        help="run every stage at tiny size, in about two minutes")
     parser.add_argument("--only", default="", metavar="PREFIX",
-                        help="only the runs whose names begin so, as main.s1, and what they need")
-    parser.add_argument("--list", action="store_true", help="list the runs and what is finished")
+                        help="train only the runs whose names begin with this, such as main.s1, and "
+                        "the runs that they need")
+    parser.add_argument("--list", action="store_true", help="list the runs and which are finished")
     parser.add_argument("--results", type=pathlib.Path, metavar="DIR",
-                        help="where results are kept (default training/results); with an empty "
-                        "folder everything is trained anew")
-    parser.add_argument("--hours", type=float, help="begin no further run after so long")
+                        help="where results are kept (default: training/results); with an empty "
+                        "folder everything is trained again")
+    parser.add_argument("--hours", type=float, help="begin no further run after this many hours")
     parser.add_argument("--jobs", type=int, default=1,
-                        help="runs at a time, each on one thread and in 3 GB (default 1)")
+                        help="how many runs to train at a time, each on one thread and in 3 GB of "
+                        "memory (default: 1)")
     return parser.parse_args()
 
 
 def train(folder, results, sizes, chosen, jobs, deadline):
-    """All chosen runs in `jobs` processes; this one is the first."""
+    """Trains all chosen runs in `jobs` processes, of which this one is the first."""
     from training import worker
 
     arguments = (folder, results, sizes, chosen, deadline)
@@ -60,7 +63,8 @@ def train(folder, results, sizes, chosen, jobs, deadline):
     for other in others:
         other.join()
         if other.exitcode:
-            sys.exit("a worker failed; its error stands above, and the same command goes on")
+            sys.exit("a worker failed; its error is above. Correct it and run the same command "
+                     "again, which continues from the last checkpoints")
 
 
 def main():
@@ -68,14 +72,14 @@ def main():
     arguments = parse()
     check_requirements()
 
-    # Only now, so that a missing module is named above.
+    # These are imported only now, so that check_requirements can name a missing module.
     import torch
 
     from training import data, export, features, runs, settings
     from training.recipes import RECIPES
     from training.train import checkpoint, result_file
 
-    torch.set_num_threads(1)  # Debian's BLAS gets slower with more on matrices of this size
+    torch.set_num_threads(1)  # Debian's BLAS gets slower with more threads on these matrices
     start = time.monotonic()
     deadline = start + 3600 * arguments.hours if arguments.hours else None
     recipe = RECIPES[arguments.recipe]
@@ -89,7 +93,7 @@ def main():
         folder.mkdir(exist_ok=True)
     chosen = runs.select(all_runs, arguments.only)
     if not chosen:
-        sys.exit(f"no run begins with '{arguments.only}'; --list shows them")
+        sys.exit(f"no run's name begins with '{arguments.only}'; --list shows all names")
     if arguments.list:
         for run in chosen:
             done = result_file(results, run.name).exists()
@@ -106,7 +110,7 @@ def main():
         if checkpoint(folder, exported).exists():
             export.run(folder, results, exported)
         else:
-            print(f"{exported} was not trained here: not exported")
+            print(f"{exported} is not exported, because it was not trained here")
     print(f"done in {(time.monotonic() - start) / 60:.1f} minutes")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Computes from the files in training/results what compression costs in accuracy.
+"""Computes what compression costs in accuracy, from the files in training/results.
 
     training/accuracy.py figures   prints a line of JSON for each figure (./run bench accuracy)
     training/accuracy.py page      writes the plots of docs/accuracy.md, and the tables between its markers

@@ -68,7 +68,7 @@ def loss(group, base, sets):
                    for s in seeds]
         for ours, theirs in columns:
             if [n for _, n in ours] != [n for _, n in theirs]:
-                raise ValueError(f"the two results in {name} are of different utterances: train both again")
+                raise ValueError(f"the two results on {name} are for different utterances; train both again")
         for utterance in range(len(columns[0][0])):
             pairs.append((sum(ours[utterance][0] - theirs[utterance][0]
                               for ours, theirs in columns) / len(seeds),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 1: recorded and synthesised speech with phone labels, all from Debian packages.
+"""Stage 1: makes recorded and synthesised speech with phone labels, all from Debian packages.
 
-Recordings: the Asterisk prompts (English, one speaker, CC-BY-SA-3.0) and the test data of
-pocketsphinx (several speakers, BSD-2, never trained on). Synthesised: sentences of the `fortunes`
-package read by flite. The voice kal16 is never trained on, nor any text of a test set.
+The recordings are the Asterisk prompts (English, one speaker, CC-BY-SA-3.0) and the test data of
+pocketsphinx (several speakers, BSD-2, only for tests). The synthesised speech is flite reading
+sentences of the `fortunes` package. Training uses neither the voice kal16 nor any text of a test set.
 """
 
 import gzip
@@ -31,7 +31,7 @@ LONGEST_SECONDS = 14.0
 
 
 def download(folder, packages=PACKAGES):
-    """Fetches and unpacks packages that need not be installed; returns the root of the tree."""
+    """Downloads packages and unpacks them without installing them; returns the root of the tree."""
     root = folder / "packages"
     if (root / "done").exists():
         return root
@@ -53,13 +53,13 @@ def to_wav(source, target, arguments=()):
 
 
 def seconds_of(path):
-    """Length of a WAV file."""
+    """Returns the length of a WAV file in seconds."""
     with wave.open(str(path)) as file:
         return file.getnframes() / file.getframerate()
 
 
 def asterisk_texts(root):
-    """(name, words) of every plain spoken prompt."""
+    """Yields (name, words) for every prompt that is plain speech."""
     path = root / "usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz"
     for line in gzip.open(path, "rt", encoding="utf-8"):
         match = re.match(r"([\w/.-]+):\s+(.*)", line)
@@ -75,13 +75,13 @@ def asterisk_texts(root):
 
 
 def held_out(words):
-    """A fixed sixth of the prompts of four words and more, chosen by a hash of the text."""
+    """Returns whether a prompt is in the test set: a hash selects a sixth of those with four words or more."""
     digest = hashlib.sha256(" ".join(words).encode()).digest()
     return len(words) >= 4 and digest[0] % 6 == 0
 
 
 def asterisk(folder, root, dictionary, limit):
-    """Rows of the recorded prompts; set is `train` or `asterisk`."""
+    """Returns the rows of the recorded prompts. Their set is `train` or `asterisk`."""
     sounds = root / "usr/share/asterisk/sounds/en_US_f_Allison"
     prompts = list(asterisk_texts(root))
     if limit:
@@ -106,7 +106,7 @@ def asterisk(folder, root, dictionary, limit):
 
 
 def others(folder, root, dictionary):
-    """Rows of the recordings of other speakers, for tests only."""
+    """Returns the rows of other speakers' recordings, which are for tests only."""
     base = root / "usr/share/pocketsphinx/test/data"
     rows = []
     for listing in ("librivox/transcription", "cards/cards.transcription"):
@@ -123,7 +123,7 @@ def others(folder, root, dictionary):
 
 
 def sentences(dictionary):
-    """Distinct pronounceable sentences of the fortunes, in a fixed random order."""
+    """Returns the distinct pronounceable sentences of the fortunes in a fixed random order."""
     found = {}
     for name in FORTUNE_FILES:
         path = pathlib.Path(FORTUNES) / name
@@ -138,7 +138,7 @@ def sentences(dictionary):
 
 
 def speak(sentence, voice, target, stretch=1.0, pitch=1.0):
-    """Synthesises a sentence; returns the phones that the voice really says."""
+    """Synthesises a sentence; returns the phones that the voice actually speaks."""
     labels = target.with_suffix(".phones")
     if not (target.exists() and labels.exists()):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def speak(sentence, voice, target, stretch=1.0, pitch=1.0):
 
 
 def synthesised(folder, settings, dictionary, spoken, forbidden):
-    """Rows of synthesised speech: training sentences, and tests by heard and unheard voices."""
+    """Returns the rows of synthesised speech: training, and tests with trained and unheard voices."""
     pool = [s for s in sentences(dictionary) if s not in forbidden]
     tests, pool = pool[: 2 * settings.test_sentences], pool[2 * settings.test_sentences:]
     plan = []
@@ -160,7 +160,7 @@ def synthesised(folder, settings, dictionary, spoken, forbidden):
             plan.append(("synth_unheard", UNHEARD_VOICE, sentence))
         else:
             plan.append(("synth", TRAINED_VOICES[index // 2 % 3], sentence))
-    # The prompts of the training set, too, so that the other voices speak as the recordings do.
+    # The voices also read the training prompts, so that they speak the same texts as the recordings.
     for index, sentence in enumerate(spoken + pool[: settings.train_sentences - len(spoken)]):
         plan.append(("train", TRAINED_VOICES[index % 3], sentence))
     dice = random.Random(11)
@@ -180,7 +180,7 @@ def synthesised(folder, settings, dictionary, spoken, forbidden):
 
 
 def write_manifest(path, rows, folder):
-    """One line an utterance: set, source, file, text, phones."""
+    """Writes a line for each utterance: set, source, file, text and phones."""
     with open(path.with_suffix(".part"), "w", encoding="utf-8") as file:
         for group, source, target, words, phones in rows:
             fields = (group, source, str(target.relative_to(folder)), " ".join(words),
@@ -190,14 +190,14 @@ def write_manifest(path, rows, folder):
 
 
 def read_manifest(folder):
-    """Rows of the manifest as dictionaries."""
+    """Returns the rows of the manifest as dictionaries."""
     names = ("set", "source", "file", "text", "phones")
     with open(folder / "manifest.tsv", encoding="utf-8") as file:
         return [dict(zip(names, line.rstrip("\n").split("\t"))) for line in file]
 
 
 def english(folder, settings):
-    """Rows of the English recipe."""
+    """Returns the rows of the English recipe."""
     root = download(folder)
     dictionary = text.load_dictionary()
     recorded = asterisk(folder, root, dictionary, settings.recorded_limit)
@@ -211,15 +211,15 @@ def english(folder, settings):
 
 
 def check_disjoint(rows):
-    """Raises where a text of a test set is trained on."""
+    """Raises if a text of a test set is also in the training set."""
     train_texts = {" ".join(row[3]) for row in rows if row[0] == "train"}
     for row in rows:
         if row[0] != "train" and " ".join(row[3]) in train_texts:
-            raise RuntimeError(f"text in training and test: {row}")
+            raise RuntimeError(f"this text is in the training set and in a test set: {row}")
 
 
 def run(folder, settings, make_rows):
-    """Makes the manifest and all audio unless they are there."""
+    """Makes the manifest and all audio unless they exist already."""
     manifest = folder / "manifest.tsv"
     if manifest.exists():
         return

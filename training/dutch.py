@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Dutch recipe: recordings of the game Fish Fillets, phones from espeak-ng.
+"""The Dutch recipe: recordings of the game Fish Fillets, with phones from espeak-ng.
 
-Two actors read 1616 lines, 96 minutes (Debian packages fillets-ng-data-nl and fillets-ng-data,
-GPL-2), so the phones are what espeak-ng takes the text for, not what was heard: an n it keeps at
-the end of a word may well not be spoken.
+Two actors read 1616 lines, 96 minutes in all (Debian packages fillets-ng-data-nl and fillets-ng-data,
+GPL-2). espeak-ng derives the phones from the text, and nobody checked what was said: for example,
+an n at the end of a word may be in the phones but not in the speech.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ PHONES = (
 ).split()
 UNITS = ("<blank>", *PHONES)
 
-# What espeak-ng says beside those: length it marks before r only, sounds that the Netherlands do
-# not tell apart (ɣ and x), clusters, and rare ones of loan words.
+# What espeak-ng produces besides those: length that it marks only before r, sounds that most speakers
+# in the Netherlands do not distinguish (ɣ and x), clusters, and rare sounds of loan words.
 MERGED = {
     "ɪː": "e", "ɔː": "o", "ɣ": "x", "w": "ʋ", "ɾ": "r", "tʲ": "t j", "eʊ": "e ʋ", "yʊ": "y ʋ",
     "ɲ": "n j", "ɡ": "k", "ʒ": "ʃ", "dʒ": "d ʃ", "tʃ": "t ʃ", "eɪ": "e", "ɑ̃": "ɑ", "ʌ": "ɵ",
@@ -36,18 +36,18 @@ _DIALOG = re.compile(
 
 
 def dialogs(script):
-    """{id: (font, line)} of a dialogs_nl.lua. The font tells the speaker."""
+    """Returns {id: (font, line)} of a dialogs_nl.lua. The font identifies the speaker."""
     return {name: (font, re.sub(r"\\(.)", r"\1", line))
             for name, font, line in _DIALOG.findall(script)}
 
 
 def words_of(line):
-    """Lower-case words, without punctuation: two lines are the same text if these are."""
+    """Returns lower-case words without punctuation. Lines with the same words count as the same text."""
     return re.findall(r"[^\W_]+(?:'[^\W_]+)?", line.lower().replace("\u2019", "'"))
 
 
 def phones_of_espeak(ipa):
-    """Units from the output of `espeak-ng --ipa --sep=_`, or None where one is unknown."""
+    """Returns the units in the output of `espeak-ng --ipa --sep=_`, or None if one is unknown."""
     phones = []
     for name in re.split(r"[_\s]+", re.sub(r"\([a-z-]+\)", "", ipa)):
         name = re.sub("[ˈˌ]", "", name)
@@ -56,22 +56,22 @@ def phones_of_espeak(ipa):
 
 
 def transcribe(line):
-    """Units of a line, or None where espeak-ng says something unknown."""
+    """Returns the units of a line, or None if espeak-ng produces an unknown phone."""
     command = ["espeak-ng", "-q", "--ipa", "--sep=_", "-v", "nl", "--", line]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     return phones_of_espeak(result.stdout)
 
 
 def held_out(words):
-    """A fixed ninth of the texts, chosen by a hash."""
+    """Returns whether a text is in the test set: a hash selects a fixed ninth of the texts."""
     digest = hashlib.sha256(" ".join(words).encode()).digest()
     return int.from_bytes(digest[:4], "big") % 9 == 0
 
 
 def recordings(root):
-    """(file, speaker, line) of every recording whose text is known.
+    """Yields (level, file, speaker, line) for every recording whose text is known.
 
-    Both trees hold a folder for each level of the game; names are unique only within one.
+    Scripts and sounds have a folder for each level of the game, and names are unique only within one.
     """
     game = root / "usr/share/games/fillets-ng"
     lines = {}
@@ -87,7 +87,7 @@ def recordings(root):
 
 
 def rows(folder, settings):
-    """Rows of the manifest; set is `train` or `fillets_nl`."""
+    """Returns the rows of the manifest. Their set is `train` or `fillets_nl`."""
     found = list(recordings(data.download(folder, PACKAGES)))
     if settings.recorded_limit:
         found = found[:settings.recorded_limit]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Phone error rates: Levenshtein distance of the CTC best path to the reference phones."""
+"""Phone error rates: the Levenshtein distance between the CTC best path and the reference phones."""
 
 import torch
 
@@ -9,13 +9,13 @@ TEST_SETS = ("asterisk", "others", "synth", "synth_unheard")
 
 
 def best_path(log_probabilities):
-    """Units of the best path: repeats merged, blanks dropped."""
+    """Returns the units of the best path, with repeats merged and blanks removed."""
     path = torch.unique_consecutive(log_probabilities.argmax(-1))
     return path[path != 0].tolist()
 
 
 def distance(found, wanted):
-    """Levenshtein distance of two lists."""
+    """Returns the Levenshtein distance of two lists."""
     row = list(range(len(wanted) + 1))
     for i, unit in enumerate(found, 1):
         previous, row[0] = row[0], i
@@ -25,7 +25,7 @@ def distance(found, wanted):
 
 
 def normalised(utterance, mean, inv_stddev):
-    """Network input of a test utterance."""
+    """Returns the network's input for a test utterance."""
     return features.normalise(features.stack(utterance["versions"][0].float()), mean, inv_stddev)
 
 
@@ -39,17 +39,17 @@ def _by_source(members, counts):
 
 
 def summary(by_utterance):
-    """Of a set's [[errors, phones], ...]: that, the sums, and the rate in percent."""
+    """Returns a set's [[errors, phones], ...] together with their sums and the rate in percent."""
     errors, phones = map(sum, zip(*by_utterance))
     return {"per": round(100 * errors / phones, 2), "errors": errors, "phones": phones,
             "by_utterance": by_utterance}
 
 
 def error_rates(model, utterances, mean, inv_stddev):
-    """{set: {per (percent), errors, phones, by_utterance: [[errors, phones], ...]}}.
+    """Returns {set: {per (percent), errors, phones, by_utterance: [[errors, phones], ...]}}.
 
-    Utterances in the order of their files' names, so that runs can be compared pairwise. Where a
-    set has several sources, `by_source` gives each one's [errors, phones].
+    Utterances are in the order of their files' names, so that runs can be compared pairwise. If a
+    set has several sources, `by_source` has [errors, phones] for each of them.
     """
     was_training = model.training
     model.eval()
@@ -77,7 +77,7 @@ def error_rates(model, utterances, mean, inv_stddev):
 
 
 def ranges(model, utterances, mean, inv_stddev):
-    """Largest |c| and |y|, for the engine's 16-bit cells (below 32) and 8-bit outputs (below 4)."""
+    """Returns the largest |c| and |y|. The engine's cells stay below 32, and its outputs below 4."""
     lstm, largest_c, largest_y, total, outside = model.lstm, 0.0, 0.0, 0, 0
     with torch.no_grad():
         for utterance in utterances:

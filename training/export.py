@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 4: the model, its topology and calibration features as the compiler reads them."""
+"""Stage 4: writes the model, its topology and calibration features for the compiler."""
 
 import json
 
@@ -13,7 +13,7 @@ CALIBRATION_UTTERANCES = 30
 
 
 def calibration(folder):
-    """About thirty training utterances of every source, un-normalised, one after the other."""
+    """Returns about thirty training utterances, spread over the sources, without normalisation."""
     utterances = [u for u in torch.load(folder / "features.pt") if u["set"] == "train"]
     chosen = []
     sources = sorted({u["source"] for u in utterances})
@@ -22,17 +22,18 @@ def calibration(folder):
                    200 < len(u["versions"][0]) < 600]
         wanted = CALIBRATION_UTTERANCES // len(sources) + 1
         chosen += members[:: max(len(members) // wanted, 1)][:wanted]
-    # Versions are sorted by speed for recordings: the middle one is as recorded.
+    # The versions of recordings are sorted by speed, and the middle one has the original speed.
     stacks = [features.stack(u["versions"][len(u["versions"]) // 2].float()) for u in chosen]
     return {"features": torch.cat(stacks),
             "lengths": torch.tensor([len(stack) for stack in stacks], dtype=torch.int64)}
 
 
 def held_out(folder, model, mean, inv_stddev, test_sets):
-    """All test utterances with references and the float model's answers, to compare engines with.
+    """Returns all test utterances with their references and the float model's answers.
 
-    Un-normalised `features` and `log_probabilities` of utterance after utterance (`lengths` frames
-    each), `units` (`unit_lengths` each), and `set`, an index into `test_sets`.
+    Other engines can be compared with them. `features` (not normalised) and `log_probabilities` hold
+    one utterance after the other, with `lengths` frames each. `units` holds their references, with
+    `unit_lengths` units each. `set` is an index into `test_sets`.
     """
     members = [u for u in torch.load(folder / "features.pt") if u["set"] in test_sets]
     members.sort(key=lambda u: test_sets.index(u["set"]))
@@ -50,7 +51,7 @@ def held_out(folder, model, mean, inv_stddev, test_sets):
 
 
 def lineage(results, name):
-    """(updates, frames) of a finished run and of all that it goes on from."""
+    """Returns (updates, frames) of a finished run and of all runs that it continues from."""
     updates = frames = 0
     while name:
         report = json.loads(result_file(results, name).read_text())
@@ -60,7 +61,7 @@ def lineage(results, name):
 
 
 def topology(recipe, name, lstm, per, updates, frames):
-    """What the compiler must know beside the weights."""
+    """Returns what the compiler must know besides the weights."""
     first = {"prefix": "lstm.", "cells": lstm.hidden_size, "projection": lstm.proj_size,
              "peepholes": False, "g": "tanh"}
     layers = [dict(first, suffix=f"_l{layer}",
@@ -80,7 +81,7 @@ def topology(recipe, name, lstm, per, updates, frames):
 
 
 def run(folder, results, name):
-    """Writes export/NAME in the work folder; every file appears complete or not at all."""
+    """Writes export/NAME in the work folder. Every file appears complete or not at all."""
     recipe = recipes.of(name)
     target = folder / "export" / name
     target.mkdir(parents=True, exist_ok=True)

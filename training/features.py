@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 2: Kaldi-compatible log-mel features, cached, and the augmentation of training.
+"""Stage 2: computes and caches Kaldi-compatible log-mel features, and augments them for training.
 
-The cache holds 51-dimensional frames every 10 ms. Augmentation works on those; three frames side by
-side make one input vector of the network every 30 ms.
+The cache has a 51-dimensional frame every 10 ms. Augmentation works on these frames. Three frames side
+by side make one input vector of the network every 30 ms.
 """
 
 import math
@@ -22,16 +22,17 @@ LOWEST, HIGHEST = -4.0, 3.96875  # 8 bits at 2^-5, as the engine stores normalis
 
 
 def read_wav(path):
-    """Samples of a 16 kHz mono WAV file in the int16 range, as a float tensor."""
+    """Returns the samples of a 16 kHz mono WAV file in the int16 range, as a float tensor."""
     with wave.open(str(path)) as file:
         if file.getframerate() != 16000 or file.getnchannels() != 1 or file.getsampwidth() != 2:
-            raise ValueError(f"{path}: not 16 kHz mono 16-bit")
+            raise ValueError(f"{path}: is not 16 kHz mono 16-bit; delete manifest.tsv and this file "
+                             "to make it again")
         samples = numpy.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
     return torch.from_numpy(samples.astype(numpy.float32))
 
 
 def filter_banks(samples):
-    """[frames, 51] log-mel energies; the definition that the C++ features reproduce."""
+    """Returns log-mel energies [frames, 51]. The C++ features reproduce this definition."""
     return torchaudio.compliance.kaldi.fbank(
         samples[None], sample_frequency=16000.0, frame_length=25.0, frame_shift=10.0,
         window_type="povey", dither=0.0, preemphasis_coefficient=0.97, remove_dc_offset=True,
@@ -40,20 +41,20 @@ def filter_banks(samples):
 
 
 def stack(frames, start=0):
-    """Three frames side by side, without overlap; a last incomplete stack is dropped."""
+    """Puts three frames side by side, without overlap. An incomplete stack at the end is dropped."""
     count = (len(frames) - start) // STACK
     return frames[start:start + count * STACK].reshape(count, STACK * BINS)
 
 
 def change_speed(samples, twentieths):
-    """Plays faster (more than 20) or slower (fewer): tempo, pitch and formants move together."""
+    """Plays faster (over 20 twentieths) or slower (under 20), changing tempo, pitch and formants."""
     if twentieths == 20:
         return samples
     return torchaudio.functional.resample(samples[None], twentieths, 20)[0]
 
 
 def compute(folder, settings):
-    """Caches the features of every utterance; training recordings at several speeds."""
+    """Caches the features of every utterance, and of training utterances at several speeds."""
     target = folder / "features.pt"
     if target.exists():
         return
@@ -80,7 +81,7 @@ def compute(folder, settings):
 
 
 class Augment:
-    """Random changes of log-mel frames: what microphones, rooms and throats do, cheaply."""
+    """Randomly changes log-mel frames, to imitate microphones, rooms and voices cheaply."""
 
     def __init__(self, seed):
         self._dice = random.Random(seed)
@@ -97,13 +98,13 @@ class Augment:
         self._cosines = [torch.cos(math.pi * k * bins / (BINS - 1)) for k in range(1, 6)]
 
     def _silence(self, frames, longest):
-        """A random stretch as quiet as the quietest part of the utterance."""
+        """Returns a random number of frames as quiet as the quietest part of the utterance."""
         count = self._dice.randint(0, longest)
         floor = frames.kthvalue(1 + len(frames) // 20, 0)[0]
         return floor + 0.3 * torch.randn(count, BINS)
 
     def _channel(self):
-        """The response of a random microphone: smooth, at times without its lowest or highest."""
+        """Returns a random microphone's response. It is smooth, and may lack low or high frequencies."""
         dice = self._dice
         response = torch.zeros(BINS)
         for wave_number, cosine in enumerate(self._cosines, 1):
@@ -141,7 +142,7 @@ class Augment:
 
 
 class Batches:
-    """Endless epochs of augmented batches [frames, utterances, 153] of similar lengths."""
+    """Makes epochs of augmented batches [frames, utterances, 153] of utterances of similar length."""
 
     def __init__(self, utterances, settings, seed):
         self._utterances = utterances
@@ -150,7 +151,7 @@ class Batches:
         self._augment = Augment(seed)
 
     def _pieces(self):
-        """Lists of one or several short utterances that are heard one after the other."""
+        """Returns lists of utterances to be joined: one long one, or several short ones."""
         order = []
         for utterance in self._utterances:
             recorded = utterance["source"] in self._settings.recorded
@@ -174,7 +175,7 @@ class Batches:
         return stack(frames, self._dice.randint(0, STACK - 1)), torch.cat([u for _, u in piece])
 
     def epoch(self):
-        """Yields (features [T, B, 153] un-normalised, lengths, units, unit counts)."""
+        """Yields (features [T, B, 153], not normalised; lengths; units; unit counts)."""
         pieces = self._pieces()
         pieces.sort(key=lambda piece: sum(len(v) for v, _ in piece) + self._dice.random() * 20)
         groups, group = [], []
@@ -197,7 +198,7 @@ class Batches:
 
 
 def statistics(utterances, settings):
-    """Mean and inverse standard deviation of the augmented training features."""
+    """Returns the mean and the inverse standard deviation of the augmented training features."""
     rows = []
     for batch, lengths, _, _ in Batches(utterances, settings, 5).epoch():
         rows += [batch[:length, index] for index, length in enumerate(lengths)]
@@ -208,5 +209,5 @@ def statistics(utterances, settings):
 
 
 def normalise(features, mean, inv_stddev):
-    """What the engine does before it rounds to 8 bits."""
+    """Normalises and clamps features, as the engine does before it rounds them to 8 bits."""
     return ((features - mean) * inv_stddev).clamp(LOWEST, HIGHEST)

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network: LSTM layers with projection, and a linear layer.
 
-`torch.nn.LSTM` defines the network and its parameters. Training runs the same equations through
-`Recurrence`, which keeps each time step's products large and in bfloat16 where the CPU multiplies
-those fast; it is several times faster than the general code.
+`torch.nn.LSTM` defines the network and its parameters. Training computes the same equations with
+`Recurrence`, which is several times faster. It makes the products of each time step large, and
+computes them in bfloat16 where the CPU is fast at that.
 """
 
 import torch
 from torch.nn import functional
 
-CELL_FREE, CELL_PENALTY = 20.0, 0.01  # the engine's cells saturate at 32
+# Cells beyond +-CELL_FREE are penalised, because the engine's cells saturate at 32.
+CELL_FREE, CELL_PENALTY = 20.0, 0.01
 
 
 def fast_bfloat16():
-    """True where bfloat16 products run in hardware."""
+    """Returns whether this processor has instructions for bfloat16 products."""
     try:
         with open("/proc/cpuinfo", encoding="ascii") as file:
             flags = file.read()
@@ -23,9 +24,10 @@ def fast_bfloat16():
 
 
 class Recurrence(torch.autograd.Function):
-    """LSTM with projection over a batch [T, B, D] from zero state; returns y [T, B, P].
+    """Runs an LSTM with projection over a batch [T, B, D] from zero state; returns y [T, B, P].
 
-    The gradient holds a mild push of cells beyond +-20 back to the range of the engine's 16 bits.
+    The gradient includes a small term that pushes cells beyond +-20 back into the range of the
+    engine's 16 bits.
     """
 
     @staticmethod
@@ -90,7 +92,7 @@ class Recurrence(torch.autograd.Function):
             torch.mul(d_c, c_all[t], out=d_f)
             torch.mul(d_c, i, out=d_n)
             d_c.mul_(f)
-            # Derivatives of the gates: a(1 - a) for sigmoids, 1 - n^2 for tanh.
+            # The derivatives of the gates are a(1 - a) for sigmoids and 1 - n^2 for tanh.
             d_n.addcmul_(d_n * n, n, value=-1)
             for d, s in ((d_g[:, :2 * cells], a[:, :2 * cells]), (d_o, o)):
                 d.mul_(s)
@@ -109,7 +111,7 @@ class Recurrence(torch.autograd.Function):
 
 
 class Recogniser(torch.nn.Module):
-    """Normalised features in, log-probabilities of units out."""
+    """The network: it turns normalised features into log-probabilities of units."""
 
     def __init__(self, size, inputs, units):
         super().__init__()
@@ -122,10 +124,10 @@ class Recogniser(torch.nn.Module):
                 else:
                     parameter.zero_()
                 if name.startswith("bias_ih"):
-                    parameter[size.cells:2 * size.cells] = 1.0  # remember at first
+                    parameter[size.cells:2 * size.cells] = 1.0  # at first, cells remember
 
     def train_forward(self, x, kind, dropout=0.0):
-        """Fast equivalent of `forward`; returns (log-probabilities, [y of each layer])."""
+        """Does the same as `forward`, but faster; returns (log-probabilities, [y of each layer])."""
         outputs = []
         for layer in range(self.lstm.num_layers):
             ih, hh, bias_ih, bias_hh, hr = self.lstm.all_weights[layer]
@@ -135,10 +137,10 @@ class Recogniser(torch.nn.Module):
         return functional.log_softmax(self.output(x), -1), outputs
 
     def forward(self, x):
-        """x [T, B, inputs] -> log-probabilities [T, B, units]."""
+        """Returns log-probabilities [T, B, units] for x [T, B, inputs]."""
         return functional.log_softmax(self.output(self.lstm(x)[0]), -1)
 
     def matrices(self):
-        """The LSTM's weight matrices, {name: parameter}."""
+        """Returns the LSTM's weight matrices, {name: parameter}."""
         return {name: parameter for name, parameter in self.named_parameters()
                 if name.startswith("lstm.weight")}

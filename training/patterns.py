@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks and saliencies to compare with: the arguments `pattern` and `saliency` of ese_prune.Pruner."""
+"""Other masks and saliencies, for comparison: values for ese_prune.Pruner's `pattern` and `saliency`."""
 
 import torch
 
@@ -9,7 +9,7 @@ PROCESSING_ELEMENTS = 32
 
 
 def _largest(scores, groups, count, allowed):
-    """The `count` largest magnitudes of each group of rows; groups: rows of a group side by side."""
+    """Returns a mask of each group's `count` largest magnitudes. Row r is in group r % groups."""
     scores = scores.detach().float().abs()
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -1.0)
@@ -21,17 +21,17 @@ def _largest(scores, groups, count, allowed):
 
 
 def pe_balanced_mask(scores, *, entries, allowed=None, name="weight"):
-    """The paper's balance: the rows r with the same r mod 32 share one budget."""
+    """Returns a mask with the paper's balance: the rows r with the same r mod 32 share one budget."""
     rows = scores.shape[0]
     if rows % PROCESSING_ELEMENTS:
-        raise ValueError(f"{name}: {rows} rows do not share out over {PROCESSING_ELEMENTS} "
-                         "processing elements")
+        raise ValueError(f"{name}: {rows} rows cannot be divided evenly among {PROCESSING_ELEMENTS} "
+                         "processing elements; choose a multiple")
     count = entries * rows // PROCESSING_ELEMENTS
     return _largest(scores, PROCESSING_ELEMENTS, count, allowed)
 
 
 def unbalanced_mask(scores, *, entries, allowed=None, name="weight"):
-    """The largest magnitudes of the whole matrix; `name` is for errors, of which there are none."""
+    """Returns a mask of the largest magnitudes of the whole matrix. `name` is unused."""
     del name
     return _largest(scores, 1, entries * scores.shape[0], allowed)
 
@@ -40,11 +40,11 @@ PATTERNS = {"row": row_balanced_mask, "pe": pe_balanced_mask, "unbalanced": unba
 
 
 class Saliency:
-    """What a weight's loss would cost, from the optimiser's running averages over some 50 updates.
+    """Estimates what removing a weight would cost, from the optimiser's averages over about 50 updates.
 
-    taylor: |w g|, first order in the loss. second_order: w^2 E[g^2], optimal brain damage with the
-    squared gradient for the curvature. movement: the sum of -w g since pruning began, what training
-    moves away from zero (Sanh et al. 2020).
+    taylor: |w g|, the first-order change of the loss. second_order: w^2 E[g^2], which is optimal
+    brain damage with the squared gradient in place of the curvature. movement: the sum of -w g since
+    pruning began, which is large for weights that training moves away from zero (Sanh et al. 2020).
     """
 
     KINDS = ("magnitude", "taylor", "second_order", "movement")
@@ -55,7 +55,7 @@ class Saliency:
         self._kind, self._optimiser, self._moved = kind, optimiser, {}
 
     def observe(self, parameters):
-        """To be called with {name: parameter} after backward, before the optimiser's step."""
+        """Must be called with {name: parameter} after backward and before the optimiser's step."""
         if self._kind == "movement":
             for name, parameter in parameters.items():
                 moved = self._moved.setdefault(name, torch.zeros_like(parameter))
@@ -70,19 +70,19 @@ class Saliency:
         return values.square() * average["exp_avg_sq"]
 
     def __call__(self, matrix, values):
-        """Scores [rows, columns], not negative, of an ese_prune LstmMatrix."""
+        """Returns the scores [rows, columns] of an ese_prune LstmMatrix. They are not negative."""
         if self._kind == "magnitude":
             return values
         parts = zip(matrix.names, matrix.parameters, matrix.split(values))
         scores = torch.cat([self._scores(*part) for part in parts], 1)
-        if self._kind == "movement":  # signed: what moved towards zero furthest goes first
+        if self._kind == "movement":  # may be negative; what moved furthest towards zero goes first
             scores = scores - scores.min(1, keepdim=True)[0] + 1e-12
         return scores
 
     def state_dict(self):
-        """What load_state_dict needs."""
+        """Returns what load_state_dict needs."""
         return self._moved
 
     def load_state_dict(self, state):
-        """Goes on from a state_dict()."""
+        """Continues from a state_dict()."""
         self._moved = state

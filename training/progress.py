@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress lines with the time that is left."""
+"""Prints progress with the time that is left."""
 
 import time
 
 
 class Progress:
-    """Prints at most one line every few seconds. done: what earlier sessions did already."""
+    """Prints at most one line every few seconds. done: the work that earlier sessions did."""
 
     def __init__(self, what, total, interval=15.0, done=0):
         self._what, self._total, self._interval = what, max(total, 1), interval
@@ -13,7 +13,7 @@ class Progress:
         self._printed = self._start
 
     def step(self, count=1, note=""):
-        """Counts work done; `note` ends the line."""
+        """Counts `count` units of work as done. `note` is appended to the line."""
         self._done += count
         now = time.monotonic()
         if now - self._printed >= self._interval:

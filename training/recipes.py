@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recipes: for each language, what is its own in the stages."""
+"""The recipes: what differs between the languages in each stage."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from training import data, dutch, evaluate, runs, settings
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """`./run train --recipe LANGUAGE`."""
+    """What `./run train --recipe LANGUAGE` uses."""
 
     language: str
     rows: Callable  # (work folder, settings) -> rows of the manifest
@@ -17,12 +17,12 @@ class Recipe:
     smoke_settings: settings.Settings
     runs: Callable
     smoke_runs: Callable
-    shipped: dict  # {run: the model's name}: those that training exports
+    shipped: dict  # {run: the model's name} for the runs that are exported
     test_sets: tuple
-    source: str  # for the model's topology: what it learned from
+    source: str  # the training data, as the model's topology names them
 
     def model(self, run_name):
-        """The name of the model that a run becomes."""
+        """Returns the name of the model that a run is exported as."""
         return self.shipped.get(run_name, self.language + "-phones")
 
 
@@ -45,5 +45,5 @@ RECIPES = {recipe.language: recipe for recipe in (ENGLISH, DUTCH)}
 
 
 def of(run_name):
-    """The recipe that a run belongs to: other languages' names begin with the language."""
+    """Returns the recipe of a run. The names of runs begin with the language, except in English."""
     return RECIPES.get(run_name.split(".")[0], ENGLISH)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The experiment: which networks are trained, pruned how, in which order.
+"""The experiment: which networks are trained, how they are pruned, and in which order.
 
-A trunk is trained from scratch, dense, at a high learning rate. Branches go on from it with a rate
-that falls to nearly zero: one stays dense, the others are pruned. So all branches of a trunk have
-seen the same number of updates, and their difference is the pruning's. Branches of another seed
-start from the same trunk, and take other data, augmentation and dropout from there on.
+A trunk is trained from scratch, dense, at a high learning rate. Branches continue from it with a rate
+that falls to nearly zero; one stays dense, and the others are pruned. All branches of a trunk get the
+same number of updates, so the differences between them come from pruning. Branches with another seed
+start from the same trunk, but their order of data, augmentation and dropout differ.
 """
 
 import dataclasses
@@ -15,37 +15,37 @@ from training.settings import Size
 SIZES = {"main": Size(1, 1024, 512),  # the paper's
          "small": Size(2, 320, 160), "smoke": Size(2, 64, 32)}
 INPUTS = 153
-FACTORS = (20, 40, 30)  # how many times smaller than in fp32 the matrices become, at 16 bits an entry
-WIDE_DENSITIES = (0.11, 0.05, 0.20, 0.03, 0.08, 0.15, 0.30)  # those that tell most come first
+FACTORS = (20, 40, 30)  # how many times smaller than in fp32 the matrices get, with 16 bits per entry
+WIDE_DENSITIES = (0.11, 0.05, 0.20, 0.03, 0.08, 0.15, 0.30)  # the most informative come first
 TRIED_AT = (0.10, 0.05)
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training run. Names are SIZE.trunk and SIZE.sSEED.WHAT; files carry them."""
+    """One training run. Its name is SIZE.trunk or SIZE.sSEED.WHAT, and its files are named after it."""
 
     name: str
     size: str
     seed: int
     updates: int
-    parent: str = ""  # the trunk or finished run that it goes on from; "" from scratch
-    density: float = 1.0  # share of each row that stays
-    density_projection: float = 0.0  # of weight_hr; 0: as the others
+    parent: str = ""  # the trunk or finished run that it continues from; "": from scratch
+    density: float = 1.0  # the share of each row that is kept
+    density_projection: float = 0.0  # the same for weight_hr; 0: like the others
     pattern: str = "row"
     saliency: str = "magnitude"
     regrow: bool = False
-    prune_share: float = 0.35  # of the updates, while masks tighten
-    cycles: int = 1  # of the learning rate after pruning
-    teacher: str = ""  # a finished run whose posteriors are learned, too
+    prune_share: float = 0.35  # the share of the updates in which masks tighten
+    cycles: int = 1  # cycles of the learning rate after pruning
+    teacher: str = ""  # a finished run whose posteriors are learned as well
 
     @property
     def is_trunk(self):
-        """Trained from scratch."""
+        """Whether the run is trained from scratch."""
         return not self.parent
 
     @property
     def needs(self):
-        """Names of the runs that must be finished before."""
+        """The names of the runs that must be finished first."""
         return [name for name in (self.parent, self.teacher) if name]
 
 
@@ -63,7 +63,7 @@ TRICKS = {
 
 
 def _density(columns, factor):
-    """Of rows with as many entries as leave the matrix at least `factor` times smaller."""
+    """Returns the largest density at which a matrix is at least `factor` times smaller."""
     return 2 * columns // factor / columns
 
 
@@ -72,7 +72,7 @@ def _percent(density):
 
 
 def _tricks(size, seed, updates):
-    """At two densities, each trick alone."""
+    """Yields runs at two densities, plain and with each trick alone."""
     for density in TRIED_AT:
         base = Run(f"{size}.s{seed}.row.{_percent(density)}", size, seed, updates, f"{size}.trunk",
                    density)
@@ -84,13 +84,14 @@ def _tricks(size, seed, updates):
             if trick == "longer":
                 changes["updates"] = 2 * updates
             if trick == "more_projection":
-                # 0.81 of the 0.91 M weights of 2 x 320/160 lie in gate rows: the same budget in all.
+                # Of the 0.91 M weights of 2 x 320/160, 0.81 M are in gate rows, so the total budget
+                # stays the same.
                 changes.update(density=density * 0.92, density_projection=density * 1.75)
             yield dataclasses.replace(base, **changes)
 
 
 def _wide(size, seed, updates):
-    """Every pattern at every density."""
+    """Yields a run for every pattern at every density."""
     for density in WIDE_DENSITIES:
         for pattern in PATTERNS:
             yield Run(f"{size}.s{seed}.{pattern}.{_percent(density)}", size, seed, updates,
@@ -102,7 +103,7 @@ def _dense(size, seed, updates):
 
 
 def _main(seed, updates):
-    """Dense, and pruned with the dense one as the teacher."""
+    """Returns the dense run, and the pruned runs with the dense one as their teacher."""
     dense = _dense("main", seed, updates)
     return [dense] + [Run(f"main.s{seed}.{factor}x", "main", seed, updates, "main.trunk",
                           _density(INPUTS + SIZES["main"].projection, factor),
@@ -111,18 +112,18 @@ def _main(seed, updates):
 
 
 def _again(run, parent, updates):
-    """As `run`, but from a finished run: rows fill up again, and are pruned once more."""
+    """Returns `run`, but continuing from a finished run: rows fill up and are pruned once more."""
     return dataclasses.replace(run, name=f"{run.name}_again", parent=parent.name, updates=updates,
                                prune_share=0.2)
 
 
 def _main_again(dense, *pruned):
-    """The dense network trained on, and each factor pruned from the 20x network."""
+    """Returns runs that train the dense network further and prune each factor from the 20x network."""
     return [_again(dense, dense, 2000)] + [_again(run, pruned[0], 2000) for run in pruned]
 
 
 def _language(language, size, trunk_updates, updates):
-    """A recipe beside the English one: one trunk for both seeds, as there."""
+    """Yields the runs of another language's recipe. As in English, both seeds share one trunk."""
     columns, trunk = INPUTS + SIZES[size].projection, f"{language}.trunk"
     yield Run(trunk, size, 1, trunk_updates)
     for seed in (1, 2):
@@ -133,17 +134,17 @@ def _language(language, size, trunk_updates, updates):
 
 
 def dutch():
-    """All runs of the Dutch recipe."""
+    """Returns all runs of the Dutch recipe."""
     return list(_language("nl", "small", 900, 320))
 
 
 def dutch_smoke():
-    """The same, a few updates each."""
+    """Returns the same runs with a few updates each."""
     return list(_language("nl", "smoke", 6, 4))
 
 
 def full():
-    """All runs, those first that tell most."""
+    """Returns all runs, the most informative first."""
     small = {seed: [_dense("small", seed, 400), *_wide("small", seed, 400)] for seed in (1, 2)}
     main = _main(1, 2000)
     runs = [Run("main.trunk", "main", 1, 2000), *main, *_main_again(*main), *_main(2, 2000),
@@ -153,16 +154,16 @@ def full():
 
 
 def select(runs, prefix):
-    """Those whose names begin so, and those that they need."""
+    """Returns the runs whose names begin with `prefix`, and those that they need."""
     wanted = {run.name for run in runs if run.name.startswith(prefix)}
-    for run in reversed(runs):  # what a run needs stands before it
+    for run in reversed(runs):  # a run comes after the runs that it needs
         if run.name in wanted:
             wanted.update(run.needs)
     return [run for run in runs if run.name in wanted]
 
 
 def smoke():
-    """Every kind of run, a few updates each."""
+    """Returns every kind of run, with a few updates each."""
     tricks = list(_tricks("smoke", 1, 4))
     runs = [Run("smoke.trunk", "smoke", 1, 6), _dense("smoke", 1, 4), *tricks,
             _again(tricks[0], tricks[0], 4), *_wide("smoke", 1, 4)]

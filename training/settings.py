@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where files go and how large everything is; one place for the recipe's numbers but the runs'."""
+"""Where files go, and the recipe's numbers except those of the runs (runs.py)."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 
 def work_dir(language="en"):
-    """A recipe's folder for audio, features, checkpoints and the export; git-ignored by default."""
+    """Returns a recipe's folder for audio, features, checkpoints and exports. Git ignores the default."""
     folder = os.environ.get("ESE_TRAIN_DIR") or REPOSITORY / "build" / "train"
     folder = pathlib.Path(folder).resolve()
     if language != "en":
@@ -22,7 +22,7 @@ def work_dir(language="en"):
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Of the LSTM."""
+    """The size of the LSTM."""
 
     layers: int
     cells: int
@@ -31,11 +31,11 @@ class Size:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Data and learning rates. `smoke()` shrinks them to about a minute."""
+    """The amounts of data and the learning rates."""
 
     # Data
     units: tuple = tuple(text.UNITS)
-    recorded: tuple = ("asterisk",)  # sources of recordings, which are trained on at every speed
+    recorded: tuple = ("asterisk",)  # sources of recordings; training uses them at every speed
     train_sentences: int = 10500
     test_sentences: int = 120
     recorded_repeats: int = 6
@@ -45,18 +45,18 @@ class Settings:
     batch_frames: int = 4000
     warm_up_updates: int = 150
     peak_rate: float = 1.5e-3
-    decayed_rate: float = 6e-4  # at a trunk's end
-    branch_rate: float = 2e-3  # over the peak: less of the loss stays than at 6e-4 or 1.5e-3
+    decayed_rate: float = 6e-4  # at the end of a trunk
+    branch_rate: float = 2e-3  # above the peak; pruning costs less than at 6e-4 or 1.5e-3
     final_rate: float = 1e-5
     dropout: float = 0.15
 
 
 def full():
-    """What the repository's results were made with."""
+    """Returns the settings of the results in the repository."""
     return Settings()
 
 
 def smoke():
-    """Tiny data, to exercise every stage."""
+    """Returns settings with tiny data, which exercise every stage in about a minute."""
     return Settings(train_sentences=48, test_sentences=4, recorded_repeats=1, recorded_limit=40,
                     batch_frames=1500, warm_up_updates=2)

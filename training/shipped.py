@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Error rates as shipped: compiled, served over gRPC, recognised from audio.
+"""Measures error rates as shipped: of compiled models, served over gRPC, recognising audio.
 
     /usr/bin/python3 -m training.shipped NAME [NAME ...]      finished runs of the experiment
 
-Exports each, compiles it, starts ese-server with it, and streams every held-out utterance through
-ese-client. Needs ./run build, and the work folder of ./run train. Writes results/shipped/NAME.json.
+It exports and compiles each run, starts ese-server with it, and streams every held-out utterance
+through ese-client. Then it writes results/shipped/NAME.json. It needs ./run build and the work folder
+of ./run train.
 """
 
 import json
@@ -21,7 +22,7 @@ BIN = REPOSITORY / "build/release/bin"
 
 
 def compile_model(folder, target):
-    """export/NAME to an .ese file; returns the compiler's report."""
+    """Compiles the files in export/NAME to an .ese file; returns the compiler's report."""
     command = [BIN / "ese-compile", "build", "--json", "-o", target, "--weights",
                folder / "model.safetensors", "--topology", folder / "topology.json",
                "--calibration", folder / "calibration.safetensors"]
@@ -29,7 +30,7 @@ def compile_model(folder, target):
 
 
 class Server:
-    """ese-server with one model on a free loopback port, for the length of a `with`."""
+    """Runs ese-server with one model on a free loopback port, for the duration of a `with`."""
 
     def __init__(self, model):
         self._folder = tempfile.TemporaryDirectory()
@@ -51,7 +52,7 @@ class Server:
 
 
 def recognised(address, files):
-    """{file: [phone, ...]} from ese-client."""
+    """Returns {file: [phone, ...]}, as ese-client recognises them."""
     command = [BIN / "ese-client", "transcribe", "--server", address, *files]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = {}
@@ -62,7 +63,7 @@ def recognised(address, files):
 
 
 def measure(results, name):
-    """Writes results/shipped/NAME.json: error rates as of evaluate.error_rates, and the report."""
+    """Writes results/shipped/NAME.json: error rates as in evaluate.error_rates, and the report."""
     recipe = recipes.of(name)
     folder = work_dir(recipe.language)
     path = results / "shipped" / (name + ".json")

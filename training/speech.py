@@ -6,7 +6,7 @@ import subprocess
 from training import data
 from training.settings import REPOSITORY, work_dir
 
-# (name, how it is stored): none of these texts occurs in training.
+# (name, file format). None of these texts occurs in training.
 CHOSEN = (
     ("at-tone-time-exactly", "flac"),
     ("conf-onlyperson", "flac"),

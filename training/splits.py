@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other widths than the engine's 7-bit weights and 8-bit activations, for the table of accuracy.
+"""Measures other widths than the engine's 7-bit weights and 8-bit activations, without fine-tuning.
 
-Emulated in floats (ese_prune.quantize): products are rounded as the engine would, gates and cells
-stay floats. Without fine-tuning. The engine's own figure is measured on the engine (shipped.py).
+The widths are emulated in floats (ese_prune.quantize): products are rounded as the engine would round
+them, and gates and cells stay floats. The engine's own figures are measured on the engine (shipped.py).
 
     /usr/bin/python3 -m training.splits NAME [NAME ...]      finished runs of the experiment
 """
@@ -21,7 +21,7 @@ SPLITS = ((12, 16), (8, 8), (7, 8), (6, 8), (5, 8))  # weights, activations; the
 
 
 class Quantized(torch.nn.Module):
-    """A Recogniser with rounded products."""
+    """A Recogniser whose products are rounded."""
 
     def __init__(self, model, weight_bits, activation_bits):
         super().__init__()
@@ -30,12 +30,12 @@ class Quantized(torch.nn.Module):
         self.output = QuantizedLinear(model.output, weight_bits=weight_bits)
 
     def forward(self, x):
-        """Logits of normalised features [frames, batch, inputs]."""
+        """Returns the logits of normalised features [frames, batch, inputs]."""
         return self.output(self.lstm(x)[0])
 
 
 def measure(folder, results, name):
-    """Writes results/splits/NAME.json: {"W/A": error rates of each test set} of a finished run."""
+    """Writes results/splits/NAME.json for a finished run: {"W/A": error rates of each test set}."""
     path = results / "splits" / (name + ".json")
     if path.exists():
         return

@@ -17,7 +17,7 @@ INPUTS = features.BINS * features.STACK
 
 
 class ModelTest(unittest.TestCase):
-    """The fast recurrence."""
+    """Tests the fast recurrence."""
 
     def test_recurrence_agrees_with_torch(self):
         torch.manual_seed(1)
@@ -38,7 +38,7 @@ class ModelTest(unittest.TestCase):
 
 
 class PatternTest(unittest.TestCase):
-    """Masks and saliencies to compare with."""
+    """Tests the masks and saliencies for comparison."""
 
     def test_counts_and_choice(self):
         torch.manual_seed(2)
@@ -48,20 +48,20 @@ class PatternTest(unittest.TestCase):
             self.assertEqual(int(mask.sum()), 96 * 5, name)
         pe = PATTERNS["pe"](weight, entries=5).view(3, 32, 50)
         self.assertEqual(pe.sum((0, 2)).unique().tolist(), [15])
-        # The rows of one processing element compete: its kept ones are its largest.
+        # Each processing element keeps the largest weights of all its rows.
         share = weight.view(3, 32, 50).abs()[:, 7]
         self.assertGreaterEqual(share[pe[:, 7]].min(), share[~pe[:, 7]].max())
         kept = PATTERNS["unbalanced"](weight, entries=5)
         self.assertGreaterEqual(weight.abs()[kept].min(), weight.abs()[~kept].max())
 
-    def test_pruned_stays_pruned_where_asked(self):
+    def test_nothing_outside_allowed_is_kept(self):
         weight = torch.randn(64, 20)
         for name, pattern in PATTERNS.items():
             allowed = pattern(torch.randn(64, 20), entries=9)
             mask = pattern(weight, entries=4, allowed=allowed)
             self.assertFalse((mask & ~allowed).any(), name)
 
-    def test_saliency_orders_by_what_it_says(self):
+    def test_saliencies_follow_their_formulas(self):
         lstm = torch.nn.LSTM(6, 4)
         matrix = lstm_matrices(lstm)[0]
         optimiser = torch.optim.Adam(lstm.parameters())
@@ -77,7 +77,7 @@ class PatternTest(unittest.TestCase):
         self.assertTrue(torch.allclose(taylor, expected * (1 - 0.9), rtol=1e-4, atol=1e-9))
         scores = movement(matrix, values)
         self.assertTrue((scores > 0).all())
-        # Across both matrices of a row: the order of -w g.
+        # Scores are in the order of -w g across both matrices of a row.
         moved = before * -gradient
         self.assertTrue(torch.allclose(scores, moved - moved.min(1, keepdim=True)[0], atol=1e-6))
         with self.assertRaises(ValueError):
@@ -85,7 +85,7 @@ class PatternTest(unittest.TestCase):
 
 
 class RunsTest(unittest.TestCase):
-    """The experiment's plan."""
+    """Tests the experiment's plan."""
 
     def test_names_are_distinct_and_parents_come_first(self):
         seen = set()
@@ -94,7 +94,7 @@ class RunsTest(unittest.TestCase):
             self.assertLessEqual(set(run.needs), seen, run.name)
             seen.add(run.name)
 
-    def test_a_run_brings_what_it_needs(self):
+    def test_selecting_a_run_selects_what_it_needs(self):
         names = [run.name for run in runs.select(runs.full(), "small.s2.distilled.d5")]
         self.assertEqual(names, ["small.trunk", "small.s2.dense", "small.s2.distilled.d5"])
         self.assertEqual(runs.select(runs.full(), "nothing"), [])
@@ -125,7 +125,7 @@ class RunsTest(unittest.TestCase):
 
 
 class WorkerTest(unittest.TestCase):
-    """What is trained again, and what is not; the trunks' files."""
+    """Tests which runs are trained again, and the trunks' files."""
 
     def setUp(self):
         self.scratch = tempfile.TemporaryDirectory()
@@ -172,7 +172,7 @@ class WorkerTest(unittest.TestCase):
 
 
 class TextTest(unittest.TestCase):
-    """Words and phones."""
+    """Tests words and phones."""
 
     def test_words(self):
         self.assertEqual(text.words_of("Press 1, or 42; don't re-enter!"),
@@ -190,7 +190,7 @@ class TextTest(unittest.TestCase):
 
 
 class DutchTest(unittest.TestCase):
-    """Lines, phones and the split of the second recipe."""
+    """Tests the lines, the phones and the test set of the Dutch recipe."""
 
     def test_dialogs(self):
         script = """
@@ -232,7 +232,7 @@ class DutchTest(unittest.TestCase):
         for name in dutch.MERGED:
             self.assertIsNotNone(dutch.phones_of_espeak(name), name)
 
-    def test_split_is_of_texts(self):
+    def test_the_test_set_is_chosen_by_text(self):
         self.assertEqual(dutch.words_of("Hé, zo\u2019n vis... OF 12?"),
                          ["hé", "zo'n", "vis", "of", "12"])
         self.assertEqual(dutch.held_out(dutch.words_of("Kijk uit!")),
@@ -254,7 +254,7 @@ class DutchTest(unittest.TestCase):
 
 
 class EvaluationTest(unittest.TestCase):
-    """Best path and error rate."""
+    """Tests the best path and the edit distance."""
 
     def test_distance(self):
         self.assertEqual(evaluate.distance([1, 2, 3], [1, 3]), 1)
@@ -267,7 +267,7 @@ class EvaluationTest(unittest.TestCase):
 
 
 class FeatureTest(unittest.TestCase):
-    """Shapes of features."""
+    """Tests the shapes of features."""
 
     def test_stacks_drop_the_remainder(self):
         frames = features.filter_banks(1000 * torch.randn(16000))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences to words, and words to phones."""
+"""Converts sentences to words, and words to phones."""
 
 import re
 
@@ -20,7 +20,7 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 
 def spell_number(digits):
-    """'7' -> 'seven', '42' -> 'forty two'; None for numbers that can be read in several ways."""
+    """Spells '7' as 'seven' and '42' as 'forty two'; None if a number can be read in several ways."""
     if len(digits) > 2 or (len(digits) == 2 and digits[0] == "0"):
         return None
     value = int(digits)
@@ -31,7 +31,7 @@ def spell_number(digits):
 
 
 def words_of(sentence):
-    """Lower-case words of a sentence, or None where it holds anything we cannot pronounce."""
+    """Returns a sentence's words in lower case, or None if it has something we cannot pronounce."""
     sentence = sentence.lower().replace("\u2019", "'")
     sentence = re.sub(r"\b([ap])\.m\.", r"\1 m", sentence)
     sentence = re.sub(r"[-,;:.?!\"]+", " ", sentence)
@@ -51,7 +51,7 @@ def words_of(sentence):
 
 
 def load_dictionary(path=DICTIONARY):
-    """The first pronunciation of each word of the CMU dictionary that comes with pocketsphinx."""
+    """Returns the first pronunciation of each word in pocketsphinx's copy of the CMU dictionary."""
     entries = {}
     with open(path, encoding="utf-8") as file:
         for line in file:
@@ -62,7 +62,7 @@ def load_dictionary(path=DICTIONARY):
 
 
 def phones_of(words, dictionary):
-    """Phones of a list of words, or None where one is unknown."""
+    """Returns the phones of a list of words, or None if a word is unknown."""
     phones = []
     for word in words:
         if word not in dictionary:
@@ -72,7 +72,7 @@ def phones_of(words, dictionary):
 
 
 def phones_of_flite(segments):
-    """Phones from the output of `flite -psdur`: 'pau:0.131 hh:0.240 ax:0.9' -> HH AH."""
+    """Returns the phones in the output of `flite -psdur`: HH AH for 'pau:0.131 hh:0.240 ax:0.9'."""
     phones = []
     for item in segments.split():
         name = item.split(":")[0].upper()
@@ -86,7 +86,7 @@ def phones_of_flite(segments):
 
 
 def sentences_of_fortunes(contents):
-    """Plain sentences (3 to 15 words) out of a file of the `fortunes` packages."""
+    """Yields the plain sentences (3 to 15 words) of a file of the `fortunes` packages."""
     for cookie in re.split(r"\n%\n", contents):
         lines = [line.strip() for line in cookie.split("\n") if not re.match(r"\s*--", line)]
         for sentence in re.split(r"(?<=[.!?;:])\s+", " ".join(lines)):

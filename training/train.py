@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 3: one run of the experiment (runs.py), resumable from its last checkpoint."""
+"""Stage 3: trains one run of the experiment (runs.py), and can resume from its last checkpoint."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from training.runs import SIZES
 SAVE_SECONDS = 180.0
 CURVE_POINTS = 40
 BRANCH_WARM_UP_UPDATES = 20
-Y_FREE = 3.5  # y within the engine's 8 bits (+-4) costs nothing
+Y_FREE = 3.5  # y beyond this is penalised, because the engine's 8 bits hold +-4
 
 
 def _cosine(begin, end, fraction):
@@ -27,9 +27,10 @@ def _cosine(begin, end, fraction):
 
 
 def learning_rate(settings, run, update):
-    """In a trunk slow decay; in a branch flat while pruning, then cosines to nearly zero.
+    """Returns the learning rate of an update.
 
-    Both begin with a warm-up, a branch with a short one for the optimiser's averages.
+    It decays slowly in a trunk. In a branch it is constant during pruning and then falls to nearly
+    zero on cosines. Both begin with a warm-up; a branch's is short, for the optimiser's averages.
     """
     if run.is_trunk:
         rate = _cosine(settings.peak_rate, settings.decayed_rate, update / run.updates)
@@ -43,22 +44,22 @@ def learning_rate(settings, run, update):
 
 
 def prune_updates(run):
-    """Updates until a branch's masks are final."""
+    """Returns the number of updates until a branch's masks are final."""
     return math.floor(run.prune_share * run.updates)
 
 
 def checkpoint(folder, name):
-    """Where a run's state lies."""
+    """Returns the path of a run's state."""
     return folder / "runs" / (name + ".pt")
 
 
 def result_file(results, name):
-    """Where a finished run's result lies, which is kept in the repository."""
+    """Returns the path of a finished run's result, which is kept in the repository."""
     return results / "runs" / (name + ".json")
 
 
 def load_finished(folder, name, units):
-    """The network of a finished run."""
+    """Returns the network of a finished run, and its saved state."""
     saved = torch.load(checkpoint(folder, name))
     model = Recogniser(SIZES[saved["run"]["size"]], saved["mean"].numel(), units)
     model.load_state_dict(saved["model"])
@@ -66,7 +67,7 @@ def load_finished(folder, name, units):
 
 
 class Trainer:
-    """Trains one run from wherever its checkpoint stands."""
+    """Trains one run, from its checkpoint if there is one."""
 
     def __init__(self, folder, results, settings, run, utterances):
         self._folder, self._results, self._settings, self._run = folder, results, settings, run
@@ -91,7 +92,7 @@ class Trainer:
             self._teacher = load_finished(folder, run.teacher, len(settings.units))[0]
 
     def _parent_weights(self):
-        """Of a trunk, which is a file of the repository, or of another finished run."""
+        """Returns the weights of a trunk, which may be in the repository, or of a finished run."""
         trunk = trunks.path_of(self._results, self._run.parent)
         if trunk.exists():
             return trunks.read(trunk)
@@ -135,7 +136,7 @@ class Trainer:
         path.with_suffix(".part").rename(path)
 
     def _loss(self, batch, lengths, units, counts):
-        """(for each phone, what is minimised)."""
+        """Returns (the loss per phone, the sum that is minimised)."""
         inputs = features.normalise(batch, self._mean, self._inv)
         outputs, layers = self.model.train_forward(inputs, self._kind, self._settings.dropout)
         loss = torch.nn.functional.ctc_loss(outputs, units, lengths, counts, reduction="sum",
@@ -152,7 +153,7 @@ class Trainer:
         return loss, total
 
     def _step(self, batch, lengths, units, counts):
-        """One update; returns the loss for each phone."""
+        """Makes one update; returns the loss per phone."""
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(self._settings, self._run, self._state["update"])
         loss, total = self._loss(batch, lengths, units, counts)
@@ -170,7 +171,7 @@ class Trainer:
         return loss.item()
 
     def _updates(self):
-        """Trains to the end, with progress, checkpoints and points of the loss curve."""
+        """Trains to the end. Prints progress, saves checkpoints, and records the loss curve."""
         run, state = self._run, self._state
         progress = Progress(run.name, run.updates, done=state["update"])
         losses, last = [], time.monotonic()

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Trains the shipped phone recogniser from Debian packages alone; see training/README.md.
-#   training/train.sh --only main.s1.20x    the shipped model: data, its trunk, pruning, retraining
-#   training/train.sh --jobs 2              the whole experiment on two cores, hours
+# Trains phone recognisers from Debian packages alone; see training/README.md.
+#   training/train.sh --only main.s1.20x    one pruned network: data, its trunk, pruning, retraining
+#   training/train.sh --jobs 2              the whole experiment on two cores, which takes hours
 #   training/train.sh --recipe nl           Dutch instead of English
 #   training/train.sh --smoke               every stage at tiny size, about two minutes
 set -eu

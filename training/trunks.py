@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trunks as files small enough for the repository, since they cost most of the hours.
+"""Stores trunks in files that are small enough for the repository, because trunks take most of the time.
 
-results/trunks/NAME.npz (numpy's compressed arrays): every matrix as integers of 7 bits with a float
-scale for each row, the rest as it is. Branches go on from the file, on the machine that trained the
-trunk as on any other, so that nothing depends on where they are trained.
+results/trunks/NAME.npz (numpy's compressed arrays) holds every matrix as 7-bit integers with a float
+scale for each row, and everything else unchanged. Branches always continue from this file, even on
+the machine that trained the trunk, so their results do not depend on the machine.
 """
 
 import numpy
@@ -13,12 +13,12 @@ LARGEST = 63
 
 
 def path_of(results, name):
-    """Where a trunk lies."""
+    """Returns the path of a trunk's file."""
     return results / "trunks" / (name + ".npz")
 
 
 def write(path, tensors):
-    """tensors: {name: float tensor of one or two dimensions}."""
+    """Writes {name: float tensor of one or two dimensions}."""
     arrays = {}
     for name, tensor in tensors.items():
         array = tensor.detach().numpy()
@@ -35,7 +35,7 @@ def write(path, tensors):
 
 
 def read(path):
-    """{name: float tensor}."""
+    """Returns {name: float tensor}."""
     with numpy.load(path) as arrays:
         return {name: torch.from_numpy(arrays[name] * arrays[name + "/scale"]
                                        if name + "/scale" in arrays.files else arrays[name])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Works through the runs: any number of workers share them, in order, through locks on files."""
+"""Works through the runs in order. Any number of workers can share them, because they lock files."""
 
 import fcntl
 import time
@@ -11,14 +11,14 @@ from training.train import Trainer, checkpoint, result_file
 
 
 class _Lock:
-    """Held by one process; freed by the system should that die."""
+    """A lock that one process holds. If the process dies, the system frees it."""
 
     def __init__(self, path):
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "w", encoding="ascii")
 
     def take(self):
-        """True if it was free."""
+        """Takes the lock and returns True if it was free."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
@@ -27,20 +27,20 @@ class _Lock:
             return False
 
     def free(self):
-        """Gives it back."""
+        """Releases the lock."""
         self._file.close()
 
 
 def _there(folder, results, name):
-    """True if other runs can go on from this one, or learn from it."""
+    """Returns whether other runs can continue from this one or learn from it."""
     return trunks.path_of(results, name).exists() or (
         result_file(results, name).exists() and checkpoint(folder, name).exists())
 
 
 def still_to_train(folder, results, runs):
-    """Those without a result, and those whose network is needed for them and is not here."""
+    """Returns the runs without a result, and those whose missing network another of them needs."""
     wanted = set()
-    for run in reversed(runs):  # what a run needs stands before it
+    for run in reversed(runs):  # a run comes after the runs that it needs
         if run.name in wanted or not result_file(results, run.name).exists():
             wanted.add(run.name)
             wanted.update(n for n in run.needs if not _there(folder, results, n))
@@ -48,9 +48,10 @@ def still_to_train(folder, results, runs):
 
 
 def work(folder, results, settings, runs, deadline=None):
-    """Trains what has no result yet. Stops at `deadline` (time.monotonic) between runs.
+    """Trains the runs that have no result yet. Begins no run after `deadline` (time.monotonic).
 
-    A run whose parents are being trained elsewhere waits; the next one that can begin goes first.
+    A run whose parents are being trained by another worker waits, and the next run that can begin
+    goes first.
     """
     utterances = torch.load(folder / "features.pt")
     while True:

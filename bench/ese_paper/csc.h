@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The paper's compressed sparse columns: rows interleaved over the PEs, and in each PE's share of a
-// column a row is told by the zeros skipped since the last one.
+// The paper's compressed sparse columns. Rows are interleaved over the PEs. Within a PE's share of
+// a column, an entry gives its row as the number of zeros skipped since the entry before it.
 //
 //      PE p holds rows p, p + pes, p + 2 pes, ...          entry: | weight, 12 bits | gap, 4 bits |
 //
@@ -33,7 +33,7 @@ constexpr int kCscMaxWeight = 2047;
 
 struct PeShare {
   std::vector<uint16_t> entries;
-  std::vector<int> column_begin;  // columns + 1 of them, into entries
+  std::vector<int> column_begin;  // columns + 1 indices into entries
 
   int EntriesOf(int column) const { return column_begin[column + 1] - column_begin[column]; }
 };
@@ -41,16 +41,17 @@ struct PeShare {
 struct CscMatrix {
   int rows = 0;
   int columns = 0;
-  std::vector<PeShare> shares;  // of each PE
-  int64_t padding = 0;          // entries that are no weight
+  std::vector<PeShare> shares;  // one for each PE
+  int64_t padding = 0;          // entries that hold no weight
 
   int pes() const { return static_cast<int>(shares.size()); }
   int64_t Entries() const;
-  // Of one entry for each PE. The longest share decides: shorter ones leave their places empty.
+  // A word holds one entry for each PE, so the longest share decides how many words there are.
+  // Shorter shares leave their places in the last words empty.
   int64_t Words() const;
 };
 
-// REQUIRES: pes divides the rows; every weight is within +-kCscMaxWeight.
+// REQUIRES: pes divides the number of rows; every weight is within +-kCscMaxWeight.
 CscMatrix Encode(const SparseMatrix& matrix, int pes);
 SparseMatrix Decode(const CscMatrix& encoded);
 

@@ -21,14 +21,15 @@ SparseMatrix Random(int rows, int columns, double density, uint64_t seed) {
   return matrix;
 }
 
-// One column for one PE, with weights at these rows.
+// One column for one PE, with weights in the rows `kept`.
 SparseMatrix Column(int rows, const std::vector<int>& kept) {
   SparseMatrix matrix{.rows = rows, .columns = 1, .weights = std::vector<int16_t>(rows)};
   for (int row : kept) matrix.weights[row] = 7;
   return matrix;
 }
 
-// Row by row: a weight more than 16 rows after the last entry needs another entry 16 rows on.
+// Counts row by row: a weight more than 16 rows after the last entry needs a padding entry 16 rows
+// after that one.
 int64_t PaddingByWalking(const SparseMatrix& matrix, int pes) {
   int64_t padding = 0;
   for (int pe = 0; pe < pes; ++pe) {
@@ -102,12 +103,12 @@ TEST(CscTest, WordsAreTheLongestShares) {
   EXPECT_EQ(encoded.Entries(), 4);
 }
 
-// The paper's sizes: 1024 rows over 32 PEs are padded, the projection's 512 rows never.
+// In the paper's sizes, 1024 rows over 32 PEs need padding, and the projection's 512 rows never do.
 TEST(CscTest, PadsNinePercentOf32RowsAtTenPercentAndNothingOf16) {
   const CscMatrix gates = Encode(Random(1024, 512, 0.1, 1), 32);
   const double weights = static_cast<double>(gates.Entries() - gates.padding);
-  // Of the 32 rows' gaps, those over 15: the expectation, sum over rows r >= 16 of
-  // 0.1 * 0.9^16 ((weight at r, 16 zeros before it) and one or no start), is 9.1 % of the weights.
+  // A weight at row r >= 16 is padded if the 16 rows before it are zeros. Summed over those rows of
+  // the PE's 32, the expected padding is 9.1 % of the weights.
   EXPECT_GT(gates.padding / weights, 0.085);
   EXPECT_LT(gates.padding / weights, 0.097);
   EXPECT_EQ(Encode(Random(512, 1024, 0.1, 2), 32).padding, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-bench-paper: the ESE paper's machine as a cycle model, beside what the paper says. Figures go
-// to standard output, a line of JSON each; docs/ese_paper.md explains them. Nothing is timed here.
+// ese-bench-paper runs a cycle model of the ESE paper's machine and compares it with the paper. It
+// prints each figure as a line of JSON, which docs/ese_paper.md explains. It measures no time.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -40,7 +40,7 @@ int64_t Padding(const std::vector<CscMatrix>& matrices) {
   return padding;
 }
 
-// The share of PE cycles in which products multiply, passes and waits aside.
+// The share of PE cycles that multiply while a product runs. Passes and waits do not count.
 double BusyPercent(const std::vector<CscMatrix>& matrices, const PeArray& array) {
   double cycles = 0;
   for (const CscMatrix& m : matrices) cycles += static_cast<double>(TimeProduct(m, array).cycles);
@@ -57,8 +57,8 @@ void PrintEncoding(const std::string& prefix, const std::vector<CscMatrix>& matr
   PrintBeside(prefix + "theoretical_us", TheoreticalUs(matrices), "us", kPeer, kPaperTheoreticalUs);
 }
 
-// Each matrix's state beside the paper's row. m's pass is counted with Wym, which waits for it; o's
-// belongs to no matrix, as the paper's rows leave 5.35 us to none.
+// Prints each matrix's state beside the paper's row. The pass of m counts as part of Wym, which
+// waits for it. The pass of o belongs to no matrix, because the paper's rows leave 5.35 us over.
 void PrintMatrices(const std::vector<CscMatrix>& matrices, const StepTime& step) {
   double with_next = 0, rows = 0;
   for (size_t s = 0; s < kStates.size(); ++s) {
@@ -86,7 +86,7 @@ void PrintMatrices(const std::vector<CscMatrix>& matrices, const StepTime& step)
 void PrintWhereTimeGoes(const StepTime& step) {
   const std::string prefix = "ese_paper.cycles.";
   const StateTime sum = step.Sum();
-  double alone = 0;  // of passes with no product beside them
+  double alone = 0;  // passes with no product beside them
   for (size_t s = 0; s < kStates.size(); ++s) {
     if (kStates[s].product < 0) alone += step.states[s].pass;
   }
@@ -116,7 +116,7 @@ void PrintSpeedup(const std::string& name, double speedup, double paper) {
   }
 }
 
-// How much faster than dense at 90 % pruned.
+// Prints how much faster than dense the network is at 90 % pruned.
 void PrintSpeedupIf(const std::string& assumption, const Network& network, const Machine& machine) {
   const double dense = RealUs(network.Pruned(1, Pruning::kBalanced), machine);
   const std::string prefix = "ese_paper.if." + assumption + ".";
@@ -132,7 +132,7 @@ void PrintSpeedups(const Network& network) {
   const double dense = RealUs(network.Pruned(1, Pruning::kBalanced), machine);
   PrintFigure("ese_paper.dense_us", dense, "us");
   std::vector<PaperSpeedup> points(kPaperSpeedups.begin(), kPaperSpeedups.end());
-  points.push_back({95, 0, 0});  // the paper's plot has no value that could be read
+  points.push_back({95, 0, 0});  // the paper's plot has no readable value here
   for (const PaperSpeedup& point : points) {
     const double density = 1 - point.percent_pruned / 100.0;
     const std::string percent = std::to_string(point.percent_pruned);
@@ -145,7 +145,7 @@ void PrintSpeedups(const Network& network) {
   }
 }
 
-// What would come out under other assumptions.
+// Prints the results under other assumptions.
 void PrintAssumptions(const Network& network, const std::vector<CscMatrix>& matrices) {
   const auto with = [&](const std::string& name, auto change) {
     Machine machine;
@@ -167,7 +167,7 @@ void PrintAssumptions(const Network& network, const std::vector<CscMatrix>& matr
   PrintSpeedupIf("spread_x3", Network(kSeed, 3), Machine());
 }
 
-// The largest less the smallest of five networks: how far the random weights decide.
+// Prints the largest minus the smallest of five networks: how much depends on the random weights.
 void PrintSeedRange() {
   std::vector<double> balanced, unbalanced;
   for (uint64_t seed = 1; seed <= 5; ++seed) {

@@ -16,7 +16,7 @@ std::vector<float> Scales(int count, double spread, std::mt19937_64* random) {
   return scales;
 }
 
-// Keeps the `kept` largest of `places`, which it reorders.
+// Keeps the `kept` largest weights among `places`, and reorders `places`.
 void KeepLargest(const Magnitudes& magnitudes, int kept, std::vector<size_t>* places,
                  SparseMatrix* mask) {
   assert(kept >= 0 && static_cast<size_t>(kept) <= places->size());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random weights of a trained network's shape, and which of them pruning keeps.
+// Random weights that are as unequal as a trained network's, and the choice of those to keep.
 #pragma once
 
 #include <random>
@@ -9,9 +9,9 @@
 
 namespace ese {
 
-// How unequal a matrix's rows and columns are: weight (r, c) is normal with the deviation
-// row_scale[r] * column_scale[c], and the scales are log-normal with these deviations of their
-// logarithm. 0: all alike.
+// How unequal a matrix's rows and columns are. Weight (r, c) is normal with the standard deviation
+// row_scale[r] * column_scale[c]. The scales are log-normal, and the fields are the standard
+// deviations of their logarithms. 0 makes all rows or columns alike.
 struct Spread {
   double rows = 0;
   double columns = 0;
@@ -20,15 +20,15 @@ struct Spread {
 struct Magnitudes {
   int rows = 0;
   int columns = 0;
-  std::vector<float> values;  // row-major, of the weights
+  std::vector<float> values;  // row-major
 };
 Magnitudes RandomMagnitudes(int rows, int columns, Spread spread, std::mt19937_64* random);
 
-// Of each PE's share (rows p, p + pes, ...) its `kept` largest: every PE has the same number.
-// The kept weights are 1 in the result; time depends on their places only.
-// REQUIRES: pes divides the rows; 0 <= kept <= the share's weights.
+// Keeps the `kept` largest weights of each PE's share (rows p, p + pes, ...), so every PE has the
+// same number. Kept weights are 1 in the result, because time depends on their places only.
+// REQUIRES: pes divides the number of rows; 0 <= kept <= the number of weights in a share.
 SparseMatrix PruneBalanced(const Magnitudes& magnitudes, int pes, int kept);
-// The `kept` largest of the matrix.
+// Keeps the `kept` largest weights of the whole matrix.
 SparseMatrix PruneUnbalanced(const Magnitudes& magnitudes, int kept);
 
 }  // namespace ese

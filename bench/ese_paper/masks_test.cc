@@ -10,7 +10,7 @@
 namespace ese {
 namespace {
 
-// Every kept magnitude is at least every dropped one, of the rows that `chosen` names.
+// Among the rows for which `chosen` is true, no dropped magnitude exceeds a kept one.
 template <typename Chosen>
 void ExpectLargestKept(const Magnitudes& magnitudes, const SparseMatrix& mask, int kept,
                        Chosen chosen) {
@@ -37,7 +37,7 @@ Magnitudes Uneven(double rows) {
   return RandomMagnitudes(128, 40, {.rows = rows, .columns = 0.1}, &random);
 }
 
-TEST(MasksTest, BalancedKeepsTheSameNumberOfEachShareItsLargest) {
+TEST(MasksTest, BalancedKeepsTheLargestOfEachShareInEqualNumbers) {
   const Magnitudes magnitudes = Uneven(0.5);
   for (int kept : {0, 1, 23, 159, 160}) {
     const SparseMatrix mask = PruneBalanced(magnitudes, 32, kept);
@@ -47,7 +47,7 @@ TEST(MasksTest, BalancedKeepsTheSameNumberOfEachShareItsLargest) {
   }
 }
 
-TEST(MasksTest, UnbalancedKeepsTheMatrixsLargest) {
+TEST(MasksTest, UnbalancedKeepsTheLargestOfTheMatrix) {
   const Magnitudes magnitudes = Uneven(0.5);
   for (int kept : {0, 1, 500, 5120}) {
     ExpectLargestKept(magnitudes, PruneUnbalanced(magnitudes, kept), kept,

@@ -10,8 +10,8 @@
 namespace ese {
 namespace {
 
-// Of a dense network of this size, trained by ./run train, before any pruning:
-// bench/ese_paper/row_spread.py prints them. Means over the gates.
+// Measured on a dense network of this size that ./run train trained, before any pruning. The values
+// are means over the gates; bench/ese_paper/row_spread.py prints them for each gate.
 constexpr Spread kInputSpread = {.rows = 0.257, .columns = 0.103};
 constexpr Spread kRecurrentSpread = {.rows = 0.156, .columns = 0.063};
 constexpr Spread kProjectionSpread = {.rows = 0.047, .columns = 0.121};
@@ -56,7 +56,8 @@ std::vector<CscMatrix> Network::OfThePapersSize() const {
       return Encode(PruneBalanced(matrices_[i], kPaperPes, kept), kPaperPes);
     };
     const int words = kPaperMatrices[i].Words();
-    int low = words / 2, high = words;  // padding is less than the weights, and not negative
+    // There is never more padding than weights, so at least half of the words hold weights.
+    int low = words / 2, high = words;
     while (high - low > 1) {
       const int middle = (low + high) / 2;
       (with(middle).Words() > words ? high : low) = middle;

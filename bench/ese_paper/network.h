@@ -14,14 +14,14 @@ enum class Pruning { kBalanced, kUnbalanced };
 
 class Network {
  public:
-  // spread: how unequal rows and columns are, as a multiple of what was measured (network.cc).
+  // spread: how unequal rows and columns are, as a multiple of the measured values (network.cc).
   Network(uint64_t seed, double spread);
 
-  // kPaperMatrices' in their order, encoded. density: the share of weights that is kept, of each
-  // PE's share or of each matrix.
+  // The encoded matrices in the order of kPaperMatrices. density: the fraction of the weights that
+  // is kept in each PE's share (balanced) or in each matrix (unbalanced).
   std::vector<CscMatrix> Pruned(double density, Pruning pruning) const;
 
-  // Balanced, with as many weights kept as fill the words of the paper's table.
+  // Pruned in the balanced way, keeping as many weights as fill the words of the paper's table.
   std::vector<CscMatrix> OfThePapersSize() const;
 
  private:

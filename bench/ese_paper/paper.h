@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the ESE paper says (Han et al., FPGA 2017, arXiv 1612.00694): the machine's sizes, its table
-// of matrices, and the points of its speed-up plot. Nothing here is computed. The table's rows come
-// from memory of the paper and are consistent with each other; docs/ese_paper.md tells how far.
+// of matrices, and the points of its speed-up plot. Nothing here is computed. The table is quoted
+// from memory of the paper; docs/ese_paper.md says how far its rows agree with each other.
 #pragma once
 
 #include <array>
@@ -22,14 +22,14 @@ struct PaperMatrix {
   std::string_view name;
   int rows;
   int columns;
-  int bytes;  // of entries; always a whole number of words, so it counts the longest PE's share
+  int bytes;  // entries only; always a whole number of words, so it counts the longest PE's share
   double theoretical_us;
   double real_us;
 
   constexpr int Words() const { return bytes / kPaperBytesOfWord; }
 };
 
-// In the order of the step's states. Rows are outputs: 1024 cells, then 512 projected.
+// In the order of the step's states. Rows are outputs: 1024 cells, or 512 projected values.
 constexpr std::array<PaperMatrix, 9> kPaperMatrices = {{
     {"Wix", 1024, 153, 36608, 2.9, 5.36},
     {"Wfx", 1024, 153, 36544, 2.9, 5.36},

@@ -10,14 +10,15 @@ ProductTime TimeProduct(const CscMatrix& matrix, const PeArray& array) {
   const int pes = matrix.pes(), depth = array.queue_depth;
   assert(depth > 0);
   ProductTime time{.cycles = 0, .working = std::vector<int64_t>(pes)};
-  std::vector<int64_t> finished(pes);  // the cycle after each PE's last
-  // When each PE took the last `depth` activations out: taken[pe * depth + column % depth].
+  std::vector<int64_t> finished(pes);  // the cycle after each PE's last one so far
+  // The cycles in which each PE took out the last `depth` activations, indexed by
+  // pe * depth + column % depth.
   std::vector<int64_t> taken(static_cast<size_t>(pes) * depth);
   int64_t sent = -1;
   for (int column = 0; column < matrix.columns; ++column) {
     ++sent;
     const int slot = column % depth;
-    if (column >= depth) {  // the place of activation column - depth must have become free
+    if (column >= depth) {  // every PE must have taken out activation column - depth
       for (int pe = 0; pe < pes; ++pe) sent = std::max(sent, taken[pe * depth + slot] + 1);
     }
     for (int pe = 0; pe < pes; ++pe) {

@@ -21,15 +21,15 @@ SparseMatrix Random(int rows, int columns, double density, std::mt19937_64* rand
   return matrix;
 }
 
-// A PE that is moved on cycle by cycle, with a real queue of activations' numbers.
+// A PE that is simulated cycle by cycle, with a real queue of the activations' column numbers.
 struct NaivePe {
   std::deque<int> queue;
-  int column = -1;  // in work, or -1
-  int done = 0;     // entries of it, or cycles of an empty one
-  int row = -1;     // of its share, that the last entry was of
+  int column = -1;  // the one it works on, or -1
+  int done = 0;     // the column's entries so far, or cycles if it has none
+  int row = -1;     // the row within its share of the last entry
 };
 
-// Every cycle in turn, with every entry multiplied as it comes.
+// Simulates every cycle in turn and multiplies every entry as it comes.
 class NaiveMachine {
  public:
   NaiveMachine(const CscMatrix& matrix, const PeArray& array, std::vector<int64_t> x)
@@ -59,7 +59,7 @@ class NaiveMachine {
   std::vector<std::vector<int>> times_multiplied;
 
  private:
-  // One cycle of a PE; false if it had nothing to do.
+  // Runs one cycle of a PE. Returns false if it had nothing to do.
   bool Work(int p) {
     NaivePe& pe = pes_[p];
     const PeShare& share = matrix_.shares[p];
@@ -128,7 +128,7 @@ TEST(ProductTest, EqualsACycleByCycleMachineThatMultipliesEveryEntryOnce) {
   }
 }
 
-// Entries of each PE and column, as a matrix that encodes to them.
+// A matrix whose encoding has loads[pe][column] entries.
 CscMatrix Loads(const std::vector<std::vector<int>>& loads, int rows_of_pe) {
   const int pes = static_cast<int>(loads.size()), columns = static_cast<int>(loads[0].size());
   SparseMatrix matrix{.rows = pes * rows_of_pe, .columns = columns, .weights = {}};
@@ -149,7 +149,7 @@ int64_t Cycles(const CscMatrix& matrix, int depth) {
 
 TEST(ProductTest, EqualLoadsNeverWait) {
   const CscMatrix matrix = Loads({{4, 4, 4, 4}, {4, 4, 4, 4}}, 8);
-  EXPECT_EQ(Cycles(matrix, 1), 1 + 16);  // a cycle for the first activation's way in
+  EXPECT_EQ(Cycles(matrix, 1), 1 + 16);  // the first activation takes a cycle to enter
 }
 
 TEST(ProductTest, ADeepQueueLetsPesFallOutOfStep) {

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""How unequal the rows and columns of a trained network are, for the random weights of network.cc.
+"""Measures how unequal a trained network's rows and columns are, for the random weights of network.cc.
 
-    bench/ese_paper/row_spread.py [CHECKPOINT]   (build/train/runs/main.trunk.pt, of ./run train)
+    bench/ese_paper/row_spread.py [CHECKPOINT]   (build/train/runs/main.trunk.pt, from ./run train)
 
-For each matrix: the standard deviation of the logarithm of its rows' and columns' root mean square;
-the longest PE's share at 10 % density with the network's own weights, in words, when each PE keeps as
-many as every other (balanced) and when the matrix's largest are kept (unbalanced). The last is also
-given as a multiple of the mean share."""
+For each matrix it prints the standard deviation of the logarithm of the rows' and the columns' root
+mean square. Then it keeps 10 % of the network's own weights and prints the words of the longest PE's
+share, once with equally many weights for each PE (balanced) and once with the largest weights of the
+matrix (unbalanced). The unbalanced share is also given as a multiple of the mean share."""
 import pathlib
 import sys
 
@@ -16,11 +16,11 @@ import torch
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PES, MAX_GAP = 32, 15
-GATES = "ifco"  # in torch's order; the paper calls the third c
+GATES = "ifco"  # in torch's order; the paper calls the third gate c
 
 
 def matrices(model):
-    """The paper's names and the weights, of a one-layer torch.nn.LSTM with projection."""
+    """Yields the matrices of a one-layer torch.nn.LSTM with projection, with the paper's names."""
     for suffix, key in (("x", "lstm.weight_ih_l0"), ("r", "lstm.weight_hh_l0")):
         for gate, weights in zip(GATES, model[key].float().numpy().reshape(4, -1, model[key].shape[1])):
             yield f"W{gate}{suffix}", weights
@@ -32,7 +32,7 @@ def spread(weights, axis):
 
 
 def entries(mask):
-    """Of each PE, with padding."""
+    """Returns the number of entries of each PE, padding included."""
     counts = []
     for pe in range(PES):
         share = mask[pe::PES]

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kBytesOfPointer = 2;
 constexpr int kBytesOfValue = 2;
-// Every step reads x and writes y of all channels, between the last load and the first.
+// Every step reads x and writes y of all channels, between its last load and the next step's first.
 constexpr int kVectorBytes = (153 + 512) * kPaperChannels * kBytesOfValue;
 
 // A step's states without waits for memory.
@@ -62,10 +62,10 @@ StepTime TimeStep(const std::vector<CscMatrix>& matrices, const Machine& machine
   loads[0] += kVectorBytes / machine.bytes_per_cycle;
   for (double load : loads) step.load_cycles += load;
 
-  // Steps after each other until the waits no longer change; the last one counts.
+  // Consecutive steps: after a few of them the waits no longer change, and the last one counts.
   constexpr int kSteps = 4;
   double now = 0, loaded = 0;
-  double free = 0, next_free = 0;  // when the products before the last one and the last one ended
+  double free = 0, next_free = 0;  // when the last product but one and the last product ended
   for (int i = 0; i < kSteps; ++i) {
     for (size_t s = 0; s < kStates.size(); ++s) {
       StateTime& state = step.states[s];

@@ -11,9 +11,9 @@
 namespace ese {
 namespace {
 
-constexpr double kIdealMemory = 1e12;  // bytes a cycle
+constexpr double kIdealMemory = 1e12;  // bytes per cycle
 
-// The paper's shapes, with `filled` rows of each PE's first in every column.
+// Matrices of the paper's shapes in which the first `filled` rows of each PE hold weights.
 std::vector<CscMatrix> Filled(int filled) {
   std::vector<CscMatrix> matrices;
   for (const PaperMatrix& m : kPaperMatrices) {
@@ -41,8 +41,8 @@ size_t StateOf(int product) {
 
 TEST(StepTest, AStateLastsAsLongAsTheLongerOfProductAndPass) {
   const StepTime step = TimeStep(Filled(3), With(kIdealMemory));
-  EXPECT_EQ(step.states[StateOf(0)].Cycles(), 1024 + 48);         // 3 x 153 are hidden
-  EXPECT_EQ(step.states[StateOf(4)].Cycles(), 1 + 3 * 512 + 48);  // the pass is
+  EXPECT_EQ(step.states[StateOf(0)].Cycles(), 1024 + 48);         // the pass hides the product
+  EXPECT_EQ(step.states[StateOf(4)].Cycles(), 1 + 3 * 512 + 48);  // the product hides the pass
   EXPECT_EQ(step.states[StateOf(8)].Cycles(), 1 + 3 * 1024 + 48);
   EXPECT_NEAR(step.Sum().memory, 0, 1e-3);
 }
@@ -61,7 +61,7 @@ TEST(StepTest, SlowMemoryDecidesAlone) {
 }
 
 TEST(StepTest, AMatrixIsLoadedOneProductAhead) {
-  // Loads of x's matrices are shorter than their states, Wir's is longer than Wox's state.
+  // The W*x matrices load faster than their states run. Wir's load is longer than Wox's state.
   const std::vector<CscMatrix> matrices = Filled(3);
   const StepTime step = TimeStep(matrices, With(100));
   const double load = static_cast<double>(BytesOf(matrices[4])) / 100;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's LSTM with projection and peepholes as an ONNX graph of elementary operators, exactly the
-equations of docs/arithmetic.md in floating point. (ONNX's own LSTM operator has no projection.)
+"""The paper's LSTM with projection and peepholes as an ONNX graph of elementary operators.
 
-The weights are random: the time of a dense product does not depend on them."""
+It computes the equations of docs/arithmetic.md in floating point. ONNX's own LSTM operator has no
+projection. The weights are random, because the time of a dense product does not depend on them."""
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -27,7 +27,7 @@ CONSTANTS = {
 
 
 class Graph:
-    """Nodes in order, each output with a name of its own."""
+    """A graph under construction. Nodes are in order, and each output has a name of its own."""
 
     def __init__(self, int8):
         self.int8 = int8
@@ -68,7 +68,7 @@ class Graph:
 
 
 def make(int8, steps, batch):
-    """A serialised model: inputs x0, x1, .., y, c; outputs the last y and c."""
+    """Returns a serialised model with the inputs x0, x1, .., y, c and the last y and c as outputs."""
     graph = Graph(int8)
     y, c = "y", "c"
     for t in range(steps):

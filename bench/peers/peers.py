@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ESE's step against the same LSTM in ONNX Runtime (and in PyTorch where that is installed), one
-thread each, a line of JSON a figure on standard output.
+"""Compares ESE's step with the same LSTM in ONNX Runtime, and in PyTorch if that is installed.
 
     peers.py --ours build/release/bin/ese-bench-kernel [--rounds 15] [--lanes 64 32 1]
 
-Rivals take turns within every round, ours in a child process that waits in between; what is
-compared is the processor time of each (so that other programs of the machine matter less), as the
-median over the rounds of the ratio. All peers are dense and do without an output layer; ours is the
-paper's LSTM at 11.2 % with its output layer, and with the states and features moved in and out."""
+Each uses one thread. Figures go to standard output, as a line of JSON each. Rivals take turns within
+every round; ours runs in a child process that waits in between. The processor times are compared, so
+that other programs on the machine matter less, and a ratio is the median over the rounds. All peers
+are dense and have no output layer. Ours is the paper's LSTM at 11.2 % with its output layer, and its
+time includes loading and storing features and states."""
 import argparse
 import json
 import os
@@ -43,7 +43,7 @@ class Ours:
 
 
 def timed(run, steps):
-    run()  # brings its memory back after the others' turn, as ours does too
+    run()  # brings its data back into the caches after the others' turn, as ours does too
     start = time.process_time()
     run()
     return (time.process_time() - start) * 1e6 / steps
@@ -58,7 +58,7 @@ def onnx_runtime(int8, steps, lanes):
     feeds = {f"x{t}": lstmp.random(lanes, lstmp.INPUTS, scale=1) for t in range(steps)}
     feeds["y"] = lstmp.random(lanes, lstmp.PROJECTED, scale=1)
     feeds["c"] = lstmp.random(lanes, lstmp.CELLS, scale=1)
-    # Values bound once, so that the runs neither copy nor allocate.
+    # Values are bound once, so that the runs neither copy nor allocate.
     binding = session.io_binding()
     for name, array in feeds.items():
         binding.bind_cpu_input(name, array)
@@ -74,7 +74,7 @@ def onnx_runtime(int8, steps, lanes):
 
 
 def torch_lstm(steps, lanes):
-    """PyTorch's LSTM with proj_size has no peepholes: less work than the rest."""
+    """PyTorch's LSTM with proj_size. It has no peepholes, so it does less work than the others."""
     import torch
     torch.set_num_threads(1)
     lstm = torch.nn.LSTM(lstmp.INPUTS, lstmp.CELLS, proj_size=lstmp.PROJECTED).eval()
@@ -96,7 +96,7 @@ def peers(lanes):
     try:
         yield "torch-fp32", torch_lstm(20, lanes)
     except ImportError:
-        print("PyTorch is not installed (Debian: python3-torch); left out", file=sys.stderr)
+        print("PyTorch is not installed (Debian: python3-torch), so it is left out", file=sys.stderr)
 
 
 def main():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Row-balanced pruning for ESE, of any torch.nn.LSTM in any training loop.
+"""Row-balanced pruning for ESE: prunes any torch.nn.LSTM in any training loop.
 
     from ese_prune import CubicSchedule, Pruner, export
 
@@ -9,11 +9,11 @@
         optimizer.step()
         pruner.step()            # tightens the masks and sets pruned weights to zero
     pruner.finish()
-    export(model, "exported", units=[...])   # what ese-compile reads
+    export(model, "exported", units=[...])   # writes what ese-compile reads
 
-Every row of a matrix keeps the same number of weights, so that any number of threads or processing
-elements has equal work. docs/compress_your_model.md has a worked example from a torch module to a
-served model. Needs torch 1.13 or newer, and numpy to export. Apache-2.0.
+Every row of a matrix keeps the same number of weights, so that all threads or processing elements
+have equal work. docs/compress_your_model.md has an example that goes from a torch module to a served
+model. The package needs torch 1.13 or newer, and numpy to export. Its licence is Apache-2.0.
 """
 
 from .export import export

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server's features, to train on what it will compute: Kaldi's log-mel filter banks.
+"""Kaldi's log-mel filter banks, to train on the features that the server will compute.
 
-The same numbers as features/fbank.h of the server and torchaudio.compliance.kaldi.fbank, without
-torchaudio.
+The values agree with the server's features/fbank.h and with torchaudio.compliance.kaldi.fbank, but
+torchaudio is not needed.
 """
 
 import math
@@ -10,7 +10,7 @@ import warnings
 
 import torch
 
-# The keys of `features` in topology.json, and what is meant where one is left out.
+# The keys of `features` in topology.json, and their default values.
 FEATURES = {"sample_rate_hz": 16000, "frame_length_ms": 25, "frame_shift_ms": 10,
             "num_mel_bins": 51, "low_freq_hz": 20, "high_freq_hz": 0, "preemphasis": 0.97,
             "stack": 1}
@@ -18,7 +18,7 @@ WHOLE = ("sample_rate_hz", "num_mel_bins", "stack")
 
 
 def with_defaults(features):
-    """All of FEATURES, as given or by default; raises where they cannot be computed."""
+    """Returns `features` completed with the defaults; raises if such features cannot be computed."""
     if not isinstance(features, dict):
         raise TypeError(f"features: is a {type(features).__name__}; give a dict of "
                         f"{', '.join(FEATURES)}")
@@ -27,35 +27,36 @@ def with_defaults(features):
         raise ValueError(f"features: {unknown[0]!r} is unknown; the keys are {', '.join(FEATURES)}")
     missing = [key for key in ("sample_rate_hz", "num_mel_bins") if key not in features]
     if missing:
-        raise ValueError(f"features: {missing[0]!r} is missing; give it, as {FEATURES[missing[0]]}")
+        raise ValueError(f"features: {missing[0]!r} is missing; give a number such as "
+                         f"{FEATURES[missing[0]]}")
     for key, value in features.items():
         kinds = (int,) if key in WHOLE else (int, float)
         if not isinstance(value, kinds) or not math.isfinite(value) or (key in WHOLE and value < 1):
             raise ValueError(f"features: {key!r} is {value!r}; give a "
-                             f"{'whole number above 0' if key in WHOLE else 'number'}, as "
+                             f"{'whole number above 0' if key in WHOLE else 'number'} such as "
                              f"{FEATURES[key]}")
     o = {**FEATURES, **features}
     length, shift = _window(o)
     if length < 2 or not 1 <= shift <= length:
-        raise ValueError(f"features: 'frame_length_ms' is {o['frame_length_ms']}, 'frame_shift_ms' "
-                         f"{o['frame_shift_ms']}; set the length to two samples or more, and the "
+        raise ValueError(f"features: 'frame_length_ms' is {o['frame_length_ms']} and 'frame_shift_ms' "
+                         f"is {o['frame_shift_ms']}; set the length to two samples or more, and the "
                          "shift to one sample or more, but no more than the length")
     low, high = _band(o)
     if not 0 <= low < high <= o["sample_rate_hz"] / 2:
-        raise ValueError(f"features: the mel bins lie between {low} and {high} Hz; set "
+        raise ValueError(f"features: the mel bins are between {low} and {high} Hz; set "
                          "'low_freq_hz' and 'high_freq_hz' within 0 and "
                          f"{o['sample_rate_hz'] / 2:g}, half of 'sample_rate_hz'")
     return o
 
 
 def _window(o):
-    """Samples of a window, and from one to the next."""
+    """Returns the length of a window and the distance between windows, in samples."""
     return [int(o["sample_rate_hz"] * 0.001 * o[key])
             for key in ("frame_length_ms", "frame_shift_ms")]
 
 
 def _band(o):
-    """Where the first triangle begins and the last ends; high_freq_hz up to 0 is below Nyquist."""
+    """Returns where the first triangle begins and the last ends; high_freq_hz <= 0 counts from Nyquist."""
     high = o["high_freq_hz"]
     return o["low_freq_hz"], high if high > 0 else o["sample_rate_hz"] / 2 + high
 
@@ -65,7 +66,7 @@ def _mel(hz):
 
 
 def _triangles(o, fft):
-    """[fft / 2, bins]: triangles of equal width on the mel scale, without the bin at Nyquist."""
+    """Returns triangles of equal width on the mel scale, [fft / 2, bins], without the bin at Nyquist."""
     low, high = map(_mel, _band(o))
     bins = o["num_mel_bins"]
     width = (high - low) / (bins + 1)
@@ -74,18 +75,19 @@ def _triangles(o, fft):
     rise = ((mels - low) / width)[:, None] - torch.arange(bins)
     weights = torch.minimum(rise, 2 - rise).clamp(min=0)
     if not (weights > 0).any(0).all():
-        raise ValueError(f"features: num_mel_bins is {bins}, so many that one covers no frequency "
-                         f"of the {fft}-point transform; set fewer")
+        raise ValueError(f"features: num_mel_bins is {bins}, which is so many that a bin covers no "
+                         f"frequency of the {fft}-point transform; set fewer")
     return weights
 
 
 def filter_banks(samples, features):
-    """Frames of the model from the samples of one recording.
+    """Computes the model's frames from the samples of one recording.
 
-    samples: [n], in the scale of 16-bit integers (-32768 to 32767), at sample_rate_hz. Fractions of
-    full scale, as torchaudio.load gives them, have to be multiplied by 32768; it warns of such.
-    features: the topology's `features`, see FEATURES. Returns float32 [frames, num_mel_bins *
-    stack], not normalised; samples at the end that fill no frame are left out.
+    samples: [n], in the range of 16-bit integers (-32768 to 32767), at sample_rate_hz. Multiply
+    fractions of full scale, as torchaudio.load returns them, by 32768; otherwise a warning follows.
+    features: the topology's `features`, see FEATURES.
+    Returns float32 [frames, num_mel_bins * stack], not normalised. Samples at the end that do not
+    fill a frame are left out.
     """
     o = with_defaults(features)
     samples = torch.as_tensor(samples).double()
@@ -93,8 +95,8 @@ def filter_banks(samples, features):
         raise ValueError(f"samples have the shape {list(samples.shape)}; give one channel, [n]")
     loudest = float(samples.abs().max()) if len(samples) else 0
     if 0 < loudest <= 1:
-        warnings.warn(f"samples reach {loudest:g} at most; the server hears 16-bit integers, so "
-                      "give fractions of full scale times 32768", stacklevel=2)
+        warnings.warn(f"samples reach {loudest:g} at most, but the server computes features from "
+                      "16-bit integers; give fractions of full scale times 32768", stacklevel=2)
     length, shift = _window(o)
     fft = 1 << (length - 1).bit_length()
     triangles = _triangles(o, fft).to(samples.device)
@@ -102,7 +104,7 @@ def filter_banks(samples, features):
         return torch.empty(0, o["num_mel_bins"] * o["stack"], device=samples.device)
     windows = samples.unfold(0, length, shift)
     windows = windows - windows.mean(1, keepdim=True)
-    # The first sample's predecessor is itself, as in Kaldi.
+    # As in Kaldi, the first sample counts as its own predecessor.
     before = torch.cat([windows[:, :1], windows[:, :-1]], 1)
     povey = torch.hann_window(length, periodic=False, dtype=torch.float64,
                               device=samples.device).pow(0.85)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Row-balanced masks: every row of a matrix keeps the same number of weights.
 
-The same choice as `ese-compile build --density` makes (compiler/prune.h), so that a mask of the
-training and a mask of the compiler for the same weights are one.
+`ese-compile build --density` makes the same choice (compiler/prune.h), so for the same weights the
+masks of training and of the compiler are equal.
 """
 
 import dataclasses
@@ -12,32 +12,32 @@ import numbers
 import torch
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-DIVERGED = ("go back to a checkpoint from before, and train on with a lower rate or with clipped "
-            "gradients")
+DIVERGED = ("go back to an earlier checkpoint, and continue with a lower learning rate or with "
+            "clipped gradients")
 
 
 def entries_for(density, columns, name="weight"):
-    """Weights to keep in a row: round(density * columns), halves up, at least one."""
+    """Returns how many weights a row keeps: round(density * columns), halves up, at least one."""
     if not isinstance(density, numbers.Real):
-        raise TypeError(f"{name}: the density is {density!r}; give a number, as 0.1")
+        raise TypeError(f"{name}: the density is {density!r}; give a number such as 0.1")
     if not 0 < density <= 1:
-        raise ValueError(f"{name}: cannot keep a share of {density}; a density is above 0 and at "
-                         "most 1")
+        raise ValueError(f"{name}: cannot keep a share of {density}; a density must be above 0 and "
+                         "at most 1")
     return max(1, math.floor(density * columns + 0.5))
 
 
 def check_floats(tensor, name, remedy=DIVERGED):
     """Raises unless every value of the tensor is a finite number in single precision.
 
-    remedy: what to do where one is not.
+    remedy: what to do if a value is not, for the error's text.
     """
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name}: is a {type(tensor).__name__}; give a torch.Tensor")
     if tensor.dtype not in FLOATS:
-        raise TypeError(f"{name}: has the type {tensor.dtype}; give floats, as with .float()")
+        raise TypeError(f"{name}: has the type {tensor.dtype}; convert it to floats with .float()")
     if tensor.is_meta or tensor.layout != torch.strided:
         raise TypeError(f"{name}: is {tensor.layout} on {tensor.device}; give a dense tensor that "
-                        "holds its values")
+                        "has values")
     bad = ~torch.isfinite(tensor.detach().float())
     if bad.any():
         place = [int(index) for index in bad.nonzero()[0]]
@@ -54,13 +54,13 @@ def check_matrix(weight, name, remedy=DIVERGED):
 
 
 def row_balanced_mask(weight, density=None, *, entries=None, allowed=None, name="weight"):
-    """The largest magnitudes of each row, of equals those in the lower columns.
+    """Returns a mask of the largest magnitudes of each row. Among equals, lower columns are kept.
 
-    weight: floats [rows, columns]. density or entries: share or number to keep in each row.
-    allowed: an optional mask outside which nothing may be kept. name: what errors call the weight.
-    Returns a bool tensor [rows, columns], True where a weight stays, with exactly `entries` or
-    round(density * columns) True in every row. Magnitudes are compared in single precision, as the
-    compiler does.
+    weight: floats [rows, columns]. density or entries: the share or the number to keep in each row.
+    allowed: an optional mask; nothing outside it is kept. name: what errors call the weight.
+    The result is a bool tensor [rows, columns] that is True where a weight stays. Exactly `entries`,
+    or round(density * columns), are True in every row. Magnitudes are compared in single precision,
+    as in the compiler.
     """
     check_matrix(weight, name)
     rows, columns = weight.shape
@@ -69,8 +69,8 @@ def row_balanced_mask(weight, density=None, *, entries=None, allowed=None, name=
     if entries is None:
         entries = entries_for(density, columns, name)
     if entries != int(entries) or not 1 <= entries <= columns:
-        raise ValueError(f"{name}: cannot keep {entries} entries of a row of {columns}; keep from "
-                         f"1 to {columns}")
+        raise ValueError(f"{name}: cannot keep {entries} entries of a row of {columns}; keep between "
+                         f"1 and {columns}")
     scores = weight.detach().float().abs()
     if allowed is not None:
         if allowed.shape != weight.shape or allowed.dtype != torch.bool:
@@ -87,60 +87,60 @@ def row_balanced_mask(weight, density=None, *, entries=None, allowed=None, name=
 
 @dataclasses.dataclass(frozen=True)
 class LstmMatrix:
-    """A matrix as the engine sees it: one parameter, or two whose columns lie side by side."""
+    """A matrix as the engine sees it: one parameter, or two whose columns are side by side."""
 
     kind: str  # "gates": [weight_ih | weight_hh] of a layer, "projection": weight_hr
-    names: tuple[str, ...]  # of the parts, within the module
+    names: tuple[str, ...]  # the names of the parameters within the module
     lstm: torch.nn.LSTM
-    parts: tuple[str, ...]  # the same, within the LSTM
+    parts: tuple[str, ...]  # their names within the LSTM
 
     @property
     def cells(self):
-        """Cells of the layer."""
+        """The number of cells in the layer."""
         return self.lstm.hidden_size
 
     @property
     def parameters(self):
-        """The parts as they are now: loading a state may have put others in their place."""
+        """The current parameters. They are looked up each time, because loading a state may replace them."""
         return tuple(getattr(self.lstm, part) for part in self.parts)
 
     @property
     def label(self):
-        """What errors and reports call it, as ese-compile does."""
+        """The matrix's name in errors and reports, which ese-compile uses too."""
         return " | ".join(self.names)
 
     @property
     def columns(self):
-        """Columns of all parts."""
+        """The number of columns of all parts together."""
         return sum(part.shape[1] for part in self.parameters)
 
     def joined(self):
-        """The values of all parts side by side, without gradient."""
+        """Returns the values of all parts side by side, without gradient."""
         return torch.cat([part.detach() for part in self.parameters], 1)
 
     def split(self, joined):
-        """The parts of a tensor that is shaped like joined()."""
+        """Splits a tensor shaped like joined() into its parts."""
         return joined.split([part.shape[1] for part in self.parameters], 1)
 
     def row(self, row):
-        """"row 9 (gate f of cell 1)"."""
+        """Describes a row, as in "row 9 (gate f of cell 1)"."""
         if self.kind != "gates":
             return f"row {row}"
         return f"row {row} (gate {'ifgo'[row // self.cells]} of cell {row % self.cells})"
 
 
 def parameter_of(module, prefix, name):
-    """The parameter `name` of a module; raises where another computes it, so that it may be old."""
+    """Returns the parameter `name` of a module. Raises if it is computed from others and may be stale."""
     value = getattr(module, name)
     if not isinstance(value, torch.nn.Parameter):
-        raise TypeError(f"{prefix}{name}: is computed from other parameters, as by weight_norm or "
-                        "torch.nn.utils.prune; make it a parameter again, with remove_weight_norm, "
-                        "prune.remove or parametrize.remove_parametrizations")
+        raise TypeError(f"{prefix}{name}: is computed from other parameters, for example by "
+                        "weight_norm or torch.nn.utils.prune; make it a parameter again with "
+                        "remove_weight_norm, prune.remove or parametrize.remove_parametrizations")
     return value
 
 
 def lstm_matrices(lstm, prefix=""):
-    """The LstmMatrix of every layer's gates and projection; prefix: "encoder.", as in names."""
+    """Returns an LstmMatrix for every layer's gates and projection. Names begin with `prefix`."""
     name = prefix.rstrip(".") or "the module"
     if not isinstance(lstm, torch.nn.LSTM):
         raise TypeError(f"{name}: is a {type(lstm).__name__}; give a torch.nn.LSTM")
@@ -161,10 +161,11 @@ def lstm_matrices(lstm, prefix=""):
 
 
 def lstm_masks(lstm, density_gates, density_projection=None, prefix=""):
-    """Masks of an LSTM's weights, {name: bool tensor}.
+    """Returns the masks of an LSTM's weights, {name: bool tensor}.
 
-    Gates are pruned on [weight_ih | weight_hh] of each layer: a row may keep more of its inputs and
-    another more of its recurrence. density_projection: of weight_hr, as the gates' if not given.
+    Gates are pruned on [weight_ih | weight_hh] of each layer, so one row may keep more input weights
+    and another more recurrent weights. density_projection is for weight_hr; by default it equals the
+    gates' density.
     """
     masks = {}
     for matrix in lstm_matrices(lstm, prefix):

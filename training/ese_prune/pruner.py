@@ -12,17 +12,17 @@ STATE = ("steps", "finished", "targets", "entries", "masks", "dense")
 
 
 class _Target:
-    """One matrix, its mask of the moment, and where it is going."""
+    """One matrix, its current mask, and the number of entries per row that it is to reach."""
 
     def __init__(self, matrix, entries, saliency, pattern):
         self.matrix, self.target = matrix, entries
         self.saliency, self.pattern = saliency, pattern
         self.entries = matrix.columns
         self.mask = torch.ones_like(matrix.joined(), dtype=torch.bool)
-        self.dense = None  # with regrow, until the masks are final: the weights as if not pruned
+        self.dense = None  # with regrow, the weights as if not pruned, until the masks are final
 
     def to_device(self):
-        """Follows a module that was moved after the pruner was made."""
+        """Moves the mask to the module's device, which may have changed."""
         device = self.matrix.parameters[0].device
         self.mask = self.mask.to(device)
         if self.dense is not None:
@@ -35,7 +35,7 @@ class _Target:
             part.copy_(new)
 
     def shrink(self, entries, allowed=None):
-        """Keeps this many of each row's weights."""
+        """Makes a mask that keeps `entries` weights of each row."""
         values = self.matrix.joined() if self.dense is None else self.dense
         scores = values if self.saliency is None else self.saliency(self.matrix, values)
         self.mask = self.pattern(scores, entries=entries, allowed=allowed, name=self.matrix.label)
@@ -43,23 +43,24 @@ class _Target:
 
 
 class Pruner:
-    """Keeps every torch.nn.LSTM within `module` row-balanced, ever sparser on a schedule.
+    """Keeps every torch.nn.LSTM within `module` row-balanced and makes it sparser on a schedule.
 
     Call step() after each optimizer.step(), and finish() once at the end.
 
-    density: share of each row to keep in the end, of gates and projections; density_gates and
-    density_projection give one of them its own. regrow: masks may still change until the
-    schedule's end. The gradient at a pruned weight then goes on training it in the background
-    (dynamic pruning with feedback, Lin et al. 2020), and it comes back once it is larger than
-    another of its row; costs a copy of the weights. Without, a pruned weight stays pruned.
+    density: the share of each row that gates and projections keep in the end. density_gates and
+    density_projection set it for one kind of matrix.
+    regrow: masks may change until the end of the schedule. The gradient of a pruned weight then
+    continues to train it in the background (dynamic pruning with feedback, Lin et al. 2020), and the
+    weight comes back once it is larger than another of its row. This costs a copy of the weights.
+    Without regrow, a pruned weight stays pruned.
+    saliency: decides which weights are kept. It is a function of (LstmMatrix, its values [rows,
+    columns]) that returns a score for each weight; the largest scores stay. By default the score is
+    the magnitude.
+    pattern: decides which masks are allowed. It is a function with the arguments of
+    row_balanced_mask, which is the pattern that the engine runs best.
 
-    saliency: what is kept, a function of (LstmMatrix, its values [rows, columns]) that returns a
-    score of each; the largest stay. Without, it is the magnitude. pattern: which masks there may
-    be, a function with the arguments of row_balanced_mask; the engine runs that one best.
-
-    Raises ValueError or TypeError naming the tensor and the remedy: an LSTM that ESE cannot serve,
-    a weight that is not finite, a density that cannot be reached since training began with fewer
-    weights.
+    Raises ValueError or TypeError, with the tensor and the remedy, if ESE cannot serve an LSTM, if a
+    weight is not finite, or if a density cannot be reached because training began with fewer weights.
     """
 
     def __init__(self, module, density=None, schedule=None, *, density_gates=None,
@@ -79,16 +80,16 @@ class Pruner:
                 for matrix in lstm_matrices(child, f"{name}." if name else ""):
                     if densities[matrix.kind] is None:
                         raise ValueError(f"{matrix.label}: give density or "
-                                         f"density_{matrix.kind}, as 0.1")
+                                         f"density_{matrix.kind}, such as 0.1")
                     entries = entries_for(densities[matrix.kind], matrix.columns, matrix.label)
                     self._check_reachable(matrix, entries)
                     self._targets.append(_Target(matrix, entries, saliency, pattern))
         if not self._targets:
-            raise ValueError(f"{type(module).__name__} holds no torch.nn.LSTM; give the module "
+            raise ValueError(f"{type(module).__name__} contains no torch.nn.LSTM; give the module "
                              "that does")
 
     def _check_reachable(self, matrix, entries):
-        # One mask of everything, for its checks of shape, type and values.
+        # This mask keeps everything; it is made for its checks of shape, type and values.
         row_balanced_mask(matrix.joined(), entries=matrix.columns, name=matrix.label)
         there = (matrix.joined() != 0).sum(1)
         row = int(there.argmin())
@@ -101,24 +102,25 @@ class Pruner:
 
     @property
     def masks(self):
-        """The masks of the moment, {parameter's name: bool tensor}."""
+        """The current masks, {parameter's name: bool tensor}."""
         return {name: part for target in self._targets
                 for name, part in zip(target.matrix.names, target.matrix.split(target.mask))}
 
     def entries(self):
-        """{matrix: (entries kept in each row, columns)}; gates are "weight_ih | weight_hh"."""
+        """Returns {matrix: (entries kept in each row, columns)}; gates are "weight_ih | weight_hh"."""
         return {target.matrix.label: (target.entries, target.matrix.columns)
                 for target in self._targets}
 
     @torch.no_grad()
     def mask_gradients(self):
-        """Optional, before gradients are clipped: leaves pruned weights out of their norm.
+        """Sets the gradients of pruned weights to zero.
 
-        Not with regrow, which lives on these gradients.
+        Calling it is optional. Call it before gradients are clipped, to keep pruned weights out of
+        their norm. It cannot be used with regrow, which needs these gradients.
         """
         if self.regrow and not self.finished:
-            raise ValueError("Pruner.mask_gradients: would keep regrow=True from regrowing; leave "
-                             "one of them out")
+            raise ValueError("Pruner.mask_gradients: it would prevent regrow=True from regrowing; "
+                             "leave one of them out")
         for target in self._targets:
             target.to_device()
             for part, mask in zip(target.matrix.parameters, target.matrix.split(target.mask)):
@@ -127,7 +129,7 @@ class Pruner:
 
     @torch.no_grad()
     def step(self):
-        """To be called after each optimizer.step()."""
+        """Tightens the masks on schedule and applies them. Call it after each optimizer.step()."""
         self.steps += 1
         moving = not self.finished and self.steps <= self.schedule.end_step
         due = (self.steps - self.schedule.start_step) % self.schedule.every == 0
@@ -138,7 +140,7 @@ class Pruner:
             if not self.finished:
                 entries = self.schedule.entries(target.matrix.columns, target.target, self.steps)
             if self.regrow and moving:
-                # A pruned weight was zero, so what it is now is the optimizer's update.
+                # A pruned weight was zero, so its value is now the optimizer's update.
                 pruned = values if target.dense is None else target.dense + values
                 values = target.dense = torch.where(target.mask, values, pruned)
                 if entries < target.entries or (entries < target.matrix.columns and due):
@@ -152,16 +154,15 @@ class Pruner:
 
     @torch.no_grad()
     def finish(self):
-        """Makes the masks final; returns entries(). Training may go on, with step(), under them.
+        """Makes the masks final; returns entries(). Training may continue under them, with step().
 
-        Every row then has exactly its number of non-zero weights: a kept weight that happens to be
-        zero, or is in single precision, becomes the smallest normal number, which the compiler
-        rounds to zero.
+        Every row then has exactly its number of non-zero weights. A kept weight that is zero in
+        single precision becomes the smallest normal number, which the compiler rounds to zero.
         """
         if self.steps < self.schedule.end_step and not self.finished:
-            warnings.warn(f"Pruner.finish after {self.steps} steps of a schedule that ends at "
-                          f"{self.schedule.end_step}: the rest is pruned at once, which costs "
-                          "accuracy; shorten the schedule or train on", stacklevel=2)
+            warnings.warn(f"Pruner.finish: called after {self.steps} steps of a schedule that ends at "
+                          f"{self.schedule.end_step}; the rest is pruned at once, which costs "
+                          "accuracy; shorten the schedule or continue training", stacklevel=2)
         for target in self._targets:
             target.to_device()
             if target.entries > target.target:
@@ -175,7 +176,7 @@ class Pruner:
         return self.entries()
 
     def state_dict(self):
-        """What load_state_dict needs to go on; save it with the module and the optimizer."""
+        """Returns what load_state_dict needs. Save it together with the module and the optimizer."""
         return {"steps": self.steps, "finished": self.finished,
                 "targets": {t.matrix.label: t.target for t in self._targets},
                 "entries": {t.matrix.label: t.entries for t in self._targets},
@@ -184,20 +185,20 @@ class Pruner:
                           if t.dense is not None}}
 
     def load_state_dict(self, state):
-        """Goes on from state_dict() of a pruner with the same densities on the same network."""
+        """Continues from the state_dict() of a pruner with the same densities on the same network."""
         missing = [key for key in STATE if not isinstance(state, dict) or key not in state]
         if missing:
             raise ValueError(f"the saved pruner has no {missing[0]!r}; give what "
                              "Pruner.state_dict() returned")
         wanted = {target.matrix.label: target.target for target in self._targets}
         if state["targets"] != wanted:
-            raise ValueError(f"the saved pruner keeps {state['targets']} weights a row, this one "
-                             f"{wanted}; make it for the same module with the same densities")
+            raise ValueError(f"the saved pruner keeps {state['targets']} weights per row, but this one "
+                             f"keeps {wanted}; make it for the same module with the same densities")
         for target in self._targets:
             label = target.matrix.label
             if state["masks"][label].shape != target.mask.shape:
                 raise ValueError(f"{label}: the saved mask has the shape "
-                                 f"{list(state['masks'][label].shape)}, the weights "
+                                 f"{list(state['masks'][label].shape)}, but the weights have "
                                  f"{list(target.mask.shape)}; make the pruner for the same module")
         self.steps, self.finished = state["steps"], state["finished"]
         for target in self._targets:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine's 8 bits in training: rounding forward, and gradients as if there were none.
+"""The engine's rounding in training: it acts on the forward pass, and gradients ignore it.
 
-docs/arithmetic.md has the formats: weights of 7 bits with one power-of-two scale a row, and
-activations of 8 bits at a power of two. The engine's 16-bit gates and cells cost far less and are
-left in floats here; only the cell's limit of +-32 is kept.
+docs/arithmetic.md has the formats: 7-bit weights with one power-of-two scale for each row, and 8-bit
+activations with a power-of-two scale. The engine's 16-bit gates and cells lose far less accuracy and
+stay floats here; only the cells' limit of +-32 is kept.
 """
 
 import torch
@@ -12,22 +12,22 @@ from torch.nn import functional
 from .masks import check_matrix, lstm_matrices
 
 WEIGHT_BITS, ACTIVATION_BITS = 7, 8
-SUM_FRACTION_BITS = 19  # of a row's sum, Q12.19
+SUM_FRACTION_BITS = 19  # a row's sum is Q12.19
 MAX_ROW_SHIFT = 16
-FINER_SCALES = 2  # tried beyond the largest scale at which nothing is clipped
-HIDDEN_FRACTION_BITS = 7  # of m = o tanh(c), or up to 10 where the cells' outputs stay small
+FINER_SCALES = 2  # how many scales to try that are finer than the finest that clips nothing
+HIDDEN_FRACTION_BITS = 7  # of m = o tanh(c); up to 10 if the cells' outputs stay small
 CELL_LIMIT = 32.0
 
 _POWERS = torch.tensor([2.0 ** k for k in range(-64, 65)], dtype=torch.float64)
 
 
 def _power(exponents):
-    """2^exponents [rows, 1], exactly."""
+    """Returns exact powers 2^exponents, [rows, 1]."""
     return _POWERS.to(exponents.device)[exponents + 64][:, None]
 
 
 def _scaled(weight, exponents):
-    """weight * 2^exponents, halves up."""
+    """Returns weight * 2^exponents, rounded half up."""
     return torch.floor(weight * _power(exponents) + 0.5)
 
 
@@ -36,7 +36,7 @@ def _signed_range(bits):
 
 
 def _row_exponents(weight, finest, name, weight_bits):
-    """For each row the exponent of least squared error, as compiler/quantize.cc finds it."""
+    """Returns each row's exponent with the least squared error, as compiler/quantize.cc does."""
     low, high = _signed_range(weight_bits)
     ends = torch.stack([weight.amin(1), weight.amax(1)], 1)
 
@@ -71,9 +71,9 @@ def _integers(weight, fraction_bits, name, weight_bits):
     columns = weight.shape[1]
     bits = torch.as_tensor(fraction_bits, device=weight.device).expand(columns)
     if int(bits.min()) < 0 or int(bits.max()) > 10:
-        raise ValueError(f"{name}: columns with {int(bits.min())} to {int(bits.max())} fraction "
-                         "bits; an 8-bit vector has from 0 to 10")
-    # Columns with fewer fraction bits than the finest count for more of its units.
+        raise ValueError(f"{name}: columns have {int(bits.min())} to {int(bits.max())} fraction "
+                         "bits; give between 0 and 10, as an 8-bit vector has")
+    # A unit of a column with fewer fraction bits is worth several units of the finest column.
     units = _power(bits.max() - bits)[:, 0]
     acting = weight.detach().double() * units
     exponents = _row_exponents(acting, SUM_FRACTION_BITS - int(bits.max()), name, weight_bits)
@@ -82,10 +82,11 @@ def _integers(weight, fraction_bits, name, weight_bits):
 
 
 def quantize_weight(weight, fraction_bits=5, name="weight"):
-    """The engine's integers of a weight [rows, columns].
+    """Quantizes a weight [rows, columns] to the engine's integers.
 
-    fraction_bits: of the 8-bit vector that the weight multiplies, one number or one a column.
-    Returns (integers [rows, columns] in -64..63, shift [rows]), as a .ese file stores them; zeros
+    fraction_bits: those of the 8-bit vector that the weight multiplies, one number for all columns
+    or one for each.
+    Returns (integers [rows, columns] in -64..63, shift [rows]), as an .ese file stores them. Zeros
     stay zeros.
     """
     integers, exponents, _ = _integers(weight, fraction_bits, name, WEIGHT_BITS)
@@ -94,9 +95,10 @@ def quantize_weight(weight, fraction_bits=5, name="weight"):
 
 
 def fake_quantize_weight(weight, fraction_bits=5, name="weight", weight_bits=WEIGHT_BITS):
-    """The weight that the engine multiplies with; the gradient goes straight through.
+    """Returns the weight that the engine multiplies with. The gradient passes unchanged.
 
-    Arguments as of quantize_weight; weight_bits: another width than the engine's, to compare with.
+    Arguments are those of quantize_weight. weight_bits: another width than the engine's, for
+    comparison.
     """
     integers, exponents, units = _integers(weight, fraction_bits, name, weight_bits)
     rounded = (integers / _power(exponents) / units).to(weight.dtype)
@@ -104,10 +106,10 @@ def fake_quantize_weight(weight, fraction_bits=5, name="weight", weight_bits=WEI
 
 
 def fake_quantize(values, fraction_bits=5, bits=ACTIVATION_BITS):
-    """Rounds values to 8 bits, halves up; the gradient goes straight through what fits them.
+    """Rounds values to 8 bits, halves up. The gradient of values within their range passes unchanged.
 
-    5 fraction bits hold -4 to 3.97: normalised features, and usually projected outputs. bits:
-    another width, to compare with; what it has more than 8, the fraction has more.
+    With 5 fraction bits the range is -4 to 3.97, which suits normalised features and usually
+    projected outputs. bits: another width, for comparison; bits beyond 8 are added to the fraction.
     """
     unit = 2.0 ** -(fraction_bits + bits - ACTIVATION_BITS)
     low, high = _signed_range(bits)
@@ -117,7 +119,7 @@ def fake_quantize(values, fraction_bits=5, bits=ACTIVATION_BITS):
 
 
 class QuantizedLinear(torch.nn.Module):
-    """A torch.nn.Linear whose weight is that of the engine; shares its parameters."""
+    """A torch.nn.Linear with the engine's rounding of weights. It shares the Linear's parameters."""
 
     def __init__(self, linear, input_fraction_bits=5, weight_bits=WEIGHT_BITS):
         super().__init__()
@@ -125,23 +127,25 @@ class QuantizedLinear(torch.nn.Module):
         self.weight_bits = weight_bits
 
     def forward(self, values):
-        """As the Linear's."""
+        """Does what the Linear's forward does, with rounded weights."""
         weight = fake_quantize_weight(self.linear.weight, self.input_fraction_bits, "linear.weight",
                                       self.weight_bits)
         return functional.linear(values, weight, self.linear.bias)
 
 
 class QuantizedLSTM(torch.nn.Module):
-    """A torch.nn.LSTM with the engine's rounding; shares its parameters, for fine-tuning.
+    """A torch.nn.LSTM with the engine's rounding, for fine-tuning. It shares the LSTM's parameters.
 
-    Its forward is the LSTM's (with dropout while the LSTM is in training mode), from zero state, on
-    a batch (of three dimensions). It goes frame by
-    frame, so it is several times slower than the LSTM; a small part of training is enough.
-    input_fraction_bits: format of the normalised features. output_fraction_bits: of each layer's
-    projected output; hidden_fraction_bits: of its cells' m, 7 to 10, which is the output's where
-    there is no projection. One number or a list; ese-compile chooses them by calibration, and
-    `ese-compile inspect --json` tells.
-    weight_bits, activation_bits: other widths than the engine's 7 and 8, to compare with.
+    Its forward does what the LSTM's does, from zero state, on a batch (three dimensions), with
+    dropout while the LSTM is in training mode. It computes frame by frame, so it is several times
+    slower than the LSTM; using it for a small part of training is enough.
+
+    input_fraction_bits: the format of the normalised features.
+    output_fraction_bits: the format of each layer's projected output.
+    hidden_fraction_bits: the format of each layer's m, 7 to 10. Without projection it is the
+    output's format too. These two are one number or a list. ese-compile chooses them by calibration,
+    and `ese-compile inspect --json` prints them.
+    weight_bits, activation_bits: other widths than the engine's 7 and 8, for comparison.
     """
 
     def __init__(self, lstm, input_fraction_bits=5, output_fraction_bits=5,
@@ -149,7 +153,7 @@ class QuantizedLSTM(torch.nn.Module):
                  activation_bits=ACTIVATION_BITS):
         super().__init__()
         self.weight_bits, self.activation_bits = weight_bits, activation_bits
-        lstm_matrices(lstm)  # for its checks
+        lstm_matrices(lstm)  # checks the LSTM
         self.lstm, self.input_fraction_bits = lstm, input_fraction_bits
         if not lstm.proj_size:
             output_fraction_bits = hidden_fraction_bits
@@ -161,7 +165,7 @@ class QuantizedLSTM(torch.nn.Module):
             return [bits] * self.lstm.num_layers
         if len(bits) != self.lstm.num_layers:
             raise ValueError(f"{name} has {len(bits)} numbers for {self.lstm.num_layers} layers; "
-                             "give one for each")
+                             "give one for each layer")
         return list(bits)
 
     def _layer(self, x, layer, input_bits):
@@ -197,15 +201,15 @@ class QuantizedLSTM(torch.nn.Module):
         return torch.stack(answers), y, c
 
     def forward(self, x):
-        """x [frames, batch, inputs], or [batch, frames, inputs] if batch_first."""
+        """Takes x [frames, batch, inputs], or [batch, frames, inputs] if batch_first."""
         lstm = self.lstm
         if not isinstance(x, torch.Tensor):
-            raise TypeError(f"QuantizedLSTM: the input is a {type(x).__name__}; give a tensor, of "
-                            "sequences padded to one length")
+            raise TypeError(f"QuantizedLSTM: the input is a {type(x).__name__}; give a tensor of "
+                            "sequences that are padded to the same length")
         if x.dim() != 3 or x.shape[-1] != lstm.input_size or not x.shape[int(lstm.batch_first)]:
             raise ValueError(f"QuantizedLSTM: the input has the shape {list(x.shape)}; give "
                              f"[frames, batch, {lstm.input_size}] (or [batch, frames, "
-                             f"{lstm.input_size}] with batch_first), at least one frame")
+                             f"{lstm.input_size}] with batch_first) with at least one frame")
         if lstm.batch_first:
             x = x.transpose(0, 1)
         bits = self.input_fraction_bits

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/usr/bin/python3 -m unittest training.ese_prune.test_export
+"""Tests export: /usr/bin/python3 -m unittest training.ese_prune.test_export
 
-Programs are looked for in ESE_BIN, or without it in build/release/bin, where they may be missing:
-then the tests of ese-compile are skipped.
+The tests look for ese-compile in ESE_BIN, or in build/release/bin if that is not set. If it is not in
+build/release/bin, the tests that need it are skipped.
 """
 
 import json
@@ -27,7 +27,7 @@ UNITS = ["<blank>", "a", "b"]
 
 
 def read_safetensors(path):
-    """{name: (dtype, shape, bytes)}."""
+    """Returns {name: (dtype, shape, bytes)}."""
     data = path.read_bytes()
     size = struct.unpack_from("<Q", data)[0]
     return {name: (entry["dtype"], entry["shape"],
@@ -36,7 +36,7 @@ def read_safetensors(path):
 
 
 class ExportTest(unittest.TestCase):
-    """What is written, and what is refused."""
+    """Tests what is written and what is refused."""
 
     def setUp(self):
         torch.manual_seed(3)
@@ -45,7 +45,7 @@ class ExportTest(unittest.TestCase):
         self.folder = pathlib.Path(folder.name) / "new"
 
     def topology(self):
-        """topology.json."""
+        """Returns the contents of topology.json."""
         return json.loads((self.folder / "topology.json").read_text())
 
     def test_a_module(self):
@@ -90,7 +90,7 @@ class ExportTest(unittest.TestCase):
         module.register_buffer("updates", torch.tensor(7))
         export(module, self.folder, units=UNITS)
 
-    def test_balance_is_told_and_unequal_rows_are_warned_of(self):
+    def test_the_balance_is_returned_and_unequal_rows_give_a_warning(self):
         module = Tagger()
         pruner = Pruner(module, 0.5, CubicSchedule(0, 0))
         pruner.step()
@@ -106,7 +106,7 @@ class ExportTest(unittest.TestCase):
             export(module, self.folder, units=UNITS)
 
     def refuse(self, error, text, model=None, **changes):
-        """The export fails so, and writes nothing."""
+        """Checks that the export fails with this error and writes nothing."""
         arguments = {"units": UNITS, **changes}
         with self.assertRaisesRegex(error, text):
             export(Tagger() if model is None else model, self.folder, **arguments)
@@ -119,11 +119,11 @@ class ExportTest(unittest.TestCase):
         self.refuse(ValueError, r"input.mean: has the shape \[6\]; .*\[7\]", mean=torch.zeros(6))
         self.refuse(ValueError, r"input.inv_stddev: the value at \[0\] is inf",
                     inv_stddev=1 / torch.zeros(7))
-        self.refuse(ValueError, r"8 bins x 1 = 8 values a frame, but lstm.weight_ih_l0 reads 7",
+        self.refuse(ValueError, r"8 bins x 1 = 8 values per frame, but lstm.weight_ih_l0 reads 7",
                     features={"sample_rate_hz": 8000, "num_mel_bins": 8})
         self.refuse(ValueError, r"calibration\[1\]: has the shape \[2, 5\]",
                     calibration=[torch.zeros(4, 7), torch.zeros(2, 5)])
-        self.refuse(ValueError, "calibration: holds no utterance", calibration=[])
+        self.refuse(ValueError, "calibration: has no utterances", calibration=[])
 
     def test_other_kinds_of_arguments_are_named(self):
         self.refuse(TypeError, "the model is a OrderedDict; give a torch.nn.Module",
@@ -175,7 +175,7 @@ class ExportTest(unittest.TestCase):
         self.refuse(ValueError, "scale: belongs to no LSTM or Linear", module)
         module = Tagger()
         module.second = torch.nn.Linear(3, 3)
-        self.refuse(ValueError, "holds 2 of torch.nn.Linear; give the parts", module)
+        self.refuse(ValueError, "has 2 modules of type torch.nn.Linear; give the parts", module)
         module = Tagger()
         module.register_buffer("mean", torch.zeros(7))
         self.refuse(ValueError, "mean: belongs to no LSTM or Linear.*give mean and inv_stddev",
@@ -195,7 +195,7 @@ class ExportTest(unittest.TestCase):
 @unittest.skipUnless(COMPILER.exists() or "ESE_BIN" in os.environ,
                      f"no {COMPILER}; build it, or set ESE_BIN")
 class CompilerTest(unittest.TestCase):
-    """ese-compile reads what is exported, and chooses the same masks and integers."""
+    """Tests that ese-compile reads what is exported and chooses the same masks and integers."""
 
     def setUp(self):
         torch.manual_seed(4)
@@ -204,7 +204,7 @@ class CompilerTest(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
 
     def compile(self, module, *flags):
-        """The compiled model of an export; leaves ese-compile's report in self.report."""
+        """Exports and compiles a module, and keeps ese-compile's report in self.report."""
         self.features = torch.randn(30, 3, module.lstm.input_size).clamp(-3.9, 3.9)
         export(module, self.folder, units=UNITS, blank=0, calibration=self.features.unbind(1))
         command = [COMPILER, "build", "--json", "-o", self.folder / "m.ese", *flags]
@@ -217,7 +217,7 @@ class CompilerTest(unittest.TestCase):
         return EseFile(self.folder / "m.ese")
 
     def expect_same(self, model, lstm, densities):
-        """Masks and integers of a compiled model are those of this package."""
+        """Checks that the masks and integers of a compiled model are those of this package."""
         input_bits = model.input_fraction_bits
         for index, matrix in enumerate(lstm_matrices(lstm)):
             layer = index // 2 if lstm.proj_size else index
@@ -252,12 +252,12 @@ class CompilerTest(unittest.TestCase):
         self.assertEqual(model.matrix("layer0/gates", 13)[0].sum(1).unique().tolist(), [7])
         self.assertEqual(model.matrix("layer0/projection", 10)[0].sum(1).unique().tolist(), [3])
 
-    def test_ties_are_broken_alike(self):
+    def test_both_break_ties_in_the_same_way(self):
         module = Tagger(inputs=40, cells=32, projection=24)
         with torch.no_grad():
             for parameter in module.lstm.parameters():
                 parameter.copy_(torch.randint(-2, 3, parameter.shape) / 4)
-        with self.assertWarns(UserWarning):  # of its zeros
+        with self.assertWarns(UserWarning):  # because of the zero weights
             model = self.compile(module, "--density", "0.4")
         self.expect_same(model, module.lstm, {"gates": 0.4, "projection": 0.4})
 

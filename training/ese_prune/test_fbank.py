@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/usr/bin/python3 -m unittest training.ese_prune.test_fbank"""
+"""Tests the filter banks: /usr/bin/python3 -m unittest training.ese_prune.test_fbank"""
 
 import struct
 import unittest
@@ -15,7 +15,7 @@ HEADER = "<8siffifffii"
 
 
 class FilterBankTest(unittest.TestCase):
-    """The golden files of features/fbank_test.cc, which torchaudio made."""
+    """Compares with the golden files of features/fbank_test.cc, which torchaudio made, and more."""
 
     def test_agrees_with_torchaudio(self):
         files = sorted((REPOSITORY / "tests/golden/fbank").glob("*.fbank"))
@@ -34,7 +34,7 @@ class FilterBankTest(unittest.TestCase):
             self.assertEqual(list(found.shape), [windows, bins], path.name)
             self.assertLess((found - wanted.view_as(found)).abs().max(), 2e-3, path.name)
 
-    def test_windows_side_by_side_and_an_incomplete_frame_is_dropped(self):
+    def test_windows_are_stacked_and_an_incomplete_stack_is_dropped(self):
         signal = torch.arange(2000) % 97
         windows = filter_banks(signal, TELEPHONE)
         stacks = filter_banks(signal, {**TELEPHONE, "stack": 3})
@@ -44,8 +44,8 @@ class FilterBankTest(unittest.TestCase):
     def test_shorter_than_a_window(self):
         self.assertEqual(list(filter_banks(torch.zeros(199), TELEPHONE).shape), [0, 23])
 
-    def test_fractions_of_full_scale_are_warned_of(self):
-        with self.assertWarnsRegex(UserWarning, "0.5 at most; .* times 32768"):
+    def test_fractions_of_full_scale_give_a_warning(self):
+        with self.assertWarnsRegex(UserWarning, "0.5 at most, but .* times 32768"):
             filter_banks(torch.full((999,), 0.5), TELEPHONE)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -57,7 +57,7 @@ class FilterBankTest(unittest.TestCase):
                                ({"num_mel_bins": 23}, "'sample_rate_hz' is missing"),
                                ({**TELEPHONE, "num_mel_bins": 200}, "set fewer"),
                                ({**TELEPHONE, "num_mel_bins": 23.0}, "'num_mel_bins' is 23.0; "
-                                "give a whole number above 0, as 51"),
+                                "give a whole number above 0 such as 51"),
                                ({**TELEPHONE, "stack": 0}, "'stack' is 0; give a whole number"),
                                ({**TELEPHONE, "sample_rate_hz": "8k"}, "'sample_rate_hz' is '8k'"),
                                ({**TELEPHONE, "preemphasis": float("nan")}, "'preemphasis' is nan"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/usr/bin/python3 -m unittest training.ese_prune.test_masks"""
+"""Tests the masks: /usr/bin/python3 -m unittest training.ese_prune.test_masks"""
 
 import unittest
 
@@ -9,7 +9,7 @@ from .masks import entries_for, lstm_masks, lstm_matrices, row_balanced_mask
 
 
 class EntriesTest(unittest.TestCase):
-    """The count of compiler/prune.cc."""
+    """Tests that entries are counted as in compiler/prune.cc."""
 
     def test_halves_are_rounded_up(self):
         self.assertEqual(entries_for(0.5, 5), 3)  # round() would give 2
@@ -18,7 +18,7 @@ class EntriesTest(unittest.TestCase):
         self.assertEqual(entries_for(0.125, 20), 3)
 
     def test_other_counts_go_to_the_nearest(self):
-        self.assertEqual(entries_for(0.1, 665), 67)  # 66.5 in doubles is a half, too
+        self.assertEqual(entries_for(0.1, 665), 67)  # 66.5 is a half in doubles too
         self.assertEqual(entries_for(0.1, 664), 66)
         self.assertEqual(entries_for(1, 7), 7)
 
@@ -35,7 +35,7 @@ class EntriesTest(unittest.TestCase):
 
 
 class MaskTest(unittest.TestCase):
-    """row_balanced_mask."""
+    """Tests row_balanced_mask."""
 
     def test_every_row_keeps_exactly_its_largest(self):
         torch.manual_seed(1)
@@ -94,7 +94,7 @@ class MaskTest(unittest.TestCase):
 
 
 class LstmMaskTest(unittest.TestCase):
-    """lstm_masks."""
+    """Tests lstm_masks and lstm_matrices."""
 
     def test_gates_are_pruned_on_inputs_and_recurrence_together(self):
         lstm = torch.nn.LSTM(4, 3, proj_size=2)

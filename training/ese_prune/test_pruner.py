@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/usr/bin/python3 -m unittest training.ese_prune.test_pruner"""
+"""Tests the pruner and its schedule: /usr/bin/python3 -m unittest training.ese_prune.test_pruner"""
 
 import io
 import unittest
@@ -15,9 +15,9 @@ GATES = "lstm.weight_ih_l0 | lstm.weight_hh_l0"
 
 
 class ScheduleTest(unittest.TestCase):
-    """CubicSchedule."""
+    """Tests CubicSchedule."""
 
-    def test_from_all_to_the_target(self):
+    def test_it_goes_from_all_weights_to_the_target(self):
         schedule = CubicSchedule(100, 200, every=1)
         counts = [schedule.entries(665, 74, step) for step in range(0, 300)]
         self.assertEqual(set(counts[:101]), {665})
@@ -26,7 +26,7 @@ class ScheduleTest(unittest.TestCase):
         self.assertEqual(set(counts[200:]), {74})
         self.assertEqual(counts, sorted(counts, reverse=True))
 
-    def test_moves_only_every_so_many_steps_but_ends_on_time(self):
+    def test_it_changes_only_at_every_nth_step_but_ends_on_time(self):
         schedule = CubicSchedule(0, 25, every=10)
         counts = [schedule.entries(100, 10, step) for step in range(30)]
         changes = [step for step in range(1, 30) if counts[step] != counts[step - 1]]
@@ -54,23 +54,23 @@ class Training:
         self.x, self.wanted = torch.randn(9, 4, 7), torch.randn(9, 4, 3)
 
     def step(self):
-        """One update."""
+        """Makes one update."""
         self.optimizer.zero_grad()
         (self.module(self.x) - self.wanted).square().mean().backward()
         self.optimizer.step()
         self.pruner.step()
 
     def counts(self):
-        """Distinct numbers of non-zero weights of the gates' and the projection's rows."""
+        """Returns the distinct numbers of non-zero weights per row, of the gates and the projection."""
         lstm = self.module.lstm
         gates = torch.cat([lstm.weight_ih_l0, lstm.weight_hh_l0], 1)
         return [(weights != 0).sum(1).unique().tolist() for weights in (gates, lstm.weight_hr_l0)]
 
 
 class PrunerTest(unittest.TestCase):
-    """Pruner."""
+    """Tests Pruner."""
 
-    def test_rows_are_balanced_at_every_moment_and_exact_at_the_end(self):
+    def test_rows_are_always_balanced_and_exact_at_the_end(self):
         for regrow in (False, True):
             training = Training(regrow=regrow)
             for _ in range(16):
@@ -81,7 +81,7 @@ class PrunerTest(unittest.TestCase):
                              {GATES: (4, 13), "lstm.weight_hr_l0": (3, 10)})
             self.assertEqual(training.counts(), [[4], [3]])
 
-    def test_the_target_is_reached_on_the_last_step_though_no_move_is_due(self):
+    def test_the_target_is_reached_at_the_last_step_even_if_no_change_is_due(self):
         for regrow in (False, True):
             training = Training(CubicSchedule(0, 13, every=7), regrow=regrow)
             for _ in range(13):
@@ -140,7 +140,7 @@ class PrunerTest(unittest.TestCase):
             for name, mask in training.pruner.masks.items():
                 self.assertTrue(torch.equal(mask, before[name]), name)
 
-    def test_training_may_go_on_after_finish(self):
+    def test_training_may_continue_after_finish(self):
         training = Training(CubicSchedule(0, 1))
         training.step()
         training.pruner.finish()
@@ -156,7 +156,7 @@ class PrunerTest(unittest.TestCase):
         self.assertEqual(training.counts()[1], [3])
         self.assertLess(training.module.lstm.weight_hr_l0.abs().max(), 1e-37)
 
-    def test_finishing_early_prunes_the_rest_and_says_so(self):
+    def test_finishing_early_prunes_the_rest_with_a_warning(self):
         training = Training()
         training.step()
         with self.assertWarnsRegex(UserWarning, "after 1 steps of a schedule that ends at 12"):
@@ -197,7 +197,7 @@ class PrunerTest(unittest.TestCase):
             for _ in range(8):
                 resumed.step()
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # the schedule went on from its step
+                warnings.simplefilter("error")  # the schedule continued from its step
                 resumed.pruner.finish()
             for name, value in straight.module.state_dict().items():
                 self.assertTrue(torch.equal(value, resumed.module.state_dict()[name]), name)
@@ -207,14 +207,14 @@ class PrunerTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "same densities"):
             Training(density=0.3).pruner.load_state_dict(state)
 
-    def test_parameters_that_were_put_in_place_of_others_are_pruned(self):
+    def test_parameters_that_replaced_others_are_pruned(self):
         training = Training(CubicSchedule(0, 0))
         lstm = training.module.lstm  # load_state_dict(assign=True) does so
         lstm.weight_hr_l0 = torch.nn.Parameter(torch.randn_like(lstm.weight_hr_l0))
         training.pruner.step()
         self.assertEqual(training.counts()[1], [3])
 
-    def test_another_state_is_refused(self):
+    def test_a_state_of_something_else_is_refused(self):
         pruner = Training().pruner
         for state in ({}, None, Tagger().state_dict()):
             with self.assertRaisesRegex(ValueError, "no 'steps'; give what Pruner.state_dict"):
@@ -246,7 +246,7 @@ class PrunerTest(unittest.TestCase):
             Pruner(Tagger().to("meta"), 0.5, schedule)
         with self.assertRaisesRegex(ValueError, "weight_hr_l0: give density"):
             Pruner(Tagger(), None, schedule, density_gates=0.5)
-        with self.assertRaisesRegex(ValueError, "Linear holds no torch.nn.LSTM"):
+        with self.assertRaisesRegex(ValueError, "Linear contains no torch.nn.LSTM"):
             Pruner(torch.nn.Linear(3, 3), 0.5, schedule)
         with self.assertRaisesRegex(ValueError, "mask_gradients: .* leave one of them out"):
             Pruner(Tagger(), 0.5, schedule, regrow=True).mask_gradients()
@@ -259,7 +259,7 @@ class PrunerTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, r"weight_hh_l0: the value at \[3, 9\] is nan"):
             training.pruner.step()
 
-    def test_weights_that_diverged_after_the_schedule_are_named_in_the_end(self):
+    def test_finish_names_weights_that_diverged_after_the_schedule(self):
         training = Training(CubicSchedule(0, 0))
         training.step()
         with torch.no_grad():

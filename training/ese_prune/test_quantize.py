@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/usr/bin/python3 -m unittest training.ese_prune.test_quantize"""
+"""Tests the engine's rounding: /usr/bin/python3 -m unittest training.ese_prune.test_quantize"""
 
 import unittest
 
@@ -10,7 +10,7 @@ from .testing import Tagger
 
 
 class WeightTest(unittest.TestCase):
-    """quantize_weight and fake_quantize_weight."""
+    """Tests quantize_weight and fake_quantize_weight."""
 
     def test_the_scale_of_each_row_is_the_largest_that_clips_nothing_or_finer(self):
         weight = torch.tensor([[63.0, -64.0, 1.0], [0.25, 0.0, -0.125], [0.0, 0.0, 0.0]])
@@ -22,14 +22,14 @@ class WeightTest(unittest.TestCase):
         integers, _ = quantize_weight(torch.tensor([[63.0, 0.5, -0.5, 1.5]]))
         self.assertEqual(integers.tolist(), [[63, 1, 0, 2]])
 
-    def test_a_finer_scale_that_clips_one_is_taken_where_it_is_nearer(self):
+    def test_a_finer_scale_that_clips_one_weight_is_chosen_if_its_error_is_smaller(self):
         for columns, wanted in ((4, (33, 0, 15)), (400, (63, 1, 14))):
             weight = torch.full((1, columns), 0.7)
             weight[0, 0] = 65.0
             integers, shift = quantize_weight(weight)
             self.assertEqual((integers[0, 0].item(), integers[0, 1].item(), shift.item()), wanted)
 
-    def test_a_scale_four_times_finer_is_tried_and_no_finer_one(self):
+    def test_scales_up_to_four_times_finer_are_tried(self):
         weight = torch.zeros(2, 100000)
         weight[0, 1:20000] = 0.7
         weight[1, 1:] = 0.2  # nearest to its integer at a scale eight times finer
@@ -48,7 +48,7 @@ class WeightTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "w, row 1: .* beyond 252 .*clip the weights"):
             quantize_weight(torch.tensor([[1.0], [260.0]]), name="w")
 
-    def test_pruned_weights_stay_zero_and_gradients_go_through(self):
+    def test_pruned_weights_stay_zero_and_gradients_pass_unchanged(self):
         weight = torch.tensor([[0.3, 0.0, -0.7]], requires_grad=True)
         rounded = fake_quantize_weight(weight)
         self.assertEqual(rounded[0, 1].item(), 0.0)
@@ -58,7 +58,7 @@ class WeightTest(unittest.TestCase):
 
 
 class ActivationTest(unittest.TestCase):
-    """fake_quantize."""
+    """Tests fake_quantize."""
 
     def test_rounding_saturation_and_gradient(self):
         values = torch.tensor([0.015, 1 / 64, -1 / 64, 3.99, -4.5], requires_grad=True)
@@ -69,12 +69,12 @@ class ActivationTest(unittest.TestCase):
 
 
 class QuantizedModuleTest(unittest.TestCase):
-    """QuantizedLSTM and QuantizedLinear."""
+    """Tests QuantizedLSTM and QuantizedLinear."""
 
     def setUp(self):
         torch.manual_seed(2)
 
-    def test_nearly_the_lstm(self):
+    def test_it_is_close_to_the_lstm(self):
         for module in (Tagger(), Tagger(projection=0), Tagger(layers=3), Tagger(bias=False)):
             x = fake_quantize(torch.randn(20, 3, 7))
             wanted, (h, c) = module.lstm(x)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For the tests: small networks, and a reader of .ese files (docs/model_format.md)."""
+"""Helpers for the tests: small networks, and a reader of .ese files (docs/model_format.md)."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ COMPILER = PROGRAMS / "ese-compile"
 
 
 class Tagger(torch.nn.Module):
-    """A user's network: LSTM, and a Linear on it."""
+    """A network such as a user may have: an LSTM with a Linear on its output."""
 
     def __init__(self, inputs=7, cells=10, projection=6, layers=1, units=3, bias=True):
         super().__init__()
@@ -21,7 +21,7 @@ class Tagger(torch.nn.Module):
         self.output = torch.nn.Linear(projection or cells, units, bias=bias)
 
     def forward(self, x):
-        """[frames, batch, inputs] -> [frames, batch, units]."""
+        """Returns [frames, batch, units] for x [frames, batch, inputs]."""
         return self.output(self.lstm(x)[0])
 
 
@@ -35,7 +35,7 @@ def _varint(data, at):
 
 
 def _fields(data):
-    """{field number: [values]} of a protobuf message; nested messages and text stay bytes."""
+    """Returns {field number: [values]} of a protobuf message. Nested messages and text stay bytes."""
     fields, at = {}, 0
     while at < len(data):
         key, at = _varint(data, at)
@@ -53,7 +53,7 @@ def _fields(data):
 
 
 class EseFile:
-    """Sections and layers of a compiled model."""
+    """The sections and layers of a compiled model."""
 
     def __init__(self, path):
         self._data = pathlib.Path(path).read_bytes()
@@ -70,7 +70,7 @@ class EseFile:
             self._sections[section[1][0].decode()] = self._data[offset:offset + count]
 
     def matrix(self, name, columns):
-        """(mask, integers, shift) of "layer0/gates", rows in the file's order."""
+        """Returns (mask, integers, shift) of a matrix such as "layer0/gates", in the file's order of rows."""
         shift = torch.tensor(list(self._sections[name + "/shift"]))
         data = self._sections[name + "/entries"]
         entries = torch.tensor(struct.unpack(f"<{len(data) // 2}H", data)).view(len(shift), -1)
@@ -81,6 +81,6 @@ class EseFile:
 
 
 def gate_rows(cells):
-    """For each row of a .ese file's gates, the row of torch's (four blocks of `cells` rows)."""
+    """Returns, for each row of an .ese file's gates, torch's row (four blocks of `cells` rows)."""
     rows = torch.arange(4 * cells)
     return rows % 4 * cells + rows // 4
