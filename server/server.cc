@@ -147,7 +147,7 @@ void Server::UpdateHealth() {
 void Server::StartDrain() {
   health_.SetServing(false);
   service_->RefuseNewStreams();
-  service_->HandOverAll(ShuttingDown(), /*anyway=*/false);
+  service_->HandOverAll(ShuttingDown(), HandOverScope::kResumableStreams);
 }
 
 bool Server::WaitUntilIdle(Duration limit) { return service_->WaitUntilIdle(limit); }
@@ -156,7 +156,7 @@ void Server::Stop() {
   models_.Stop();
   if (!grpc_) return;
   StartDrain();
-  service_->HandOverAll(ShuttingDown(), /*anyway=*/true);
+  service_->HandOverAll(ShuttingDown(), HandOverScope::kAllStreams);
   WaitUntilIdle(kHandOverLimit);
   service_->AbortAll(ShuttingDown());
   health_.Shutdown();

@@ -54,8 +54,8 @@ bool SpeechService::WaitUntilIdle(Duration limit) {
   return calls_.empty();
 }
 
-void SpeechService::HandOverAll(const absl::Status& status, bool anyway) {
-  for (const auto& call : OpenCalls()) call->HandOver(status, anyway);
+void SpeechService::HandOverAll(const absl::Status& status, HandOverScope scope) {
+  for (const auto& call : OpenCalls()) call->HandOver(status, scope);
 }
 
 void SpeechService::AbortAll(const absl::Status& status) {

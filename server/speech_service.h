@@ -36,7 +36,7 @@ class SpeechService final
   // Waits until no call is open. Returns false if `limit` passed first.
   bool WaitUntilIdle(Duration limit);
   // Calls StreamCall::HandOver for every open call.
-  void HandOverAll(const absl::Status& status, bool anyway);
+  void HandOverAll(const absl::Status& status, HandOverScope scope);
   // Ends every open call with this error.
   void AbortAll(const absl::Status& status);
 

@@ -74,8 +74,8 @@ void StreamFlow::HandOver() {
   requested_ = frames_pushed_;
 }
 
-void StreamFlow::HandOverUnanswered() {
-  HandOver();
+void StreamFlow::EndAnswers() {
+  assert(handing_over_);
   requested_ = frames_answered_;
 }
 

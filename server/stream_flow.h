@@ -55,8 +55,9 @@ class StreamFlow {
   // A checkpoint is due as soon as can be, and is the last thing: what is not in the scheduler yet
   // is dropped, and so are chunks that still come.
   void HandOver();
-  // The same where the scheduler has ended the stream: it answers no more.
-  void HandOverUnanswered();
+  // No more answers follow, because the scheduler has ended the stream. REQUIRES: HandOver() was
+  // called.
+  void EndAnswers();
   // The stream stands still after frames_answered() frames; call AddCheckpoint.
   bool CheckpointDue() const { return frames_answered_ == CheckpointFrame(); }
   void AddCheckpoint(v1::Checkpoint checkpoint);

@@ -288,7 +288,9 @@ TEST(StreamFlowTest, AStreamThatTheSchedulerEndedIsHandedOverAsFarAsItWasAnswere
   AddFrames(flow, 5);
   PushAll(flow);
   flow.AddAnswer(AnswerTo(0, 2));
-  flow.HandOverUnanswered();
+  flow.HandOver();
+  EXPECT_FALSE(flow.CheckpointDue());
+  flow.EndAnswers();
   ASSERT_TRUE(flow.CheckpointDue());
   EXPECT_EQ(flow.frames_answered(), 2);
 }

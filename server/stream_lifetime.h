@@ -21,28 +21,28 @@ struct LifetimeOptions {
 // Not thread-safe.
 class StreamLifetime {
  public:
-  enum class Verdict { kLives, kNoConfig, kIdle, kOld };
+  enum class Verdict { kAlive, kConfigOverdue, kIdle, kTooOld };
 
   // `options` must outlive it.
   StreamLifetime(const LifetimeOptions* options, TimePoint now)
       : options_(options), begun_(now), active_(now) {}
 
-  void ConfigCame() { configured_ = true; }
+  void NoteConfig() { configured_ = true; }
   // A message has been read or written.
-  void Active(TimePoint now) { active_ = now; }
+  void NoteActivity(TimePoint now) { active_ = now; }
 
-  Verdict Judge(TimePoint now) const {
+  Verdict Check(TimePoint now) const {
     if (!configured_) {
-      return now - begun_ >= options_->config_timeout ? Verdict::kNoConfig : Verdict::kLives;
+      return now - begun_ >= options_->config_timeout ? Verdict::kConfigOverdue : Verdict::kAlive;
     }
     if (now - active_ >= options_->idle_timeout) return Verdict::kIdle;
-    if (now - begun_ >= options_->max_age) return Verdict::kOld;
-    return Verdict::kLives;
+    if (now - begun_ >= options_->max_age) return Verdict::kTooOld;
+    return Verdict::kAlive;
   }
 
   // When to judge next: if a stream lives, its verdict is the same until then. So an active stream
   // is looked at once in its idle timeout, not with every message.
-  TimePoint NextLook() const {
+  TimePoint NextCheck() const {
     if (!configured_) return Later(begun_, options_->config_timeout);
     return std::min(Later(active_, options_->idle_timeout), Later(begun_, options_->max_age));
   }
