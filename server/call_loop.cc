@@ -29,7 +29,7 @@ CallLoop::~CallLoop() { Stop(); }
 void CallLoop::Start(grpc::AsyncGenericService* service, Accept accept) {
   service_ = service;
   accept_ = std::move(accept);
-  for (int i = 0; i < kCallsAwaited; ++i) TakeNextCall();
+  for (int i = 0; i < kCallsAwaited; ++i) RequestCall();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -145,13 +145,13 @@ void CallLoop::SetTimer(RpcCall* call, TimePoint before, TimePoint at) {
 
 void CallLoop::ClearTimer(RpcCall* call, TimePoint at) { timers_.erase({at, call}); }
 
-void CallLoop::TakeNextCall() {
+void CallLoop::RequestCall() {
   if (stopping_) return;
   ++calls_;
-  RpcCall::Await(this, service_, queue_.get());
+  RpcCall::Request(this, service_, queue_.get());
 }
 
-void CallLoop::CallIsGone() {
+void CallLoop::NoteCallDeleted() {
   --calls_;
   ShutdownWhenEmpty();
 }

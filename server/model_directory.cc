@@ -47,25 +47,25 @@ absl::StatusOr<std::map<std::string, ModelDirectory::Stamp>> ModelDirectory::Lis
                                           error.message(), "; give a folder with --model-dir"));
 }
 
-absl::StatusOr<ModelDirectory::Changes> ModelDirectory::Look() {
+absl::StatusOr<ModelDirectory::Changes> ModelDirectory::Poll() {
   ESE_ASSIGN_OR_RETURN(const auto files, List());
   Changes changes;
   std::set<std::pair<Stamp, std::string>> due;
   for (const auto& [path, stamp] : files) {
-    Known& known = known_[path];
-    const bool rests = known.stamp == stamp;
-    if (!rests) {
+    KnownFile& known = known_[path];
+    const bool unchanged = known.stamp == stamp;
+    if (!unchanged) {
       known.stamp = stamp;
       known.read = false;
     }
-    if (!known.read && (rests || !looked_)) due.emplace(stamp, path);
+    if (!known.read && (unchanged || !polled_)) due.emplace(stamp, path);
   }
-  looked_ = true;
+  polled_ = true;
   for (const auto& [stamp, path] : due) {
     auto model = Read(path);
-    Known& known = known_[path];
+    KnownFile& known = known_[path];
     Stamp now;
-    if (!StampOf(path, &now) || now != stamp) continue;  // the next look sees
+    if (!StampOf(path, &now) || now != stamp) continue;  // left to the next poll
     known.read = known.reported = true;
     changes.read.push_back({path, std::move(model)});
   }

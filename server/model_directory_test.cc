@@ -39,7 +39,7 @@ class ModelDirectoryTest : public testing::Test {
   }
   // The fingerprints of what was read, or the error.
   std::vector<std::string> Read() {
-    auto changes = directory_.Look();
+    auto changes = directory_.Poll();
     EXPECT_TRUE(changes.ok()) << changes.status();
     gone_ = changes->gone;
     std::vector<std::string> read;
@@ -80,7 +80,7 @@ TEST_F(ModelDirectoryTest, ANewFileIsReadWhenItRests) {
 
 TEST_F(ModelDirectoryTest, AReplacedFileIsReadAgainAndTheModelBeforeStaysWhole) {
   Write("a.ese", Bytes(1));
-  auto changes = directory_.Look();
+  auto changes = directory_.Poll();
   ASSERT_TRUE(changes.ok());
   const auto before = *changes->read.at(0).model;
   Write("new", Bytes(2));
@@ -117,7 +117,7 @@ TEST_F(ModelDirectoryTest, AFileThatWasReadIsGoneOnce) {
 
 TEST_F(ModelDirectoryTest, AFolderThatIsNotThereIsNamed) {
   std::filesystem::remove_all(folder_);
-  const absl::Status status = directory_.Look().status();
+  const absl::Status status = directory_.Poll().status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(status.message()), HasSubstr(folder_));
 }

@@ -54,7 +54,7 @@ absl::Status ModelManager::Add(std::shared_ptr<const Model> model) {
   ESE_ASSIGN_OR_RETURN(auto served, Make(std::move(model)));
   catalog_->Publish(std::move(served));
   loaded_->Increment();
-  ShowVersions();
+  UpdateVersionMetrics();
   return absl::OkStatus();
 }
 
@@ -94,7 +94,7 @@ bool ModelManager::WaitForStop(Duration limit) {
 }
 
 absl::Status ModelManager::Update() {
-  auto changes = directory_->Look();
+  auto changes = directory_->Poll();
   if (changes.ok()) {
     for (const std::string& path : changes->gone) sources_.erase(path);
     for (ModelDirectory::File& file : changes->read) {
@@ -108,14 +108,14 @@ absl::Status ModelManager::Update() {
       const Model& model = **file.model;
       source.latest = {model.name, model.fingerprint(), ++order_, *std::move(file.model)};
     }
-    if (!changes->gone.empty() || !changes->read.empty()) Settle();
+    if (!changes->gone.empty() || !changes->read.empty()) ServeNewestVersions();
   }
-  FreeUnused();
-  ShowVersions();
+  UnloadUnused();
+  UpdateVersionMetrics();
   return changes.status();
 }
 
-void ModelManager::Settle() {
+void ModelManager::ServeNewestVersions() {
   std::set<std::string> served;
   for (bool done = false; !done;) {
     std::map<std::string, std::pair<const std::string, Source>*> newest;
@@ -175,7 +175,7 @@ absl::Status ModelManager::Load(const std::string& source, const Version& versio
     }
   }
   ESE_ASSIGN_OR_RETURN(auto served, Make(std::move(model)));
-  ESE_RETURN_IF_ERROR(Prove(*served->scheduler));
+  ESE_RETURN_IF_ERROR(WaitForTests(*served->scheduler));
   catalog_->Publish(std::move(served));
   loaded_->Increment();
   return absl::OkStatus();
@@ -203,7 +203,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> ModelManager::Make(
   return served;
 }
 
-absl::Status ModelManager::Prove(const Scheduler& scheduler) {
+absl::Status ModelManager::WaitForTests(const Scheduler& scheduler) {
   const TimePoint end = Clock::Real()->Now() + kTestLimit;
   while (true) {
     const int working = scheduler.working_channels();
@@ -227,7 +227,7 @@ void ModelManager::Refuse(const std::string& source, const absl::Status& status)
   spdlog::error("{} is refused, what was served stays: {}", source, status.ToString());
 }
 
-void ModelManager::FreeUnused() {
+void ModelManager::UnloadUnused() {
   for (auto& served : catalog_->TakeUnused()) {
     spdlog::info("model \"{}\", version {}, is unloaded: it has no streams any more",
                  served->model->name, VersionOf(served->model->fingerprint()));
@@ -235,7 +235,7 @@ void ModelManager::FreeUnused() {
   }
 }
 
-void ModelManager::ShowVersions() {
+void ModelManager::UpdateVersionMetrics() {
   const auto show = [this](const ModelCatalog::ServedPtr& served, double value) {
     metrics_
         ->GetGauge("ese_model_takes_streams",
