@@ -29,7 +29,8 @@ class HealthWatch final : public CallHandler, public std::enable_shared_from_thi
     HealthCheckRequest request;
     if (!ok ||
         !grpc::SerializationTraits<HealthCheckRequest>::Deserialize(&message_, &request).ok()) {
-      return Finish(absl::InvalidArgumentError("not a grpc.health.v1.HealthCheckRequest"));
+      return Finish(
+          absl::InvalidArgumentError("the message is not a grpc.health.v1.HealthCheckRequest"));
     }
     service_ = request.service();
     Advance();
@@ -92,9 +93,9 @@ grpc::Status Health::Check(grpc::ServerContext*, const HealthCheckRequest* reque
                            HealthCheckResponse* response) {
   const auto status = StatusOf(request->service());
   if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
-    return {grpc::StatusCode::NOT_FOUND,
-            absl::StrCat("no service \"", request->service(), "\" is here; there are \"\" and ",
-                         v1::SpeechInference::service_full_name())};
+    return {grpc::StatusCode::NOT_FOUND, absl::StrCat("there is no service \"", request->service(),
+                                                      "\"; this server has \"\" and ",
+                                                      v1::SpeechInference::service_full_name())};
   }
   response->set_status(status);
   return grpc::Status::OK;

@@ -43,7 +43,7 @@ absl::StatusOr<std::map<std::string, ModelDirectory::Stamp>> ModelDirectory::Lis
     it.increment(error);
   }
   if (!error) return files;
-  return absl::NotFoundError(absl::StrCat("cannot list the models of ", path_, ": ",
+  return absl::NotFoundError(absl::StrCat("cannot list the models in ", path_, ": ",
                                           error.message(), "; give a folder with --model-dir"));
 }
 
@@ -82,10 +82,10 @@ absl::StatusOr<std::shared_ptr<const Model>> ModelDirectory::Read(const std::str
     return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
   };
   Stamp stamp;
-  if (!StampOf(path, &stamp)) return at_path(absl::NotFoundError("there is no such file any more"));
+  if (!StampOf(path, &stamp)) return at_path(absl::NotFoundError("the file no longer exists"));
   if (stamp.size > kMaxFileBytes) {
-    return at_path(absl::InvalidArgumentError(
-        absl::StrCat(stamp.size, " bytes; a model has at most ", kMaxFileBytes)));
+    return at_path(absl::InvalidArgumentError(absl::StrCat(
+        "the file has ", stamp.size, " bytes; a model may have at most ", kMaxFileBytes)));
   }
   std::ifstream file(path, std::ios::binary);
   if (!file) return at_path(absl::ErrnoToStatus(errno, "cannot open the model"));

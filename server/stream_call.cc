@@ -52,19 +52,19 @@ void StreamCall::OnTimer() {
     case StreamLifetime::Verdict::kAlive:
       return rpc_->SetTimer(lifetime_.NextCheck());
     case StreamLifetime::Verdict::kConfigOverdue:
-      Fail(absl::DeadlineExceededError(absl::StrCat("no config came within ",
+      Fail(absl::DeadlineExceededError(absl::StrCat("no config arrived within ",
                                                     ToSeconds(environment_.lifetime.config_timeout),
-                                                    " s; send it at once")));
+                                                    " s; send it as soon as the call starts")));
       break;
     case StreamLifetime::Verdict::kIdle:
       StartHandOver(absl::DeadlineExceededError(
           absl::StrCat("the stream was idle for ", ToSeconds(environment_.lifetime.idle_timeout),
-                       " s; go on from its checkpoint when there is content again")));
+                       " s; resume it from its checkpoint when there is more content")));
       break;
     case StreamLifetime::Verdict::kTooOld:
       StartHandOver(absl::UnavailableError(
           absl::StrCat("the stream is ", ToSeconds(environment_.lifetime.max_age),
-                       " s old; go on from its checkpoint, here or on another replica")));
+                       " s old; resume it from its checkpoint, here or on another replica")));
       break;
   }
   Advance();
@@ -82,7 +82,7 @@ void StreamCall::OnReadDone(bool ok) {
     if (!status.ok()) Fail(status);
   } else if (phase_ == Phase::kAwaitingConfig) {
     Fail(absl::FailedPreconditionError(
-        "the call ended before its config; send a request with config first"));
+        "the call ended before its config arrived; send a request with config first"));
   } else {
     stream_->flow.EndInput();
   }
@@ -95,7 +95,7 @@ void StreamCall::OnWriteDone(bool ok) {
   lifetime_.NoteActivity(environment_.clock->Now());
   if (phase_ == Phase::kFinished) return;
   if (stream_) stream_->flow.Written();
-  if (!ok) Fail(absl::CancelledError("the client is gone"));
+  if (!ok) Fail(absl::CancelledError("the client has gone away"));
   Advance();
 }
 
@@ -148,13 +148,13 @@ absl::Status StreamCall::HandleRequest() {
       break;
   }
   return absl::InvalidArgumentError(
-      "a request has neither config nor chunk nor checkpoint; set one");
+      "a request has neither config nor chunk nor checkpoint; set one of them");
 }
 
 absl::Status StreamCall::HandleConfig(const v1::StreamingConfig& config) {
   if (phase_ != Phase::kAwaitingConfig) {
     return absl::FailedPreconditionError(
-        "a second config; a call is one stream, so begin another call");
+        "this is a second config, but a call carries only one stream; start another call");
   }
   std::optional<StreamCheckpoint> resume;
   if (!config.resume_token().empty()) {
@@ -167,7 +167,7 @@ absl::Status StreamCall::HandleConfig(const v1::StreamingConfig& config) {
   auto id_claim = environment_.stream_ids->TryClaim(resume ? resume->stream_id : RandomStreamId());
   if (!id_claim) {
     return absl::AlreadyExistsError(
-        "the stream of resume_token is open here already; end that call first");
+        "the stream of resume_token is already open on this server; end that call first");
   }
   const ServedModel& served = session->served();
   StreamOptions options{
@@ -289,8 +289,8 @@ void StreamCall::AddCheckpoint() {
   StreamSnapshot snapshot = stream_->scheduled->Snapshot();
   if (snapshot.frame != flow.frames_answered()) {
     return Fail(absl::InternalError(absl::StrCat("the scheduler is at frame ", snapshot.frame,
-                                                 ", but frame ", flow.frames_answered(),
-                                                 " is to be saved")));
+                                                 ", but the checkpoint is due at frame ",
+                                                 flow.frames_answered())));
   }
   const StreamSession& session = *stream_->session;
   const StreamCheckpoint saved =

@@ -14,7 +14,7 @@ constexpr TimePoint At(int s) { return TimePoint(seconds(s)); }
 const LifetimeOptions kOptions = {
     .config_timeout = seconds(10), .idle_timeout = seconds(60), .max_age = seconds(100)};
 
-TEST(StreamLifetimeTest, WithoutAConfigItEndsAtTheConfigTimeout) {
+TEST(StreamLifetimeTest, AStreamWithoutAConfigEndsAtTheConfigTimeout) {
   StreamLifetime lifetime(&kOptions, At(5));
   lifetime.NoteActivity(At(14));
   EXPECT_EQ(lifetime.NextCheck(), At(15));
@@ -22,7 +22,7 @@ TEST(StreamLifetimeTest, WithoutAConfigItEndsAtTheConfigTimeout) {
   EXPECT_EQ(lifetime.Check(At(15)), Verdict::kConfigOverdue);
 }
 
-TEST(StreamLifetimeTest, SilenceEndsItAndMessagesPutThatOff) {
+TEST(StreamLifetimeTest, AnIdleStreamEndsAndMessagesPostponeThat) {
   StreamLifetime lifetime(&kOptions, At(0));
   lifetime.NoteConfig();
   EXPECT_EQ(lifetime.NextCheck(), At(60));
@@ -32,7 +32,7 @@ TEST(StreamLifetimeTest, SilenceEndsItAndMessagesPutThatOff) {
   EXPECT_EQ(lifetime.Check(At(90)), Verdict::kIdle);
 }
 
-TEST(StreamLifetimeTest, AgeEndsItHoweverActiveItIs) {
+TEST(StreamLifetimeTest, AnOldStreamEndsEvenIfItIsActive) {
   StreamLifetime lifetime(&kOptions, At(0));
   lifetime.NoteConfig();
   lifetime.NoteActivity(At(99));
@@ -41,7 +41,7 @@ TEST(StreamLifetimeTest, AgeEndsItHoweverActiveItIs) {
   EXPECT_EQ(lifetime.Check(At(100)), Verdict::kTooOld);
 }
 
-TEST(StreamLifetimeTest, WithoutAMaximumAgeItLivesForever) {
+TEST(StreamLifetimeTest, WithoutAMaximumAgeAnActiveStreamNeverEnds) {
   const LifetimeOptions options;
   StreamLifetime lifetime(&options, At(0));
   lifetime.NoteConfig();
