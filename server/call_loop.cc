@@ -16,8 +16,8 @@ constexpr int kRequestedCalls = 32;
 // A poll of the queue may read part of a message and return no event. After this many polls without
 // an event, nothing is waiting.
 constexpr int kPolls = 2;
-// A longer wait of an event is counted as this one, so that the average recovers within a second
-// after the machine has stood still.
+// Longer waits are counted as this one, so that the average recovers within a second after the
+// machine has stalled.
 constexpr Duration kLongestDelay = std::chrono::milliseconds(120);
 
 }  // namespace

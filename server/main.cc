@@ -105,7 +105,8 @@ std::string ShapeOf(const Model& model) {
 
 using Channels = std::vector<std::unique_ptr<Channel>>;
 
-// Returns null if cards cannot be opened but there are channels on processors too.
+// Returns null if no cards are wanted, or if they cannot be opened but there are also channels on
+// processors.
 absl::StatusOr<std::unique_ptr<XrtCards>> OpenCards(const ServerOptions& options,
                                                     MetricsRegistry* metrics) {
   if (!options.channels.cards) return nullptr;

@@ -106,7 +106,7 @@ class StreamFlow {
   bool input_ended_ = false;
   bool handing_over_ = false;
 
-  // A checkpoint is due after this many frames.
+  // The numbers of frames after which checkpoints are due.
   std::optional<int64_t> requested_checkpoint_;
   int64_t periodic_checkpoint_;
   bool request_pending_ = false;  // the checkpoint of RequestCheckpoint has not been written yet
