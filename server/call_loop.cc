@@ -11,13 +11,13 @@
 namespace ese {
 namespace {
 
-// New calls that the loop can accept in one turn.
-constexpr int kCallsAwaited = 32;
-// Polling the queue may read part of a message and return no event. After this many polls without
+// How many calls the loop requests in advance, so that it can accept as many at once.
+constexpr int kRequestedCalls = 32;
+// A poll of the queue may read part of a message and return no event. After this many polls without
 // an event, nothing is waiting.
-constexpr int kLooks = 2;
-// Longest wait that is counted for an event, so that the average recovers within a second after the
-// machine has stood still.
+constexpr int kPolls = 2;
+// Longer waits are counted as this one, so that the average recovers within a second after the
+// machine has stalled.
 constexpr Duration kLongestDelay = std::chrono::milliseconds(120);
 
 }  // namespace
@@ -29,7 +29,7 @@ CallLoop::~CallLoop() { Stop(); }
 void CallLoop::Start(grpc::AsyncGenericService* service, Accept accept) {
   service_ = service;
   accept_ = std::move(accept);
-  for (int i = 0; i < kCallsAwaited; ++i) TakeNextCall();
+  for (int i = 0; i < kRequestedCalls; ++i) RequestCall();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -45,13 +45,13 @@ void CallLoop::Stop() {
   const MutexLock lock(mutex_);
   if (!std::exchange(stopped_, true)) {  // never started
     queue_->Shutdown();
-    void* tag = nullptr;  // gRPC requires that the queue is drained
+    void* tag = nullptr;  // gRPC requires that the queue be drained
     for (bool ok = false; queue_->Next(&tag, &ok);) {
     }
   }
 }
 
-// Operations fail on a queue that is shut down, so this waits until no call is left.
+// Operations fail on a queue that has been shut down, so no call may be left.
 void CallLoop::ShutdownWhenEmpty() {
   if (!stopping_ || calls_ > 0) return;
   const MutexLock lock(mutex_);
@@ -64,7 +64,7 @@ void CallLoop::Post(Work work) {
   posted_.push_back(std::move(work));
   if (!asleep_ || wake_pending_) return;
   wake_pending_ = true;
-  // A time in the past; for the present time gRPC would wake its timer thread.
+  // A time in the past, because for the present time gRPC would wake its timer thread.
   wake_.Set(queue_.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), this);
 }
 
@@ -87,9 +87,9 @@ void CallLoop::Run() {
   }
 }
 
-// An event cannot have waited since before idle_at_, when the loop last had nothing to do.
+// No event can have arrived before idle_at_, when the loop last had nothing to do.
 grpc::CompletionQueue::NextStatus CallLoop::Next(void** tag, bool* ok) {
-  for (int i = 0; i < kLooks; ++i) {
+  for (int i = 0; i < kPolls; ++i) {
     const auto status = queue_->AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
     if (status == grpc::CompletionQueue::TIMEOUT) continue;
     NoteDelay(Clock::Real()->Now());
@@ -127,7 +127,7 @@ void CallLoop::RunTimers() {
   if (timers_.empty()) return;
   const TimePoint now = Clock::Real()->Now();
   while (!timers_.empty() && timers_.begin()->first <= now) {
-    timers_.begin()->second->OnTimer();  // sets or clears it
+    timers_.begin()->second->OnTimer();  // moves or removes the timer
   }
 }
 
@@ -145,13 +145,13 @@ void CallLoop::SetTimer(RpcCall* call, TimePoint before, TimePoint at) {
 
 void CallLoop::ClearTimer(RpcCall* call, TimePoint at) { timers_.erase({at, call}); }
 
-void CallLoop::TakeNextCall() {
+void CallLoop::RequestCall() {
   if (stopping_) return;
   ++calls_;
-  RpcCall::Await(this, service_, queue_.get());
+  RpcCall::Request(this, service_, queue_.get());
 }
 
-void CallLoop::CallIsGone() {
+void CallLoop::NoteCallDeleted() {
   --calls_;
   ShutdownWhenEmpty();
 }

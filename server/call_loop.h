@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread that carries calls. Everything that concerns a call runs on its loop's thread, one event
-// after another: messages, ends, timers, and work that other threads Post. So a call needs no lock,
-// and a message causes no change of thread.
+// A thread that serves calls. Everything that concerns a call runs on the thread of its loop, one
+// event after another: messages, the end of the call, timers, and work that other threads post. So
+// a call needs no lock, and a message causes no switch of threads.
 //
 // docs/operations.md explains why the server uses completion queues with one thread each instead of
 // gRPC's callback API.
@@ -41,19 +41,19 @@ class CallLoop {
   CallLoop(const CallLoop&) = delete;
   CallLoop& operator=(const CallLoop&) = delete;
 
-  // Accepts calls of `service` from now on. REQUIRES: the gRPC server has been started. `service`
-  // must outlive the loop.
+  // Starts to accept calls of `service`, which must outlive the loop. REQUIRES: the gRPC server has
+  // been started.
   void Start(grpc::AsyncGenericService* service, Accept accept);
-  // Waits until all calls have ended and joins the thread. REQUIRES: the gRPC server has been shut
-  // down.
+  // Waits until all calls have ended, then joins the thread. REQUIRES: the gRPC server has been
+  // shut down.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // An upper bound on how long events wait for the thread, averaged over about a quarter of a
   // second. Call it on the loop's thread.
   Duration Delay() const;
 
-  // Runs `work` on the loop's thread, in the order of the calls to Post; drops it after Stop.
-  // Thread-safe.
+  // Runs `work` on the loop's thread, in the order of the calls to Post. After Stop the work is
+  // dropped. Thread-safe.
   void Post(Work work) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
@@ -65,21 +65,22 @@ class CallLoop {
   gpr_timespec WakeTime() const;
   grpc::CompletionQueue::NextStatus Next(void** tag, bool* ok);
   void NoteDelay(TimePoint now);
-  // Each call has one timer, which SetTimer moves from `before` to `at`. On the loop's thread.
+  // Each call has one timer, which SetTimer moves from `before` to `at`. Both functions must be
+  // called on the loop's thread.
   void SetTimer(RpcCall* call, TimePoint before, TimePoint at);
   void ClearTimer(RpcCall* call, TimePoint at);
-  void TakeNextCall();
-  void CallIsGone();
+  void RequestCall();
+  void NoteCallDeleted();
   void ShutdownWhenEmpty();
 
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   grpc::AsyncGenericService* service_ = nullptr;
   Accept accept_;
 
-  // Used on the loop's thread only:
+  // Used on the loop's thread only.
   std::set<std::pair<TimePoint, RpcCall*>> timers_;
-  std::vector<Work> running_;  // kept for its capacity
-  int calls_ = 0;              // calls that are awaited or open
+  std::vector<Work> running_;  // a member so that its memory is reused
+  int calls_ = 0;              // calls requested from gRPC or open
   bool stopping_ = false;
   TimePoint idle_at_;  // when the loop last had nothing to do
   DecayingAverage delay_ns_{std::chrono::milliseconds(250)};
@@ -87,11 +88,11 @@ class CallLoop {
   Mutex mutex_;
   grpc::Alarm wake_ ABSL_GUARDED_BY(mutex_);
   std::vector<Work> posted_ ABSL_GUARDED_BY(mutex_);
-  // The thread is waiting, or about to wait, and has seen no work.
+  // The thread is waiting or about to wait, and has found no work.
   bool asleep_ ABSL_GUARDED_BY(mutex_) = false;
-  // wake_ is set and its event has not come yet.
+  // wake_ has been set, and its event has not arrived yet.
   bool wake_pending_ ABSL_GUARDED_BY(mutex_) = false;
-  // The queue is shut down.
+  // The queue has been shut down.
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::thread thread_;

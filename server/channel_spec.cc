@@ -34,7 +34,7 @@ absl::StatusOr<ChannelSpec> ParseChannelSpec(const std::string& text) {
     }
     return absl::InvalidArgumentError(absl::StrCat(
         "\"", part,
-        "\" is no channels; give a number, or parts like cpu:2,xrt:all or xrt:0,xrt:1"));
+        "\" does not name channels; give a number, or parts like cpu:2,xrt:all or xrt:0,xrt:1"));
   }
   if (all) spec.cards_only.clear();
   return spec;

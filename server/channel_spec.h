@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What --channels asks for.
+// The value of --channels.
 #pragma once
 
 #include <string>
@@ -10,13 +10,14 @@
 namespace ese {
 
 struct ChannelSpec {
-  int cpu = 0;                  // channels on processors
-  bool cards = false;           // channels on cards, too
-  std::vector<int> cards_only;  // indices of cards; empty: all there are
+  int cpu = 0;                  // number of channels on processors
+  bool cards = false;           // whether to use cards
+  std::vector<int> cards_only;  // indices of the cards to use; empty means all
 };
 
-// "4" or "cpu:4" are processors; "xrt:all" or "xrt:0,xrt:2" cards; several parts have commas
-// between. INVALID_ARGUMENT names the part that is none of these.
+// Parses a list of parts that are separated by commas. "4" and "cpu:4" mean 4 channels on
+// processors, "xrt:all" means all cards, and "xrt:0" means one card. INVALID_ARGUMENT names the
+// part that is none of these.
 absl::StatusOr<ChannelSpec> ParseChannelSpec(const std::string& text);
 
 }  // namespace ese

@@ -20,7 +20,7 @@ TEST(ChannelSpec, PlainNumbersAreProcessors) {
   }
 }
 
-TEST(ChannelSpec, CardsAloneAndBesideProcessors) {
+TEST(ChannelSpec, CardsAloneAndWithProcessors) {
   const auto mixed = ParseChannelSpec("cpu:2,xrt:all");
   ASSERT_TRUE(mixed.ok()) << mixed.status();
   EXPECT_EQ(mixed->cpu, 2);
@@ -33,11 +33,11 @@ TEST(ChannelSpec, CardsAloneAndBesideProcessors) {
   EXPECT_THAT(ParseChannelSpec("xrt:0,xrt:all")->cards_only, IsEmpty());
 }
 
-TEST(ChannelSpec, NamesWhatItDoesNotKnow) {
+TEST(ChannelSpec, ErrorsNameTheUnknownPart) {
   for (const char* text : {"many", "", "cpu:", "cpu:x", "xrt:", "xrt:-1", "gpu:1", "cpu:1,,"}) {
     const auto status = ParseChannelSpec(text).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("is no channels")) << text;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("does not name channels")) << text;
   }
 }
 

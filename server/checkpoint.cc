@@ -23,10 +23,11 @@ namespace ese {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
-              "states are little-endian and are copied as they are");
+              "states are little-endian and are copied without conversion");
 
-// A token: these bytes, of which the last is the version; the body's size in 4 bytes,
-// little-endian; the body, an ese.internal.CheckpointBody; HMAC-SHA-256 of all before it.
+// A token consists of these bytes, of which the last is the version; the size of the body in 4
+// bytes, little-endian; the body, an ese.internal.CheckpointBody; and the HMAC-SHA-256 of
+// everything before it.
 constexpr absl::string_view kMagic("ESC\1", 4);
 constexpr size_t kHeaderBytes = 8;
 constexpr size_t kMacBytes = 32;
@@ -40,14 +41,14 @@ Mac MacOf(const std::string& key, absl::string_view bytes) {
   const auto* done =
       HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
            reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), mac.data(), &size);
-  // Fails only where memory is exhausted; a token must never go out with a wrong signature.
+  // This fails only if memory is exhausted. A token must never be sent with a wrong signature.
   if (done == nullptr || size != kMacBytes) std::abort();
   return mac;
 }
 
 std::string RandomBytes(size_t count) {
   std::string bytes(count, '\0');
-  // The system's generator does not fail once it has started.
+  // The system's generator does not fail once it has been seeded.
   if (RAND_bytes(reinterpret_cast<uint8_t*>(bytes.data()), static_cast<int>(count)) != 1) {
     std::abort();
   }
@@ -61,23 +62,23 @@ std::string SizeField(size_t size) {
   return field;
 }
 
-absl::Status CheckFrame(absl::string_view token) {
+absl::Status CheckFraming(absl::string_view token) {
   if (token.size() < kHeaderBytes + kMacBytes || token.substr(0, 3) != kMagic.substr(0, 3)) {
     return absl::InvalidArgumentError(
         absl::StrCat("resume_token of ", token.size(),
-                     " bytes is no checkpoint; send Checkpoint.token as it was received"));
+                     " bytes is not a checkpoint; send Checkpoint.token unchanged"));
   }
   if (token[3] != kMagic[3]) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "resume_token is of version ", static_cast<int>(static_cast<uint8_t>(token[3])),
-        ", and this server knows version ", static_cast<int>(kMagic[3]),
-        "; resume on a server of the release that made it, or begin a new stream"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("resume_token has version ", static_cast<int>(static_cast<uint8_t>(token[3])),
+                     ", but this server supports version ", static_cast<int>(kMagic[3]),
+                     "; resume on a server of the release that issued it, or start a new stream"));
   }
   const size_t body = token.size() - kHeaderBytes - kMacBytes;
   if (token.substr(4, 4) != SizeField(body)) {
     return absl::InvalidArgumentError(
         absl::StrCat("resume_token of ", token.size(),
-                     " bytes is truncated or damaged; send Checkpoint.token as it was received"));
+                     " bytes is truncated or damaged; send Checkpoint.token unchanged"));
   }
   return absl::OkStatus();
 }
@@ -156,14 +157,14 @@ absl::StatusOr<CheckpointSigner> CheckpointSigner::FromFiles(
     std::ifstream file(path, std::ios::binary);
     const std::string key{std::istreambuf_iterator<char>(file), {}};
     if (!file) {
-      return absl::NotFoundError(
-          absl::StrCat("the checkpoint key ", path,
-                       " cannot be read; make one with: ", "head -c 32 /dev/urandom > ", path));
+      return absl::NotFoundError(absl::StrCat("cannot read the checkpoint key ", path,
+                                              "; create one with: head -c 32 /dev/urandom > ",
+                                              path));
     }
     if (key.size() < kMinKeyBytes) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the checkpoint key ", path, " has ", key.size(), " bytes; it needs ",
-                       kMinKeyBytes, " random ones: head -c 32 /dev/urandom > ", path));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the checkpoint key ", path, " has ", key.size(), " bytes, but needs at least ",
+          kMinKeyBytes, "; create one with: head -c 32 /dev/urandom > ", path));
     }
     keys.push_back(key);
   }
@@ -184,7 +185,7 @@ std::string CheckpointSigner::Sign(const StreamCheckpoint& checkpoint, UnixSecon
 
 absl::StatusOr<StreamCheckpoint> CheckpointSigner::Open(absl::string_view token, UnixSeconds now,
                                                         Duration max_age) const {
-  ESE_RETURN_IF_ERROR(CheckFrame(token));
+  ESE_RETURN_IF_ERROR(CheckFraming(token));
   const absl::string_view signed_part = token.substr(0, token.size() - kMacBytes);
   const absl::string_view signature = token.substr(signed_part.size());
   const bool genuine = std::any_of(keys_.begin(), keys_.end(), [&](const std::string& key) {
@@ -192,22 +193,23 @@ absl::StatusOr<StreamCheckpoint> CheckpointSigner::Open(absl::string_view token,
   });
   if (!genuine) {
     return absl::PermissionDeniedError(
-        "resume_token was not signed with this server's key, or was altered; resume on a server "
-        "with the same --checkpoint-key, or begin a new stream");
+        "resume_token was altered, or it was not signed with a key of this server; resume on a "
+        "server with the same --checkpoint-key, or start a new stream");
   }
   Body body;
   const absl::string_view bytes = signed_part.substr(kHeaderBytes);
   if (!body.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || body.frame() < 0 ||
       body.frame() > kMaxCheckpointFrame || body.made_at_seconds() < 0 ||
       body.input() == Body::UNKNOWN) {
-    return absl::InvalidArgumentError("resume_token is signed, but holds no checkpoint");
+    return absl::InvalidArgumentError(
+        "resume_token has a valid signature but contains no valid checkpoint; start a new stream");
   }
   const int64_t age = now - body.made_at_seconds();
-  // In seconds, because a time far in the future does not fit in nanoseconds.
+  // Compare in seconds, because a time far in the future does not fit in nanoseconds.
   if (age > std::chrono::duration_cast<std::chrono::seconds>(max_age).count()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("resume_token is ", age, " s old, and this server accepts ",
-                     ToSeconds(max_age), " s (--checkpoint-max-age-seconds); begin a new stream"));
+        absl::StrCat("resume_token is ", age, " s old, but this server accepts at most ",
+                     ToSeconds(max_age), " s (--checkpoint-max-age-seconds); start a new stream"));
   }
   return FromBody(body);
 }

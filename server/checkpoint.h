@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stream's checkpoint: all that a server needs to go on with it, and the signed token that
-// clients keep it in. docs/checkpoints.md describes both.
+// A stream's checkpoint is everything that a server needs to continue the stream. Clients keep it
+// as a signed token. docs/checkpoints.md describes both.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace ese {
 
-// 128 random bits, the same in all checkpoints of a stream.
+// 128 random bits. All checkpoints of a stream have the same id.
 using StreamId = absl::uint128;
 StreamId RandomStreamId();
 
@@ -25,42 +25,41 @@ enum class InputKind { kAudio, kFloat32, kInt16 };
 struct StreamCheckpoint {
   std::string model_fingerprint;
   StreamId stream_id = 0;
-  int64_t frame = 0;  // frames computed
-  // What the stream asked for.
+  int64_t frame = 0;  // number of frames computed
+  // What the stream's config asked for.
   InputKind input = InputKind::kAudio;
   bool posteriors = false;
   bool units = false;
-  int last_unit = 0;  // of the best path; if units
-  StreamState state;  // after those frames
+  int last_unit = 0;  // last unit of the best path; unused without `units`
+  StreamState state;  // after these frames
 };
 
-// A checkpoint lies at most this many frames into its stream, which is 348 years of 10 ms frames.
-// The bytes and samples of so many frames still fit in 64 bits.
+// A checkpoint is at most this many frames into its stream, which is 348 years of 10 ms frames. The
+// number of bytes or samples in so many frames still fits in 64 bits.
 inline constexpr int64_t kMaxCheckpointFrame = int64_t{1} << 40;
 
-// Seconds since 1970, by the wall clock: checkpoints move between machines.
+// Seconds since 1970 on the wall clock, because checkpoints move between machines.
 using UnixSeconds = int64_t;
 UnixSeconds UnixNow();
 
-// Signs checkpoints and believes those that it, or another with the same key, has signed.
-// Immutable.
+// Signs checkpoints, and accepts those that were signed with one of its keys. Immutable.
 class CheckpointSigner {
  public:
   static constexpr size_t kMinKeyBytes = 32;
 
-  // Signs with the first key and accepts what any of them has signed, so that keys can be changed
-  // with no stream lost. REQUIRES: at least one key, each of kMinKeyBytes or more.
+  // Signs with the first key and accepts signatures made with any of them, so that keys can be
+  // changed without losing a stream. REQUIRES: at least one key, each of kMinKeyBytes or more.
   explicit CheckpointSigner(std::vector<std::string> keys);
 
-  // The whole of each file is a key. NOT_FOUND: it cannot be read; INVALID_ARGUMENT: it is too
-  // short.
+  // Reads one key from each file; the whole file is the key. NOT_FOUND: a file cannot be read.
+  // INVALID_ARGUMENT: a key is too short.
   static absl::StatusOr<CheckpointSigner> FromFiles(const std::vector<std::string>& paths);
-  // With a random key of its own: the checkpoints are good for this process only.
+  // Returns a signer with a new random key. Its checkpoints are valid in this process only.
   static CheckpointSigner Random();
 
   std::string Sign(const StreamCheckpoint& checkpoint, UnixSeconds now) const;
-  // INVALID_ARGUMENT: not a token, truncated, or of another version; PERMISSION_DENIED: altered, or
-  // signed with a key that is not here; FAILED_PRECONDITION: older than `max_age`.
+  // INVALID_ARGUMENT: not a token, truncated, or of another version. PERMISSION_DENIED: altered, or
+  // signed with a key that this signer does not have. FAILED_PRECONDITION: older than `max_age`.
   absl::StatusOr<StreamCheckpoint> Open(absl::string_view token, UnixSeconds now,
                                         Duration max_age) const;
 

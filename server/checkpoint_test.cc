@@ -42,7 +42,7 @@ void ExpectRefused(const CheckpointSigner& signer, const std::string& token, abs
   EXPECT_THAT(std::string(status.message()), HasSubstr(message));
 }
 
-TEST(CheckpointTest, OpensToWhatWasSignedAlsoElsewhereWithTheSameKey) {
+TEST(CheckpointTest, OpenReturnsWhatWasSignedByAnySignerWithTheSameKey) {
   for (const InputKind input : {InputKind::kAudio, InputKind::kFloat32, InputKind::kInt16}) {
     StreamCheckpoint checkpoint = MakeCheckpoint();
     checkpoint.input = input;
@@ -63,7 +63,7 @@ TEST(CheckpointTest, OpensToWhatWasSignedAlsoElsewhereWithTheSameKey) {
   }
 }
 
-TEST(CheckpointTest, EveryBitFlippedIsRefused) {
+TEST(CheckpointTest, EveryFlippedBitIsRefused) {
   const CheckpointSigner signer = SignerOf('k');
   const std::string token = signer.Sign(MakeCheckpoint(), kNow);
   for (size_t bit = 0; bit < token.size() * 8; ++bit) {
@@ -81,7 +81,7 @@ TEST(CheckpointTest, EveryTruncationAndEveryExtensionIsRefused) {
   const std::string token = signer.Sign(MakeCheckpoint(), kNow);
   for (size_t size = 0; size < token.size(); ++size) {
     ExpectRefused(signer, token.substr(0, size), absl::StatusCode::kInvalidArgument,
-                  "Checkpoint.token as it was received");
+                  "Checkpoint.token unchanged");
   }
   ExpectRefused(signer, token + "x", absl::StatusCode::kInvalidArgument, "truncated or damaged");
 }
@@ -98,7 +98,7 @@ TEST(CheckpointTest, RandomBytesAreRefused) {
 TEST(CheckpointTest, AnotherVersionIsNamed) {
   std::string token = SignerOf('k').Sign(MakeCheckpoint(), kNow);
   token[3] = 2;
-  ExpectRefused(SignerOf('k'), token, absl::StatusCode::kInvalidArgument, "of version 2");
+  ExpectRefused(SignerOf('k'), token, absl::StatusCode::kInvalidArgument, "has version 2");
 }
 
 TEST(CheckpointTest, AnotherKeyIsRefused) {
@@ -110,31 +110,31 @@ TEST(CheckpointTest, AnotherKeyIsRefused) {
                    .ok());
 }
 
-TEST(CheckpointTest, AnOldKeyIsStillAcceptedBesideTheNew) {
+TEST(CheckpointTest, AnOldKeyIsStillAcceptedNextToTheNewOne) {
   const CheckpointSigner both({std::string(32, 'n'), std::string(32, 'o')});
   EXPECT_TRUE(both.Open(SignerOf('o').Sign(MakeCheckpoint(), kNow), kNow, kMaxAge).ok());
   EXPECT_TRUE(SignerOf('n').Open(both.Sign(MakeCheckpoint(), kNow), kNow, kMaxAge).ok());
 }
 
-TEST(CheckpointTest, AgeIsBoundedToTheSecond) {
+TEST(CheckpointTest, TheMaximumAgeIsExactToTheSecond) {
   const CheckpointSigner signer = SignerOf('k');
   const std::string token = signer.Sign(MakeCheckpoint(), kNow - 60);
   EXPECT_TRUE(signer.Open(token, kNow, kMaxAge).ok());
   EXPECT_EQ(signer.Open(token, kNow + 1, kMaxAge).status().code(),
             absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(signer.Open(token, kNow + 1, kLong).ok());
-  // Clocks of replicas differ.
+  // The clocks of replicas may differ.
   EXPECT_TRUE(signer.Open(signer.Sign(MakeCheckpoint(), kNow + 5), kNow, kMaxAge).ok());
 }
 
-TEST(CheckpointTest, ASignedTokenOfNoCheckpointIsRefused) {
+TEST(CheckpointTest, ASignedTokenWithoutACheckpointIsRefused) {
   StreamCheckpoint checkpoint = MakeCheckpoint();
   checkpoint.frame = -1;
   ExpectRefused(SignerOf('k'), SignerOf('k').Sign(checkpoint, kNow),
-                absl::StatusCode::kInvalidArgument, "holds no checkpoint");
+                absl::StatusCode::kInvalidArgument, "contains no valid checkpoint");
 }
 
-TEST(CheckpointTest, KeysComeFromFiles) {
+TEST(CheckpointTest, KeysAreReadFromFiles) {
   const std::string path = testing::TempDir() + "ese_checkpoint_key";
   std::ofstream(path, std::ios::binary) << std::string(32, 'k');
   const auto signer = CheckpointSigner::FromFiles({path});
@@ -142,7 +142,7 @@ TEST(CheckpointTest, KeysComeFromFiles) {
   EXPECT_TRUE(signer->Open(SignerOf('k').Sign(MakeCheckpoint(), kNow), kNow, kMaxAge).ok());
   std::ofstream(path, std::ios::binary) << std::string(31, 'k');
   EXPECT_THAT(std::string(CheckpointSigner::FromFiles({path}).status().message()),
-              HasSubstr("has 31 bytes; it needs 32"));
+              HasSubstr("has 31 bytes, but needs at least 32"));
   EXPECT_EQ(CheckpointSigner::FromFiles({path + ".none"}).status().code(),
             absl::StatusCode::kNotFound);
 }

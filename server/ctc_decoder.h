@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Incremental CTC best path: the most likely unit of every frame, repeats collapsed, blanks
-// dropped.
+// Incremental CTC best-path decoding: takes the most likely unit of every frame, collapses repeats,
+// and drops blanks.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,7 @@
 
 namespace ese {
 
-// A unit on the best path and the frame in which the path entered it, counted from the stream's
-// start.
+// A unit on the best path, and the frame in which it begins, counted from the start of the stream.
 struct DecodedUnit {
   int index = 0;
   int64_t frame = 0;
@@ -19,21 +18,22 @@ struct DecodedUnit {
   friend bool operator==(const DecodedUnit&, const DecodedUnit&) = default;
 };
 
-// One stream's best path. The units do not depend on how the frames are cut into calls.
+// Decodes one stream. The units do not depend on how the frames are divided among calls of Accept.
 // Not thread-safe.
 class CtcDecoder {
  public:
   // REQUIRES: 0 <= blank < num_units.
   CtcDecoder(int num_units, int blank) : CtcDecoder(num_units, blank, 0, blank) {}
-  // Goes on at `frame` after a decoder whose last_unit() is given. REQUIRES: 0 <= last_unit <
+  // Continues at `frame` from a decoder whose last_unit() is given. REQUIRES: 0 <= last_unit <
   // num_units.
   CtcDecoder(int num_units, int blank, int64_t frame, int last_unit);
 
-  // Appends to *units those that begin in the next frames, `logits` [n][num_units]. Of equal logits
-  // the lower index wins. A unit that goes on from the call before is not repeated.
+  // Appends to *units the units that begin in the next frames, whose logits are [n][num_units]. If
+  // logits are equal, the lowest index wins. A unit that continues from the previous call is not
+  // repeated.
   void Accept(absl::Span<const int32_t> logits, std::vector<DecodedUnit>* units);
 
-  // Of the best path as far as it goes; the blank at the start.
+  // The most likely unit of the last frame, or the blank before the first frame.
   int last_unit() const { return last_unit_; }
 
  private:

@@ -16,7 +16,7 @@ using ::testing::IsEmpty;
 constexpr int kUnits = 4;
 constexpr int kBlank = 3;
 
-// Logits whose best path is `path`.
+// Returns logits whose best path is `path`.
 std::vector<int32_t> LogitsOf(const std::vector<int>& path) {
   std::vector<int32_t> logits(path.size() * kUnits, -100);
   for (size_t i = 0; i < path.size(); ++i) logits[i * kUnits + path[i]] = 100;
@@ -33,15 +33,15 @@ TEST(CtcDecoderTest, NoFramesGiveNothing) { EXPECT_THAT(Decode({}), IsEmpty()); 
 
 TEST(CtcDecoderTest, BlanksAreDropped) { EXPECT_THAT(Decode(LogitsOf({3, 3, 3})), IsEmpty()); }
 
-TEST(CtcDecoderTest, ARepeatIsOneUnitBegunInItsFirstFrame) {
+TEST(CtcDecoderTest, ARepeatIsOneUnitThatBeginsInItsFirstFrame) {
   EXPECT_THAT(Decode(LogitsOf({3, 1, 1, 1, 0})), ElementsAre(DecodedUnit{1, 1}, DecodedUnit{0, 4}));
 }
 
-TEST(CtcDecoderTest, ABlankBetweenTwoOfAUnitKeepsBoth) {
+TEST(CtcDecoderTest, EqualUnitsWithABlankBetweenThemAreTwoUnits) {
   EXPECT_THAT(Decode(LogitsOf({1, 3, 1})), ElementsAre(DecodedUnit{1, 0}, DecodedUnit{1, 2}));
 }
 
-TEST(CtcDecoderTest, OfEqualLogitsTheLowerIndexWins) {
+TEST(CtcDecoderTest, TheLowestIndexOfEqualLogitsWins) {
   EXPECT_THAT(Decode({5, 9, 9, 9}), ElementsAre(DecodedUnit{1, 0}));
   EXPECT_THAT(Decode({0, 0, 0, 0}), ElementsAre(DecodedUnit{0, 0}));
 }

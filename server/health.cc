@@ -19,7 +19,7 @@ class HealthWatch final : public CallHandler, public std::enable_shared_from_thi
   HealthWatch(RpcCall* call, Health* health) : loop_(call->loop()), call_(call), health_(health) {}
 
   // Thread-safe.
-  void Tell() {
+  void Notify() {
     loop_->Post([self = shared_from_this()] { self->Advance(); });
   }
 
@@ -29,7 +29,8 @@ class HealthWatch final : public CallHandler, public std::enable_shared_from_thi
     HealthCheckRequest request;
     if (!ok ||
         !grpc::SerializationTraits<HealthCheckRequest>::Deserialize(&message_, &request).ok()) {
-      return Finish(absl::InvalidArgumentError("not a grpc.health.v1.HealthCheckRequest"));
+      return Finish(
+          absl::InvalidArgumentError("the message is not a grpc.health.v1.HealthCheckRequest"));
     }
     service_ = request.service();
     Advance();
@@ -50,15 +51,15 @@ class HealthWatch final : public CallHandler, public std::enable_shared_from_thi
     if (health_->shut_down()) return Finish(absl::UnavailableError("this server is shutting down"));
     if (!service_) return;
     const auto status = health_->StatusOf(*service_);
-    if (told_ == status) return;
-    told_ = status;
+    if (reported_ == status) return;
+    reported_ = status;
     HealthCheckResponse response;
     response.set_status(status);
     bool own_buffer = false;
     grpc::ByteBuffer message;
     if (!grpc::SerializationTraits<HealthCheckResponse>::Serialize(response, &message, &own_buffer)
              .ok()) {
-      return Finish(absl::InternalError("a health status cannot be serialised"));
+      return Finish(absl::InternalError("a health status cannot be serialized"));
     }
     message_ = message;
     writing_ = true;
@@ -74,7 +75,7 @@ class HealthWatch final : public CallHandler, public std::enable_shared_from_thi
   Health* const health_;
   grpc::ByteBuffer message_;
   std::optional<std::string> service_;
-  std::optional<HealthCheckResponse::ServingStatus> told_;
+  std::optional<HealthCheckResponse::ServingStatus> reported_;
   bool writing_ = false;
   bool cancelled_ = false;
   bool finished_ = false;
@@ -85,16 +86,16 @@ void Health::SetServing(bool serving) {
     const MutexLock lock(mutex_);
     if (std::exchange(serving_, serving) == serving) return;
   }
-  TellAll();
+  NotifyWatches();
 }
 
 grpc::Status Health::Check(grpc::ServerContext*, const HealthCheckRequest* request,
                            HealthCheckResponse* response) {
   const auto status = StatusOf(request->service());
   if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
-    return {grpc::StatusCode::NOT_FOUND,
-            absl::StrCat("no service \"", request->service(), "\" is here; there are \"\" and ",
-                         v1::SpeechInference::service_full_name())};
+    return {grpc::StatusCode::NOT_FOUND, absl::StrCat("there is no service \"", request->service(),
+                                                      "\"; this server has \"\" and ",
+                                                      v1::SpeechInference::service_full_name())};
   }
   response->set_status(status);
   return grpc::Status::OK;
@@ -112,7 +113,7 @@ void Health::Shutdown() {
     const MutexLock lock(mutex_);
     shut_down_ = true;
   }
-  TellAll();
+  NotifyWatches();
 }
 
 HealthCheckResponse::ServingStatus Health::StatusOf(const std::string& service) const {
@@ -133,9 +134,9 @@ void Health::Remove(const std::shared_ptr<HealthWatch>& watch) {
   watches_.erase(watch);
 }
 
-void Health::TellAll() {
+void Health::NotifyWatches() {
   const MutexLock lock(mutex_);
-  for (const auto& watch : watches_) watch->Tell();
+  for (const auto& watch : watches_) watch->Notify();
 }
 
 }  // namespace ese

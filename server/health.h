@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// grpc.health.v1.Health: says whether the server takes streams. gRPC's built-in service is not used
-// because it starts the threads of the callback API, which poll for messages of all calls
-// (docs/operations.md).
+// The service grpc.health.v1.Health, which tells whether the server accepts streams. gRPC's
+// built-in service is not used, because it starts the threads of the callback API, which poll for
+// the messages of all calls (docs/operations.md).
 #pragma once
 
 #include <memory>
@@ -16,8 +16,8 @@ namespace ese {
 
 class HealthWatch;
 
-// Thread-safe. Knows two services, "" (the whole server) and ese.v1.SpeechInference, which always
-// have the same status.
+// Thread-safe. There are two services, "" (the whole server) and ese.v1.SpeechInference. Their
+// status is always the same.
 class Health final
     : public grpc::health::v1::Health::WithGenericMethod_Watch<grpc::health::v1::Health::Service> {
  public:
@@ -29,9 +29,9 @@ class Health final
                      const grpc::health::v1::HealthCheckRequest* request,
                      grpc::health::v1::HealthCheckResponse* response) override;
 
-  // Returns the handler of a call of kWatchMethod.
+  // Returns the handler for a call of kWatchMethod.
   std::shared_ptr<CallHandler> HandleWatch(RpcCall* call);
-  // Ends all watches, present and future.
+  // Ends all present and future watches.
   void Shutdown();
 
  private:
@@ -39,7 +39,7 @@ class Health final
   grpc::health::v1::HealthCheckResponse::ServingStatus StatusOf(const std::string& service) const;
   bool shut_down() const;
   void Remove(const std::shared_ptr<HealthWatch>& watch);
-  void TellAll();
+  void NotifyWatches();
 
   mutable Mutex mutex_;
   bool serving_ ABSL_GUARDED_BY(mutex_) = false;

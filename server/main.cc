@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-server: wires models, channels on processors and cards, the gRPC service and /metrics
-// together.
+// ese-server: connects models, channels on processors and cards, the gRPC service and /metrics.
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -30,13 +29,13 @@
 namespace ese {
 namespace {
 
-// Exists exactly while the server serves; whoever started the server waits for it.
+// The file exists exactly while the server serves, so that a supervisor can wait for it.
 class ReadyFile {
  public:
   explicit ReadyFile(std::string path) : path_(std::move(path)) { Remove(); }
   ~ReadyFile() { Remove(); }
 
-  // Readers see all lines or no file.
+  // Writes the file atomically: a reader sees either all lines or no file.
   absl::Status Write(const std::string& text) {
     if (path_.empty()) return absl::OkStatus();
     const std::string part = path_ + ".part";
@@ -80,7 +79,8 @@ void StartLogging(const std::string& level) {
   logger->set_level(spdlog::level::from_str(level));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
-  // gRPC would write to stderr in its own format, also where we report the same failure ourselves.
+  // Otherwise gRPC writes to stderr in its own format, even if we report the same failure
+  // ourselves.
   gpr_set_log_function([](gpr_log_func_args* args) { spdlog::debug("grpc: {}", args->message); });
 }
 
@@ -105,7 +105,8 @@ std::string ShapeOf(const Model& model) {
 
 using Channels = std::vector<std::unique_ptr<Channel>>;
 
-// Cards that were asked for beside processors may be missing; alone they may not.
+// Returns null if no cards are wanted, or if they cannot be opened but there are also channels on
+// processors.
 absl::StatusOr<std::unique_ptr<XrtCards>> OpenCards(const ServerOptions& options,
                                                     MetricsRegistry* metrics) {
   if (!options.channels.cards) return nullptr;
@@ -115,7 +116,7 @@ absl::StatusOr<std::unique_ptr<XrtCards>> OpenCards(const ServerOptions& options
                                .hot_celsius = options.card_hot_celsius},
                               metrics);
   if (cards.ok() || options.channels.cpu == 0) return cards;
-  spdlog::error("going on without cards: {}", std::string(cards.status().message()));
+  spdlog::error("continuing without cards: {}", std::string(cards.status().message()));
   return nullptr;
 }
 
@@ -131,7 +132,7 @@ absl::StatusOr<Channels> MakeChannels(const std::shared_ptr<const Model>& model,
   auto on_cards = cards->MakeChannels(model);
   if (!on_cards.ok() && channels.empty()) return on_cards.status();
   if (!on_cards.ok()) {
-    spdlog::error("model \"{}\" goes on without cards: {}", model->name,
+    spdlog::error("model \"{}\" continues without cards: {}", model->name,
                   std::string(on_cards.status().message()));
     return channels;
   }
@@ -139,7 +140,7 @@ absl::StatusOr<Channels> MakeChannels(const std::shared_ptr<const Model>& model,
   return channels;
 }
 
-// "2, kernel avx512vnni" and, where there are several kinds, " + 8, kernel emulated_ese_card".
+// Returns text such as "2, kernel avx512vnni + 8, kernel emulated_ese_card".
 std::string Summary(const Channels& channels) {
   std::vector<std::string> kinds;
   for (size_t k = 0, end = 0; k < channels.size(); k = end) {
@@ -149,7 +150,7 @@ std::string Summary(const Channels& channels) {
   return absl::StrJoin(kinds, " + ");
 }
 
-// What --channels may name here.
+// Prints the channels that --channels may name on this machine.
 absl::Status ListChannels() {
   std::printf("cpu:%d\n", ThreadsAllowed());
   ESE_ASSIGN_OR_RETURN(const auto cards, ListXrtCards());
@@ -177,13 +178,14 @@ void LogStart(const Server& server, const std::string& channels,
                metrics_address.empty() ? "none" : metrics_address);
 }
 
-// Until the first signal serve, until the second or the grace's end drain.
+// Serves until the first signal, then drains until all streams have ended, the time is up or a
+// second signal comes.
 void ServeUntilSignalled(Server& server, double drain_seconds) {
   const sigset_t signals = EndSignals();
   constexpr timespec kSecond{.tv_sec = 1, .tv_nsec = 0};
   int signal = 0;
   while ((signal = sigtimedwait(&signals, nullptr, &kSecond)) < 0) server.UpdateHealth();
-  spdlog::info("{}: draining for at most {} s", signal == SIGTERM ? "SIGTERM" : "SIGINT",
+  spdlog::info("received {}; draining for at most {} s", signal == SIGTERM ? "SIGTERM" : "SIGINT",
                drain_seconds);
   server.StartDrain();
   const TimePoint end = Clock::Real()->Now() + std::chrono::duration_cast<Duration>(
@@ -198,7 +200,7 @@ void ServeUntilSignalled(Server& server, double drain_seconds) {
 }
 
 absl::Status Run(const ServerOptions& options) {
-  // Blocked before any thread begins, so that only sigwait sees them.
+  // Block the signals before any thread starts, so that only sigtimedwait receives them.
   const sigset_t signals = EndSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
@@ -232,7 +234,8 @@ absl::Status Run(const ServerOptions& options) {
     LogStart(*server, made, metrics_address);
   }
   if (options.serving.checkpoint_keys.empty()) {
-    spdlog::info("no --checkpoint-key: checkpoints are good for this process only");
+    spdlog::info(
+        "without --checkpoint-key, checkpoints are valid only as long as this process runs");
   }
   ServeUntilSignalled(*server, options.drain_seconds);
   return absl::OkStatus();
@@ -255,7 +258,7 @@ int Main(int argc, char** argv) {
   }
   const int exit_status = status.ok() ? 0 : error.status.ok() ? 1 : error.exit_status;
   if (command_line.options.channels.cards) {
-    // XRT's own end waits for batches, also for one that a hung unit never ends.
+    // XRT's destructors wait for all batches, even for one that a hung unit never finishes.
     std::fflush(nullptr);
     std::quick_exit(exit_status);
   }

@@ -32,9 +32,9 @@ absl::StatusOr<std::shared_ptr<const FbankTables>> FbankTablesOf(const Model& mo
   if (model.features.sample_rate_hz == 0) return nullptr;
   auto tables = MakeFbankTables(ToFbankOptions(model.features));
   if (!tables.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("audio settings of model \"", model.name,
-                                                   "\": ", tables.status().message(),
-                                                   "; correct them and compile it again"));
+    return absl::InvalidArgumentError(absl::StrCat("the audio settings of model \"", model.name,
+                                                   "\" cannot be used: ", tables.status().message(),
+                                                   "; correct them and compile the model again"));
   }
   return tables;
 }
@@ -104,8 +104,9 @@ absl::StatusOr<ModelCatalog::ServedPtr> ModelCatalog::Find(const std::string& na
   const MutexLock lock(mutex_);
   if (name.empty() && current_.size() == 1) return current_.front();
   if (name.empty() && !current_.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "config.model is empty, and this server has several; set one of: ", Names(current_)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("config.model is empty, but this server has several models; set one of: ",
+                     Names(current_)));
   }
   const auto found = std::ranges::find_if(current_, Named(name));
   if (found != current_.end()) return *found;
@@ -122,9 +123,9 @@ absl::StatusOr<ModelCatalog::ServedPtr> ModelCatalog::FindVersion(
   for (const RetiredVersion& version : retired_) {
     if (IsVersion(*version.served->model, name, fingerprint)) return version.served;
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat("the stream was computed by model \"", name, "\" ", fingerprint.substr(0, 8),
-                   ", which is not here; resume where it is served, or begin a new stream"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the stream was computed by model \"", name, "\" ", fingerprint.substr(0, 8),
+      ", which this server does not have; resume on a server that has it, or start a new stream"));
 }
 
 std::vector<ModelCatalog::ServedPtr> ModelCatalog::Current() const {

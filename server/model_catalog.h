@@ -65,8 +65,9 @@ class ModelCatalog {
   absl::StatusOr<ServedPtr> FindVersion(const std::string& name,
                                         const std::string& fingerprint) const;
 
-  // The versions that take new streams, and the retired ones, the last to be retired first.
+  // The versions that take new streams.
   std::vector<ServedPtr> Current() const;
+  // The retired versions, beginning with the one that was retired last.
   std::vector<ServedPtr> Retired() const;
   // Number of versions, current and retired.
   int size() const;

@@ -29,7 +29,7 @@ ModelCatalog::ServedPtr Version(const std::string& name, uint32_t seed) {
 
 class ModelCatalogTest : public testing::Test {
  protected:
-  // Publishes it and returns its fingerprint; the catalog's is the only pointer to it.
+  // Publishes a model and returns its fingerprint. Only the catalog holds a pointer to it.
   std::string Publish(const std::string& name, uint32_t seed) {
     auto served = Version(name, seed);
     const std::string fingerprint = served->model->fingerprint();
@@ -52,11 +52,11 @@ class ModelCatalogTest : public testing::Test {
   ModelCatalog catalog_{&clock_, kGrace};
 };
 
-TEST_F(ModelCatalogTest, TheLastPublishedTakesNewStreamsAndTheOneBeforeCanBeResumedOn) {
+TEST_F(ModelCatalogTest, TheNewestVersionTakesNewStreamsAndStreamsCanResumeOnTheOneBefore) {
   const std::string first = Publish("m", 1);
   const std::string second = Publish("m", 2);
   EXPECT_EQ(Found("m"), second);
-  EXPECT_EQ(Found(""), second) << "one name, whatever its versions";
+  EXPECT_EQ(Found(""), second) << "two versions are one model";
   EXPECT_TRUE(catalog_.FindVersion("m", first).ok());
   EXPECT_TRUE(catalog_.FindVersion("", second).ok());
   EXPECT_EQ(catalog_.FindVersion("other", first).status().code(),
@@ -78,19 +78,19 @@ TEST_F(ModelCatalogTest, AWithdrawnModelIsNotFoundAndTheOthersAreListed) {
   EXPECT_THAT(Found(""), HasSubstr("this server has: no model at the moment"));
 }
 
-TEST_F(ModelCatalogTest, ARetiredVersionGoesItsGraceAfterItsLastStream) {
+TEST_F(ModelCatalogTest, ARetiredVersionIsRemovedOneGracePeriodAfterItsLastStream) {
   const std::string first = Publish("m", 1);
   auto stream = *catalog_.Find("m");
   Publish("m", 2);
   clock_.Advance(2 * kGrace);
   EXPECT_THAT(Freed(), IsEmpty()) << "in use";
   stream.reset();
-  EXPECT_THAT(Freed(), IsEmpty()) << "the grace begins";
+  EXPECT_THAT(Freed(), IsEmpty()) << "the grace period begins";
   clock_.Advance(kGrace - seconds(1));
   EXPECT_THAT(Freed(), IsEmpty());
   stream = *catalog_.FindVersion("m", first);
   clock_.Advance(kGrace);
-  EXPECT_THAT(Freed(), IsEmpty()) << "somebody has come back";
+  EXPECT_THAT(Freed(), IsEmpty()) << "a stream has resumed";
   stream.reset();
   EXPECT_THAT(Freed(), IsEmpty());
   clock_.Advance(kGrace);
@@ -99,7 +99,7 @@ TEST_F(ModelCatalogTest, ARetiredVersionGoesItsGraceAfterItsLastStream) {
   EXPECT_EQ(catalog_.size(), 1);
 }
 
-TEST_F(ModelCatalogTest, OnlySoManyIdleVersionsAreKept) {
+TEST_F(ModelCatalogTest, TheNumberOfIdleVersionsIsLimited) {
   std::vector<std::string> fingerprints;
   for (uint32_t i = 0; i < ModelCatalog::kMaxIdle + 4; ++i) {
     fingerprints.push_back(Publish("m", i));
@@ -123,7 +123,7 @@ TEST_F(ModelCatalogTest, ARetiredVersionCanBeReinstated) {
   EXPECT_FALSE(catalog_.Reinstate("m", "unknown"));
 }
 
-TEST_F(ModelCatalogTest, TheLastToBeRetiredIsListedFirst) {
+TEST_F(ModelCatalogTest, TheVersionRetiredLastIsListedFirst) {
   const std::string first = Publish("m", 1);
   const std::string second = Publish("m", 2);
   Publish("m", 3);

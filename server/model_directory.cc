@@ -43,29 +43,29 @@ absl::StatusOr<std::map<std::string, ModelDirectory::Stamp>> ModelDirectory::Lis
     it.increment(error);
   }
   if (!error) return files;
-  return absl::NotFoundError(absl::StrCat("cannot list the models of ", path_, ": ",
+  return absl::NotFoundError(absl::StrCat("cannot list the models in ", path_, ": ",
                                           error.message(), "; give a folder with --model-dir"));
 }
 
-absl::StatusOr<ModelDirectory::Changes> ModelDirectory::Look() {
+absl::StatusOr<ModelDirectory::Changes> ModelDirectory::Poll() {
   ESE_ASSIGN_OR_RETURN(const auto files, List());
   Changes changes;
   std::set<std::pair<Stamp, std::string>> due;
   for (const auto& [path, stamp] : files) {
-    Known& known = known_[path];
-    const bool rests = known.stamp == stamp;
-    if (!rests) {
+    KnownFile& known = known_[path];
+    const bool unchanged = known.stamp == stamp;
+    if (!unchanged) {
       known.stamp = stamp;
       known.read = false;
     }
-    if (!known.read && (rests || !looked_)) due.emplace(stamp, path);
+    if (!known.read && (unchanged || !polled_)) due.emplace(stamp, path);
   }
-  looked_ = true;
+  polled_ = true;
   for (const auto& [stamp, path] : due) {
     auto model = Read(path);
-    Known& known = known_[path];
+    KnownFile& known = known_[path];
     Stamp now;
-    if (!StampOf(path, &now) || now != stamp) continue;  // the next look sees
+    if (!StampOf(path, &now) || now != stamp) continue;  // left to the next poll
     known.read = known.reported = true;
     changes.read.push_back({path, std::move(model)});
   }
@@ -82,10 +82,10 @@ absl::StatusOr<std::shared_ptr<const Model>> ModelDirectory::Read(const std::str
     return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
   };
   Stamp stamp;
-  if (!StampOf(path, &stamp)) return at_path(absl::NotFoundError("there is no such file any more"));
+  if (!StampOf(path, &stamp)) return at_path(absl::NotFoundError("the file no longer exists"));
   if (stamp.size > kMaxFileBytes) {
-    return at_path(absl::InvalidArgumentError(
-        absl::StrCat(stamp.size, " bytes; a model has at most ", kMaxFileBytes)));
+    return at_path(absl::InvalidArgumentError(absl::StrCat(
+        "the file has ", stamp.size, " bytes; a model may have at most ", kMaxFileBytes)));
   }
   std::ifstream file(path, std::ios::binary);
   if (!file) return at_path(absl::ErrnoToStatus(errno, "cannot open the model"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder of compiled models, looked at again and again. Looking and not inotify: it works on
-// every file system, network and overlay ones too, loses no event, and costs a stat a file.
+// Finds the changes in a folder of compiled models by polling. Unlike inotify, polling works on
+// every file system, including network and overlay file systems, and misses no change. It costs one
+// stat for each file.
 #pragma once
 
 #include <cstdint>
@@ -27,22 +28,24 @@ class ModelDirectory {
     absl::StatusOr<std::shared_ptr<const Model>> model;
   };
   struct Changes {
-    std::vector<File> read;         // new or changed, in the order in which they were last written
-    std::vector<std::string> gone;  // that were read before
+    std::vector<File> read;         // new or changed files, in the order of their last write
+    std::vector<std::string> gone;  // files that were reported before and no longer exist
   };
 
   explicit ModelDirectory(std::string path) : path_(std::move(path)) {}
 
-  // What has changed in the folder's *.ese since the last look. The first look reads every file; a
-  // later one reads a file that it finds as the look before found it, so that files which are being
-  // copied are left alone. An error: the folder cannot be listed; nothing is known of its files.
-  absl::StatusOr<Changes> Look();
+  // Returns what has changed in the folder's *.ese files since the last poll. The first poll reads
+  // every file. Later polls read a new or changed file only when it has stayed the same since the
+  // previous poll, because it may still be being copied. NOT_FOUND: the folder cannot be listed, so
+  // nothing is known about its files.
+  absl::StatusOr<Changes> Poll();
 
-  // A model in memory: its file may be overwritten at any time. Errors as of Model::FromFile.
+  // Reads a model into memory, because its file may be overwritten at any time. Returns the errors
+  // of Model::FromFile.
   static absl::StatusOr<std::shared_ptr<const Model>> Read(const std::string& path);
 
  private:
-  // What changes whenever a file's content may have. Ordered by the time of the last write.
+  // Changes whenever the content of a file may have changed. Ordered by the time of the last write.
   struct Stamp {
     int64_t written_ns = 0;
     int64_t changed_ns = 0;
@@ -50,18 +53,18 @@ class ModelDirectory {
     uint64_t inode = 0;
     auto operator<=>(const Stamp&) const = default;
   };
-  struct Known {
+  struct KnownFile {
     Stamp stamp;
-    bool read = false;      // as it is
-    bool reported = false;  // in whatever state
+    bool read = false;      // with this stamp
+    bool reported = false;  // with this or an earlier stamp
   };
 
   static bool StampOf(const std::string& path, Stamp* stamp);
   absl::StatusOr<std::map<std::string, Stamp>> List() const;
 
   const std::string path_;
-  bool looked_ = false;
-  std::map<std::string, Known> known_;
+  bool polled_ = false;
+  std::map<std::string, KnownFile> known_;
 };
 
 }  // namespace ese

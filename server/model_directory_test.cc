@@ -37,9 +37,9 @@ class ModelDirectoryTest : public testing::Test {
   void Write(const std::string& name, const std::string& bytes) const {
     std::ofstream(Path(name), std::ios::binary) << bytes;
   }
-  // The fingerprints of what was read, or the error.
+  // Polls, and returns the fingerprint or the error of each file that was read.
   std::vector<std::string> Read() {
-    auto changes = directory_.Look();
+    auto changes = directory_.Poll();
     EXPECT_TRUE(changes.ok()) << changes.status();
     gone_ = changes->gone;
     std::vector<std::string> read;
@@ -55,7 +55,7 @@ class ModelDirectoryTest : public testing::Test {
   std::vector<std::string> gone_;
 };
 
-TEST_F(ModelDirectoryTest, TheFirstLookReadsAllModelsInTheOrderOfTheirWriting) {
+TEST_F(ModelDirectoryTest, TheFirstPollReadsAllModelsInTheOrderOfTheirLastWrite) {
   Write("b.ese", Bytes(1));
   Write("a.ese", Bytes(2));
   Write("c.txt", "no model");
@@ -67,27 +67,27 @@ TEST_F(ModelDirectoryTest, TheFirstLookReadsAllModelsInTheOrderOfTheirWriting) {
   EXPECT_THAT(Read(), IsEmpty());
 }
 
-TEST_F(ModelDirectoryTest, ANewFileIsReadWhenItRests) {
+TEST_F(ModelDirectoryTest, ANewFileIsReadOnceItStopsChanging) {
   EXPECT_THAT(Read(), IsEmpty());
   const std::string bytes = Bytes(1);
   for (const size_t part : {size_t{100}, bytes.size() / 2, bytes.size()}) {
     Write("a.ese", bytes.substr(0, part));
-    EXPECT_THAT(Read(), IsEmpty()) << "it has just been written to";
+    EXPECT_THAT(Read(), IsEmpty()) << "the file has just been written to";
   }
   EXPECT_THAT(Read(), ElementsAre(Fingerprint(1)));
   EXPECT_THAT(Read(), IsEmpty());
 }
 
-TEST_F(ModelDirectoryTest, AReplacedFileIsReadAgainAndTheModelBeforeStaysWhole) {
+TEST_F(ModelDirectoryTest, AReplacedFileIsReadAgainAndTheOldModelStaysIntact) {
   Write("a.ese", Bytes(1));
-  auto changes = directory_.Look();
+  auto changes = directory_.Poll();
   ASSERT_TRUE(changes.ok());
   const auto before = *changes->read.at(0).model;
   Write("new", Bytes(2));
   std::filesystem::rename(Path("new"), Path("a.ese"));
   EXPECT_THAT(Read(), IsEmpty());
   EXPECT_THAT(Read(), ElementsAre(Fingerprint(2)));
-  Write("a.ese", "");  // in place: a mapped file would take the server along
+  Write("a.ese", "");  // in place, which would crash a server that had mapped the file
   EXPECT_EQ(before->output.bias.size(), 7u);
   EXPECT_EQ(before->output.entries.size(),
             static_cast<size_t>(before->output.rows) * before->output.entries_per_row);
@@ -96,13 +96,13 @@ TEST_F(ModelDirectoryTest, AReplacedFileIsReadAgainAndTheModelBeforeStaysWhole) 
   EXPECT_THAT(Read(), IsEmpty()) << "a refused file is not read again";
 }
 
-TEST_F(ModelDirectoryTest, AMalformedFileIsAnErrorThatNamesIt) {
+TEST_F(ModelDirectoryTest, AMalformedFileGivesAnErrorThatNamesIt) {
   Write("bad.ese", "not a model");
   EXPECT_THAT(Read(), ElementsAre(HasSubstr(Path("bad.ese"))));
   EXPECT_THAT(Read(), IsEmpty());
 }
 
-TEST_F(ModelDirectoryTest, AFileThatWasReadIsGoneOnce) {
+TEST_F(ModelDirectoryTest, AFileThatWasReadIsReportedAsGoneOnce) {
   Write("a.ese", Bytes(1));
   EXPECT_THAT(Read(), SizeIs(1));
   Write("unread.ese", Bytes(2));
@@ -115,9 +115,9 @@ TEST_F(ModelDirectoryTest, AFileThatWasReadIsGoneOnce) {
   EXPECT_THAT(gone_, IsEmpty());
 }
 
-TEST_F(ModelDirectoryTest, AFolderThatIsNotThereIsNamed) {
+TEST_F(ModelDirectoryTest, TheErrorForAMissingFolderNamesIt) {
   std::filesystem::remove_all(folder_);
-  const absl::Status status = directory_.Look().status();
+  const absl::Status status = directory_.Poll().status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(status.message()), HasSubstr(folder_));
 }

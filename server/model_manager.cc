@@ -14,7 +14,7 @@
 namespace ese {
 namespace {
 
-// How long to wait for a channel to pass its test.
+// How long to wait until the channels have been tested.
 constexpr Duration kTestLimit = std::chrono::seconds(30);
 constexpr Duration kTestInterval = std::chrono::milliseconds(5);
 
@@ -48,13 +48,13 @@ absl::Status ModelManager::Add(std::shared_ptr<const Model> model) {
   if (source.latest) {
     return absl::InvalidArgumentError(
         absl::StrCat("two models are named \"", model->name,
-                     "\"; clients choose by name, so serve one of them or rename it"));
+                     "\"; clients choose by name, so serve only one of them, or rename one"));
   }
   source.latest = {model->name, model->fingerprint(), ++order_, model};
   ESE_ASSIGN_OR_RETURN(auto served, Make(std::move(model)));
   catalog_->Publish(std::move(served));
   loaded_->Increment();
-  ShowVersions();
+  UpdateVersionMetrics();
   return absl::OkStatus();
 }
 
@@ -79,7 +79,7 @@ void ModelManager::Run(Duration interval) {
   while (!WaitForStop(interval)) {
     const absl::Status status = Update();
     if (!status.ok() && !folder_is_lost_) {
-      spdlog::error("{}; the models go on as they are", std::string(status.message()));
+      spdlog::error("{}; the loaded models are still served", std::string(status.message()));
     }
     folder_is_lost_ = !status.ok();
   }
@@ -94,7 +94,7 @@ bool ModelManager::WaitForStop(Duration limit) {
 }
 
 absl::Status ModelManager::Update() {
-  auto changes = directory_->Look();
+  auto changes = directory_->Poll();
   if (changes.ok()) {
     for (const std::string& path : changes->gone) sources_.erase(path);
     for (ModelDirectory::File& file : changes->read) {
@@ -108,14 +108,14 @@ absl::Status ModelManager::Update() {
       const Model& model = **file.model;
       source.latest = {model.name, model.fingerprint(), ++order_, *std::move(file.model)};
     }
-    if (!changes->gone.empty() || !changes->read.empty()) Settle();
+    if (!changes->gone.empty() || !changes->read.empty()) ServeNewestVersions();
   }
-  FreeUnused();
-  ShowVersions();
+  UnloadUnused();
+  UpdateVersionMetrics();
   return changes.status();
 }
 
-void ModelManager::Settle() {
+void ModelManager::ServeNewestVersions() {
   std::set<std::string> served;
   for (bool done = false; !done;) {
     std::map<std::string, std::pair<const std::string, Source>*> newest;
@@ -143,7 +143,7 @@ void ModelManager::Settle() {
     const std::string& name = current->model->name;
     if (served.contains(name)) continue;
     catalog_->Withdraw(name);
-    spdlog::info("model \"{}\" takes no new streams: no file has it any more", name);
+    spdlog::info("model \"{}\" takes no new streams, because no file contains it any more", name);
   }
 }
 
@@ -161,7 +161,7 @@ bool ModelManager::Serve(const std::string& source, const Version& version) {
       return false;
     }
   }
-  spdlog::info("model \"{}\" takes new streams on version {} of {}", version.name,
+  spdlog::info("new streams of model \"{}\" use version {} from {}", version.name,
                VersionOf(version.fingerprint), source);
   return true;
 }
@@ -171,11 +171,12 @@ absl::Status ModelManager::Load(const std::string& source, const Version& versio
   if (model == nullptr) {
     ESE_ASSIGN_OR_RETURN(model, ModelDirectory::Read(source));
     if (model->fingerprint() != version.fingerprint) {
-      return absl::AbortedError(absl::StrCat(source, " has changed meanwhile"));
+      return absl::AbortedError(
+          absl::StrCat(source, " has changed since it was checked; it will be read again"));
     }
   }
   ESE_ASSIGN_OR_RETURN(auto served, Make(std::move(model)));
-  ESE_RETURN_IF_ERROR(Prove(*served->scheduler));
+  ESE_RETURN_IF_ERROR(WaitForTests(*served->scheduler));
   catalog_->Publish(std::move(served));
   loaded_->Increment();
   return absl::OkStatus();
@@ -203,7 +204,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> ModelManager::Make(
   return served;
 }
 
-absl::Status ModelManager::Prove(const Scheduler& scheduler) {
+absl::Status ModelManager::WaitForTests(const Scheduler& scheduler) {
   const TimePoint end = Clock::Real()->Now() + kTestLimit;
   while (true) {
     const int working = scheduler.working_channels();
@@ -213,35 +214,34 @@ absl::Status ModelManager::Prove(const Scheduler& scheduler) {
     if (late && proven > 0) return absl::OkStatus();
     if (late || working == 0) {
       return absl::UnavailableError(absl::StrCat(
-          "no channel passes the known-answer test with model \"", scheduler.model().name,
-          "\"; the log says why, write the file again to retry"));
+          "no channel passed the known-answer test with model \"", scheduler.model().name,
+          "\"; the log gives the reason; write the file again to retry"));
     }
     if (WaitForStop(kTestInterval)) {
-      return absl::CancelledError("the server ends");
+      return absl::CancelledError("the server is stopping");
     }
   }
 }
 
 void ModelManager::Refuse(const std::string& source, const absl::Status& status) {
   refused_->Increment();
-  spdlog::error("{} is refused, what was served stays: {}", source, status.ToString());
+  spdlog::error("{} is refused, and the models served before stay: {}", source, status.ToString());
 }
 
-void ModelManager::FreeUnused() {
+void ModelManager::UnloadUnused() {
   for (auto& served : catalog_->TakeUnused()) {
-    spdlog::info("model \"{}\", version {}, is unloaded: it has no streams any more",
+    spdlog::info("model \"{}\", version {}, is unloaded, because no stream uses it any more",
                  served->model->name, VersionOf(served->model->fingerprint()));
     served.reset();
   }
 }
 
-void ModelManager::ShowVersions() {
+void ModelManager::UpdateVersionMetrics() {
   const auto show = [this](const ModelCatalog::ServedPtr& served, double value) {
     metrics_
         ->GetGauge("ese_model_takes_streams",
-                   "1: this version of the model takes new streams; 0: it is retired and only "
-                   "continues its "
-                   "streams.",
+                   "1 if this version of the model takes new streams, 0 if it is retired and only "
+                   "continues the streams that it has.",
                    LabelsOf(*served->model))
         ->Set(value);
   };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads models into the catalog and unloads them: those given at the start, and those of a watched
-// folder as its files are added, changed and removed. This runs on a thread of its own, so that
-// streams are not disturbed.
+// Loads models into the catalog and unloads them: the models given at the start, and those of a
+// watched folder as its files are added, changed and removed. The folder is watched on a separate
+// thread, so that streams are not disturbed.
 //
-// If several sources have a model of one name, the one that was written last is served; when it is
-// removed, the one before it is served again. A version takes new streams once a channel has passed
-// the known-answer test. A model that cannot be served is refused with one line in the log, and
-// whatever was served before stays.
+// If several sources have a model with the same name, the one that was written last is served. When
+// it is removed, the one before it is served again. A version takes new streams once a channel has
+// passed the known-answer test. A model that cannot be served is refused with one line in the log,
+// and whatever was served before stays.
 #pragma once
 
 #include <cstdint>
@@ -63,7 +63,7 @@ class ModelManager {
   };
   struct Source {
     std::optional<Version> latest;
-    std::optional<Version> former;  // takes the place of the latest if that is refused
+    std::optional<Version> former;  // replaces the latest if that is refused
     bool is_file = false;
   };
 
@@ -73,16 +73,16 @@ class ModelManager {
   // Checks the folder once and acts on the changes.
   absl::Status Update();
   // Serves the newest version of each name, and withdraws names that have none.
-  void Settle();
+  void ServeNewestVersions();
   // Lets the version take new streams; returns false if it had to be refused.
   bool Serve(const std::string& source, const Version& version);
   absl::Status Load(const std::string& source, const Version& version);
   absl::StatusOr<std::shared_ptr<ServedModel>> Make(std::shared_ptr<const Model> model);
-  // Waits until its channels have been tested. UNAVAILABLE: none has passed.
-  absl::Status Prove(const Scheduler& scheduler);
+  // Waits until the channels have been tested. UNAVAILABLE: none has passed.
+  absl::Status WaitForTests(const Scheduler& scheduler);
   void Refuse(const std::string& source, const absl::Status& status);
-  void FreeUnused();
-  void ShowVersions();
+  void UnloadUnused();
+  void UpdateVersionMetrics();
 
   const SchedulerOptions scheduler_options_;
   const ChannelFactory make_channels_;
@@ -91,7 +91,7 @@ class ModelManager {
   Counter* const loaded_;
   Counter* const refused_;
 
-  // Used by the caller of Add and Watch, then only by the thread.
+  // Used by the caller of Add and Watch, later by the thread only.
   std::optional<ModelDirectory> directory_;
   std::map<std::string, Source> sources_;  // by path
   int64_t order_ = 0;

@@ -15,7 +15,7 @@ namespace ese {
 namespace {
 
 constexpr size_t kHelpColumns = 64;
-// Longer durations are cut to this one, so that they fit a Duration.
+// Longer durations are cut to this one, so that they fit into a Duration.
 constexpr double kMaxSeconds = 1e9;
 
 template <typename Member>
@@ -41,7 +41,7 @@ std::string RangeText(const OptionRange& range) {
   return text;
 }
 
-// The option's default as it would be written on the command line.
+// Returns the option's default as it would be written on the command line.
 std::string DefaultText(const Option& option) {
   if (option.default_text != nullptr) return option.default_text;
   return std::visit(

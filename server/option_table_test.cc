@@ -116,7 +116,7 @@ TEST_F(OptionTableTest, ALongDurationIsCutToOneThatFits) {
   EXPECT_EQ(wait_, std::chrono::seconds(1'000'000'000));
 }
 
-TEST_F(OptionTableTest, AnOptionMayHaveChecksOfItsOwn) {
+TEST_F(OptionTableTest, AnOptionMayHaveItsOwnChecks) {
   EXPECT_EQ(ErrorOf({"--name", "no"}), "--name is no");
   EXPECT_THROW((void)Parse({"--name", "?"}), CLI::ValidationError);
 }

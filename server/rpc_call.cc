@@ -40,10 +40,10 @@ void RpcCall::SetTimer(TimePoint at) {
   timer_ = at;
 }
 
-void RpcCall::Await(CallLoop* loop, grpc::AsyncGenericService* service,
-                    grpc::ServerCompletionQueue* queue) {
+void RpcCall::Request(CallLoop* loop, grpc::AsyncGenericService* service,
+                      grpc::ServerCompletionQueue* queue) {
   auto* call = new RpcCall(loop);
-  call->context_.AsyncNotifyWhenDone(&call->ended_tag_);  // comes only if the call starts
+  call->context_.AsyncNotifyWhenDone(&call->ended_tag_);  // completes only if the call starts
   service->RequestCall(&call->context_, &call->stream_, queue, queue,
                        call->Begin(call->started_tag_));
 }
@@ -51,16 +51,16 @@ void RpcCall::Await(CallLoop* loop, grpc::AsyncGenericService* service,
 void RpcCall::OnEvent(void* tag, bool ok) {
   const Tag& event = *static_cast<Tag*>(tag);
   RpcCall* const call = event.call;
-  --call->under_way_;
+  --call->in_flight_;
   (call->*event.reaction)(ok);
-  if (call->under_way_ > 0 || (call->handler_ && !(call->ended_ && call->finished_))) return;
+  if (call->in_flight_ > 0 || (call->handler_ && !(call->ended_ && call->finished_))) return;
   if (call->handler_) {
     call->loop_->ClearTimer(call, call->timer_);
     call->handler_->OnDone();
   }
   CallLoop* const loop = call->loop_;
   delete call;
-  loop->CallIsGone();
+  loop->NoteCallDeleted();
 }
 
 void RpcCall::OnTimer() {
@@ -70,8 +70,8 @@ void RpcCall::OnTimer() {
 
 void RpcCall::Started(bool ok) {
   if (!ok) return;  // the server is shutting down
-  ++under_way_;     // its end
-  loop_->TakeNextCall();
+  ++in_flight_;     // ended_tag_
+  loop_->RequestCall();
   handler_ = loop_->accept_(this);
   handler_->OnStart();
 }
@@ -82,7 +82,7 @@ void RpcCall::Ended(bool /*ok*/) {
 }
 
 RpcCall::Tag* RpcCall::Begin(Tag& tag) {
-  ++under_way_;
+  ++in_flight_;
   return &tag;
 }
 

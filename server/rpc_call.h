@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One call on its loop: gRPC's completion queue events as reactions of a handler.
+// One gRPC call on its loop. RpcCall turns the events of gRPC's completion queue into calls of a
+// handler.
 #pragma once
 
 #include <memory>
@@ -12,46 +13,49 @@
 
 namespace ese {
 
-// gRPC's status for a status of ours.
+// Converts a status to gRPC's type.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
-// What a call does. Reactions come on the loop's thread. A handler must call RpcCall::Finish or
-// WriteAndFinish exactly once, also after OnCancel, and nothing afterwards.
+// Implements a method. All its functions are called on the loop's thread. A handler must call
+// RpcCall::Finish or WriteAndFinish exactly once, even after OnCancel. After that it must not start
+// another operation.
 class CallHandler {
  public:
   virtual ~CallHandler() = default;
 
   virtual void OnStart() = 0;
-  // !ok: there are no more messages, or the call has broken off (OnCancel follows, or came).
+  // !ok means that there are no more messages, or that the call was cancelled. In the second case
+  // OnCancel is called as well, earlier or later.
   virtual void OnReadDone(bool ok) = 0;
   virtual void OnWriteDone(bool ok) = 0;
-  // The client has gone or its deadline has passed.
+  // The client has gone, the call's deadline has passed, or RpcCall::Cancel was called.
   virtual void OnCancel() = 0;
   virtual void OnTimer() {}
-  // The RpcCall goes; the last reaction.
+  // Called last. The RpcCall is deleted afterwards.
   virtual void OnDone() {}
 };
 
-// Used on the loop's thread only. Owns itself and its handler, until OnDone.
+// Use it on the loop's thread only. It keeps its handler alive, and deletes itself after OnDone.
 class RpcCall {
  public:
   CallLoop* loop() const { return loop_; }
   const std::string& method() const { return context_.method(); }
-  // Why a call was cancelled: DEADLINE_EXCEEDED or CANCELLED.
+  // Returns why the call was cancelled: DEADLINE_EXCEEDED or CANCELLED.
   absl::Status WhyCancelled() const;
   bool IsCancelled() const { return context_.IsCancelled(); }
 
-  // One read and one write at a time; the buffers must stay until the reaction comes.
+  // At most one read and one write may be in flight. The buffers must stay valid until OnReadDone
+  // or OnWriteDone.
   void Read(grpc::ByteBuffer* message);
   void Write(const grpc::ByteBuffer& message);
-  // With the hint of base/retry_after.h, if the status has one, as trailing metadata
-  // retry-after-ms.
+  // If the status has a hint when to try again (base/retry_after.h), sends it as the trailing
+  // metadata retry-after-ms.
   void Finish(const absl::Status& status);
-  // With OK.
+  // Finishes with OK.
   void WriteAndFinish(const grpc::ByteBuffer& message);
-  // Breaks the call off, also a write that its client does not take.
+  // Cancels the call, including a write that the client does not read.
   void Cancel() { context_.TryCancel(); }
-  // OnTimer comes at `at` or soon after, once; replaces what was set before.
+  // Calls OnTimer once, at `at` or soon after. Replaces the time that was set before.
   void SetTimer(TimePoint at);
 
  private:
@@ -63,8 +67,9 @@ class RpcCall {
 
   RpcCall(CallLoop* loop) : loop_(loop), stream_(&context_) {}
 
-  static void Await(CallLoop* loop, grpc::AsyncGenericService* service,
-                    grpc::ServerCompletionQueue* queue);
+  // Asks gRPC for the next call.
+  static void Request(CallLoop* loop, grpc::AsyncGenericService* service,
+                      grpc::ServerCompletionQueue* queue);
   static void OnEvent(void* tag, bool ok);
   void OnTimer();
 
@@ -73,7 +78,7 @@ class RpcCall {
   void WriteDone(bool ok) { handler_->OnWriteDone(ok); }
   void Finished(bool /*ok*/) { finished_ = true; }
   void Ended(bool ok);
-  // Counts the operation whose event will come with the tag.
+  // Counts the operation that will complete with this tag, and returns the tag.
   Tag* Begin(Tag& tag);
 
   CallLoop* const loop_;
@@ -81,9 +86,9 @@ class RpcCall {
   grpc::GenericServerAsyncReaderWriter stream_;
   std::shared_ptr<CallHandler> handler_;
   TimePoint timer_{};
-  int under_way_ = 0;      // operations whose events have not come
-  bool finished_ = false;  // Finish's event has come
-  bool ended_ = false;     // the call is over for gRPC
+  int in_flight_ = 0;      // operations that have not completed
+  bool finished_ = false;  // Finish has completed
+  bool ended_ = false;     // gRPC has reported the end of the call
 
   Tag started_tag_{this, &RpcCall::Started};
   Tag read_tag_{this, &RpcCall::ReadDone};
@@ -92,7 +97,7 @@ class RpcCall {
   Tag ended_tag_{this, &RpcCall::Ended};
 };
 
-// Ends a call with an error at once.
+// Ends a call with an error immediately.
 class RefusedCall final : public CallHandler {
  public:
   RefusedCall(RpcCall* call, absl::Status status) : call_(call), status_(std::move(status)) {}

@@ -14,21 +14,22 @@
 namespace ese {
 namespace {
 
-// A client whose machine or network is gone sends no reset; pings find out, and free its stream.
+// A client whose machine or network has failed sends no reset. Pings detect this, so that its
+// stream is freed.
 constexpr int kKeepaliveTimeMs = 30'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
-// Clients may ping this often without being taken for abusers.
+// Clients that ping more often than this may be disconnected.
 constexpr int kMinPingIntervalMs = 5'000;
-// What Shutdown waits for clients to take their last bytes and leave, before it cuts the
+// How long Stop waits for clients to read their last bytes and disconnect, before it closes the
 // connections.
 constexpr std::chrono::seconds kShutdownLimit{1};
-// What Stop waits for streams to take their checkpoints.
+// How long Stop waits for clients to read their checkpoints.
 constexpr std::chrono::seconds kHandOverLimit{2};
 
 absl::Status ShuttingDown() {
   return absl::UnavailableError(
-      "this server is shutting down; go on from the checkpoint, or open the stream again, on "
-      "another replica");
+      "this server is shutting down; on another replica, resume from the checkpoint or open the "
+      "stream again");
 }
 
 absl::Status Validate(const ServingOptions& options) {
@@ -91,7 +92,7 @@ Server::~Server() { Stop(); }
 
 absl::Status Server::Listen() {
   ESE_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options_.listen));
-  // Process-wide switches of gRPC's; the same for every server.
+  // These two calls apply to all gRPC servers of the process.
   grpc::EnableDefaultHealthCheckService(false);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
@@ -104,10 +105,11 @@ absl::Status Server::Listen() {
     loops_.push_back(std::make_unique<CallLoop>(builder.AddCompletionQueue()));
   }
   builder.SetMaxReceiveMessageSize(options_.max_message_bytes);
-  // Two servers on one port would share the calls at random; let the second one fail.
+  // Two servers on one port would share the calls at random. Let the second one fail instead.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // Else gRPC measures and grows each connection's window: up to megabytes of a stream that is not
-  // read, in memory that no limit of ours counts. Its 64 KB are ten chunks of a real-time stream.
+  // Otherwise gRPC enlarges the window of each connection and buffers up to several megabytes of a
+  // stream that is not read, which none of our limits counts. The default window of 64 KB holds ten
+  // chunks of a real-time stream.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
@@ -135,7 +137,7 @@ std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
   if (call->method() == Health::kWatchMethod) return health_.HandleWatch(call);
   return std::make_shared<RefusedCall>(
       call, absl::UnimplementedError(absl::StrCat("this server has no method ", call->method(),
-                                                  "; its services are listed by reflection")));
+                                                  "; reflection lists its services")));
 }
 
 void Server::UpdateHealth() {
@@ -147,7 +149,7 @@ void Server::UpdateHealth() {
 void Server::StartDrain() {
   health_.SetServing(false);
   service_->RefuseNewStreams();
-  service_->HandOverAll(ShuttingDown(), /*anyway=*/false);
+  service_->HandOverAll(ShuttingDown(), HandOverScope::kResumableStreams);
 }
 
 bool Server::WaitUntilIdle(Duration limit) { return service_->WaitUntilIdle(limit); }
@@ -156,7 +158,7 @@ void Server::Stop() {
   models_.Stop();
   if (!grpc_) return;
   StartDrain();
-  service_->HandOverAll(ShuttingDown(), /*anyway=*/true);
+  service_->HandOverAll(ShuttingDown(), HandOverScope::kAllStreams);
   WaitUntilIdle(kHandOverLimit);
   service_->AbortAll(ShuttingDown());
   health_.Shutdown();

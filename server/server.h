@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A gRPC server of models: schedulers, the service, health and reflection, and an orderly end.
+// The gRPC server: it combines the models and their schedulers, the speech service, health checking
+// and reflection, and ends in an orderly way.
 #pragma once
 
 #include <memory>
@@ -24,48 +25,49 @@
 namespace ese {
 
 struct ServingOptions {
-  std::string listen = "127.0.0.1:7700";  // HOST:PORT; port 0 takes a free one
-  int max_message_bytes = 1 << 20;        // of a request; larger ones end their call
-  int loops = 1;                          // threads that carry calls
-  SchedulerOptions scheduler;             // of each model
-  LifetimeOptions lifetime;               // of each stream
-  // Files, see CheckpointSigner; none: a random key, good for this process only.
+  std::string listen = "127.0.0.1:7700";  // HOST:PORT; port 0 takes a free port
+  int max_message_bytes = 1 << 20;        // a larger request ends its call
+  int loops = 1;                          // number of threads that serve calls
+  SchedulerOptions scheduler;             // applies to each model
+  LifetimeOptions lifetime;               // applies to each stream
+  // The files of CheckpointSigner::FromFiles. Without any, the server makes a random key, and its
+  // checkpoints are valid in this process only.
   std::vector<std::string> checkpoint_keys;
-  Duration checkpoint_max_age = std::chrono::hours(24);  // older ones are refused
-  std::string model_dir;                                 // a folder to watch; empty: none
-  Duration model_poll = std::chrono::seconds(1);         // from one look there to the next
-  // Retired versions of models wait so long for streams that come back.
+  Duration checkpoint_max_age = std::chrono::hours(24);  // older checkpoints are refused
+  std::string model_dir;                                 // a folder to watch; empty means none
+  Duration model_poll = std::chrono::seconds(1);         // how often to check that folder
+  // How long a retired version of a model waits for streams that resume on it.
   Duration model_grace = std::chrono::minutes(10);
 };
 
 class Server {
  public:
-  // Serves `models` and those of the folder from the return on. INVALID_ARGUMENT: neither models
-  // nor a folder, two models of one name, bad options; NOT_FOUND: the folder cannot be listed;
-  // UNAVAILABLE: the address cannot be listened at, with the reason; a key's and the factory's
-  // errors. `metrics` must outlive the server.
+  // Returns a server that serves `models` and those of the folder. INVALID_ARGUMENT: there are
+  // neither models nor a folder, two models have one name, or an option is bad. NOT_FOUND: the
+  // folder cannot be listed. UNAVAILABLE: the server cannot listen at the address; the message
+  // gives the reason. Also returns errors of CheckpointSigner::FromFiles and of the factory.
+  // `metrics` must outlive the server.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServingOptions& options, const std::vector<std::shared_ptr<const Model>>& models,
       const ChannelFactory& make_channels, MetricsRegistry* metrics);
-  // Stop(0), if Stop was not called.
+  // Calls Stop if nobody has.
   ~Server();
 
-  // The address served, with the port that was taken.
+  // The address at which the server listens, with the actual port.
   const std::string& address() const { return address_; }
   const ModelCatalog& catalog() const { return catalog_; }
 
-  // To be called about once a second until the drain: health says NOT_SERVING while no channel of
-  // any model that takes new streams works, and SERVING again when one does.
+  // Reports SERVING as long as some model that takes new streams has a working channel, otherwise
+  // NOT_SERVING. Call it about once a second until StartDrain.
   void UpdateHealth();
 
-  // The three parts of an orderly end; StartDrain: health says NOT_SERVING, new streams are refused
-  // with UNAVAILABLE. Streams whose clients know of checkpoints are handed theirs and end with
-  // UNAVAILABLE; others go on.
+  // Begins an orderly end: reports NOT_SERVING and refuses new streams with UNAVAILABLE. Streams
+  // whose clients use checkpoints get one and end with UNAVAILABLE. Other streams continue.
   void StartDrain();
-  // Waits until no stream is open; false where `limit` passed first.
+  // Waits until no stream is open. Returns false if `limit` passes first.
   bool WaitUntilIdle(Duration limit);
-  // Hands over the streams that are still open, too, and serves no more. Returns within a few
-  // seconds whatever the clients do.
+  // Hands over all streams that are still open, and stops serving. Returns within a few seconds,
+  // whatever the clients do.
   void Stop();
 
  private:
@@ -84,7 +86,7 @@ class Server {
   ModelManager models_;
   std::unique_ptr<SpeechService> service_;
   Health health_;
-  grpc::AsyncGenericService calls_;  // those that are carried by loops
+  grpc::AsyncGenericService calls_;  // the calls that the loops serve
   std::unique_ptr<grpc::Server> grpc_;
   std::vector<std::unique_ptr<CallLoop>> loops_;
 };

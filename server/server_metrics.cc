@@ -13,7 +13,8 @@ ServerMetrics::ServerMetrics(MetricsRegistry* registry) {
         {{"code", absl::StatusCodeToString(static_cast<absl::StatusCode>(code))}});
   }
   chunk_seconds_ = registry->GetHistogram(
-      "ese_chunk_seconds", "From the arrival of a chunk to the hand-over of its answer to gRPC.",
+      "ese_chunk_seconds",
+      "Time from the arrival of a chunk until its complete answer is passed to gRPC.",
       LatencyBuckets());
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The metrics of the RPC layer; the scheduler has its own (scheduler/scheduler_metrics.h).
+// The metrics of the RPC layer. The scheduler has its own (scheduler/scheduler_metrics.h).
 #pragma once
 
 #include <array>
@@ -10,14 +10,14 @@
 
 namespace ese {
 
-// Handles into a registry, which must outlive them. Thread-safe.
+// Holds handles into a registry, which must outlive this object. Thread-safe.
 class ServerMetrics {
  public:
   explicit ServerMetrics(MetricsRegistry* registry);
 
   // ese_rpc_streams_total{code}
   void StreamEnded(grpc::StatusCode code);
-  // ese_chunk_seconds: from the arrival of a chunk to the hand-over of its answer to gRPC.
+  // ese_chunk_seconds: the time from the arrival of a chunk until its answer is passed to gRPC.
   void ChunkAnswered(Duration latency) { chunk_seconds_->Observe(ToSeconds(latency)); }
 
  private:

@@ -30,10 +30,10 @@ constexpr char kLimits[] = "Limits and shares";
 constexpr char kStreams[] = "How long streams live";
 constexpr char kCheckpoints[] = "Checkpoints";
 
-// What the options fill.
+// Receives the values of all options.
 struct Values {
   ServerOptions options;
-  // As given, before they are parsed.
+  // The text of options that are parsed further.
   std::string channels;
   std::vector<std::string> tenant_weights;
   bool version = false;
@@ -124,15 +124,15 @@ std::vector<Option> ModelOptions(Values& values) {
        .unit = "DIR",
        .member = &options.serving.model_dir,
        .help =
-           "Also serves the compiled models (*.ese) in this folder, and follows the folder as "
-           "files are added, replaced and removed. Write a model under another name first, then "
-           "rename it."},
+           "A folder whose compiled models (*.ese) are also served. The server follows the folder "
+           "as files are added, replaced and removed. Write a new file under another name first, "
+           "then rename it."},
       {.group = kModels,
        .name = "model-grace-seconds",
        .unit = "SECONDS",
        .member = DurationMember{.member = &options.serving.model_grace},
        .help = "How long a replaced or removed version of a model stays loaded after its last "
-               "stream has ended, so that streams can resume on it.",
+               "stream has ended, so that streams can be resumed on it.",
        .range = kZeroOrAbove},
   };
 }
@@ -144,13 +144,13 @@ std::vector<Option> AddressOptions(Values& values) {
        .name = "listen",
        .unit = "HOST:PORT",
        .member = &options.serving.listen,
-       .help = "Address of the gRPC service. Port 0 takes a free port.",
+       .help = "Address of the gRPC service. Port 0 chooses a free port.",
        .check = [&options] { return CheckAddress("listen", options.serving.listen); }},
       {.group = kAddresses,
        .name = "metrics",
        .unit = "HOST:PORT",
        .member = &options.metrics,
-       .help = "Address of the HTTP server for /metrics. \"\" turns it off.",
+       .help = "Address of the HTTP server for /metrics. \"\" disables it.",
        .check =
            [&options] {
              return options.metrics.empty() ? absl::OkStatus()
@@ -160,13 +160,13 @@ std::vector<Option> AddressOptions(Values& values) {
        .name = "ready-file",
        .unit = "FILE",
        .member = &options.ready_file,
-       .help = "File to write once the server serves, with the lines grpc=HOST:PORT and "
-               "metrics=HOST:PORT. It is removed when the server ends."},
+       .help = "A file that the server writes when it is ready, with the lines grpc=HOST:PORT and "
+               "metrics=HOST:PORT. The server removes it when it stops."},
       {.group = kAddresses,
        .name = "log-level",
        .unit = "LEVEL",
        .member = &options.log_level,
-       .help = "Least severe messages to log: trace, debug, info, warn, error or off.",
+       .help = "The least severe messages to log: trace, debug, info, warn, error or off.",
        .check = [&options] { return CheckLogLevel(options.log_level); }},
   };
 }
@@ -179,8 +179,8 @@ std::vector<Option> ChannelOptions(Values& values) {
        .unit = "SPEC",
        .member = &values.channels,
        .help = "The channels that compute each model: N or cpu:N for N channels on processors (at "
-               "most 1024), xrt:all for all cards, xrt:INDEX for one card; separate several with "
-               "commas.",
+               "most 1024), xrt:all for all cards, or xrt:INDEX for one card. Separate several "
+               "with commas.",
        .default_text = "the number of cores divided by --channel-threads",
        .check_syntax =
            [](const std::string& text) {
@@ -191,13 +191,13 @@ std::vector<Option> ChannelOptions(Values& values) {
        .name = "xclbin",
        .unit = "FILE.xclbin",
        .member = &options.xclbin,
-       .help = "The binary to load onto the cards. Required with xrt channels."},
+       .help = "The binary to load onto the cards. It is required for xrt channels."},
       {.group = kChannels,
        .name = "card-hot-celsius",
        .unit = "DEGREES",
        .member = &options.card_hot_celsius,
        .help = "A card whose FPGA reaches this temperature gets no batches until it is 5 degrees "
-               "cooler. 0 turns this off.",
+               "cooler. 0 disables this limit.",
        .range = kZeroOrAbove},
       {.group = kChannels,
        .name = "list-channels",
@@ -208,21 +208,24 @@ std::vector<Option> ChannelOptions(Values& values) {
        .name = "channel-threads",
        .unit = "N",
        .member = &options.channel_threads,
-       .help = "Threads in each CPU channel. They share the work of every step. Small batches then "
-               "take less time if each thread has a core to itself, and far more if not.",
+       .help =
+           "Threads in each CPU channel, which share the work of every step. With more threads, "
+           "small batches take less time if each thread has a core to itself, and much more "
+           "time if not.",
        .range = kThreads},
       {.group = kChannels,
        .name = "pin",
        .unit = "CPU",
        .member = &options.pin,
-       .help = "Pins the threads of each model's channels, one to a processor, beginning with this "
-               "one. -1 leaves the choice to the system.",
+       .help =
+           "Pin the threads of each model's channels to one processor each, beginning with this "
+           "processor. -1 leaves the choice to the system.",
        .range = {.least = -1, .text = "a processor's number, or -1 for none"}},
       {.group = kChannels,
        .name = "loops",
        .unit = "N",
        .member = &options.serving.loops,
-       .help = "Threads that carry calls: they read messages, compute features and write answers.",
+       .help = "Threads that serve calls: they read messages, compute features and write answers.",
        .range = kThreads,
        .default_text = "half the number of cores"},
   };
@@ -235,28 +238,30 @@ std::vector<Option> LimitOptions(Values& values) {
        .name = "max-streams",
        .unit = "N",
        .member = &scheduler.max_streams,
-       .help = "Open streams of each model. New streams beyond that are refused.",
+       .help = "Maximum number of open streams of each model. Further streams are refused.",
        .range = kAboveZero},
       {.group = kLimits,
        .name = "max-load",
        .unit = "FRACTION",
        .member = &scheduler.max_load,
        .help = "Refuse new streams when the open ones need more than this fraction of what the "
-               "channels can compute. 0 never refuses a stream because of the load.",
+               "channels can compute. New streams are also refused when the processors are almost "
+               "fully used or frames wait too long. 0 disables all three checks.",
        .range = kZeroOrAbove},
       {.group = kLimits,
        .name = "max-frames-per-lane",
        .unit = "FRAMES",
        .member = &scheduler.max_frames_per_lane,
-       .help = "Frames of one stream in one batch. Bounds how long a batch takes.",
+       .help = "Maximum number of frames of one stream in one batch. It bounds how long a batch "
+               "takes.",
        .range = kAboveZero},
       {.group = kLimits,
        .name = "max-queued-frames",
        .unit = "FRAMES",
        .member = &scheduler.max_queued_frames,
-       .help = "Frames of one stream that wait to be computed or whose answers are unread. The "
-               "server stops reading from the client at this number. At least "
-               "--max-frames-per-lane.",
+       .help = "Maximum number of frames of one stream that wait to be computed or whose answers "
+               "the client has not read. At this number the server stops reading from the client. "
+               "It must be at least --max-frames-per-lane.",
        .range = kAboveZero,
        .check = [&scheduler] { return CheckQueuedFrames(scheduler); }},
       {.group = kLimits,
@@ -264,36 +269,38 @@ std::vector<Option> LimitOptions(Values& values) {
        .unit = "BYTES",
        .member = &scheduler.max_queued_bytes,
        .help =
-           "Total size of the queued frames of all streams of a model. Beyond that, each stream "
-           "may queue only --max-frames-per-lane frames.",
+           "Size of the queued frames of all streams of a model. Above this size, each stream may "
+           "queue only --max-frames-per-lane frames.",
        .range = kAboveZero},
       {.group = kLimits,
        .name = "max-message-bytes",
        .unit = "BYTES",
        .member = &values.options.serving.max_message_bytes,
-       .help = "Size of a request. A larger one ends its call with RESOURCE_EXHAUSTED.",
+       .help = "Maximum size of a request. A larger request ends its call with RESOURCE_EXHAUSTED.",
        .range = kAboveZero},
       {.group = kLimits,
        .name = "target-latency-ms",
        .unit = "MILLISECONDS",
        .member = DurationMember{.member = &scheduler.target_latency,
                                 .unit = std::chrono::milliseconds(1)},
-       .help = "The scheduler sizes batches so that frames are answered within this time.",
+       .help = "The scheduler chooses the size of batches so that frames are answered within this "
+               "time.",
        .range = kAboveZero},
       {.group = kLimits,
        .name = "watchdog-ms",
        .unit = "MILLISECONDS",
        .member =
            DurationMember{.member = &scheduler.watchdog, .unit = std::chrono::milliseconds(1)},
-       .help = "A batch that takes longer than this, and longer than ten times what was expected, "
+       .help = "A batch that takes longer than this, and longer than ten times the expected time, "
                "is computed again on another channel.",
        .range = kAboveZero},
       {.group = kLimits,
        .name = "tenant-weight",
        .unit = "NAME=WEIGHT",
        .member = &values.tenant_weights,
-       .help = "A tenant's share of the channels when they are short. WEIGHT is above 0; tenants "
-               "that are not named have 1. May be repeated.",
+       .help =
+           "A tenant's share of the channels when they cannot serve everyone. WEIGHT is above 0. "
+           "Tenants that are not named have weight 1. May be repeated.",
        .check = [&values] { return CheckTenantWeights(values); }},
   };
 }
@@ -306,35 +313,37 @@ std::vector<Option> LifetimeAndCheckpointOptions(Values& values) {
        .name = "config-timeout-seconds",
        .unit = "SECONDS",
        .member = DurationMember{.member = &lifetime.config_timeout},
-       .help = "End a call that has sent no config for this long.",
+       .help = "End a call that has not sent its config within this time.",
        .range = kAboveZero},
       {.group = kStreams,
        .name = "idle-timeout-seconds",
        .unit = "SECONDS",
        .member = DurationMember{.member = &lifetime.idle_timeout},
-       .help = "Send a checkpoint to a stream on which nothing was read or written for this long, "
-               "and end it.",
+       .help = "If no message of a stream was read or written for this long, send its client a "
+               "checkpoint and end the stream.",
        .range = kAboveZero},
       {.group = kStreams,
        .name = "max-age-seconds",
        .unit = "SECONDS",
        .member = DurationMember{.member = &lifetime.max_age, .zero_is_forever = true},
-       .help = "Send a checkpoint to a stream that is older than this, and end it, so that long "
-               "streams spread over replicas. 0 sets no limit.",
+       .help =
+           "If a stream is older than this, send its client a checkpoint and end the stream, so "
+           "that long streams spread over the replicas. 0 means no limit.",
        .range = kZeroOrAbove},
       {.group = kStreams,
        .name = "drain-seconds",
        .unit = "SECONDS",
        .member = &values.options.drain_seconds,
-       .help = "How long open streams may go on after SIGTERM or SIGINT. A second signal ends them "
-               "at once.",
+       .help = "How long open streams may continue after SIGTERM or SIGINT. A second signal ends "
+               "them immediately.",
        .range = kZeroOrAbove},
       {.group = kCheckpoints,
        .name = "checkpoint-key",
        .unit = "FILE",
        .member = &serving.checkpoint_keys,
-       .help = "A key of at least 32 random bytes, shared by all replicas that may continue each "
-               "other's streams. May be repeated: the first key signs, and all are accepted."},
+       .help = "A file with a key of at least 32 random bytes, shared by all replicas that may "
+               "continue each other's streams. May be repeated: the first key signs, and all keys "
+               "are accepted."},
       {.group = kCheckpoints,
        .name = "checkpoint-max-age-seconds",
        .unit = "SECONDS",
@@ -353,7 +362,7 @@ std::vector<Option> OptionTable(Values& values) {
   return table;
 }
 
-// CLI11's message on one line.
+// Returns CLI11's message as one line.
 std::string MessageOf(const CLI::Error& error) {
   return absl::StrReplaceAll(error.what(),
                              {{"\n", " "}, {"INI was not able to parse", "unknown name"}});
@@ -368,12 +377,12 @@ CommandLineError Parse(CLI::App& app, int argc, const char* const* argv, std::st
   } catch (const CLI::ConfigError& error) {
     return {absl::InvalidArgumentError(
                 absl::StrCat("the configuration file: ", MessageOf(error),
-                             "; its lines are `name = value`, with the names of --help")),
+                             "; each line must be `name = value`, with a name that --help lists")),
             1};
   } catch (const CLI::FileError& error) {
-    return {absl::NotFoundError(
-                absl::StrCat("the configuration file cannot be read: ", MessageOf(error))),
-            1};
+    return {
+        absl::NotFoundError(absl::StrCat("cannot read the configuration file: ", MessageOf(error))),
+        1};
   } catch (const CLI::Error& error) {
     return {absl::InvalidArgumentError(absl::StrCat(MessageOf(error), "; see ese-server --help")),
             2};
@@ -390,9 +399,10 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
   options.serving.loops = std::max(1, cores / 2);
   CLI::App app("Serves compiled speech models (.ese) over gRPC.", "ese-server");
   app.get_formatter()->column_width(32);
-  app.set_config("--config", "",
-                 "Read options from this file: lines of `name = value`, with\nthe names of this "
-                 "list. The command line takes precedence.")
+  app.set_config(
+         "--config", "",
+         "Read options from this file. Each line is `name = value`,\nwith a name of this list. "
+         "The command line takes precedence.")
       ->type_name("FILE");
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_flag("--version", values.version, "Print the version, then exit.");
@@ -410,7 +420,7 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
   if (app.count("--channels") == 0) {
     options.channels.cpu = std::max(1, cores / std::max(1, options.channel_threads));
   } else {
-    options.channels = *ParseChannelSpec(values.channels);  // its syntax has been checked
+    options.channels = *ParseChannelSpec(values.channels);  // the syntax has been checked
   }
   if (!options.list_channels) {
     const absl::Status status = CheckOptions(table);

@@ -15,21 +15,21 @@ namespace ese {
 struct ServerOptions {
   ServingOptions serving;
   std::vector<std::string> models;         // .ese files
-  std::string metrics = "127.0.0.1:9700";  // HOST:PORT; empty: no /metrics
-  // The channels of each model. By default ParseServerOptions makes one for each core.
+  std::string metrics = "127.0.0.1:9700";  // HOST:PORT; empty turns /metrics off
+  // The channels of each model. ParseServerOptions sets the default from the number of cores.
   ChannelSpec channels = {.cpu = 1, .cards = false, .cards_only = {}};
   std::string xclbin;  // for the cards
   double card_hot_celsius = 90;
-  bool list_channels = false;  // print what --channels may name, then exit
+  bool list_channels = false;  // print the channels that --channels may name, then exit
   int pin = -1;                // CpuChannelOptions::first_processor
-  int channel_threads = 1;     // in each channel
-  double drain_seconds = 10;   // how long open streams may go on at the end
-  std::string ready_file;      // empty: none
+  int channel_threads = 1;     // threads in each CPU channel
+  double drain_seconds = 10;   // how long open streams may continue during a drain
+  std::string ready_file;      // empty means none
   std::string log_level = "info";
 };
 
-// What a command line asks for: to serve with `options`, or to print `text` (--help or --version)
-// and exit with success.
+// The result of parsing a command line. If `text` is not empty (--help or --version), the program
+// prints it and exits with success. Otherwise it serves with `options`.
 struct CommandLine {
   ServerOptions options;
   std::string text;

@@ -127,7 +127,7 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
   EXPECT_EQ(options.log_level, "debug");
 }
 
-TEST_F(ServerOptionsTest, AFileSetsOptionsAndFlagsWin) {
+TEST_F(ServerOptionsTest, AFileSetsOptionsAndFlagsTakePrecedence) {
   const std::string path =
       Config("model = [\"a.ese\", \"b.ese\"]\nchannels = 3\nmax-streams = 7\n");
   const CommandLineError error = Parse({"--config", path.c_str(), "--max-streams", "9"});
@@ -137,7 +137,7 @@ TEST_F(ServerOptionsTest, AFileSetsOptionsAndFlagsWin) {
   EXPECT_EQ(parsed_.options.serving.scheduler.max_streams, 9);
 }
 
-TEST_F(ServerOptionsTest, HelpAndVersionAreTexts) {
+TEST_F(ServerOptionsTest, HelpAndVersionReturnText) {
   ASSERT_TRUE(Parse({"--help"}).status.ok());
   EXPECT_THAT(parsed_.text, HasSubstr("--max-message-bytes"));
   ASSERT_TRUE(Parse({"--version"}).status.ok());

@@ -13,7 +13,7 @@
 namespace ese {
 namespace {
 
-// Streams last for seconds to hours, so on a full server one usually ends within about this time.
+// Streams last from seconds to hours, so on a full server one usually ends within about this time.
 constexpr std::chrono::seconds kRetryAfter{1};
 
 }  // namespace
@@ -54,8 +54,8 @@ bool SpeechService::WaitUntilIdle(Duration limit) {
   return calls_.empty();
 }
 
-void SpeechService::HandOverAll(const absl::Status& status, bool anyway) {
-  for (const auto& call : OpenCalls()) call->HandOver(status, anyway);
+void SpeechService::HandOverAll(const absl::Status& status, HandOverScope scope) {
+  for (const auto& call : OpenCalls()) call->HandOver(status, scope);
 }
 
 void SpeechService::AbortAll(const absl::Status& status) {
@@ -73,14 +73,14 @@ std::vector<std::shared_ptr<StreamCall>> SpeechService::OpenCalls() {
 absl::Status SpeechService::Admit(std::shared_ptr<StreamCall> call) {
   const MutexLock lock(mutex_);
   if (refusing_) {
-    return absl::UnavailableError("this server is shutting down; try another replica");
+    return absl::UnavailableError("this server is shutting down; use another replica");
   }
-  const int64_t most = int64_t{max_streams_} * std::max(1, environment_.catalog->size());
-  if (static_cast<int64_t>(calls_.size()) >= most) {
+  const int64_t limit = int64_t{max_streams_} * std::max(1, environment_.catalog->size());
+  if (static_cast<int64_t>(calls_.size()) >= limit) {
     absl::Status status = absl::UnavailableError(
-        absl::StrCat("all ", most,
-                     " streams of this server are in use; try again later, or another replica "
-                     "(--max-streams)"));
+        absl::StrCat("all ", limit,
+                     " streams of this server are in use (--max-streams); try again later, or "
+                     "use another replica"));
     SetRetryAfter(kRetryAfter, &status);
     return status;
   }
@@ -90,10 +90,10 @@ absl::Status SpeechService::Admit(std::shared_ptr<StreamCall> call) {
 }
 
 void SpeechService::Remove(StreamCall* call) {
-  std::shared_ptr<StreamCall> last;  // freed after the lock is released
+  std::shared_ptr<StreamCall> removed;  // destroyed after the lock is released
   const MutexLock lock(mutex_);
   const auto found = calls_.find(call);
-  last = std::move(found->second);
+  removed = std::move(found->second);
   calls_.erase(found);
   if (calls_.empty()) idle_.NotifyAll();
 }

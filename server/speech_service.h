@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese.v1.SpeechInference: admits calls, and keeps track of the open ones so that a server can
-// drain.
+// The service ese.v1.SpeechInference. It admits calls and keeps track of the open ones, so that the
+// server can drain.
 #pragma once
 
 #include <memory>
@@ -16,17 +16,17 @@
 
 namespace ese {
 
-// Thread-safe. Shut its gRPC server down before destroying it.
+// Thread-safe. Shut down the gRPC server before you destroy the service.
 class SpeechService final
     : public v1::SpeechInference::WithGenericMethod_StreamingInfer<v1::SpeechInference::Service> {
  public:
   static constexpr char kStreamingInferMethod[] = "/ese.v1.SpeechInference/StreamingInfer";
 
-  // Admits `max_streams` StreamingInfer calls for each version of a model that is loaded, and
-  // refuses more with UNAVAILABLE. Calls that have not sent their config yet count, too.
+  // Admits `max_streams` StreamingInfer calls for each loaded version of a model, and refuses more
+  // with UNAVAILABLE. Calls that have not sent their config yet count too.
   SpeechService(const StreamEnvironment& environment, int max_streams);
 
-  // Returns the handler of a call of kStreamingInferMethod.
+  // Returns the handler for a call of kStreamingInferMethod.
   std::shared_ptr<CallHandler> HandleStreamingInfer(RpcCall* call);
   grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* request,
                           v1::ListModelsResponse* response) override;
@@ -36,7 +36,7 @@ class SpeechService final
   // Waits until no call is open. Returns false if `limit` passed first.
   bool WaitUntilIdle(Duration limit);
   // Calls StreamCall::HandOver for every open call.
-  void HandOverAll(const absl::Status& status, bool anyway);
+  void HandOverAll(const absl::Status& status, HandOverScope scope);
   // Ends every open call with this error.
   void AbortAll(const absl::Status& status);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/stream_call.h"
 
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,7 +21,7 @@ StreamCall::StreamCall(RpcCall* rpc, const StreamEnvironment* environment,
 template <typename Event>
 void StreamCall::Post(Event event) {
   loop_->Post([self = shared_from_this(), event = std::move(event)]() mutable {
-    if (self->finished_) return;
+    if (self->phase_ == Phase::kFinished) return;
     event();
     self->Advance();
   });
@@ -32,68 +31,60 @@ void StreamCall::Abort(const absl::Status& status) {
   Post([this, status] { Fail(status); });
 }
 
-void StreamCall::HandOver(const absl::Status& status, bool anyway) {
-  Post([this, status, anyway] {
-    if (!flow_) return Fail(status);  // nothing is lost
-    if (!hand_over_.ok() || (!anyway && (!resumable_ || flow_->input_ended()))) return;
-    hand_over_ = status;
-    flow_->HandOver();
-    LeaveSoon();
+void StreamCall::HandOver(const absl::Status& status, HandOverScope scope) {
+  Post([this, status, scope] {
+    if (phase_ == Phase::kAwaitingConfig) return Fail(status);  // there is nothing to save
+    if (phase_ != Phase::kStreaming) return;
+    const bool resumable = stream_->client_uses_checkpoints && !stream_->flow.input_ended();
+    if (scope == HandOverScope::kResumableStreams && !resumable) return;
+    StartHandOver(status);
   });
 }
 
 void StreamCall::OnStart() {
-  rpc_->SetTimer(lifetime_.NextLook());
+  rpc_->SetTimer(lifetime_.NextCheck());
   Read();
 }
 
 void StreamCall::OnTimer() {
-  if (leaving_) return rpc_->Cancel();
-  switch (lifetime_.Judge(environment_.clock->Now())) {
-    case StreamLifetime::Verdict::kLives:
-      return rpc_->SetTimer(lifetime_.NextLook());
-    case StreamLifetime::Verdict::kNoConfig:
-      Fail(absl::DeadlineExceededError(absl::StrCat("no config came within ",
+  if (phase_ != Phase::kAwaitingConfig && phase_ != Phase::kStreaming) return rpc_->Cancel();
+  switch (lifetime_.Check(environment_.clock->Now())) {
+    case StreamLifetime::Verdict::kAlive:
+      return rpc_->SetTimer(lifetime_.NextCheck());
+    case StreamLifetime::Verdict::kConfigOverdue:
+      Fail(absl::DeadlineExceededError(absl::StrCat("no config arrived within ",
                                                     ToSeconds(environment_.lifetime.config_timeout),
-                                                    " s; send it at once")));
+                                                    " s; send it as soon as the call starts")));
       break;
     case StreamLifetime::Verdict::kIdle:
-      hand_over_ = absl::DeadlineExceededError(
+      StartHandOver(absl::DeadlineExceededError(
           absl::StrCat("the stream was idle for ", ToSeconds(environment_.lifetime.idle_timeout),
-                       " s; go on from its checkpoint when there is content again"));
-      flow_->HandOver();
+                       " s; resume it from its checkpoint when there is more content")));
       break;
-    case StreamLifetime::Verdict::kOld:
-      hand_over_ = absl::UnavailableError(
+    case StreamLifetime::Verdict::kTooOld:
+      StartHandOver(absl::UnavailableError(
           absl::StrCat("the stream is ", ToSeconds(environment_.lifetime.max_age),
-                       " s old; go on from its checkpoint, here or on another replica"));
-      flow_->HandOver();
+                       " s old; resume it from its checkpoint, here or on another replica")));
       break;
   }
-  LeaveSoon();
   Advance();
-}
-
-void StreamCall::LeaveSoon() {
-  if (std::exchange(leaving_, true)) return;
-  rpc_->SetTimer(environment_.clock->Now() + environment_.lifetime.leave_time);
 }
 
 void StreamCall::OnReadDone(bool ok) {
   reading_ = false;
-  lifetime_.Active(environment_.clock->Now());
-  if (finished_) return;
-  if (!error_.ok()) {
+  lifetime_.NoteActivity(environment_.clock->Now());
+  if (phase_ == Phase::kFinished) return;
+  if (phase_ == Phase::kFailing) {
     request_.Clear();
   } else if (ok) {
-    const absl::Status status = ReadRequest();
-    request_.Clear();  // an idle stream should hold no memory of its last chunk
+    const absl::Status status = HandleRequest();
+    request_.Clear();  // an idle stream should not keep its last chunk in memory
     if (!status.ok()) Fail(status);
-  } else if (!flow_) {
+  } else if (phase_ == Phase::kAwaitingConfig) {
     Fail(absl::FailedPreconditionError(
-        "the call ended before its config; send a request with config first"));
+        "the call ended before its config arrived; send a request with config first"));
   } else {
-    flow_->EndInput();
+    stream_->flow.EndInput();
   }
   Advance();
 }
@@ -101,45 +92,45 @@ void StreamCall::OnReadDone(bool ok) {
 void StreamCall::OnWriteDone(bool ok) {
   writing_ = false;
   response_.Clear();
-  lifetime_.Active(environment_.clock->Now());
-  if (finished_) return;
-  if (flow_) flow_->Written();
-  if (!ok) Fail(absl::CancelledError("the client is gone"));
+  lifetime_.NoteActivity(environment_.clock->Now());
+  if (phase_ == Phase::kFinished) return;
+  if (stream_) stream_->flow.Written();
+  if (!ok) Fail(absl::CancelledError("the client has gone away"));
   Advance();
 }
 
 void StreamCall::OnCancel() {
-  if (finished_) return;
+  if (phase_ == Phase::kFinished) return;
   Fail(rpc_->WhyCancelled());
   Advance();
 }
 
 void StreamCall::OnDone() {
-  // A cancel looks like the end of the content until gRPC tells it.
-  const absl::Status how =
-      ended_with_.ok() && rpc_->IsCancelled() ? rpc_->WhyCancelled() : ended_with_;
-  environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(how.code()));
+  // gRPC may report a cancelled call as the end of the content first and as cancelled only later.
+  const bool cancelled = final_status_.ok() && rpc_->IsCancelled();
+  const absl::Status status = cancelled ? rpc_->WhyCancelled() : final_status_;
+  environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
   on_done_(this);
 }
 
 void StreamCall::OnResult(const StreamResult& result) {
   if (!result.status.ok()) {
     Post([this, status = result.status] {
-      hand_over_ = status;
-      flow_->HandOverUnanswered();
-      LeaveSoon();
+      if (phase_ == Phase::kFailing) return;
+      StartHandOver(status);
+      stream_->flow.EndAnswers();
     });
     return;
   }
   Post([this, result = result,
         logits = std::vector<int32_t>(result.logits.begin(), result.logits.end())]() mutable {
-    if (!error_.ok()) return;
+    if (phase_ == Phase::kFailing) return;
     result.logits = logits;
-    flow_->AddAnswer(session_->Answer(result));
+    stream_->flow.AddAnswer(stream_->session->Answer(result));
   });
 }
 
-absl::Status StreamCall::ReadRequest() {
+absl::Status StreamCall::HandleRequest() {
   v1::StreamingInferRequest request;
   const bool parsed =
       grpc::SerializationTraits<v1::StreamingInferRequest>::Deserialize(&request_, &request).ok();
@@ -148,22 +139,22 @@ absl::Status StreamCall::ReadRequest() {
   }
   switch (request.request_case()) {
     case v1::StreamingInferRequest::kConfig:
-      return OpenStream(request.config());
+      return HandleConfig(request.config());
     case v1::StreamingInferRequest::kChunk:
-      return ReadChunk(request.chunk());
+      return HandleChunk(request.chunk());
     case v1::StreamingInferRequest::kCheckpoint:
-      return RequestCheckpoint();
+      return HandleCheckpointRequest();
     case v1::StreamingInferRequest::REQUEST_NOT_SET:
       break;
   }
   return absl::InvalidArgumentError(
-      "a request has neither config nor chunk nor checkpoint; set one");
+      "a request has neither config nor chunk nor checkpoint; set one of them");
 }
 
-absl::Status StreamCall::OpenStream(const v1::StreamingConfig& config) {
-  if (session_) {
+absl::Status StreamCall::HandleConfig(const v1::StreamingConfig& config) {
+  if (phase_ != Phase::kAwaitingConfig) {
     return absl::FailedPreconditionError(
-        "a second config; a call is one stream, so begin another call");
+        "this is a second config, but a call carries only one stream; start another call");
   }
   std::optional<StreamCheckpoint> resume;
   if (!config.resume_token().empty()) {
@@ -171,13 +162,14 @@ absl::Status StreamCall::OpenStream(const v1::StreamingConfig& config) {
                                                            environment_.checkpoint_max_age));
   }
   ESE_ASSIGN_OR_RETURN(
-      session_, StreamSession::Create(*environment_.catalog, config, resume ? &*resume : nullptr));
-  auto claim = environment_.stream_ids->TryClaim(resume ? resume->stream_id : RandomStreamId());
-  if (!claim) {
+      std::unique_ptr<StreamSession> session,
+      StreamSession::Create(*environment_.catalog, config, resume ? &*resume : nullptr));
+  auto id_claim = environment_.stream_ids->TryClaim(resume ? resume->stream_id : RandomStreamId());
+  if (!id_claim) {
     return absl::AlreadyExistsError(
-        "the stream of resume_token is open here already; end that call first");
+        "the stream of resume_token is already open on this server; end that call first");
   }
-  const ServedModel& served = session_->served();
+  const ServedModel& served = session->served();
   StreamOptions options{
       .tenant = config.tenant(), .priority = config.priority(), .upstream_wait = loop_->Delay()};
   if (resume) {
@@ -188,70 +180,83 @@ absl::Status StreamCall::OpenStream(const v1::StreamingConfig& config) {
                            .first_frame = options.first_frame,
                            .checkpoint_every = config.checkpoint_every_frames()};
   ESE_ASSIGN_OR_RETURN(
-      auto stream,
+      std::unique_ptr<Scheduler::Stream> scheduled,
       served.scheduler->Open(std::move(options), [this](const StreamResult& r) { OnResult(r); }));
-  // The scheduler's bound on the frames of a stream that are not computed is the window's, too.
-  flow.window = stream->room();
+  // The window is the number of uncomputed frames that the scheduler accepts from a stream.
+  flow.window = scheduled->room();
   v1::StreamingInferResponse greeting;
   *greeting.mutable_model() = Describe(*served.model);
-  claim_.emplace(*std::move(claim));
-  stream_ = std::move(stream);
-  resumable_ = resume || flow.checkpoint_every > 0;
-  flow_.emplace(flow, std::move(greeting));
-  lifetime_.ConfigCame();
-  rpc_->SetTimer(lifetime_.NextLook());
+  StartStreaming({.session = std::move(session),
+                  .flow = StreamFlow(flow, std::move(greeting)),
+                  .scheduled = std::move(scheduled),
+                  .id_claim = *std::move(id_claim),
+                  .client_uses_checkpoints = resume || flow.checkpoint_every > 0});
   return absl::OkStatus();
 }
 
-absl::Status StreamCall::RequestCheckpoint() {
-  if (!flow_) {
-    return absl::FailedPreconditionError(
-        "a request for a checkpoint came before the config; send a request with config first");
-  }
-  resumable_ = true;
-  flow_->RequestCheckpoint();
-  return absl::OkStatus();
-}
-
-absl::Status StreamCall::ReadChunk(const std::string& chunk) {
-  if (!flow_) {
+absl::Status StreamCall::HandleChunk(const std::string& chunk) {
+  if (phase_ == Phase::kAwaitingConfig) {
     return absl::FailedPreconditionError(
         "a chunk came before the config; send a request with config first");
   }
   const TimePoint arrival = environment_.clock->Now();
   std::vector<int8_t> frames;
-  ESE_RETURN_IF_ERROR(session_->ReadChunk(chunk, &frames));
-  flow_->AddChunk(std::move(frames), arrival);
+  ESE_RETURN_IF_ERROR(stream_->session->ReadChunk(chunk, &frames));
+  stream_->flow.AddChunk(std::move(frames), arrival);
   return absl::OkStatus();
 }
 
-void StreamCall::Fail(const absl::Status& status) {
-  if (!error_.ok()) return;
-  error_ = status;
-  FreePlace();
-  LeaveSoon();
+absl::Status StreamCall::HandleCheckpointRequest() {
+  if (phase_ == Phase::kAwaitingConfig) {
+    return absl::FailedPreconditionError(
+        "a request for a checkpoint came before the config; send a request with config first");
+  }
+  stream_->client_uses_checkpoints = true;
+  stream_->flow.RequestCheckpoint();
+  return absl::OkStatus();
 }
 
-void StreamCall::FreePlace() {
-  claim_.reset();
+void StreamCall::StartStreaming(ActiveStream stream) {
+  phase_ = Phase::kStreaming;
+  stream_.emplace(std::move(stream));
+  lifetime_.NoteConfig();
+  rpc_->SetTimer(lifetime_.NextCheck());
+}
+
+void StreamCall::StartHandOver(const absl::Status& status) {
+  EnterEndingPhase(Phase::kHandingOver, status);
+  stream_->flow.HandOver();
+}
+
+void StreamCall::Fail(const absl::Status& status) {
+  if (phase_ == Phase::kFailing) return;
+  EnterEndingPhase(Phase::kFailing, status);
   stream_.reset();
 }
 
+void StreamCall::Finish(const absl::Status& status) {
+  EnterEndingPhase(Phase::kFinished, status);
+  stream_.reset();  // no result may come once gRPC may destroy the call
+  if (status.ok()) {
+    rpc_->WriteAndFinish(response_);
+  } else {
+    rpc_->Finish(status);
+  }
+}
+
+void StreamCall::EnterEndingPhase(Phase phase, const absl::Status& status) {
+  if (phase_ == Phase::kAwaitingConfig || phase_ == Phase::kStreaming) {
+    rpc_->SetTimer(environment_.clock->Now() + environment_.lifetime.leave_time);
+  }
+  phase_ = phase;
+  final_status_ = status;
+}
+
 void StreamCall::Advance() {
-  if (error_.ok() && flow_) PushFrames();
-  if (error_.ok() && flow_ && flow_->CheckpointDue()) {
-    AddCheckpoint();
-    if (error_.ok()) PushFrames();  // those that it held back
-  }
-  if (!writing_) {
-    if (!error_.ok()) return FinishWith(error_, /*send_last_response=*/false);
-    auto response = flow_ ? flow_->TakeResponse() : std::nullopt;
-    if (response) Write(*std::move(response));
-    if (flow_ && flow_->HandedOver()) return FinishWith(hand_over_, /*send_last_response=*/false);
-  }
-  if (!finished_ && error_.ok() && !reading_ && flow_ && flow_->WantsChunk()) {
-    Read();
-  }
+  if (stream_) FeedScheduler();
+  if (stream_ && !writing_) WriteNextResponse();
+  if (phase_ == Phase::kFailing && !writing_) return Finish(final_status_);
+  if (stream_ && !reading_ && stream_->flow.WantsChunk()) Read();
 }
 
 void StreamCall::Read() {
@@ -259,32 +264,49 @@ void StreamCall::Read() {
   rpc_->Read(&request_);
 }
 
-void StreamCall::AddCheckpoint() {
-  StreamSnapshot snapshot = stream_->Snapshot();
-  if (snapshot.frame != flow_->frames_answered()) {
-    return Fail(absl::InternalError(absl::StrCat("the scheduler is at frame ", snapshot.frame,
-                                                 ", but frame ", flow_->frames_answered(),
-                                                 " is to be saved")));
-  }
-  const StreamCheckpoint saved =
-      session_->CheckpointAt(snapshot.frame, claim_->id(), std::move(snapshot.state));
-  v1::Checkpoint checkpoint;
-  checkpoint.set_token(environment_.signer->Sign(saved, UnixNow()));
-  checkpoint.set_frames(saved.frame);
-  checkpoint.set_content_bytes(session_->ContentBytesBefore(saved.frame));
-  flow_->AddCheckpoint(std::move(checkpoint));
+void StreamCall::FeedScheduler() {
+  PushFrames();
+  if (!stream_->flow.CheckpointDue()) return;
+  AddCheckpoint();
+  if (stream_) PushFrames();  // the frames that waited for the checkpoint
 }
 
 void StreamCall::PushFrames() {
   for (;;) {
-    const auto frames = flow_->NextFrames(stream_->room());
+    const auto frames = stream_->flow.NextFrames(stream_->scheduled->room());
     if (frames.empty()) return;
-    const absl::Status status = stream_->Push(frames);
-    if (status.ok()) return flow_->Pushed(frames);
-    // Other streams have filled the room meanwhile: there is always some for a stream without
-    // frames. Any other error is that of a stream which has just ended; it comes as a result, after
-    // those before it.
+    const absl::Status status = stream_->scheduled->Push(frames);
+    if (status.ok()) return stream_->flow.Pushed(frames);
+    // Either other streams have taken the room since, and the loop tries again: a stream without
+    // queued frames always has some room. Or the stream has just ended with this error, which also
+    // comes as a result, after the results before it.
     if (status.code() != absl::StatusCode::kResourceExhausted) return;
+  }
+}
+
+void StreamCall::AddCheckpoint() {
+  StreamFlow& flow = stream_->flow;
+  StreamSnapshot snapshot = stream_->scheduled->Snapshot();
+  if (snapshot.frame != flow.frames_answered()) {
+    return Fail(absl::InternalError(absl::StrCat("the scheduler is at frame ", snapshot.frame,
+                                                 ", but the checkpoint is due at frame ",
+                                                 flow.frames_answered())));
+  }
+  const StreamSession& session = *stream_->session;
+  const StreamCheckpoint saved =
+      session.CheckpointAt(snapshot.frame, stream_->id_claim.id(), std::move(snapshot.state));
+  v1::Checkpoint checkpoint;
+  checkpoint.set_token(environment_.signer->Sign(saved, UnixNow()));
+  checkpoint.set_frames(saved.frame);
+  checkpoint.set_content_bytes(session.ContentBytesBefore(saved.frame));
+  flow.AddCheckpoint(std::move(checkpoint));
+}
+
+void StreamCall::WriteNextResponse() {
+  if (auto response = stream_->flow.TakeResponse()) {
+    Write(*std::move(response));
+  } else if (stream_->flow.HandedOver()) {
+    Finish(final_status_);
   }
 }
 
@@ -294,31 +316,16 @@ void StreamCall::Write(OutgoingResponse response) {
   const grpc::Status serialized = grpc::SerializationTraits<v1::StreamingInferResponse>::Serialize(
       response.message, &response_, &own_buffer);
   if (!serialized.ok()) {
-    Fail(absl::InternalError(
-        absl::StrCat("a response cannot be serialised: ", serialized.error_message())));
-    return FinishWith(error_, /*send_last_response=*/false);
+    return Fail(absl::InternalError(
+        absl::StrCat("a response cannot be serialized: ", serialized.error_message())));
   }
   const TimePoint now = environment_.clock->Now();
   for (const TimePoint arrival : response.chunk_arrivals) {
     environment_.metrics->ChunkAnswered(now - arrival);
   }
-  if (response.message.is_final()) {
-    return FinishWith(absl::OkStatus(), /*send_last_response=*/true);
-  }
+  if (response.message.is_final()) return Finish(absl::OkStatus());
   writing_ = true;
   rpc_->Write(response_);
-}
-
-void StreamCall::FinishWith(const absl::Status& status, bool send_last_response) {
-  FreePlace();  // before gRPC may let the call go: no result comes after this
-  finished_ = true;
-  ended_with_ = status;
-  LeaveSoon();
-  if (send_last_response) {
-    rpc_->WriteAndFinish(response_);
-  } else {
-    rpc_->Finish(status);
-  }
 }
 
 }  // namespace ese

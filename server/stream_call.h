@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One StreamingInfer call: moves messages between gRPC, the session and the scheduler. All of it
-// runs on the call's loop, so that nothing below needs a lock; results are posted there by
-// channels, which they hold up no longer than a copy takes.
+// One StreamingInfer call. It moves messages between gRPC, the session and the scheduler. All of
+// it runs on the call's loop, so nothing below needs a lock. Channels post their results to the
+// loop, which holds them up only while they copy the logits.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "ese/v1/speech.pb.h"
@@ -23,7 +24,7 @@
 
 namespace ese {
 
-// What the calls of a service share. All outlive the calls.
+// What all calls of a service share. Everything here must outlive the calls.
 struct StreamEnvironment {
   const ModelCatalog* catalog;
   ServerMetrics* metrics;
@@ -34,73 +35,109 @@ struct StreamEnvironment {
   LifetimeOptions lifetime;
 };
 
-// Takes raw bytes, so that a message which does not parse is told apart from the end of the stream.
+// Which streams a drain hands over to another server.
+enum class HandOverScope {
+  kResumableStreams,  // streams whose client uses checkpoints and has more content to send
+  kAllStreams,
+};
+
+// Every call is in one of these phases:
+//
+//   kAwaitingConfig --config--> kStreaming --all frames answered-----> kFinished
+//          |                     |      |                                ^   ^
+//          |      drain, idle,   |      |                                |   |
+//          |   too old, or ended |      |                                |   |
+//          |   by the scheduler  v      |                                |   |
+//          |              kHandingOver -|------checkpoint written--------+   |
+//          |                 |          |                                    |
+//          +--error, cancel--+----------+--> kFailing --no write in flight---+
+//
+// Whether a read or a write is in flight does not depend on the phase; two booleans say so. When
+// the call leaves kAwaitingConfig or kStreaming, its client has LifetimeOptions::leave_time to read
+// what it is owed. Then the call is cancelled, so that no slow reader holds it open.
+//
+// The call takes raw bytes, so that it can tell a malformed message from the end of the stream.
 class StreamCall final : public CallHandler, public std::enable_shared_from_this<StreamCall> {
  public:
-  // `environment` must outlive the call. `on_done` is called as the last thing.
+  // `environment` must outlive the call. `on_done` is called last.
   StreamCall(RpcCall* rpc, const StreamEnvironment* environment,
              std::function<void(StreamCall*)> on_done);
 
-  // Ends the call with this error, unless it has ended already. Thread-safe.
+  // Ends the call with this error, unless it has already ended. Thread-safe.
   void Abort(const absl::Status& status);
-  // Answers what is under way, sends a checkpoint and ends the call with this error. Unless
-  // `anyway`, streams are left alone that have shown no interest in checkpoints, or whose content
-  // has ended. Thread-safe.
-  void HandOver(const absl::Status& status, bool anyway);
+  // If `scope` includes this stream: answers the frames that are already in the scheduler, sends a
+  // checkpoint, and ends the call with this error. Thread-safe.
+  void HandOver(const absl::Status& status, HandOverScope scope);
 
  private:
+  enum class Phase {
+    kAwaitingConfig,  // the stream does not exist yet
+    kStreaming,
+    kHandingOver,  // the stream answers what it can and writes a checkpoint
+    kFailing,      // the stream has been released; a write may still be in flight
+    kFinished,     // gRPC has the final status; all that is left is to cancel the call
+  };
+
+  // Exists in kStreaming and kHandingOver. It is released as early as possible, because it holds
+  // room in the scheduler and a claim on the stream's id.
+  struct ActiveStream {
+    std::unique_ptr<StreamSession> session;
+    StreamFlow flow;
+    std::unique_ptr<Scheduler::Stream> scheduled;
+    StreamIds::Claim id_claim;
+    bool client_uses_checkpoints;
+  };
+
   void OnStart() override;
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnTimer() override;
   void OnDone() override;
-  // On a channel's thread.
+  // Runs on a channel's thread.
   void OnResult(const StreamResult& result);
 
-  absl::Status ReadRequest();
-  absl::Status OpenStream(const v1::StreamingConfig& config);
-  absl::Status ReadChunk(const std::string& chunk);
-  absl::Status RequestCheckpoint();
+  absl::Status HandleRequest();
+  absl::Status HandleConfig(const v1::StreamingConfig& config);
+  absl::Status HandleChunk(const std::string& chunk);
+  absl::Status HandleCheckpointRequest();
 
-  // Runs `event` on the loop, then Advance. Thread-safe.
+  // Runs `event` and then Advance on the loop. Thread-safe.
   template <typename Event>
   void Post(Event event);
 
-  // Breaks the call off after the time that its client has to leave.
-  void LeaveSoon();
+  // The transitions between phases. Nothing else changes phase_, stream_ or final_status_.
+  void StartStreaming(ActiveStream stream);
+  void StartHandOver(const absl::Status& status);
   void Fail(const absl::Status& status);
+  // OK ends the call with the response in response_. Any other status discards it.
+  void Finish(const absl::Status& status);
+  void EnterEndingPhase(Phase phase, const absl::Status& status);
+
   // Does everything that can be done now.
   void Advance();
   void Read();
+  void FeedScheduler();
   void PushFrames();
   void AddCheckpoint();
+  void WriteNextResponse();
   void Write(OutgoingResponse response);
-  // Frees what others could have, also while a write to a slow reader goes on.
-  void FreePlace();
-  // The last use of gRPC.
-  void FinishWith(const absl::Status& status, bool send_last_response);
 
   CallLoop* const loop_;
-  RpcCall* const rpc_;  // until finished_
+  RpcCall* const rpc_;
   const StreamEnvironment& environment_;
   const std::function<void(StreamCall*)> on_done_;
 
-  StreamLifetime lifetime_;
-  bool leaving_ = false;                    // the timer breaks the call off
-  grpc::ByteBuffer request_;                // while reading_
-  grpc::ByteBuffer response_;               // while writing_
-  std::unique_ptr<StreamSession> session_;  // from the config on
+  Phase phase_ = Phase::kAwaitingConfig;
+  StreamLifetime lifetime_;             // used in kAwaitingConfig and kStreaming
+  std::optional<ActiveStream> stream_;  // exists in kStreaming and kHandingOver
+  absl::Status final_status_;           // set in kHandingOver, kFailing and kFinished
+
+  // gRPC operations in flight, in any phase.
   bool reading_ = false;
+  grpc::ByteBuffer request_;  // belongs to gRPC while reading_
   bool writing_ = false;
-  std::optional<StreamFlow> flow_;             // from the config on
-  std::optional<StreamIds::Claim> claim_;      // from the config to the end, as is
-  std::unique_ptr<Scheduler::Stream> stream_;  // what follows
-  bool resumable_ = false;                     // its client knows of checkpoints
-  absl::Status hand_over_;                     // what the call ends with once it is handed over
-  absl::Status error_;                         // why the call ends
-  bool finished_ = false;
-  absl::Status ended_with_;  // if finished_
+  grpc::ByteBuffer response_;  // belongs to gRPC while writing_
 };
 
 }  // namespace ese

@@ -9,8 +9,9 @@
 namespace ese {
 namespace {
 
-// Answers that wait for a slow reader are merged into responses of about this size: few messages,
-// each far below the 4 MiB that gRPC clients accept by default.
+// Answers that wait for a slow reader are merged into responses of about this size. This keeps the
+// number of messages small, and each message far below the 4 MiB that gRPC clients accept by
+// default.
 constexpr size_t kMergeBytes = 64 << 10;
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
@@ -32,8 +33,8 @@ void Merge(v1::StreamingInferResponse answer, v1::StreamingInferResponse* into) 
 
 StreamFlow::StreamFlow(const Options& options, v1::StreamingInferResponse greeting)
     : options_(options),
-      next_periodic_(options.checkpoint_every > 0 ? options.first_frame + options.checkpoint_every
-                                                  : kNever),
+      periodic_checkpoint_(
+          options.checkpoint_every > 0 ? options.first_frame + options.checkpoint_every : kNever),
       frames_received_(options.first_frame),
       frames_pushed_(options.first_frame),
       frames_answered_(options.first_frame),
@@ -44,7 +45,7 @@ StreamFlow::StreamFlow(const Options& options, v1::StreamingInferResponse greeti
 }
 
 bool StreamFlow::WantsChunk() const {
-  return !input_ended_ && !handing_over_ && undelivered_.empty() && !request_open_ &&
+  return !input_ended_ && !handing_over_ && undelivered_.empty() && !request_pending_ &&
          chunks_received_ - chunks_written_ < options_.window;
 }
 
@@ -54,8 +55,8 @@ void StreamFlow::AddChunk(std::vector<int8_t> frames, TimePoint arrival) {
   undelivered_ = std::move(frames);
   frames_received_ += static_cast<int64_t>(undelivered_.size() / options_.frame_bytes);
   ++chunks_received_;
-  marks_.push_back({frames_received_, arrival});
-  SettleChunks();
+  open_chunks_.push_back({frames_received_, arrival});
+  ReportAnsweredChunks();
 }
 
 void StreamFlow::EndInput() { input_ended_ = true; }
@@ -63,31 +64,32 @@ void StreamFlow::EndInput() { input_ended_ = true; }
 void StreamFlow::RequestCheckpoint() {
   if (handing_over_) return;
   assert(WantsChunk());
-  requested_ = frames_received_;
-  request_open_ = true;
+  requested_checkpoint_ = frames_received_;
+  request_pending_ = true;
 }
 
 void StreamFlow::HandOver() {
   handing_over_ = true;
   undelivered_ = {};
   delivered_bytes_ = 0;
-  requested_ = frames_pushed_;
+  requested_checkpoint_ = frames_pushed_;
 }
 
-void StreamFlow::HandOverUnanswered() {
-  HandOver();
-  requested_ = frames_answered_;
+void StreamFlow::EndAnswers() {
+  assert(handing_over_);
+  requested_checkpoint_ = frames_answered_;
 }
 
 int64_t StreamFlow::CheckpointFrame() const {
-  return std::min(requested_.value_or(kNever), next_periodic_);
+  return std::min(requested_checkpoint_.value_or(kNever), periodic_checkpoint_);
 }
 
 void StreamFlow::AddCheckpoint(v1::Checkpoint checkpoint) {
   assert(CheckpointDue());
   *LastUnsent().message.mutable_checkpoint() = std::move(checkpoint);
-  if (requested_ == frames_answered_) requested_.reset();
-  if (options_.checkpoint_every > 0) next_periodic_ = frames_answered_ + options_.checkpoint_every;
+  if (requested_checkpoint_ == frames_answered_) requested_checkpoint_.reset();
+  if (options_.checkpoint_every > 0)
+    periodic_checkpoint_ = frames_answered_ + options_.checkpoint_every;
 }
 
 absl::Span<const int8_t> StreamFlow::NextFrames(int room) const {
@@ -102,7 +104,7 @@ void StreamFlow::Pushed(absl::Span<const int8_t> frames) {
   frames_pushed_ += static_cast<int64_t>(frames.size() / options_.frame_bytes);
   delivered_bytes_ += frames.size();
   if (delivered_bytes_ < undelivered_.size()) return;
-  undelivered_ = {};  // a stream that is idle should hold no memory of its last chunk
+  undelivered_ = {};  // an idle stream should not keep its last chunk in memory
   delivered_bytes_ = 0;
 }
 
@@ -114,7 +116,7 @@ void StreamFlow::AddAnswer(v1::StreamingInferResponse answer) {
   } else {
     AddUnsent(std::move(answer));
   }
-  SettleChunks();
+  ReportAnsweredChunks();
 }
 
 std::optional<OutgoingResponse> StreamFlow::TakeResponse() {
@@ -137,7 +139,8 @@ std::optional<OutgoingResponse> StreamFlow::TakeResponse() {
 
 void StreamFlow::Written() {
   writing_ = false;
-  if (std::exchange(checkpoint_in_write_, false) && !requested_) request_open_ = false;
+  if (std::exchange(checkpoint_in_write_, false) && !requested_checkpoint_)
+    request_pending_ = false;
   frames_written_ += std::exchange(frames_in_write_, 0);
   chunks_written_ += std::exchange(chunks_in_write_, 0);
 }
@@ -149,22 +152,22 @@ OutgoingResponse& StreamFlow::AddUnsent(v1::StreamingInferResponse message) {
 
 OutgoingResponse& StreamFlow::LastUnsent() {
   if (!unsent_.empty() && !unsent_.back().message.has_model()) return unsent_.back();
-  v1::StreamingInferResponse empty;  // what follows the greeting, or chunks without a frame
+  v1::StreamingInferResponse empty;
   empty.set_first_frame(frames_answered_);
   return AddUnsent(std::move(empty));
 }
 
-void StreamFlow::SettleChunks() {
-  while (!marks_.empty() && marks_.front().end_frame <= frames_answered_) {
+void StreamFlow::ReportAnsweredChunks() {
+  while (!open_chunks_.empty() && open_chunks_.front().end_frame <= frames_answered_) {
     OutgoingResponse& last = LastUnsent();
-    last.chunk_arrivals.push_back(marks_.front().arrival);
+    last.chunk_arrivals.push_back(open_chunks_.front().arrival);
     last.message.set_chunks_done(++chunks_done_);
-    marks_.pop_front();
+    open_chunks_.pop_front();
   }
 }
 
 bool StreamFlow::AllWritten() const { return unsent_.empty() && !writing_; }
 
-bool StreamFlow::AllAnswered() const { return undelivered_.empty() && marks_.empty(); }
+bool StreamFlow::AllAnswered() const { return undelivered_.empty() && open_chunks_.empty(); }
 
 }  // namespace ese

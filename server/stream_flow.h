@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The flow of one stream's frames and answers, and the bound on both.
+// Keeps track of the frames and answers of one stream, and bounds how many are held in memory.
 //
 //   chunk --AddChunk--> undelivered --NextFrames/Pushed--> scheduler --AddAnswer--> unsent
 //                                                            --TakeResponse--> write --Written-->
 //                                                            gone
 //
 // At most `window` frames are between Pushed and Written, at most one chunk is undelivered, and at
-// most `window` chunks are between AddChunk and Written. Where the bound is reached WantsChunk() is
-// false: the next message stays unread, and gRPC's flow control holds the client back. So neither a
-// fast writer nor a slow reader makes the server's memory grow.
+// most `window` chunks are between AddChunk and Written. When a bound is reached, WantsChunk()
+// returns false. The call then leaves the next message unread, and gRPC's flow control holds the
+// client back. So neither a client that writes fast nor one that reads slowly can make the server's
+// memory grow.
 //
-// Checkpoints: frames from a due one on are held back from the scheduler until the frames before it
-// are answered; then the stream stands still at that frame, and its state can be had.
+// When a checkpoint is due, the frames after it are held back from the scheduler until all frames
+// before it have been answered. Then the stream stands still at that frame, and its state can be
+// copied.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +27,9 @@
 
 namespace ese {
 
-// A response to write, and when the chunks came that it completes the answers of.
 struct OutgoingResponse {
   v1::StreamingInferResponse message;
-  std::vector<TimePoint> chunk_arrivals;
+  std::vector<TimePoint> chunk_arrivals;  // arrival times of the chunks that it finishes answering
 };
 
 // Not thread-safe.
@@ -37,73 +38,78 @@ class StreamFlow {
   struct Options {
     size_t frame_bytes = 1;        // at least 1
     int window = 1;                // at least 1
-    int64_t first_frame = 0;       // the stream's next frame
-    int64_t checkpoint_every = 0;  // frames; 0: only when asked for
+    int64_t first_frame = 0;       // number of the first frame that will be added
+    int64_t checkpoint_every = 0;  // in frames; 0 means only on request
   };
 
   // `greeting` is the first response.
   StreamFlow(const Options& options, v1::StreamingInferResponse greeting);
 
   bool WantsChunk() const;
-  // Frames [n][frame_bytes] that a chunk completed; n may be 0. REQUIRES: WantsChunk().
+  // Adds the frames [n][frame_bytes] that a chunk completed; n may be 0. REQUIRES: WantsChunk().
   void AddChunk(std::vector<int8_t> frames, TimePoint arrival);
-  // No chunk follows.
+  // No more chunks follow.
   void EndInput();
 
-  // A checkpoint is due after the frames of the chunks so far. REQUIRES: WantsChunk().
+  // Makes a checkpoint due after the frames of all chunks so far. REQUIRES: WantsChunk().
   void RequestCheckpoint();
-  // A checkpoint is due as soon as can be, and is the last thing: what is not in the scheduler yet
-  // is dropped, and so are chunks that still come.
+  // Makes a checkpoint due after the frames that the scheduler already has, and ends the stream
+  // with it. Drops the other frames and all chunks that are added later.
   void HandOver();
-  // The same where the scheduler has ended the stream: it answers no more.
-  void HandOverUnanswered();
-  // The stream stands still after frames_answered() frames; call AddCheckpoint.
+  // No more answers follow, because the scheduler has ended the stream. REQUIRES: HandOver() was
+  // called.
+  void EndAnswers();
+  // Returns true if the stream stands still after frames_answered() frames and a checkpoint is due
+  // there. Then call AddCheckpoint.
   bool CheckpointDue() const { return frames_answered_ == CheckpointFrame(); }
   void AddCheckpoint(v1::Checkpoint checkpoint);
   bool input_ended() const { return input_ended_; }
   int64_t frames_answered() const { return frames_answered_; }
-  // The checkpoint of HandOver has been written.
-  bool HandedOver() const { return handing_over_ && !requested_ && AllWritten(); }
+  // Returns true if the checkpoint of HandOver has been written.
+  bool HandedOver() const { return handing_over_ && !requested_checkpoint_ && AllWritten(); }
 
-  // The undelivered frames that may be pushed now, at most `room`; may be empty. Valid until the
-  // next non-const call.
+  // Returns the undelivered frames that may be pushed now, at most `room` and perhaps none. They
+  // are valid until the next non-const call.
   absl::Span<const int8_t> NextFrames(int room) const;
+  // The scheduler has taken these frames.
   void Pushed(absl::Span<const int8_t> frames);
 
-  // The answer to the next frames; first_frame and num_frames are set.
+  // Adds the answer to the next frames. Its first_frame and num_frames must be set.
   void AddAnswer(v1::StreamingInferResponse answer);
 
-  // What to write next, if anything. Answers that wait are merged up to a bound. The last one has
-  // is_final. REQUIRES: Written() was called for the one before.
+  // Returns the next response to write, if there is one. Waiting answers are merged up to a bound.
+  // The last response has is_final set. REQUIRES: Written() has been called for the previous one.
   std::optional<OutgoingResponse> TakeResponse();
+  // The response that was taken has been written.
   void Written();
 
  private:
-  struct ChunkMark {
-    int64_t end_frame;  // the chunk is answered when this many frames are
+  struct OpenChunk {
+    int64_t end_frame;  // the chunk is answered when this many frames are answered
     TimePoint arrival;
   };
 
   OutgoingResponse& AddUnsent(v1::StreamingInferResponse message);
-  // The last unsent response, or an empty one where there is none that may grow.
+  // Returns the last unsent response. Adds an empty one if there is none or it is the greeting.
   OutgoingResponse& LastUnsent();
-  // Counts the chunks that are wholly answered by now into the last unsent response.
-  void SettleChunks();
+  // Reports the chunks that are completely answered by now in the last unsent response.
+  void ReportAnsweredChunks();
   bool AllAnswered() const;
   bool AllWritten() const;
-  // Where the next checkpoint is due.
+  // Returns the frame at which the next checkpoint is due.
   int64_t CheckpointFrame() const;
 
   const Options options_;
 
   std::vector<int8_t> undelivered_;
-  size_t delivered_bytes_ = 0;  // of undelivered_
+  size_t delivered_bytes_ = 0;  // bytes at the front of undelivered_ that have been pushed
   bool input_ended_ = false;
   bool handing_over_ = false;
 
-  std::optional<int64_t> requested_;  // a checkpoint after this many frames
-  int64_t next_periodic_;             // likewise
-  bool request_open_ = false;         // RequestCheckpoint's is not written yet
+  // The numbers of frames after which checkpoints are due.
+  std::optional<int64_t> requested_checkpoint_;
+  int64_t periodic_checkpoint_;
+  bool request_pending_ = false;  // the checkpoint of RequestCheckpoint has not been written yet
 
   int64_t frames_received_;
   int64_t frames_pushed_;
@@ -113,7 +119,7 @@ class StreamFlow {
   int64_t chunks_done_ = 0;
   int64_t chunks_written_ = 0;
 
-  std::deque<ChunkMark> marks_;  // chunks not wholly answered
+  std::deque<OpenChunk> open_chunks_;  // chunks that are not completely answered
   std::deque<OutgoingResponse> unsent_;
   int64_t frames_in_write_ = 0;
   int64_t chunks_in_write_ = 0;

@@ -26,7 +26,7 @@ v1::StreamingInferResponse AnswerTo(int64_t first, int count, size_t bytes = 0) 
   return answer;
 }
 
-// A flow whose greeting has been written.
+// Returns a flow whose greeting has been written.
 StreamFlow Greeted(int window, int64_t checkpoint_every = 0, int64_t first_frame = 0) {
   StreamFlow flow({.frame_bytes = kDim,
                    .window = window,
@@ -62,7 +62,7 @@ TEST(StreamFlowTest, TheGreetingComesFirstAndStaysAlone) {
   EXPECT_EQ(flow.TakeResponse()->message.chunks_done(), 1);
 }
 
-TEST(StreamFlowTest, AChunkIsPushedInTheOrderAndAmountOfTheRoom) {
+TEST(StreamFlowTest, AChunkIsPushedInOrderAsFarAsThereIsRoom) {
   StreamFlow flow = Greeted(8);
   flow.AddChunk({1, 1, 1, 2, 2, 2, 3, 3, 3}, kNow);
   EXPECT_THAT(flow.NextFrames(0), testing::IsEmpty());
@@ -74,7 +74,7 @@ TEST(StreamFlowTest, AChunkIsPushedInTheOrderAndAmountOfTheRoom) {
   EXPECT_TRUE(flow.WantsChunk());
 }
 
-TEST(StreamFlowTest, FramesThatAreNotWrittenFillTheWindow) {
+TEST(StreamFlowTest, FramesWhoseAnswersAreNotWrittenFillTheWindow) {
   StreamFlow flow = Greeted(2);
   AddFrames(flow, 3);
   EXPECT_EQ(PushAll(flow), 2);
@@ -86,7 +86,7 @@ TEST(StreamFlowTest, FramesThatAreNotWrittenFillTheWindow) {
   EXPECT_EQ(PushAll(flow), 1);
 }
 
-TEST(StreamFlowTest, AChunkIsDoneWithItsLastFrame) {
+TEST(StreamFlowTest, AChunkIsDoneWhenItsLastFrameIsAnswered) {
   StreamFlow flow = Greeted(8);
   AddFrames(flow, 3);
   PushAll(flow);
@@ -101,7 +101,7 @@ TEST(StreamFlowTest, AChunkIsDoneWithItsLastFrame) {
   EXPECT_THAT(response->chunk_arrivals, testing::SizeIs(1));
 }
 
-TEST(StreamFlowTest, AChunkWithoutAFrameIsAnsweredAtOnceWhenNothingIsBeforeIt) {
+TEST(StreamFlowTest, AChunkWithoutAFrameIsAnsweredImmediatelyIfNothingPrecedesIt) {
   StreamFlow flow = Greeted(8);
   AddFrames(flow, 0);
   const auto response = flow.TakeResponse();
@@ -120,7 +120,7 @@ TEST(StreamFlowTest, AChunkWithoutAFrameWaitsForTheFramesBeforeIt) {
   EXPECT_EQ(flow.TakeResponse()->message.chunks_done(), 2);
 }
 
-TEST(StreamFlowTest, ChunksWithoutFramesAreBoundedByTheWindowToo) {
+TEST(StreamFlowTest, TheWindowAlsoBoundsChunksWithoutFrames) {
   StreamFlow flow = Greeted(2);
   AddFrames(flow, 0);
   AddFrames(flow, 0);
@@ -194,7 +194,7 @@ TEST(StreamFlowTest, ARequestedCheckpointComesWithTheAnswerToTheChunksBeforeIt) 
   PushAll(flow);
   flow.RequestCheckpoint();
   EXPECT_FALSE(flow.CheckpointDue());
-  EXPECT_FALSE(flow.WantsChunk()) << "requests do not pile up";
+  EXPECT_FALSE(flow.WantsChunk()) << "only one request may be pending";
   flow.AddAnswer(AnswerTo(0, 2));
   EXPECT_FALSE(flow.CheckpointDue());
   EXPECT_FALSE(flow.TakeResponse()->message.has_checkpoint());
@@ -211,7 +211,7 @@ TEST(StreamFlowTest, ARequestedCheckpointComesWithTheAnswerToTheChunksBeforeIt) 
   EXPECT_TRUE(flow.WantsChunk());
 }
 
-TEST(StreamFlowTest, WhereAllIsAnsweredACheckpointComesAtOnce) {
+TEST(StreamFlowTest, IfEverythingIsAnsweredACheckpointComesImmediately) {
   StreamFlow flow = Greeted(8);
   flow.RequestCheckpoint();
   ASSERT_TRUE(flow.CheckpointDue());
@@ -221,7 +221,7 @@ TEST(StreamFlowTest, WhereAllIsAnsweredACheckpointComesAtOnce) {
   EXPECT_EQ(response->message.num_frames(), 0);
 }
 
-TEST(StreamFlowTest, ACheckpointIsNeverInTheGreeting) {
+TEST(StreamFlowTest, ACheckpointIsNeverPartOfTheGreeting) {
   StreamFlow flow({.frame_bytes = kDim, .window = 8}, Greeting());
   flow.RequestCheckpoint();
   flow.AddCheckpoint(CheckpointOf(0));
@@ -230,7 +230,7 @@ TEST(StreamFlowTest, ACheckpointIsNeverInTheGreeting) {
   EXPECT_TRUE(flow.TakeResponse()->message.has_checkpoint());
 }
 
-TEST(StreamFlowTest, NoAnswerIsMergedIntoOneWithACheckpoint) {
+TEST(StreamFlowTest, NoAnswerIsMergedIntoAResponseWithACheckpoint) {
   StreamFlow flow = Greeted(8, 1);
   AddFrames(flow, 2);
   PushAll(flow);
@@ -258,14 +258,14 @@ TEST(StreamFlowTest, FramesAfterAPeriodicCheckpointWaitForIt) {
   EXPECT_FALSE(flow.CheckpointDue());
 }
 
-TEST(StreamFlowTest, HandingOverAnswersWhatIsUnderWayAndDropsTheRest) {
+TEST(StreamFlowTest, AHandOverAnswersThePushedFramesAndDropsTheRest) {
   StreamFlow flow = Greeted(8);
   AddFrames(flow, 5);
   EXPECT_EQ(PushAll(flow, 2), 2);
   flow.HandOver();
   EXPECT_FALSE(flow.WantsChunk());
   EXPECT_EQ(PushAll(flow), 0);
-  flow.AddChunk({1, 2, 3}, kNow);  // was being read
+  flow.AddChunk({1, 2, 3}, kNow);  // was being read when the hand-over began
   EXPECT_EQ(PushAll(flow), 0);
   flow.EndInput();
   EXPECT_FALSE(flow.HandedOver());
@@ -283,12 +283,14 @@ TEST(StreamFlowTest, HandingOverAnswersWhatIsUnderWayAndDropsTheRest) {
   EXPECT_FALSE(flow.TakeResponse());
 }
 
-TEST(StreamFlowTest, AStreamThatTheSchedulerEndedIsHandedOverAsFarAsItWasAnswered) {
+TEST(StreamFlowTest, AStreamThatTheSchedulerEndedIsHandedOverAtItsLastAnswer) {
   StreamFlow flow = Greeted(8);
   AddFrames(flow, 5);
   PushAll(flow);
   flow.AddAnswer(AnswerTo(0, 2));
-  flow.HandOverUnanswered();
+  flow.HandOver();
+  EXPECT_FALSE(flow.CheckpointDue());
+  flow.EndAnswers();
   ASSERT_TRUE(flow.CheckpointDue());
   EXPECT_EQ(flow.frames_answered(), 2);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ids of the streams that are open on this server, so that none is resumed while it is open.
+// The ids of the streams that are open on this server. A stream cannot be resumed while it is open
+// here.
 #pragma once
 
 #include <optional>
@@ -15,7 +16,7 @@ namespace ese {
 // Thread-safe.
 class StreamIds {
  public:
-  // Holds an id until it is destroyed. The StreamIds must outlive it.
+  // Holds an id until the claim is destroyed. The StreamIds must outlive it.
   class Claim {
    public:
     Claim(StreamIds* ids, StreamId id) : ids_(ids), id_(id) {}
@@ -31,7 +32,7 @@ class StreamIds {
     StreamId id_;
   };
 
-  // Returns nothing if the id is held already.
+  // Returns nothing if the id is already held.
   std::optional<Claim> TryClaim(StreamId id) {
     const MutexLock lock(mutex_);
     if (!held_.insert(id).second) return std::nullopt;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long a stream may live: a client that has gone, fallen silent or never began must not hold
-// its place for ever, and one that stays for days must not hold its replica.
+// Limits how long a stream may live. A client that has gone, fallen silent or never sent its config
+// must not occupy a stream forever, and a client that streams for days must not stay on one
+// replica.
 #pragma once
 
 #include <algorithm>
@@ -11,38 +12,39 @@
 namespace ese {
 
 struct LifetimeOptions {
-  Duration config_timeout = std::chrono::seconds(10);  // from the call to its config
-  Duration idle_timeout = std::chrono::minutes(10);    // with nothing read and nothing written
-  Duration max_age = Duration::max();                  // from the call on
-  // For a client to take what it is owed when its stream ends; then the call is broken off.
+  Duration config_timeout = std::chrono::seconds(10);  // from the start of the call to its config
+  Duration idle_timeout = std::chrono::minutes(10);    // without a message read or written
+  Duration max_age = Duration::max();                  // from the start of the call
+  // How long a client may take to read the last responses when its stream ends. Then the call is
+  // cancelled.
   Duration leave_time = std::chrono::seconds(10);
 };
 
 // Not thread-safe.
 class StreamLifetime {
  public:
-  enum class Verdict { kLives, kNoConfig, kIdle, kOld };
+  enum class Verdict { kAlive, kConfigOverdue, kIdle, kTooOld };
 
-  // `options` must outlive it.
+  // `options` must outlive this object.
   StreamLifetime(const LifetimeOptions* options, TimePoint now)
       : options_(options), begun_(now), active_(now) {}
 
-  void ConfigCame() { configured_ = true; }
+  void NoteConfig() { configured_ = true; }
   // A message has been read or written.
-  void Active(TimePoint now) { active_ = now; }
+  void NoteActivity(TimePoint now) { active_ = now; }
 
-  Verdict Judge(TimePoint now) const {
+  Verdict Check(TimePoint now) const {
     if (!configured_) {
-      return now - begun_ >= options_->config_timeout ? Verdict::kNoConfig : Verdict::kLives;
+      return now - begun_ >= options_->config_timeout ? Verdict::kConfigOverdue : Verdict::kAlive;
     }
     if (now - active_ >= options_->idle_timeout) return Verdict::kIdle;
-    if (now - begun_ >= options_->max_age) return Verdict::kOld;
-    return Verdict::kLives;
+    if (now - begun_ >= options_->max_age) return Verdict::kTooOld;
+    return Verdict::kAlive;
   }
 
-  // When to judge next: if a stream lives, its verdict is the same until then. So an active stream
-  // is looked at once in its idle timeout, not with every message.
-  TimePoint NextLook() const {
+  // Returns when to check next, because the verdict of a stream that is alive cannot change before
+  // then. So an active stream is checked once in its idle timeout and not at every message.
+  TimePoint NextCheck() const {
     if (!configured_) return Later(begun_, options_->config_timeout);
     return std::min(Later(active_, options_->idle_timeout), Later(begun_, options_->max_age));
   }

@@ -14,41 +14,41 @@ constexpr TimePoint At(int s) { return TimePoint(seconds(s)); }
 const LifetimeOptions kOptions = {
     .config_timeout = seconds(10), .idle_timeout = seconds(60), .max_age = seconds(100)};
 
-TEST(StreamLifetimeTest, WithoutAConfigItEndsAtTheConfigTimeout) {
+TEST(StreamLifetimeTest, AStreamWithoutAConfigEndsAtTheConfigTimeout) {
   StreamLifetime lifetime(&kOptions, At(5));
-  lifetime.Active(At(14));
-  EXPECT_EQ(lifetime.NextLook(), At(15));
-  EXPECT_EQ(lifetime.Judge(At(15) - Duration(1)), Verdict::kLives);
-  EXPECT_EQ(lifetime.Judge(At(15)), Verdict::kNoConfig);
+  lifetime.NoteActivity(At(14));
+  EXPECT_EQ(lifetime.NextCheck(), At(15));
+  EXPECT_EQ(lifetime.Check(At(15) - Duration(1)), Verdict::kAlive);
+  EXPECT_EQ(lifetime.Check(At(15)), Verdict::kConfigOverdue);
 }
 
-TEST(StreamLifetimeTest, SilenceEndsItAndMessagesPutThatOff) {
+TEST(StreamLifetimeTest, AnIdleStreamEndsAndMessagesPostponeThat) {
   StreamLifetime lifetime(&kOptions, At(0));
-  lifetime.ConfigCame();
-  EXPECT_EQ(lifetime.NextLook(), At(60));
-  lifetime.Active(At(30));
-  EXPECT_EQ(lifetime.Judge(At(60)), Verdict::kLives);
-  EXPECT_EQ(lifetime.NextLook(), At(90));
-  EXPECT_EQ(lifetime.Judge(At(90)), Verdict::kIdle);
+  lifetime.NoteConfig();
+  EXPECT_EQ(lifetime.NextCheck(), At(60));
+  lifetime.NoteActivity(At(30));
+  EXPECT_EQ(lifetime.Check(At(60)), Verdict::kAlive);
+  EXPECT_EQ(lifetime.NextCheck(), At(90));
+  EXPECT_EQ(lifetime.Check(At(90)), Verdict::kIdle);
 }
 
-TEST(StreamLifetimeTest, AgeEndsItHoweverActiveItIs) {
+TEST(StreamLifetimeTest, AnOldStreamEndsEvenIfItIsActive) {
   StreamLifetime lifetime(&kOptions, At(0));
-  lifetime.ConfigCame();
-  lifetime.Active(At(99));
-  EXPECT_EQ(lifetime.NextLook(), At(100));
-  EXPECT_EQ(lifetime.Judge(At(100) - Duration(1)), Verdict::kLives);
-  EXPECT_EQ(lifetime.Judge(At(100)), Verdict::kOld);
+  lifetime.NoteConfig();
+  lifetime.NoteActivity(At(99));
+  EXPECT_EQ(lifetime.NextCheck(), At(100));
+  EXPECT_EQ(lifetime.Check(At(100) - Duration(1)), Verdict::kAlive);
+  EXPECT_EQ(lifetime.Check(At(100)), Verdict::kTooOld);
 }
 
-TEST(StreamLifetimeTest, WithoutAMaximumAgeItLivesForever) {
+TEST(StreamLifetimeTest, WithoutAMaximumAgeAnActiveStreamNeverEnds) {
   const LifetimeOptions options;
   StreamLifetime lifetime(&options, At(0));
-  lifetime.ConfigCame();
+  lifetime.NoteConfig();
   constexpr int kTenYears = 10 * 365 * 24 * 3600;
-  lifetime.Active(At(kTenYears));
-  EXPECT_EQ(lifetime.Judge(At(kTenYears)), Verdict::kLives);
-  EXPECT_EQ(lifetime.NextLook(), At(kTenYears + 600));
+  lifetime.NoteActivity(At(kTenYears));
+  EXPECT_EQ(lifetime.Check(At(kTenYears)), Verdict::kAlive);
+  EXPECT_EQ(lifetime.NextCheck(), At(kTenYears + 600));
 }
 
 }  // namespace

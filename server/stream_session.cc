@@ -15,9 +15,9 @@ namespace ese {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
-              "chunks and posteriors are little-endian and are copied as they are");
+              "chunks and posteriors are little-endian and are copied without conversion");
 
-// FeatureInput.INT16: value = integer / 256.
+// FeatureInput.INT16 means value = integer / 256.
 constexpr float kInt16Scale = 1.0f / 256;
 
 absl::Status CheckFeatures(const Model& model, const v1::FeatureInput& features) {
@@ -51,22 +51,22 @@ absl::Status CheckAudio(const Model& model, const v1::AudioInput& audio) {
   return absl::OkStatus();
 }
 
-// That the checkpoint is of a stream with this config. What it holds is our own, as it is signed;
-// the checks of its sizes are for keys in other hands.
-absl::Status CheckResumes(const Model& model, const v1::StreamingConfig& config, InputKind input,
-                          const StreamCheckpoint& checkpoint) {
+// Checks that the checkpoint belongs to a stream with this config. A signed checkpoint was made by
+// a server of ours, but its sizes are checked in case somebody else has got hold of the key.
+absl::Status CheckResumption(const Model& model, const v1::StreamingConfig& config, InputKind input,
+                             const StreamCheckpoint& checkpoint) {
   if (input != checkpoint.input || config.return_posteriors() != checkpoint.posteriors ||
       config.return_units() != checkpoint.units) {
     return absl::InvalidArgumentError(
-        "resume_token is of a stream with another input, return_posteriors or return_units; send "
-        "the config of the stream that it came from");
+        "resume_token belongs to a stream with a different input, return_posteriors or "
+        "return_units; send the config of that stream");
   }
   const bool fits = static_cast<int>(checkpoint.state.c.size()) == model.total_cells() &&
                     static_cast<int>(checkpoint.state.y.size()) == model.total_outputs() &&
                     checkpoint.last_unit >= 0 && checkpoint.last_unit < model.num_units();
   if (!fits) {
     return absl::InvalidArgumentError(
-        "resume_token does not fit its own model; begin a new stream");
+        "resume_token does not fit the model that it names; start a new stream");
   }
   return absl::OkStatus();
 }
@@ -91,15 +91,14 @@ absl::StatusOr<std::unique_ptr<StreamSession>> StreamSession::Create(
                                                                         : InputKind::kInt16;
       break;
     case v1::StreamingConfig::INPUT_NOT_SET:
-      return absl::InvalidArgumentError(
-          "config names no kind of input; set config.audio or config.features");
+      return absl::InvalidArgumentError("config has no input; set config.audio or config.features");
   }
   if (config.return_units() && model.blank < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("config.return_units is set, but model \"", model.name,
                      "\" has no CTC blank; ask for posteriors, or choose another model"));
   }
-  if (resume) ESE_RETURN_IF_ERROR(CheckResumes(model, config, input, *resume));
+  if (resume) ESE_RETURN_IF_ERROR(CheckResumption(model, config, input, *resume));
   return std::unique_ptr<StreamSession>(
       new StreamSession(std::move(served), config, input, resume));
 }
@@ -190,7 +189,7 @@ StreamCheckpoint StreamSession::CheckpointAt(int64_t frame, StreamId id, StreamS
 int64_t StreamSession::ContentBytesBefore(int64_t frame) const {
   const Model& model = *served_->model;
   switch (input_) {
-    case InputKind::kAudio:  // no window depends on samples before its own
+    case InputKind::kAudio:  // a frame does not depend on samples before its window
       return FrameStartSample(ToFbankOptions(model.features), frame) * sizeof(int16_t);
     case InputKind::kFloat32:
       return frame * model.input_dim() * sizeof(float);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one stream means: its config, the frames in its chunks, the answers to its results. Knows
-// the messages, but neither gRPC nor when anything happens (stream_flow.h, stream_call.h).
+// Interprets the messages of one stream: checks its config, turns its chunks into frames, and turns
+// results into answers. It knows nothing of gRPC or of when things happen (see stream_call.h and
+// stream_flow.h).
 #pragma once
 
 #include <cstdint>
@@ -20,33 +21,34 @@
 
 namespace ese {
 
-// ReadChunk and Answer are independent: each is used by one thread at a time, but the two may run
-// at once, as reading and answering do.
+// ReadChunk and Answer are independent. Each may be used by only one thread at a time, but one
+// thread may call ReadChunk while another calls Answer.
 class StreamSession {
  public:
-  // Checks the config against the model that it names. NOT_FOUND: no such model. INVALID_ARGUMENT:
-  // no kind of input, an encoding, dimension or sample rate that is not the model's, audio for a
-  // model of features only, units from a model without a blank. `catalog` must outlive the session.
+  // Checks the config against the model that it names. NOT_FOUND: there is no such model.
+  // INVALID_ARGUMENT: the config names no kind of input; its encoding, dimension or sample rate
+  // does not fit the model; it sends audio to a model that takes features only; or it asks for
+  // units from a model without a blank. `catalog` must outlive the session.
   //
-  // `resume` may be null; else the stream goes on from there, on the model with that fingerprint.
-  // FAILED_PRECONDITION: the model is not here. INVALID_ARGUMENT: the config asks for something
-  // else than the stream did.
+  // If `resume` is not null, the stream continues from that checkpoint on the model with its
+  // fingerprint. FAILED_PRECONDITION: the catalog does not have that model. INVALID_ARGUMENT: the
+  // config differs from that of the original stream.
   static absl::StatusOr<std::unique_ptr<StreamSession>> Create(const ModelCatalog& catalog,
                                                                const v1::StreamingConfig& config,
                                                                const StreamCheckpoint* resume);
 
-  // Appends to *frames the quantized frames that `chunk` completes, [n][input_dim]; n may be 0 for
-  // audio. INVALID_ARGUMENT: an empty chunk, a part of a frame or sample, a NaN or infinite
-  // feature. After an error the session must not be used.
+  // Appends to *frames the quantized frames that `chunk` completes, [n][input_dim]. For audio n may
+  // be 0. INVALID_ARGUMENT: the chunk is empty, it does not consist of whole frames or samples, or
+  // a feature is NaN or infinite. The session must not be used after an error.
   absl::Status ReadChunk(absl::string_view chunk, std::vector<int8_t>* frames);
 
-  // The answer to a result without error. Results must come in their order.
+  // Returns the answer to a result without an error. Results must be passed in order.
   v1::StreamingInferResponse Answer(const StreamResult& result);
 
-  // The stream after `frame` frames, of which all have been answered, for whoever resumes it.
-  // `state` is the model's then. Counts as a use of Answer.
+  // Returns a checkpoint after `frame` frames, which must all have been answered. `state` is the
+  // state of the model at that point. For the rule about threads, this counts as a call of Answer.
   StreamCheckpoint CheckpointAt(int64_t frame, StreamId id, StreamState state) const;
-  // The stream's bytes before those that frame `frame` needs.
+  // Returns how many bytes of the stream's content precede those that frame `frame` needs.
   int64_t ContentBytesBefore(int64_t frame) const;
 
   const ServedModel& served() const { return *served_; }
@@ -55,7 +57,7 @@ class StreamSession {
   StreamSession(std::shared_ptr<const ServedModel> served, const v1::StreamingConfig& config,
                 InputKind input, const StreamCheckpoint* resume);
 
-  // The features [n][input_dim] that `chunk` completes.
+  // Return the features [n][input_dim] that `chunk` completes.
   absl::StatusOr<std::vector<float>> DecodeFeatures(absl::string_view chunk) const;
   absl::StatusOr<std::vector<float>> DecodeAudio(absl::string_view chunk);
 
@@ -63,14 +65,14 @@ class StreamSession {
   const InputKind input_;
   const bool return_posteriors_;
 
-  // Of ReadChunk.
-  std::optional<FbankStream> fbank_;  // for audio
+  // Used by ReadChunk.
+  std::optional<FbankStream> fbank_;  // exists if the input is audio
   int64_t frames_read_ = 0;
 
-  // Of Answer.
-  std::optional<CtcDecoder> decoder_;  // where units were asked for
-  std::vector<DecodedUnit> units_;     // of one answer; kept for its capacity
-  std::vector<float> posteriors_;      // likewise
+  // Used by Answer. The two vectors are members so that their memory is reused.
+  std::optional<CtcDecoder> decoder_;  // exists if the config asked for units
+  std::vector<DecodedUnit> units_;
+  std::vector<float> posteriors_;
 };
 
 }  // namespace ese

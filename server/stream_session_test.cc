@@ -23,7 +23,8 @@ std::shared_ptr<const Model> Load(const ModelDraft& draft) {
   return *Model::FromBytes(*SerializeModel(draft));
 }
 
-// "plain" takes features only and has no blank; "audio" takes both and has one.
+// The model "plain" takes features only and has no blank. The model "audio" also takes audio and
+// has a blank.
 ModelDraft PlainDraft() {
   ModelDraft draft = RandomModelDraft({.inputs = kDim});
   draft.name = "plain";
@@ -95,13 +96,13 @@ class StreamSessionTest : public testing::Test {
   ModelCatalog catalog_{&clock_, Duration(0)};
 };
 
-TEST_F(StreamSessionTest, AnUnknownModelIsNotFoundAndTheKnownOnesAreListed) {
+TEST_F(StreamSessionTest, TheErrorForAnUnknownModelListsTheKnownOnes) {
   auto config = Features(v1::FeatureInput::FLOAT32);
   config.set_model("other");
   ExpectRefused(config, absl::StatusCode::kNotFound, "\"other\"; this server has: plain, audio");
 }
 
-TEST_F(StreamSessionTest, NoModelNameNeedsAServerOfOneModel) {
+TEST_F(StreamSessionTest, TheModelNameMayBeOmittedIfThereIsOnlyOneModel) {
   auto config = Features(v1::FeatureInput::FLOAT32);
   config.clear_model();
   ExpectRefused(config, absl::StatusCode::kInvalidArgument, "set one of: plain, audio");
@@ -133,7 +134,7 @@ TEST_F(StreamSessionTest, ConfigsThatDoNotFitTheModelAreRefused) {
   ExpectRefused(config, kInvalid, "16000, but model \"audio\" takes 8000 Hz");
 }
 
-TEST_F(StreamSessionTest, TheModelsOwnShapeMayBeNamed) {
+TEST_F(StreamSessionTest, AConfigMayStateTheShapeOfTheModel) {
   auto config = Features(v1::FeatureInput::FLOAT32);
   config.mutable_features()->set_dim(kDim);
   EXPECT_TRUE(StreamSession::Create(catalog_, config, nullptr).ok());
@@ -142,7 +143,7 @@ TEST_F(StreamSessionTest, TheModelsOwnShapeMayBeNamed) {
   EXPECT_TRUE(StreamSession::Create(catalog_, config, nullptr).ok());
 }
 
-TEST_F(StreamSessionTest, BadChunksAreRefusedWithTheRemedy) {
+TEST_F(StreamSessionTest, ErrorsForBadChunksNameTheRemedy) {
   const auto floats = Features(v1::FeatureInput::FLOAT32);
   ExpectChunkRefused(floats, "", "chunk is empty");
   ExpectChunkRefused(Audio(), "", "half-close the call to end");
@@ -153,7 +154,7 @@ TEST_F(StreamSessionTest, BadChunksAreRefusedWithTheRemedy) {
   ExpectChunkRefused(Audio(), "abc", "chunk of 3 bytes is not a whole number of samples");
 }
 
-TEST_F(StreamSessionTest, AValueThatIsNotFiniteIsNamedByItsPlaceInTheStream) {
+TEST_F(StreamSessionTest, TheErrorForANonFiniteValueNamesItsPlaceInTheStream) {
   for (const float bad :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
         -std::numeric_limits<float>::infinity()}) {
@@ -168,7 +169,7 @@ TEST_F(StreamSessionTest, AValueThatIsNotFiniteIsNamedByItsPlaceInTheStream) {
   }
 }
 
-TEST_F(StreamSessionTest, FloatsAndIntegersGiveTheModelsQuantizedFrames) {
+TEST_F(StreamSessionTest, FloatsAndIntegersAreQuantizedByTheModel) {
   const Model& model = *(*catalog_.Find("plain"))->model;
   const std::vector<int16_t> integers = {0, 256, -256, 32767, -32768, 1};
   std::vector<float> floats;
@@ -184,13 +185,13 @@ TEST_F(StreamSessionTest, FloatsAndIntegersGiveTheModelsQuantizedFrames) {
   EXPECT_EQ(from_integers, expected);
 }
 
-TEST_F(StreamSessionTest, AudioGivesTheSameFramesHoweverItIsCut) {
+TEST_F(StreamSessionTest, AudioGivesTheSameFramesHoweverItIsDivided) {
   std::mt19937 random(3);
   std::vector<int16_t> samples(4000);
   for (int16_t& sample : samples) sample = static_cast<int16_t>(random());
   std::vector<int8_t> whole;
   ASSERT_TRUE(Open(Audio())->ReadChunk(Bytes(samples), &whole).ok());
-  // 48 windows of 200 samples every 80, two in a frame.
+  // 48 windows of 200 samples, one every 80 samples and two in a frame.
   EXPECT_EQ(whole.size(), 24u * kDim);
   const auto session = Open(Audio());
   std::vector<int8_t> parts;
@@ -203,7 +204,7 @@ TEST_F(StreamSessionTest, AudioGivesTheSameFramesHoweverItIsCut) {
   EXPECT_EQ(parts, whole);
 }
 
-TEST_F(StreamSessionTest, AnswersCarryWhatTheConfigAsksFor) {
+TEST_F(StreamSessionTest, AnswersContainWhatTheConfigAsksFor) {
   const Model& model = *(*catalog_.Find("audio"))->model;
   const int units = model.num_units();
   std::vector<int32_t> logits(2 * units, -1000);
@@ -237,7 +238,7 @@ TEST_F(StreamSessionTest, AnswersCarryWhatTheConfigAsksFor) {
   EXPECT_DOUBLE_EQ(full.units(1).start_seconds(), 0.02);
 }
 
-TEST_F(StreamSessionTest, GoesOnFromACheckpointOfTheSameConfigOnly) {
+TEST_F(StreamSessionTest, AStreamResumesOnlyWithTheConfigOfItsCheckpoint) {
   auto config = Audio();
   config.set_return_units(true);
   const auto session = Open(config);
@@ -248,7 +249,8 @@ TEST_F(StreamSessionTest, GoesOnFromACheckpointOfTheSameConfigOnly) {
   EXPECT_EQ(checkpoint.last_unit, model.blank);
   EXPECT_TRUE(StreamSession::Create(catalog_, config, &checkpoint).ok());
   config.clear_model();
-  EXPECT_TRUE(StreamSession::Create(catalog_, config, &checkpoint).ok()) << "it tells the model";
+  EXPECT_TRUE(StreamSession::Create(catalog_, config, &checkpoint).ok())
+      << "the checkpoint names the model";
 
   const auto expect_refused = [&](const v1::StreamingConfig& other, absl::StatusCode code) {
     EXPECT_EQ(StreamSession::Create(catalog_, other, &checkpoint).status().code(), code);
@@ -280,7 +282,7 @@ TEST_F(StreamSessionTest, GoesOnFromACheckpointOfTheSameConfigOnly) {
             absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(StreamSessionTest, ContentGoesOnWhereTheNextFrameBegins) {
+TEST_F(StreamSessionTest, ContentContinuesWhereTheNextFrameBegins) {
   EXPECT_EQ(Open(Audio())->ContentBytesBefore(3), 3 * 2 * 80 * 2);
   EXPECT_EQ(Open(Features(v1::FeatureInput::FLOAT32))->ContentBytesBefore(3), 3 * kDim * 4);
   EXPECT_EQ(Open(Features(v1::FeatureInput::INT16))->ContentBytesBefore(3), 3 * kDim * 2);

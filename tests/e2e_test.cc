@@ -356,7 +356,7 @@ TEST(EndToEndTest, ADrainingServerRefusesNewStreamsAndFinishesOldOnes) {
   EXPECT_FALSE(server.server().WaitUntilIdle(Duration(0)));
   const StreamOutcome refused = RunStream(stub.get(), content.config, content.Chunks(1));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_THAT(refused.status.error_message(), HasSubstr("try another replica"));
+  EXPECT_THAT(refused.status.error_message(), HasSubstr("use another replica"));
   ASSERT_TRUE(old.SendChunk(content.bytes.substr(1000)));
   old.HalfClose();
   ExpectAnswersOf(content, old.Finish());

@@ -85,7 +85,7 @@ TEST_F(FaultTest, WrongSampleRate) {
 TEST_F(FaultTest, NoKindOfInput) {
   v1::StreamingConfig config = content_.config;
   config.clear_input();
-  ExpectConfigRefused(config, grpc::StatusCode::INVALID_ARGUMENT, "names no kind of input");
+  ExpectConfigRefused(config, grpc::StatusCode::INVALID_ARGUMENT, "config has no input");
 }
 
 TEST_F(FaultTest, FeaturesThatAreNotFinite) {

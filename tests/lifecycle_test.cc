@@ -39,7 +39,7 @@ TEST_F(LifecycleTest, ACallWithoutAConfigIsEnded) {
   StreamClient silent(server.NewStub().get());
   const grpc::Status status = silent.Finish().status;
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  EXPECT_THAT(status.error_message(), HasSubstr("no config came within 0.05 s"));
+  EXPECT_THAT(status.error_message(), HasSubstr("no config arrived within 0.05 s"));
   EXPECT_TRUE(server.server().WaitUntilIdle(std::chrono::seconds(30)));
 }
 

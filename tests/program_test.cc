@@ -139,7 +139,7 @@ TEST_F(ProgramTest, CardsThatAreMissingEndTheServerOnlyIfThereIsNothingElse) {
   EXPECT_NE(WaitUntilReady(), "");
   program.Signal(SIGTERM);
   EXPECT_EQ(program.Wait(), 0);
-  EXPECT_THAT(program.error_output(), HasSubstr("going on without cards: "));
+  EXPECT_THAT(program.error_output(), HasSubstr("continuing without cards: "));
   EXPECT_THAT(program.error_output(), HasSubstr("channels of each model: 1, kernel "));
   ::unsetenv("XILINX_XRT");
 }

@@ -180,7 +180,7 @@ TEST_F(ResumeTest, AStreamCannotBeResumedTwiceAtOnce) {
     ASSERT_TRUE(open.SendConfig(config));
     ASSERT_TRUE(open.RequestCheckpoint());
     ASSERT_TRUE(open.ReadUntilCheckpoints(1));
-    ExpectRefused(config, grpc::StatusCode::ALREADY_EXISTS, "open here already");
+    ExpectRefused(config, grpc::StatusCode::ALREADY_EXISTS, "already open on this server");
     open.HalfClose();
     EXPECT_TRUE(open.Finish().status.ok());
   }
@@ -194,7 +194,7 @@ TEST_F(ResumeTest, TheStreamItselfMayNotBeOpenEither) {
   ASSERT_TRUE(open.RequestCheckpoint());
   ASSERT_TRUE(open.ReadUntilCheckpoints(1));
   const auto config = ResumeFrom(content.config, open.outcome().checkpoint);
-  ExpectRefused(config, grpc::StatusCode::ALREADY_EXISTS, "open here already");
+  ExpectRefused(config, grpc::StatusCode::ALREADY_EXISTS, "already open on this server");
   open.Cancel();
   EXPECT_EQ(open.Finish().status.error_code(), grpc::StatusCode::CANCELLED);
   EXPECT_TRUE(Eventually([&] { return RunStream(stubs_[1].get(), config, {}).status.ok(); }));
@@ -209,7 +209,7 @@ TEST_F(ResumeTest, BadTokensAreRefused) {
     config.set_resume_token(token);
     ExpectRefused(config, code, message);
   };
-  expect_refused("garbage", grpc::StatusCode::INVALID_ARGUMENT, "is no checkpoint");
+  expect_refused("garbage", grpc::StatusCode::INVALID_ARGUMENT, "is not a checkpoint");
   expect_refused(good.token().substr(0, good.token().size() - 1),
                  grpc::StatusCode::INVALID_ARGUMENT, "truncated");
   std::string forged = good.token();
@@ -217,7 +217,7 @@ TEST_F(ResumeTest, BadTokensAreRefused) {
   expect_refused(forged, grpc::StatusCode::PERMISSION_DENIED, "altered");
   v1::StreamingConfig config = ResumeFrom(content.config, good);
   config.set_return_units(!config.return_units());
-  ExpectRefused(config, grpc::StatusCode::INVALID_ARGUMENT, "another input");
+  ExpectRefused(config, grpc::StatusCode::INVALID_ARGUMENT, "a different input");
 }
 
 TEST_F(ResumeTest, AServerWithAnotherKeyOrModelRefuses) {
@@ -229,7 +229,7 @@ TEST_F(ResumeTest, AServerWithAnotherKeyOrModelRefuses) {
   TestServer other_model({MakeAudioModel("m", 2)}, 1, WithKey());
   const auto status = RunStream(other_model.NewStub().get(), config, {}).status;
   EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-  EXPECT_THAT(status.error_message(), HasSubstr("is not here"));
+  EXPECT_THAT(status.error_message(), HasSubstr("this server does not have"));
 }
 
 // Invariant of the drain: what was under way is answered, and nothing is answered twice or never.
