@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command recognize streams a WAV file to ese-server and prints each recognised unit after its time in
-// seconds.
+// Command recognize streams a WAV file to ese-server and prints each recognised unit after its time
+// in seconds.
 //
 //	go generate    # needs protoc; makes the package speech from proto/ese/v1/speech.proto
 //	go run . HOST:PORT FILE.wav [MODEL]
 package main
 
 //go:generate go build -o bin/ tool
-//go:generate protoc --plugin=bin/protoc-gen-go --plugin=bin/protoc-gen-go-grpc --proto_path=../../../proto --go_out=. --go_opt=module=example.com/recognize --go_opt=Mese/v1/speech.proto=example.com/recognize/speech --go-grpc_out=. --go-grpc_opt=module=example.com/recognize --go-grpc_opt=Mese/v1/speech.proto=example.com/recognize/speech ese/v1/speech.proto
+//go:generate protoc --plugin=bin/protoc-gen-go --plugin=bin/protoc-gen-go-grpc --proto_path=../../../proto --go_out=Mese/v1/speech.proto=./speech:. --go-grpc_out=Mese/v1/speech.proto=./speech:. ese/v1/speech.proto
 
 import (
 	"context"
@@ -32,8 +32,8 @@ const (
 	deadline   = time.Minute // for the whole call; a live stream would set none
 )
 
-// parseWAV returns the rate and the samples of a WAV file, which is a sequence of blocks with a name
-// and a size.
+// parseWAV returns the rate and the samples of a WAV file. After its first 12 bytes, the file is a
+// sequence of blocks, each with a name and a size.
 func parseWAV(file []byte) (rate uint32, samples []byte, err error) {
 	var format []byte
 	for at := 12; at+8 <= len(file); {
@@ -61,8 +61,10 @@ func isMono16(format []byte) bool {
 }
 
 // send sends the config and then the audio in chunks. Send waits while flow control holds the client
-// back. Its error is not returned, because it only says that the call has ended: Recv says why.
-func send(stream speech.SpeechInference_StreamingInferClient, model string, rate uint32, samples []byte) {
+// back. It drops the error of Send, which only tells that the call has ended: Recv returns the cause.
+func send(
+	stream speech.SpeechInference_StreamingInferClient, model string, rate uint32, samples []byte,
+) {
 	config := &speech.StreamingConfig{
 		Model:       model,
 		Input:       &speech.StreamingConfig_Audio{Audio: &speech.AudioInput{SampleRateHz: rate}},

@@ -22,7 +22,8 @@ const definition = protoLoader.loadSync('ese/v1/speech.proto', {
 });
 const { SpeechInference } = grpc.loadPackageDefinition(definition).ese.v1;
 
-// Returns the rate and the samples of a WAV file, which is a sequence of blocks with a name and a size.
+// Returns the rate and the samples of a WAV file. After its first 12 bytes, the file is a sequence
+// of blocks, each with a name and a size.
 function parseWav(file, path) {
   let format;
   for (let at = 12; at + 8 <= file.length; ) {
@@ -31,12 +32,18 @@ function parseWav(file, path) {
     const block = file.subarray(at + 8, at + 8 + size);
     if (name === 'fmt ') format = block;
     if (name === 'data') {
-      if (format?.readUInt16LE(0) !== 1 || format.readUInt16LE(2) !== 1 || format.readUInt16LE(14) !== 16) break;
+      if (!isMono16(format)) break;
       return { rate: format.readUInt32LE(4), samples: block };
     }
     at += 8 + size + (size % 2);
   }
   throw new Error(`${path}: not a mono 16-bit WAV file; convert it first`);
+}
+
+// PCM, one channel, 16 bits a sample.
+function isMono16(format) {
+  return format?.length >= 16 && format.readUInt16LE(0) === 1 && format.readUInt16LE(2) === 1 &&
+    format.readUInt16LE(14) === 16;
 }
 
 // Yields the config, then the audio in chunks.
@@ -64,7 +71,7 @@ async function recognize(server, path, model) {
   try {
     const deadline = Date.now() + 1000 * DEADLINE_SECONDS;
     const call = client.StreamingInfer({ deadline });
-    // The pipeline takes the next request when gRPC can send it, and half-closes the call at the end.
+    // The pipeline takes a request when gRPC can send it, and half-closes the call after the last.
     const sending = pipeline(Readable.from(requests(audio, model)), call);
     await Promise.all([sending, printUnits(call)]);
   } finally {
