@@ -4,18 +4,8 @@
 # checks that /metrics passes promtool and has counted.
 set -euo pipefail
 bin=$1 promtool=$2
-work=$(mktemp -d)
-"$bin/ese-server" --model pretrained/en-phones.ese --listen 127.0.0.1:0 --metrics 127.0.0.1:0 \
-  --ready-file "$work/ready" 2>"$work/log" &
-server=$!
-trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$work"' EXIT
-for _ in $(seq 300); do
-  [ -s "$work/ready" ] && break
-  kill -0 "$server" || { cat "$work/log"; exit 1; }
-  sleep 0.1
-done
-grpc=$(sed -n 's/^grpc=//p' "$work/ready")
-metrics=$(sed -n 's/^metrics=//p' "$work/ready")
+. tools/start_server.sh
+start_server "$bin" --model pretrained/en-phones.ese
 
 "$bin/ese-client" transcribe --server "$grpc" tests/data/speech/*.flac >"$work/units"
 curl -sS --fail --max-time 10 "http://$metrics/metrics" >"$work/metrics"
