@@ -3,9 +3,10 @@
 # client_examples_test.sh BIN_DIR [LANGUAGE...]: runs the programs of client/examples on a recording
 # and expects the units and times that `ese-client transcribe --times` prints.
 #
-# LANGUAGE is a folder of client/examples: python, which is also the default. Packages are installed
-# into a temporary folder. A language whose runtime or packages cannot be had is named and left out.
-# ESE_EXAMPLES_PYTHON names a Python that has the packages already. Exit status: 0 if all that ran agree, 77 if none ran.
+# LANGUAGE is the language of an example. This script knows python, which is also the default. Packages
+# are installed into a temporary folder. If the runtime or the packages of a language are not available,
+# the test says so and skips it. ESE_EXAMPLES_PYTHON names a Python that already has the packages. Exit
+# status: 0 if all programs that ran agree, 77 if none ran.
 set -euo pipefail
 source=$PWD
 bin=$(cd "$1" && pwd)
@@ -26,12 +27,12 @@ quietly() {
   "$@" >"$work/log" 2>&1 || { tail -n 20 "$work/log"; return 1; }
 }
 
-# prepare_LANGUAGE returns non-zero if the language has to be left out. run_LANGUAGE ADDRESS WAV
-# runs its program. Both work in a copy of the language's folder.
+# prepare_LANGUAGE returns non-zero if the language must be skipped. run_LANGUAGE ADDRESS WAV runs its
+# program. Both work in a copy of the language's folder.
 prepare_python() {
   python=${ESE_EXAMPLES_PYTHON:-}
   if [ -z "$python" ]; then
-    command -v python3 >/dev/null || { echo "there is no python3"; return 1; }
+    command -v python3 >/dev/null || { echo "python3 was not found"; return 1; }
     quietly timeout 60 python3 -m venv venv || return 1
     python=$PWD/venv/bin/python
     quietly timeout 120 "$python" -m pip install --quiet --requirement requirements.txt || return 1
@@ -62,14 +63,14 @@ for language in "${languages[@]}"; do
   cp -r "$source/client/examples/$language" "$work/"
   cd "$work/$language"
   if ! "prepare_$language"; then
-    echo "$language: left out"
+    echo "$language: skipped"
     continue
   fi
   "run_$language" "$address" "$recording" >"$work/$language.units" ||
     { cat "$work/server_log"; echo "$language: the program failed"; exit 1; }
   diff "$work/expected" "$work/$language.units" ||
     { echo "$language: the units differ from those of ese-client"; exit 1; }
-  echo "$language: $(wc -l <"$work/expected") units, as ese-client finds them"
+  echo "$language: $(wc -l <"$work/expected") units, the same as those of ese-client"
   ran=$((ran + 1))
 done
 [ "$ran" -gt 0 ] || exit 77
