@@ -25,7 +25,7 @@ using ::testing::ElementsAre;
 using ::testing::Pair;
 using ::testing::SizeIs;
 
-TEST(ProcessorsTest, QuotasOfControlGroups) {
+TEST(ProcessorsTest, ReadsTheQuotasOfControlGroups) {
   EXPECT_EQ(QuotaOf("max 100000\n", 8), 8);
   EXPECT_EQ(QuotaOf("150000 100000\n", 8), 1.5);
   EXPECT_EQ(QuotaOf("900000 100000", 8), 8);
@@ -34,7 +34,7 @@ TEST(ProcessorsTest, QuotasOfControlGroups) {
   }
 }
 
-TEST(ProcessorsTest, ThisProcessHasSomeButNotMoreThanItMayRunOn) {
+TEST(ProcessorsTest, ThisProcessHasAtMostTheProcessorsThatItMayRunOn) {
   cpu_set_t allowed;
   ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
   EXPECT_GT(ProcessorsAllowed(), 0);
@@ -43,8 +43,8 @@ TEST(ProcessorsTest, ThisProcessHasSomeButNotMoreThanItMayRunOn) {
   EXPECT_LE(ThreadsAllowed(), CPU_COUNT(&allowed));
 }
 
-// The vectors of RFC 3720, appendix B.4.
-TEST(Crc32cTest, PublishedVectors) {
+// The test vectors are from RFC 3720, appendix B.4.
+TEST(Crc32cTest, EqualsThePublishedVectors) {
   EXPECT_EQ(Crc32c(std::string(32, '\0').data(), 32), 0x8A9136AAu);
   EXPECT_EQ(Crc32c(std::string(32, '\xFF').data(), 32), 0x62A8AB43u);
   EXPECT_EQ(Crc32c("123456789", 9), 0xE3069283u);
@@ -54,7 +54,7 @@ TEST(Crc32cTest, ContinuesWhereItLeftOff) {
   EXPECT_EQ(Crc32c("56789", 5, Crc32c("1234", 4)), Crc32c("123456789", 9));
 }
 
-TEST(AlignedBufferTest, IsAlignedZeroedAndCopiesDeeply) {
+TEST(AlignedBufferTest, IsAlignedAndZeroedAndCopiesItsContents) {
   AlignedBuffer<int16_t> a(3);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(a.data()) % kCacheLineBytes, 0u);
   EXPECT_EQ(a[0] | a[1] | a[2], 0);
@@ -66,13 +66,13 @@ TEST(AlignedBufferTest, IsAlignedZeroedAndCopiesDeeply) {
   EXPECT_EQ(AlignedBuffer<int16_t>().size(), 0u);
 }
 
-TEST(RetryAfterTest, TravelsWithTheErrorInWholeMillisecondsRoundedUp) {
+TEST(RetryAfterTest, IsPartOfTheErrorAndRoundedUpToMilliseconds) {
   absl::Status status = absl::UnavailableError("full");
   EXPECT_EQ(RetryAfter(status), std::nullopt);
   SetRetryAfter(std::chrono::microseconds(1500), &status);
   EXPECT_EQ(RetryAfter(status), std::chrono::milliseconds(2));
   SetRetryAfter(std::chrono::seconds(3), &status);
-  EXPECT_EQ(RetryAfter(status), std::chrono::seconds(3)) << "the latest";
+  EXPECT_EQ(RetryAfter(status), std::chrono::seconds(3)) << "the last value counts";
   EXPECT_EQ(RetryAfter(absl::OkStatus()), std::nullopt);
   EXPECT_EQ(status.message(), "full");
 }
@@ -85,7 +85,7 @@ TEST(FakeClockTest, MovesOnlyWhenTold) {
   EXPECT_EQ(clock.Now() - start, std::chrono::milliseconds(5));
 }
 
-TEST(FakeClockTest, AlarmsRingInOrderEachAtItsTime) {
+TEST(FakeClockTest, AlarmsRingInOrderAndAtTheirTimes) {
   FakeClock clock;
   std::vector<std::pair<char, TimePoint>> rung;
   const auto ring = [&](char name) { return [&, name] { rung.emplace_back(name, clock.Now()); }; };
@@ -100,7 +100,7 @@ TEST(FakeClockTest, AlarmsRingInOrderEachAtItsTime) {
   clock.Advance(milliseconds(10));
   EXPECT_THAT(rung,
               ElementsAre(Pair('b', start + milliseconds(3)), Pair('a', start + milliseconds(5))))
-      << "once, at the earliest of its times";
+      << "alarm a rings once, at the earlier of its times";
   b->Set(start);
   b.reset();
   clock.Advance(milliseconds(10));
@@ -122,7 +122,7 @@ TEST(FakeClockTest, AnAlarmMaySetItselfAgain) {
   EXPECT_EQ(rings, 3);
 }
 
-TEST(RealAlarmTest, RingsFromAThreadOfItsOwnAndNotOnceItIsGone) {
+TEST(RealAlarmTest, RingsOnItsOwnThreadAndNotAfterItsDestruction) {
   std::latch rung(2);
   std::unique_ptr<Alarm> alarm;
   alarm = Clock::Real()->MakeAlarm([&] {

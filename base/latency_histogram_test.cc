@@ -14,7 +14,7 @@
 namespace ese {
 namespace {
 
-TEST(LatencyRecorderTest, NoValues) {
+TEST(LatencyRecorderTest, IsEmptyWithoutValues) {
   LatencyRecorder recorder;
   EXPECT_EQ(recorder.Snapshot().count(), 0);
   EXPECT_EQ(recorder.Snapshot().Percentile(50), Duration(0));
@@ -22,7 +22,7 @@ TEST(LatencyRecorderTest, NoValues) {
   EXPECT_EQ(recorder.Snapshot().max(), Duration(0));
 }
 
-TEST(LatencyRecorderTest, OneValueIsEveryPercentile) {
+TEST(LatencyRecorderTest, ASingleValueIsEveryPercentile) {
   LatencyRecorder recorder;
   recorder.Record(Duration(1234567));
   for (const double percent : {0.001, 50.0, 99.0, 100.0}) {
@@ -30,7 +30,7 @@ TEST(LatencyRecorderTest, OneValueIsEveryPercentile) {
   }
 }
 
-TEST(LatencyRecorderTest, SmallValuesAreExactByNearestRank) {
+TEST(LatencyRecorderTest, SmallValuesAreExactNearestRankPercentiles) {
   LatencyRecorder recorder;
   for (int i = 1; i <= 100; ++i) recorder.Record(Duration(i));
   EXPECT_EQ(recorder.Snapshot().Percentile(1), Duration(1));
@@ -40,14 +40,14 @@ TEST(LatencyRecorderTest, SmallValuesAreExactByNearestRank) {
   EXPECT_EQ(recorder.Snapshot().Percentile(100), Duration(100));
 }
 
-TEST(LatencyRecorderTest, NegativeCountsAsZero) {
+TEST(LatencyRecorderTest, NegativeValuesCountAsZero) {
   LatencyRecorder recorder;
   recorder.Record(Duration(-5));
   EXPECT_EQ(recorder.Snapshot().count(), 1);
   EXPECT_EQ(recorder.Snapshot().max(), Duration(0));
 }
 
-TEST(LatencyRecorderTest, TakesTheWholeRangeAndKeepsTheMaximumExactly) {
+TEST(LatencyRecorderTest, AcceptsTheWholeRangeAndKeepsTheMaximumExactly) {
   LatencyRecorder recorder;
   const Duration greatest(std::numeric_limits<int64_t>::max());
   recorder.Record(greatest);
@@ -88,7 +88,7 @@ TEST(LatencyRecorderTest, PercentilesAreWithinOnePercentOfTheSortedValues) {
   EXPECT_EQ(recorder.Snapshot().max(), Duration(values.back()));
 }
 
-TEST(LatencyRecorderTest, SinceHasOnlyTheLaterValues) {
+TEST(LatencyRecorderTest, SinceReturnsOnlyTheLaterValues) {
   LatencyRecorder recorder;
   recorder.Record(Duration(100));
   recorder.Record(Duration(7));
@@ -104,7 +104,7 @@ TEST(LatencyRecorderTest, SinceHasOnlyTheLaterValues) {
   EXPECT_EQ(recorder.Snapshot().Rank(50), 2);
 }
 
-TEST(LatencyHistogramTest, AddGivesWhatARecorderGives) {
+TEST(LatencyHistogramTest, AddGivesTheSameAsARecorder) {
   std::mt19937_64 random(1);
   std::lognormal_distribution<double> distribution(16, 2);
   LatencyHistogram histogram;
@@ -125,7 +125,7 @@ TEST(LatencyHistogramTest, AddGivesWhatARecorderGives) {
   }
 }
 
-TEST(LatencyHistogramTest, AddTakesTheWholeRange) {
+TEST(LatencyHistogramTest, AddAcceptsTheWholeRange) {
   LatencyHistogram histogram;
   histogram.Add(Duration(0));
   histogram.Add(Duration(std::numeric_limits<int64_t>::max()));
@@ -133,7 +133,7 @@ TEST(LatencyHistogramTest, AddTakesTheWholeRange) {
   EXPECT_EQ(histogram.max(), Duration(std::numeric_limits<int64_t>::max()));
 }
 
-TEST(LatencyRecorderTest, ThreadsLoseNothing) {
+TEST(LatencyRecorderTest, LosesNothingWithManyThreads) {
   LatencyRecorder recorder;
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {

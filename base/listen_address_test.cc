@@ -11,7 +11,7 @@
 namespace ese {
 namespace {
 
-TEST(ListenAddressTest, HostAndPortAreSplitAtTheLastColon) {
+TEST(ListenAddressTest, SplitsHostAndPortAtTheLastColon) {
   const auto name = ParseListenAddress("localhost:7700");
   ASSERT_TRUE(name.ok());
   EXPECT_EQ(name->host, "localhost");
@@ -23,14 +23,14 @@ TEST(ListenAddressTest, HostAndPortAreSplitAtTheLastColon) {
   EXPECT_TRUE(ParseListenAddress("127.0.0.1:65535").ok());
 }
 
-TEST(ListenAddressTest, OtherTextsAreRefused) {
+TEST(ListenAddressTest, RefusesOtherText) {
   for (const char* bad : {"", ":", "7700", ":7700", "host:", "host:x", "host:-1", "host:65536",
                           "::1:7700", "host:77 00"}) {
     EXPECT_EQ(ParseListenAddress(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
   }
 }
 
-TEST(ListenAddressTest, APortInUseIsNamed) {
+TEST(ListenAddressTest, NamesAPortThatIsInUse) {
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -45,7 +45,7 @@ TEST(ListenAddressTest, APortInUseIsNamed) {
   EXPECT_THAT(std::string(status.message()), testing::HasSubstr("Address already in use"));
 }
 
-TEST(ListenAddressTest, AFreePortIsOk) { EXPECT_TRUE(TryListen({"127.0.0.1", 0}).ok()); }
+TEST(ListenAddressTest, AcceptsAFreePort) { EXPECT_TRUE(TryListen({"127.0.0.1", 0}).ok()); }
 
 }  // namespace
 }  // namespace ese

@@ -26,7 +26,7 @@ using ::testing::HasSubstr;
 
 constexpr float kLogFloor = -15.942385f;  // ln(2^-23)
 
-// A golden file, made by tests/golden/fbank/make_golden.py.
+// The contents of a golden file, which tests/golden/fbank/make_golden.py makes.
 struct Golden {
   FbankOptions options;  // stack = 1
   std::vector<int16_t> samples;
@@ -40,7 +40,7 @@ Golden ReadGolden(const std::string& name) {
   size_t at = 0;
   const auto take = [&](auto* to, size_t count) {
     const size_t size = count * sizeof(*to);
-    ASSERT_LE(at + size, bytes.size()) << path << " is missing or cut short";
+    ASSERT_LE(at + size, bytes.size()) << path << " is missing or truncated";
     std::memcpy(to, bytes.data() + at, size);
     at += size;
   };
@@ -74,7 +74,7 @@ FbankStream MakeStream(const FbankOptions& options) {
   return *std::move(stream);
 }
 
-// All frames of `samples`, which are accepted in chunks of `chunk` samples.
+// Returns all frames of `samples`, which the stream accepts in chunks of `chunk` samples.
 std::vector<float> Features(FbankStream& stream, absl::Span<const int16_t> samples,
                             size_t chunk = std::numeric_limits<size_t>::max()) {
   std::vector<float> out;
@@ -113,17 +113,17 @@ INSTANTIATE_TEST_SUITE_P(All, FbankGoldenTest,
                                          "unusual_11k"),
                          [](const auto& info) { return std::string(info.param); });
 
-TEST(FbankTest, SilenceIsTheLogOfEpsilon) {
+TEST(FbankTest, SilenceGivesTheLogOfEpsilon) {
   EXPECT_THAT(Features(FbankOptions(), std::vector<int16_t>(1600, 0)),
               Each(FloatNear(kLogFloor, 1e-6f)));
 }
 
-TEST(FbankTest, ConstantInputIsSilenceSinceTheOffsetIsRemoved) {
+TEST(FbankTest, ConstantInputIsSilenceBecauseTheOffsetIsRemoved) {
   EXPECT_THAT(Features(FbankOptions(), std::vector<int16_t>(1600, -32768)),
               Each(FloatNear(kLogFloor, 1e-6f)));
 }
 
-TEST(FbankTest, ChunkingDoesNotChangeABit) {
+TEST(FbankTest, ChunkingDoesNotChangeAnyBit) {
   const Golden golden = ReadGolden("speech_16k");
   FbankStream stream = MakeStream(FbankOptions());
   const std::vector<float> whole = Features(stream, golden.samples);
@@ -134,7 +134,7 @@ TEST(FbankTest, ChunkingDoesNotChangeABit) {
   }
 }
 
-TEST(FbankTest, FramesAreConsecutiveWindowsSideBySideAndAnIncompleteOneIsDropped) {
+TEST(FbankTest, FramesStackConsecutiveWindowsAndDropAnIncompleteFrame) {
   const Golden golden = ReadGolden("speech_16k");
   ASSERT_EQ(golden.energies.size() % (3 * 51), 0u) << "108 windows";
   FbankOptions options;
@@ -144,7 +144,7 @@ TEST(FbankTest, FramesAreConsecutiveWindowsSideBySideAndAnIncompleteOneIsDropped
   EXPECT_EQ(Features(options, golden.samples), windows);
 }
 
-TEST(FbankTest, AFrameComesWithItsLastSample) {
+TEST(FbankTest, AFrameIsCompleteWithItsLastSample) {
   FbankStream stream = MakeStream(FbankOptions());
   EXPECT_EQ(stream.dim(), 153);
   std::vector<float> out;
@@ -175,7 +175,7 @@ TEST(FbankTest, AStreamResumedAtAFrameStartGivesTheSameBits) {
   EXPECT_EQ(resumed, std::vector<float>(whole.begin() + 7 * 153, whole.end()));
 }
 
-TEST(FbankTest, FrameStarts) {
+TEST(FbankTest, ComputesFrameStarts) {
   FbankOptions options;
   EXPECT_EQ(FrameStartSample(options, 0), 0);
   EXPECT_EQ(FrameStartSample(options, 100), 48000);
@@ -186,7 +186,7 @@ TEST(FbankTest, FrameStarts) {
   EXPECT_NEAR(FrameStartMs(options, 1), 29.932, 1e-3);
 }
 
-TEST(FbankTest, StreamsOnManyThreadsShareTables) {
+TEST(FbankTest, StreamsOnManyThreadsShareTheTables) {
   const Golden golden = ReadGolden("speech_16k");
   const auto tables = MakeFbankTables(FbankOptions());
   ASSERT_TRUE(tables.ok()) << tables.status();
@@ -231,7 +231,7 @@ FbankOptions With(T FbankOptions::*option, T value) {
   return options;
 }
 
-TEST(FbankOptionsTest, BadOptionsAreNamedWithARemedy) {
+TEST(FbankOptionsTest, NamesBadOptionsWithARemedy) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   constexpr float kInf = std::numeric_limits<float>::infinity();
   using O = FbankOptions;
@@ -267,7 +267,7 @@ TEST(FbankOptionsTest, BadOptionsAreNamedWithARemedy) {
   }
 }
 
-TEST(FbankOptionsTest, TheBoundsThemselvesAreAccepted) {
+TEST(FbankOptionsTest, AcceptsTheBoundsThemselves) {
   FbankOptions options;
   EXPECT_TRUE(Validate(options).ok());
   options.sample_rate_hz = 192000;

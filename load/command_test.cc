@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs of ese-load in this process against a scripted server. They last tenths of a second, and no
+// Runs ese-load in this process against a scripted server. The runs last tenths of a second, and no
 // test depends on how long anything takes.
 #include "load/command.h"
 
@@ -30,7 +30,7 @@ using ::testing::UnorderedElementsAre;
 
 const std::string kRecording = SourceDir() + "/tests/data/speech/vm-sorry.flac";
 
-// A time limit for answers that never come. It is enough to connect and be accepted on a busy
+// A time limit for answers that never come. It is long enough to connect and be accepted on a busy
 // machine.
 constexpr Duration kShort = std::chrono::seconds(2);
 
@@ -54,13 +54,13 @@ LoadReport Load(const LoadOptions& options, bool stopped = false) {
 
 // ---- RunLoad
 
-TEST(LoadTest, RealTimeSendsEachStreamsChunksOnItsOwnClock) {
+TEST(LoadTest, InRealTimeEachStreamSendsChunksOnItsOwnClock) {
   FakeServer server;
   const LoadReport report = Load(Options(server));
   EXPECT_TRUE(report.ok());
   EXPECT_EQ(report.accepted, 6);
   EXPECT_EQ(report.completed, 6);
-  EXPECT_EQ(report.chunks_due, 6 * 10);  // 0.3 s of 30 ms, whatever the phase
+  EXPECT_EQ(report.chunks_due, 6 * 10);  // 0.3 s of chunks of 30 ms, in any phase
   EXPECT_EQ(report.chunks_answered, report.chunks_due);
   EXPECT_EQ(report.latency.count(), report.chunks_due);
   EXPECT_EQ(report.rest.count(), report.chunks_due);
@@ -74,7 +74,7 @@ TEST(LoadTest, RealTimeSendsEachStreamsChunksOnItsOwnClock) {
   }
 }
 
-TEST(LoadTest, FlatOutKeepsAWindowOfChunksUnanswered) {
+TEST(LoadTest, FlatOutStreamsKeepAWindowOfUnansweredChunks) {
   FakeServer server;
   LoadOptions options = Options(server);
   options.pace = LoadPace::kFlatOut;
@@ -87,7 +87,7 @@ TEST(LoadTest, FlatOutKeepsAWindowOfChunksUnanswered) {
   EXPECT_NEAR(report.realtime_streams, 0.03 * report.frames_per_s, 1e-6 * report.frames_per_s);
 }
 
-TEST(LoadTest, ARampOpensStreamsOneAfterTheOtherAndIsNotMeasured) {
+TEST(LoadTest, ARampOpensStreamsOneByOneAndIsNotMeasured) {
   FakeServer server;
   LoadOptions options = Options(server);
   options.ramp = std::chrono::milliseconds(200);
@@ -101,7 +101,7 @@ TEST(LoadTest, ARampOpensStreamsOneAfterTheOtherAndIsNotMeasured) {
   EXPECT_GT(chunks, 6 * 10);
 }
 
-TEST(LoadTest, IdleStreamsSendOneChunkAndStay) {
+TEST(LoadTest, IdleStreamsSendOneChunkAndStayOpen) {
   FakeServer server;
   LoadOptions options = Options(server);
   options.pace = LoadPace::kIdle;
@@ -138,7 +138,7 @@ TEST(LoadTest, PlaysRecordingsAsAudioOverSeveralConnections) {
   for (const FakeServer::Call& call : server.calls()) EXPECT_EQ(call.content.size(), 10u * 960);
 }
 
-TEST(LoadTest, RefusedStreamsAreCountedByCode) {
+TEST(LoadTest, CountsRefusedStreamsByCode) {
   FakeServer server({.refusal = {grpc::StatusCode::UNAVAILABLE, "server is full"}});
   const LoadReport report = Load(Options(server));
   EXPECT_FALSE(report.ok());
@@ -149,7 +149,7 @@ TEST(LoadTest, RefusedStreamsAreCountedByCode) {
   EXPECT_THAT(report.errors.at("UNAVAILABLE").example, HasSubstr("server is full"));
 }
 
-TEST(LoadTest, StreamsThatAFullServerRefusesDoNotCountAsFailed) {
+TEST(LoadTest, StreamsThatAFullServerRefusesDoNotCountAsFailures) {
   FakeServer server(
       {.refusal = {grpc::StatusCode::UNAVAILABLE, "server is full"}, .retry_after_ms = 1000});
   const LoadReport report = Load(Options(server));
@@ -159,7 +159,7 @@ TEST(LoadTest, StreamsThatAFullServerRefusesDoNotCountAsFailed) {
   EXPECT_THAT(report.errors, IsEmpty());
 }
 
-TEST(LoadTest, StreamsCarryTenantAndPriority) {
+TEST(LoadTest, StreamsSendTheirTenantAndPriority) {
   FakeServer server;
   LoadOptions options = Options(server);
   options.tenant = "gold";
@@ -171,7 +171,7 @@ TEST(LoadTest, StreamsCarryTenantAndPriority) {
   }
 }
 
-TEST(LoadTest, StreamsThatFailMidRunAreCounted) {
+TEST(LoadTest, CountsStreamsThatFailDuringTheRun) {
   FakeServer server({.fail_at_response = 4});
   const LoadReport report = Load(Options(server));
   EXPECT_EQ(report.accepted, 6);
@@ -180,27 +180,27 @@ TEST(LoadTest, StreamsThatFailMidRunAreCounted) {
   EXPECT_EQ(report.errors.at("INTERNAL").count, 6);
 }
 
-TEST(LoadTest, OkWithoutAFinalResponseIsAnError) {
+TEST(LoadTest, TreatsOkWithoutAFinalResponseAsAnError) {
   FakeServer server({.forget_final = true});
   const LoadReport report = Load(Options(server));
   EXPECT_EQ(report.completed, 0);
   EXPECT_THAT(report.errors.at("INTERNAL").example, HasSubstr("without answering all chunks"));
 }
 
-TEST(LoadTest, SilentServerIsGivenUp) {
+TEST(LoadTest, GivesUpOnASilentServer) {
   FakeServer server({.silent_after_chunks = 2});
   LoadOptions options = Options(server);
-  options.run_time = std::chrono::hours(1);  // ends early, because no stream is left
+  options.run_time = std::chrono::hours(1);  // ends earlier, because no stream is left
   options.timeout = kShort;
   const LoadReport report = Load(options);
   EXPECT_FALSE(report.ok());
   EXPECT_LT(report.chunks_answered, report.chunks_due);
   EXPECT_EQ(report.errors.at("DEADLINE_EXCEEDED").count, 6);
-  // Each stream was given up because a chunk had waited for longer, as the latencies show.
+  // Each stream was given up because a chunk had waited too long, as the latencies show.
   EXPECT_GT(report.latency.max(), options.timeout);
 }
 
-TEST(LoadTest, EndsMissingAfterTheLastChunkAreGivenUp) {
+TEST(LoadTest, GivesUpOnStreamsThatDoNotEndAfterTheLastChunk) {
   FakeServer server({.hang_at_end = true});
   LoadOptions options = Options(server);
   options.timeout = kShort;
@@ -210,7 +210,7 @@ TEST(LoadTest, EndsMissingAfterTheLastChunkAreGivenUp) {
   EXPECT_EQ(report.errors.at("DEADLINE_EXCEEDED").count, 6);
 }
 
-TEST(LoadTest, VanishingServerEndsTheRun) {
+TEST(LoadTest, AServerThatDisappearsEndsTheRun) {
   FakeServer server;
   LoadOptions options = Options(server);
   options.run_time = std::chrono::hours(1);
@@ -227,7 +227,7 @@ TEST(LoadTest, VanishingServerEndsTheRun) {
   EXPECT_THAT(report.errors, Not(IsEmpty()));
 }
 
-TEST(LoadTest, StopEndsTheRunInOrder) {
+TEST(LoadTest, StopEndsTheRunCleanly) {
   FakeServer server;
   LoadOptions options = Options(server);
   options.run_time = std::chrono::hours(1);
@@ -258,7 +258,7 @@ LoadOptions Resuming(const FakeServer& server) {
   return options;
 }
 
-TEST(LoadTest, BrokenStreamsGoOnWithTheSameBits) {
+TEST(LoadTest, BrokenStreamsContinueWithTheSameBits) {
   FakeServer server({.fail_at_response = 5, .failure = kBroken, .failing_calls = 9});
   const LoadReport report = Load(Resuming(server));
   EXPECT_TRUE(report.ok());
@@ -283,7 +283,7 @@ TEST(LoadTest, ResumesWithinAChunk) {
   EXPECT_EQ(report.differing, 0);
 }
 
-TEST(LoadTest, CutConnectionsAreResumed) {
+TEST(LoadTest, ResumesStreamsOfCutConnections) {
   FakeServer server;
   LoadOptions options = Resuming(server);
   options.connections = 3;
@@ -297,7 +297,7 @@ TEST(LoadTest, CutConnectionsAreResumed) {
   EXPECT_EQ(report.differing, 0);
 }
 
-TEST(LoadTest, StreamsOfAServerThatDrainsGoOnAtTheOther) {
+TEST(LoadTest, StreamsOfADrainingServerContinueOnTheOther) {
   FakeServer drains({.drain_after_chunks = 4});
   FakeServer other;
   LoadOptions options = Resuming(drains);
@@ -308,7 +308,7 @@ TEST(LoadTest, StreamsOfAServerThatDrainsGoOnAtTheOther) {
   EXPECT_EQ(report.differing, 0);
 }
 
-TEST(LoadTest, WrongPosteriorsAreFound) {
+TEST(LoadTest, FindsWrongPosteriors) {
   // The server resumes with the state of a new stream, so what follows differs.
   FakeServer server(
       {.fail_at_response = 5, .failure = kBroken, .failing_calls = 6, .forgets_state = true});
@@ -318,7 +318,7 @@ TEST(LoadTest, WrongPosteriorsAreFound) {
   EXPECT_FALSE(report.ok());
 }
 
-TEST(LoadTest, StreamsThatNoServerGoesOnWithAreLost) {
+TEST(LoadTest, StreamsThatNoServerContinuesAreLost) {
   FakeServer server({.drain_after_chunks = 4});
   LoadOptions options = Resuming(server);
   options.verify = false;
@@ -341,7 +341,7 @@ TEST(LoadTest, ClientsVanish) {
   for (const FakeServer::Call& call : server.calls()) EXPECT_LE(call.chunks, 1);
 }
 
-TEST(LoadTest, NobodyVanishesWithoutAServer) {
+TEST(LoadTest, NoClientVanishesWithoutAServer) {
   const std::atomic<bool> stop{false};
   FakeServer server;
   LoadOptions options = Options(server);
@@ -362,7 +362,7 @@ TEST(LoadTest, FindsTheMostStreams) {
   EXPECT_THAT(report->runs, SizeIs(4));  // 2 and 1, each twice
 }
 
-TEST(LoadTest, NoRunWithoutServerModelOrRecording) {
+TEST(LoadTest, DoesNotRunWithoutAServerModelOrRecording) {
   const std::atomic<bool> stop{false};
   std::ostringstream progress;
   FakeServer server;
@@ -410,7 +410,7 @@ std::string ReadAndRemove(const std::string& path) {
   return text;
 }
 
-TEST(LoadCommandTest, RealTimeReportAndFigures) {
+TEST(LoadCommandTest, ReportsARealTimeRunWithItsFigures) {
   FakeServer server;
   const std::string json = ::testing::TempDir() + "/load_command_test.json";
   std::filesystem::remove(json);
@@ -429,7 +429,7 @@ TEST(LoadCommandTest, RealTimeReportAndFigures) {
                     Not(HasSubstr("frames_per_s"))));
 }
 
-TEST(LoadCommandTest, FlatOutFigures) {
+TEST(LoadCommandTest, ReportsAFlatOutRunWithItsFigures) {
   FakeServer server;
   const std::string json = ::testing::TempDir() + "/load_command_test.json";
   std::filesystem::remove(json);
@@ -442,7 +442,7 @@ TEST(LoadCommandTest, FlatOutFigures) {
                     HasSubstr("demo.flat_out.failed_streams"), Not(HasSubstr("p99_ms"))));
 }
 
-TEST(LoadCommandTest, FailuresAreReportedAndEndWithAnErrorStatus) {
+TEST(LoadCommandTest, ReportsFailuresAndEndsWithAnErrorStatus) {
   FakeServer server({.refusal = {grpc::StatusCode::UNAVAILABLE, "server is full"}});
   const Outcome outcome = RunCommand(Short(server));
   EXPECT_EQ(outcome.status, 1);
@@ -452,7 +452,7 @@ TEST(LoadCommandTest, FailuresAreReportedAndEndWithAnErrorStatus) {
   EXPECT_THAT(outcome.err, HasSubstr("nothing was answered"));
 }
 
-TEST(LoadCommandTest, RefusedStreamsAreReportedByThemselves) {
+TEST(LoadCommandTest, ReportsRefusedStreamsSeparately) {
   FakeServer server(
       {.refusal = {grpc::StatusCode::UNAVAILABLE, "server is full"}, .retry_after_ms = 1000});
   const Outcome outcome = RunCommand(Short(server, {"--tenant", "gold", "--priority", "3"}));
@@ -461,14 +461,14 @@ TEST(LoadCommandTest, RefusedStreamsAreReportedByThemselves) {
                                  HasSubstr("failed       0 streams")));
 }
 
-TEST(LoadCommandTest, NothingListening) {
+TEST(LoadCommandTest, ReportsThatNothingListens) {
   const std::string address = DeadAddress();
   const Outcome outcome = RunCommand({"--server", address});
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.err, HasSubstr("ese-load: nothing listens at " + address));
 }
 
-TEST(LoadCommandTest, UnwritableJsonIsFoundBeforeTheRun) {
+TEST(LoadCommandTest, FindsAnUnwritableJsonFileBeforeTheRun) {
   FakeServer server;
   const Outcome outcome = RunCommand(Short(server, {"--json", "/nowhere/x.json"}));
   EXPECT_EQ(outcome.status, 1);
@@ -476,7 +476,7 @@ TEST(LoadCommandTest, UnwritableJsonIsFoundBeforeTheRun) {
   EXPECT_THAT(server.calls(), SizeIs(0));
 }
 
-TEST(LoadCommandTest, Reports) {
+TEST(LoadCommandTest, WritesReportsAndPercentiles) {
   FakeServer server;
   const std::string json = ::testing::TempDir() + "/load_command_test.report";
   const std::string percentiles = ::testing::TempDir() + "/load_command_test.hgrm";
@@ -509,7 +509,7 @@ TEST(LoadCommandTest, VanishesAndSearches) {
   EXPECT_THAT(outcome.out, HasSubstr("most streams with p99 within 0.001 ms: 0"));
 }
 
-TEST(LoadCommandTest, ArgumentErrors) {
+TEST(LoadCommandTest, RefusesWrongArguments) {
   EXPECT_EQ(RunCommand({"--help"}).status, 0);
   EXPECT_THAT(RunCommand({"--version"}).out, HasSubstr(ESE_VERSION));
   EXPECT_THAT(RunCommand({"--streams", "0"}).err, HasSubstr("--streams"));

@@ -8,8 +8,8 @@
 namespace ese {
 namespace {
 
-// Returns the number of runs of a search with a server that holds `capacity` streams. *best is what
-// it found.
+// Runs a search with a server that holds `capacity` streams. Returns the number of runs and sets
+// *best to the result.
 int Search(int first, int most, int capacity, int* best) {
   StreamSearch search(first, most);
   int runs = 0;
@@ -22,7 +22,7 @@ int Search(int first, int most, int capacity, int* best) {
   return runs;
 }
 
-TEST(StreamSearchTest, FindsTheCapacityToThreePercent) {
+TEST(StreamSearchTest, FindsTheCapacityWithinThreePercent) {
   for (const int first : {1, 100, 5000}) {
     for (const int capacity : {1, 2, 3, 99, 100, 101, 1777, 20000}) {
       int best = 0;
@@ -33,19 +33,19 @@ TEST(StreamSearchTest, FindsTheCapacityToThreePercent) {
   }
 }
 
-TEST(StreamSearchTest, NoneHolds) {
+TEST(StreamSearchTest, FindsZeroIfNoNumberHolds) {
   int best = -1;
   EXPECT_EQ(Search(4, 100, 0, &best), 6);  // 4, 2, 1, each twice
   EXPECT_EQ(best, 0);
 }
 
-TEST(StreamSearchTest, AllHold) {
+TEST(StreamSearchTest, FindsTheMaximumIfAllNumbersHold) {
   int best = 0;
   EXPECT_EQ(Search(30, 100, 1000, &best), 3);  // 30, 60, 100
   EXPECT_EQ(best, 100);
 }
 
-TEST(StreamSearchTest, OneHiccupIsForgiven) {
+TEST(StreamSearchTest, ToleratesOneBadRun) {
   StreamSearch search(10, 1000);
   search.Note(false);
   EXPECT_EQ(search.next(), 10);

@@ -27,41 +27,41 @@ std::string Chunks(const LoadSource& source, int stream, int64_t first, int64_t 
   return all;
 }
 
-TEST(LoadSourceTest, NoiseFeaturesAreThreeFramesAChunkAndLoopWithoutAGap) {
+TEST(LoadSourceTest, NoiseFeaturesHaveThreeFramesPerChunkAndLoopWithoutAGap) {
   const LoadSource source = Make({});
   EXPECT_EQ(source.chunk_time(), std::chrono::milliseconds(90));
   EXPECT_EQ(source.frame_time(), std::chrono::milliseconds(30));
   EXPECT_EQ(source.config().features().dim(), 24u);
   const std::string chunks = Chunks(source, 0, 0, 100);
   ASSERT_EQ(chunks.size(), 100u * 3 * 24 * 4);
-  const size_t period = 133 * 24 * 4;  // 4 s of frames: not a whole number of chunks
+  const size_t period = 133 * 24 * 4;  // 4 s of frames, which is not a whole number of chunks
   EXPECT_EQ(chunks.substr(period), chunks.substr(0, chunks.size() - period));
   EXPECT_NE(chunks.substr(0, 96), chunks.substr(96, 96));
 }
 
-TEST(LoadSourceTest, NoiseIsThatOfItsSeed) {
+TEST(LoadSourceTest, NoiseDependsOnItsSeed) {
   const std::string one = Chunks(Make({.seed = 1}), 0, 0, 1);
   EXPECT_EQ(one, Chunks(Make({.seed = 1}), 0, 0, 1));
   EXPECT_NE(one, Chunks(Make({.seed = 2}), 0, 0, 1));
 }
 
-TEST(LoadSourceTest, StreamsOfOneVariantPlayTheSameNoiseAndOthersOther) {
+TEST(LoadSourceTest, StreamsPlayTheSameNoiseOnlyIfTheirVariantIsTheSame) {
   const LoadSource source = Make({});
   ASSERT_EQ(source.variants(), 61);
   EXPECT_EQ(source.VariantOf(61 + 5), 5);
   EXPECT_EQ(Chunks(source, 5, 0, 50), Chunks(source, 61 + 5, 0, 50));
   for (int i = 1; i < 61; ++i) EXPECT_NE(Chunks(source, i, 0, 1), Chunks(source, i - 1, 0, 1));
-  // All send the same noise: the second stream begins two frames after the first.
+  // All streams send the same noise. The second stream begins two frames after the first.
   EXPECT_EQ(Chunks(source, 1, 0, 10), Chunks(source, 0, 0, 11).substr(2 * 96, 30 * 96));
 }
 
-TEST(LoadSourceTest, ChunksAreRoundedToWholeFramesAndNeverEmpty) {
+TEST(LoadSourceTest, RoundsChunksToWholeFramesAndMakesNoneEmpty) {
   EXPECT_EQ(Make({.chunk_ms = 100}).chunk_time(), std::chrono::milliseconds(90));
   EXPECT_EQ(Make({.chunk_ms = 1}).chunk_time(), std::chrono::milliseconds(30));
   EXPECT_EQ(Chunks(Make({.chunk_ms = 1}), 0, 0, 1).size(), 96u);
 }
 
-TEST(LoadSourceTest, NoiseAudio) {
+TEST(LoadSourceTest, MakesNoiseAsAudio) {
   const LoadSource source = Make({.input = InputKind::kAudio, .chunk_ms = 100});
   EXPECT_EQ(source.chunk_time(), std::chrono::milliseconds(100));
   EXPECT_TRUE(source.config().has_audio());
@@ -69,13 +69,13 @@ TEST(LoadSourceTest, NoiseAudio) {
 }
 
 TEST(LoadSourceTest, AChunkLongerThanTheContentLoopsWithinTheChunk) {
-  const LoadSource source = Make({.chunk_ms = 9000});  // 300 frames of a content of 133
+  const LoadSource source = Make({.chunk_ms = 9000});  // 300 frames from a content of 133 frames
   const std::string chunk = Chunks(source, 0, 0, 1);
   ASSERT_EQ(chunk.size(), 300u * 96);
   EXPECT_EQ(chunk.substr(0, 34u * 96), chunk.substr(266u * 96));
 }
 
-TEST(LoadSourceTest, RecordingsGoToStreamsInTurn) {
+TEST(LoadSourceTest, GivesRecordingsToStreamsInTurn) {
   const std::vector<std::string> files = {kFolder + "vm-sorry.flac",
                                           kFolder + "conf-placeintoconf.wav"};
   const LoadSource source = Make({.files = files});
@@ -85,7 +85,7 @@ TEST(LoadSourceTest, RecordingsGoToStreamsInTurn) {
   EXPECT_NE(Chunks(source, 0, 0, 3), Chunks(source, 1, 0, 3));
 }
 
-TEST(LoadSourceTest, ModelOfFeaturesOnlyTakesNoiseAtTheGivenFrameTime) {
+TEST(LoadSourceTest, AModelWithoutAudioGetsNoiseAtTheGivenFrameTime) {
   v1::Model model = FakeModel();
   model.clear_features();
   const LoadSource source = Make({.chunk_ms = 20, .frame_ms = 10}, model);
@@ -96,7 +96,7 @@ TEST(LoadSourceTest, ModelOfFeaturesOnlyTakesNoiseAtTheGivenFrameTime) {
             absl::StatusCode::kFailedPrecondition);
 }
 
-TEST(LoadSourceTest, UnknownAndUnfitFiles) {
+TEST(LoadSourceTest, RefusesUnknownAndUnsuitableFiles) {
   EXPECT_EQ(LoadSource::Create(FakeModel(), {.files = {"/nowhere/x.wav"}}).status().code(),
             absl::StatusCode::kNotFound);
   const absl::Status status =

@@ -45,7 +45,7 @@ std::string HttpGet(int port, const std::string& path) {
   return answer;
 }
 
-TEST(RegistryTest, BuildInfoIsOneAndCarriesTheVersion) {
+TEST(RegistryTest, BuildInfoIsOneAndHasTheVersion) {
   const MetricsRegistry registry;
   EXPECT_THAT(registry.Render(),
               AllOf(HasSubstr("# TYPE ese_build_info gauge"),
@@ -92,14 +92,14 @@ TEST(RegistryTest, ServesOnAFreePortAndReportsIt) {
   EXPECT_THAT(HttpGet(registry.port(), "/elsewhere"), HasSubstr(" 404 "));
 }
 
-TEST(RegistryTest, AnIpv6AddressIsRefusedWithTheRemedy) {
+TEST(RegistryTest, RefusesAnIpv6AddressWithTheRemedy) {
   MetricsRegistry registry;
   const absl::Status status = registry.Serve("[::1]:0");
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), AllOf(HasSubstr("[::1]:0"), HasSubstr("an IPv4 address")));
 }
 
-TEST(RegistryTest, MetricsOfWhatIsGoneAreRemoved) {
+TEST(RegistryTest, RemovesMetricsByTheirLabels) {
   MetricsRegistry registry;
   registry.GetCounter("ese_test_total", "Test.", {{"model", "a"}, {"version", "1"}});
   registry.GetCounter("ese_test_total", "Test.", {{"model", "a"}, {"version", "2"}});
@@ -112,7 +112,7 @@ TEST(RegistryTest, MetricsOfWhatIsGoneAreRemoved) {
   EXPECT_THAT(registry.Render(), HasSubstr("ese_test_total{model=\"a\",version=\"1\"} 1"));
 }
 
-// The value of a metric without labels.
+// Returns the value of a metric without labels.
 double Value(const MetricsRegistry& registry, const std::string& name) {
   const std::string text = absl::StrCat("\n", registry.Render());
   const size_t at = text.find(absl::StrCat("\n", name, " "));
@@ -120,7 +120,7 @@ double Value(const MetricsRegistry& registry, const std::string& name) {
   return at == std::string::npos ? 0 : std::stod(text.substr(at + name.size() + 2));
 }
 
-TEST(RegistryTest, TheProcessTellsWhatItUses) {
+TEST(RegistryTest, ShowsTheResourcesOfTheProcess) {
   MetricsRegistry registry;
   EXPECT_GT(Value(registry, "process_cpu_seconds_total"), 0);
   EXPECT_GT(Value(registry, "process_resident_memory_bytes"), 1 << 20);
@@ -136,13 +136,13 @@ TEST(RegistryTest, TheProcessTellsWhatItUses) {
               HasSubstr("# TYPE process_cpu_seconds_total counter\n"));
 }
 
-TEST(RegistryTest, ServingTwiceIsRefused) {
+TEST(RegistryTest, RefusesToServeTwice) {
   MetricsRegistry registry;
   ASSERT_EQ(registry.Serve("127.0.0.1:0"), absl::OkStatus());
   EXPECT_EQ(registry.Serve("127.0.0.1:0").code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST(RegistryTest, PortInUseNamesAddressAndRemedy) {
+TEST(RegistryTest, NamesTheAddressAndTheRemedyIfAPortIsInUse) {
   MetricsRegistry first, second;
   ASSERT_EQ(first.Serve("127.0.0.1:0"), absl::OkStatus());
   const std::string address = absl::StrCat("127.0.0.1:", first.port());
@@ -151,10 +151,10 @@ TEST(RegistryTest, PortInUseNamesAddressAndRemedy) {
   EXPECT_THAT(status.message(),
               AllOf(HasSubstr(address), HasSubstr("in use"), HasSubstr("choose another")));
   EXPECT_EQ(second.port(), 0);
-  EXPECT_EQ(second.Serve("127.0.0.1:0"), absl::OkStatus()) << "may try again elsewhere";
+  EXPECT_EQ(second.Serve("127.0.0.1:0"), absl::OkStatus()) << "another address may be tried";
 }
 
-TEST(RegistryTest, BadAddressesAreRefusedWithTheRemedy) {
+TEST(RegistryTest, RefusesBadAddressesWithTheRemedy) {
   for (const std::string address : {"", "9464", ":9464", "localhost", "localhost:", "localhost:x",
                                     "localhost:-1", "localhost:65536", "localhost:8080s",
                                     "localhost:0,localhost:0", "8080,localhost:0", "::1:9464"}) {
@@ -166,21 +166,21 @@ TEST(RegistryTest, BadAddressesAreRefusedWithTheRemedy) {
   }
 }
 
-TEST(RegistryTest, AddressOfAnotherMachineIsRefusedWithTheRemedy) {
+TEST(RegistryTest, RefusesTheAddressOfAnotherMachineWithTheRemedy) {
   MetricsRegistry registry;
-  const absl::Status status = registry.Serve("192.0.2.1:0");  // TEST-NET-1 (RFC 5737)
+  const absl::Status status = registry.Serve("192.0.2.1:0");  // from TEST-NET-1 (RFC 5737)
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(status.message(),
               AllOf(HasSubstr("192.0.2.1:0"), HasSubstr("choose another address")));
 }
 
-TEST(RegistryTest, LabelValuesAreEscaped) {
+TEST(RegistryTest, EscapesLabelValues) {
   MetricsRegistry registry;
   registry.GetCounter("ese_test_total", "Test.", {{"model", "a\"b\\c\nd"}});
   EXPECT_THAT(registry.Render(), HasSubstr(R"(model="a\"b\\c\nd")"));
 }
 
-TEST(RegistryDeathTest, OneNameOfTwoKindsEndsTheProgram) {
+TEST(RegistryDeathTest, OneNameWithTwoKindsEndsTheProgram) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   MetricsRegistry registry;
   registry.GetCounter("ese_test_total", "Test.");

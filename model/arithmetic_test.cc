@@ -26,7 +26,7 @@ TEST(RoundShiftTest, TiesGoUp) {
   EXPECT_EQ(RoundShift(5, 0), 5);
 }
 
-TEST(SaturateTest, StopsAtBothEnds) {
+TEST(SaturateTest, SaturatesAtBothEnds) {
   EXPECT_EQ(Saturate<int8_t>(128), 127);
   EXPECT_EQ(Saturate<int8_t>(127), 127);
   EXPECT_EQ(Saturate<int8_t>(-129), -128);
@@ -51,7 +51,7 @@ TEST(MultiplyQ15Test, TiesGoUp) {
 }
 
 // Proves that the kernels may add coefficients in 16 bits without saturation.
-TEST(TanhTest, NoIntermediateOfTheCubicLeaves16Bits) {
+TEST(TanhTest, NoIntermediateResultOfTheCubicExceeds16Bits) {
   for (int u = 0; u <= kHigh; ++u) {
     const int segment = u >> 10;
     const auto t = static_cast<int16_t>((u & 1023) << 5);
@@ -67,8 +67,9 @@ TEST(TanhTest, NoIntermediateOfTheCubicLeaves16Bits) {
 }
 
 // Kernels compute sigmoid as the average of unsigned numbers, one of which is what the cubic adds
-// to c0, and replace an argument that saturates by a smaller one. This proves that they may.
-TEST(TanhTest, NeverFallsBelowItsSegmentsBeginningAndEndsFlat) {
+// to c0, and replace an argument that saturates with a smaller one. This proves that both are
+// correct.
+TEST(TanhTest, NeverFallsBelowTheStartOfItsSegmentAndEndsFlat) {
   for (int u = 0; u <= kHigh; ++u) {
     ASSERT_GE(Tanh({static_cast<int16_t>(u)}).raw, kTanhSegments.c0[u >> 10]) << u;
   }
@@ -176,7 +177,7 @@ TEST(QuantizeInputTest, RoundsHalfUpAndSaturates) {
   EXPECT_EQ(QuantizeInput(-1e30f, 5), -128);
 }
 
-TEST(QuantizeInputTest, RoundsLikeFloorEverywhere) {
+TEST(QuantizeInputTest, RoundsLikeFloorForEveryInput) {
   for (int k = -150 * 64; k <= 150 * 64; ++k) {
     const float value = static_cast<float>(k) / (64 * 32);
     const float exact = std::floor(value * 32 + 0.5f);
@@ -216,9 +217,9 @@ TEST(LogSoftmaxTest, ExtremesAreFinite) {
   EXPECT_NEAR(out[1], 0.0f, 1e-9);
 }
 
-// Golden bits: the exact values rounded to float, the same on every processor and with every
-// compiler.
-TEST(LogSoftmaxTest, GoldenBits) {
+// The golden bits are the exact values rounded to float. They are the same on every processor and
+// with every compiler.
+TEST(LogSoftmaxTest, EqualsTheGoldenBits) {
   const std::vector<float> out = LogSoftmaxOf({0, 1 << 19, -(3 << 18), 777777});
   EXPECT_EQ(out,
             (std::vector<float>{-0x1.0fa53p+1f, -0x1.1f4a5ep+0f, -0x1.cfa53p+1f, -0x1.47087cp-1f}));

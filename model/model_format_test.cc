@@ -41,7 +41,7 @@ std::string SmallFile() { return *SerializeModel(SmallDraft()); }
 
 absl::Status LoadError(std::string bytes) { return Model::FromBytes(std::move(bytes)).status(); }
 
-// The error that a draft with one mistake gives.
+// Returns the error for a draft with one mistake.
 template <typename Change>
 absl::Status DraftError(Change change) {
   ModelDraft draft = SmallDraft();
@@ -88,7 +88,7 @@ TEST(ModelFormatTest, RoundTripKeepsEverything) {
   EXPECT_THAT(model.output.entries, ElementsAreArray(draft.output.entries));
 }
 
-TEST(ModelFormatTest, EqualDraftsMakeEqualFilesAndFingerprints) {
+TEST(ModelFormatTest, EqualDraftsGiveEqualFilesAndFingerprints) {
   EXPECT_EQ(SmallFile(), SmallFile());
   ModelDraft other = SmallDraft();
   other.output.bias[0] ^= 1;
@@ -97,7 +97,7 @@ TEST(ModelFormatTest, EqualDraftsMakeEqualFilesAndFingerprints) {
             (*Model::FromBytes(*SerializeModel(other)))->fingerprint());
 }
 
-TEST(ModelFormatTest, EveryFlippedBitIsRefused) {
+TEST(ModelFormatTest, RefusesEveryFlippedBit) {
   const std::string good = SmallFile();
   for (size_t i = 0; i < good.size(); ++i) {
     for (int bit = 0; bit < 8; ++bit) {
@@ -109,7 +109,7 @@ TEST(ModelFormatTest, EveryFlippedBitIsRefused) {
   }
 }
 
-TEST(ModelFormatTest, EveryTruncationAndExtensionIsRefused) {
+TEST(ModelFormatTest, RefusesEveryTruncationAndExtension) {
   const std::string good = SmallFile();
   for (size_t size = 0; size < good.size(); ++size) {
     ASSERT_FALSE(LoadError(good.substr(0, size)).ok()) << size;
@@ -117,7 +117,7 @@ TEST(ModelFormatTest, EveryTruncationAndExtensionIsRefused) {
   EXPECT_THAT(LoadError(good + 'x').message(), HasSubstr("its header says"));
 }
 
-TEST(ModelFormatTest, MessagesSayWhereAndWhatToDo) {
+TEST(ModelFormatTest, MessagesGiveThePlaceAndTheRemedy) {
   EXPECT_THAT(LoadError("RIFF....WAVEfmt ").message(), HasSubstr("make one with ese-compile"));
   std::string bad = SmallFile();
   bad[bad.size() - 1] ^= 1;
@@ -127,7 +127,7 @@ TEST(ModelFormatTest, MessagesSayWhereAndWhatToDo) {
   EXPECT_THAT(status.message(), HasSubstr("compile it again"));
 }
 
-TEST(ModelFormatTest, AnotherVersionIsNamed) {
+TEST(ModelFormatTest, NamesAnUnsupportedVersion) {
   std::string bytes = SmallFile();
   ModelHeader header;
   std::memcpy(&header, bytes.data(), sizeof(header));
@@ -138,14 +138,15 @@ TEST(ModelFormatTest, AnotherVersionIsNamed) {
               HasSubstr("version 3; this program reads versions 1 to 2"));
 }
 
-// Files with right checksums but wrong content, which only the checks of the values catch.
-TEST(ModelFormatTest, ColumnBeyondTheMatrixIsRefused) {
+// This file and the following ones have correct checksums but wrong contents, which only the checks
+// of the values catch.
+TEST(ModelFormatTest, RefusesAColumnBeyondTheMatrix) {
   const absl::Status status =
       DraftError([](ModelDraft& d) { d.layers[0].gates.entries[0] = MakeEntry(511, 1); });
   EXPECT_THAT(status.message(), HasSubstr("section layer0/gates/entries, row 0: reaches column"));
 }
 
-TEST(ModelFormatTest, LastColumnIsReachable) {
+TEST(ModelFormatTest, AcceptsTheLastColumn) {
   ModelDraft draft = SmallDraft();
   MatrixDraft& output = draft.output;
   output.entries_per_row = 1;
@@ -155,7 +156,7 @@ TEST(ModelFormatTest, LastColumnIsReachable) {
   EXPECT_THAT(SerializeModel(draft).status().message(), HasSubstr("output/entries, row 2"));
 }
 
-TEST(ModelFormatTest, RowSumsThatCouldOverflowAreRefused) {
+TEST(ModelFormatTest, RefusesRowsWhoseSumsCouldOverflow) {
   EXPECT_THAT(DraftError([](ModelDraft& d) {
                 d.layers[1].gates.bias[3] = std::numeric_limits<int32_t>::max();
               }).message(),
@@ -166,7 +167,7 @@ TEST(ModelFormatTest, RowSumsThatCouldOverflowAreRefused) {
               HasSubstr("leave 32 bits"));
 }
 
-TEST(ModelFormatTest, OverflowBoundIsExact) {
+TEST(ModelFormatTest, TheOverflowBoundIsExact) {
   ModelDraft draft = SmallDraft();
   MatrixDraft& output = draft.output;
   output.entries_per_row = 1;
@@ -179,12 +180,12 @@ TEST(ModelFormatTest, OverflowBoundIsExact) {
   EXPECT_THAT(SerializeModel(draft).status().message(), HasSubstr("output/entries, row 1"));
 }
 
-TEST(ModelFormatTest, ShiftBeyondTheLimitIsRefused) {
+TEST(ModelFormatTest, RefusesAShiftBeyondTheLimit) {
   EXPECT_THAT(DraftError([](ModelDraft& d) { d.output.shift[1] = kMaxRowShift + 1; }).message(),
               HasSubstr("output/entries, row 1: shift 17; at most 16"));
 }
 
-TEST(ModelFormatTest, WrongShapesAreRefused) {
+TEST(ModelFormatTest, RefusesWrongShapes) {
   EXPECT_THAT(DraftError([](ModelDraft& d) { d.layers.clear(); }).message(),
               HasSubstr("at least one layer"));
   EXPECT_THAT(DraftError([](ModelDraft& d) { d.output.bias.pop_back(); }).message(),
@@ -204,7 +205,7 @@ TEST(ModelFormatTest, WrongShapesAreRefused) {
               HasSubstr("value 2 is not finite"));
 }
 
-TEST(ModelFormatTest, FilesAreMappedAndErrorsNameThePath) {
+TEST(ModelFormatTest, MapsFilesAndNamesThePathInErrors) {
   std::string path = ::testing::TempDir() + "/model_format_test_XXXXXX";
   const int fd = mkstemp(path.data());
   ASSERT_GE(fd, 0);
@@ -220,7 +221,7 @@ TEST(ModelFormatTest, FilesAreMappedAndErrorsNameThePath) {
               HasSubstr("not a regular file"));
 }
 
-TEST(QuantizeFrameTest, NormalisesAndFindsTheFirstBadValue) {
+TEST(QuantizeFrameTest, NormalizesAndFindsTheFirstBadValue) {
   const auto model = *Model::FromBytes(SmallFile());
   std::vector<float> features(model->input_mean.begin(), model->input_mean.end());
   std::vector<int8_t> x(features.size(), 99);
@@ -234,15 +235,16 @@ TEST(QuantizeFrameTest, NormalisesAndFindsTheFirstBadValue) {
   EXPECT_EQ(model->QuantizeFrame(features.data(), x.data()), 4);
 }
 
-TEST(QuantizeFrameTest, EveryValueIsTheReferences) {
-  const auto model = RandomModel({.inputs = 153});  // some whole vectors of values and a remainder
+TEST(QuantizeFrameTest, EqualsTheReferenceForEveryValue) {
+  const auto model =
+      RandomModel({.inputs = 153});  // several whole vectors of values and a remainder
   std::mt19937 random(7);
   std::uniform_int_distribution<uint32_t> bits;
   std::vector<float> features(model->input_dim());
   std::vector<int8_t> x(features.size());
   for (int round = 0; round < 2000; ++round) {
     for (size_t k = 0; k < features.size(); ++k) {
-      // Half of the features are any finite number; half are near a boundary of the rounding.
+      // Half of the features are arbitrary finite numbers, and half are near a rounding boundary.
       float value = std::bit_cast<float>(bits(random));
       if (!std::isfinite(value) || k % 2 == 0)
         value = static_cast<float>(bits(random) % 1024) / 64 - 8;

@@ -12,7 +12,7 @@
 namespace ese {
 namespace {
 
-// One cell, one input, one unit: small enough to follow by hand.
+// A model with one cell, one input and one unit, which is small enough to compute by hand.
 ModelDraft OneCell() {
   ModelDraft draft;
   draft.name = "one-cell";
@@ -73,10 +73,10 @@ TEST(ReferenceStepTest, GateRowsComeInTheOrderIFGO) {
     return Step(changed, 0, 2048);
   };
   constexpr int32_t kOpen = 15 << 19;
-  EXPECT_EQ(with_bias(0, kOpen).c, 1024);                               // i: nothing to let in
-  EXPECT_EQ(with_bias(1, kOpen).c, 2048);                               // f: kept
-  EXPECT_EQ(with_bias(2, kOpen).c, 1024 + 512);                         // g = 1: i g = 1/2
-  EXPECT_EQ(with_bias(3, kOpen).y, std::lround(std::tanh(1.0) * 128));  // o: all out
+  EXPECT_EQ(with_bias(0, kOpen).c, 1024);        // i: there is nothing to let in
+  EXPECT_EQ(with_bias(1, kOpen).c, 2048);        // f: the cell is kept
+  EXPECT_EQ(with_bias(2, kOpen).c, 1024 + 512);  // g = 1: i g = 1/2
+  EXPECT_EQ(with_bias(3, kOpen).y, std::lround(std::tanh(1.0) * 128));  // o: the output is open
 }
 
 TEST(ReferenceStepTest, GMayBeASigmoid) {
@@ -85,7 +85,7 @@ TEST(ReferenceStepTest, GMayBeASigmoid) {
   EXPECT_EQ(Step(draft, 0, 0).c, 256);  // i g = 1/4
 }
 
-TEST(ReferenceStepTest, InputAndRecurrenceReachTheirColumns) {
+TEST(ReferenceStepTest, InputAndRecurrenceUseTheirColumns) {
   ModelDraft draft = OneCell();
   draft.layers[0].gates.shift.assign(4, 14);
   draft.layers[0].gates.entries[2] = MakeEntry(0, 32);  // g reads x
@@ -101,7 +101,7 @@ TEST(ReferenceStepTest, OutputPeepholeSeesTheNewCell) {
   ModelDraft draft = OneCell();
   draft.layers[0].has_peepholes = true;
   draft.layers[0].peepholes = {0, 0, 4096};     // o += c'
-  draft.layers[0].gates.bias[1] = -(15 << 19);  // f = 0: the old cell is gone
+  draft.layers[0].gates.bias[1] = -(15 << 19);  // f = 0: the old cell is dropped
   const Stepped out = Step(draft, 0, 10000);
   EXPECT_EQ(out.c, 0);
   EXPECT_EQ(out.y, 0);
@@ -130,8 +130,7 @@ TEST(ReferenceStepTest, EmptyRowsGiveTheirBias) {
   EXPECT_EQ(Step(draft, 77).logit, -12345);
 }
 
-// Compares with a float LSTMP with the same weights, which the fixed-point step follows closely
-// over many frames.
+// A float LSTMP with the same weights. The fixed-point step follows it closely over many frames.
 class RealLstm {
  public:
   explicit RealLstm(const Model& model) : model_(model) {
@@ -215,7 +214,7 @@ double SnrDb(const RandomModelOptions& options) {
   return 10 * std::log10(signal / noise);
 }
 
-TEST(ReferenceStepTest, FollowsTheRealValuedLstm) {
+TEST(ReferenceStepTest, FollowsTheFloatLstm) {
   const RandomLayer projected = {.cells = 40, .projection = 16, .hidden_fraction_bits = 7};
   EXPECT_GT(SnrDb({.inputs = 20, .layers = {projected}, .gain = 0.5}), 25);
   const RandomLayer first = {.cells = 40, .hidden_fraction_bits = 7};

@@ -65,11 +65,11 @@ struct BusyServer final : ProcessorBudget {
   int background = 0;  // processors that other work of the process uses
   TimePoint now = kStart;
   Duration taken{0};
-  std::vector<TimePoint> streams;  // when each was opened
+  std::vector<TimePoint> streams;  // the time at which each was opened
   Admission admission{0.8, milliseconds(30), 100, this};
 };
 
-TEST(AdmissionTest, NewStreamsCountAsRealTimeOnesForASecond) {
+TEST(AdmissionTest, NewStreamsCountAsRealTimeForASecond) {
   Admission admission = MakeAdmission();
   constexpr double kCapacity = 1000;
   for (int i = 0; i < 8; ++i) {
@@ -80,7 +80,7 @@ TEST(AdmissionTest, NewStreamsCountAsRealTimeOnesForASecond) {
   EXPECT_EQ(refusal.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(refusal.message(), HasSubstr("need 90 %"));
   EXPECT_GE(RetryAfter(refusal).value_or(Duration(0)), seconds(1));
-  // The streams turned out to send little.
+  // By then the streams have turned out to send little.
   admission.Taken(kStart + milliseconds(1500), 100, 100, Duration(0));
   EXPECT_NEAR(admission.Load(kStart + seconds(2), kCapacity), 0.1, 1e-9);
   EXPECT_EQ(admission.Check(kStart + seconds(2), kCapacity), absl::OkStatus());
@@ -94,9 +94,10 @@ TEST(AdmissionTest, RefusesWhileTheStreamsNeedTooMuch) {
     now += milliseconds(10);
   }
   EXPECT_EQ(admission.Check(now, 1000).code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(admission.Check(now, 1200), absl::OkStatus()) << "a channel more";
-  EXPECT_EQ(admission.Check(now, 0), absl::OkStatus()) << "not measured";
-  EXPECT_EQ(admission.Check(now + seconds(1), 1000), absl::OkStatus()) << "they have gone quiet";
+  EXPECT_EQ(admission.Check(now, 1200), absl::OkStatus()) << "with one more channel";
+  EXPECT_EQ(admission.Check(now, 0), absl::OkStatus()) << "the capacity is not measured";
+  EXPECT_EQ(admission.Check(now + seconds(1), 1000), absl::OkStatus())
+      << "the streams have become silent";
 }
 
 TEST(AdmissionTest, RefusesBeforeTheWaitsReachTheTarget) {
@@ -112,26 +113,26 @@ TEST(AdmissionTest, RefusesBeforeTheWaitsReachTheTarget) {
   const absl::Status refusal = admission.Check(now, 1e9);
   EXPECT_EQ(refusal.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(refusal.message(), HasSubstr("wait for 16 ms"));
-  EXPECT_FALSE(admission.Check(now + milliseconds(150), 1e9).ok()) << "only just below";
-  EXPECT_EQ(admission.Check(now + milliseconds(250), 1e9), absl::OkStatus()) << "idle since";
+  EXPECT_FALSE(admission.Check(now + milliseconds(150), 1e9).ok()) << "barely below the target";
+  EXPECT_EQ(admission.Check(now + milliseconds(250), 1e9), absl::OkStatus()) << "idle since then";
 }
 
-TEST(AdmissionTest, WaitsBeforeTheSchedulerCountToo) {
+TEST(AdmissionTest, CountsWaitsBeforeTheSchedulerToo) {
   Admission admission = MakeAdmission();
   EXPECT_EQ(admission.Check(kStart, 1e9, milliseconds(14)), absl::OkStatus());
   EXPECT_FALSE(admission.Check(kStart, 1e9, milliseconds(16)).ok());
-  EXPECT_FALSE(admission.Check(kStart, 1e9, milliseconds(8)).ok()) << "only just below";
+  EXPECT_FALSE(admission.Check(kStart, 1e9, milliseconds(8)).ok()) << "barely below the target";
   EXPECT_EQ(admission.Check(kStart, 1e9, milliseconds(7)), absl::OkStatus());
 }
 
-TEST(AdmissionTest, OneLongWaitIsForgottenWithinSeconds) {
+TEST(AdmissionTest, ForgetsASingleLongWaitWithinSeconds) {
   Admission admission = MakeAdmission();
   admission.Taken(kStart, 1, 1, seconds(60));
   EXPECT_FALSE(admission.Check(kStart, 1e9).ok());
   EXPECT_EQ(admission.Check(kStart + seconds(3), 1e9), absl::OkStatus());
 }
 
-TEST(AdmissionTest, AStreamsFramesBeyondRealTimeKeepNobodyOut) {
+TEST(AdmissionTest, FramesFasterThanRealTimeKeepNobodyOut) {
   Admission admission = MakeAdmission();
   TimePoint now = kStart;
   for (int i = 0; i < 3000; ++i) {
@@ -140,10 +141,10 @@ TEST(AdmissionTest, AStreamsFramesBeyondRealTimeKeepNobodyOut) {
   EXPECT_EQ(admission.Check(now, 1000), absl::OkStatus());
 }
 
-TEST(AdmissionTest, AStreamThatCountedAsNewIsNotCountedTwice) {
+TEST(AdmissionTest, DoesNotCountANewStreamTwice) {
   Admission admission = MakeAdmission();
   TimePoint now = kStart;
-  // A new stream every ten milliseconds, and the frames of the open ones.
+  // A new stream opens every ten milliseconds, while the open streams send frames.
   for (int open = 0; open < 100; ++open, now += milliseconds(10)) {
     admission.Taken(now, open, open, Duration(0));
     admission.Opened(now);
@@ -166,9 +167,9 @@ TEST(AdmissionTest, RefusesBeforeTheProcessorsAreFull) {
   EXPECT_LE(server.streams.size(), 20);
 }
 
-// Streams that all come at once, to a server that already knows what a frame costs: it accounts for
-// what the new streams will need.
-TEST(AdmissionTest, ARushIsHeldOffBeforeItSends) {
+// All streams come at once. The server already knows what a frame costs and accounts for what the
+// new streams will need.
+TEST(AdmissionTest, RefusesARushOfStreamsBeforeTheySend) {
   BusyServer server(milliseconds(1));
   for (int i = 0; i < 10; ++i) {
     ASSERT_EQ(server.Open(), absl::OkStatus());
@@ -181,7 +182,7 @@ TEST(AdmissionTest, ARushIsHeldOffBeforeItSends) {
   EXPECT_LE(accepted, 10);
 }
 
-TEST(AdmissionTest, AfterFullUseItWaitsUntilThereIsRoomForSeveral) {
+TEST(AdmissionTest, AfterFullUseWaitsUntilThereIsRoomForSeveralStreams) {
   BusyServer server(milliseconds(1));
   while (server.Open().ok()) server.Run(milliseconds(50));
   server.Run(seconds(1));
@@ -197,13 +198,13 @@ TEST(AdmissionTest, AfterFullUseItWaitsUntilThereIsRoomForSeveral) {
   EXPECT_EQ(server.Check(), absl::OkStatus());
 }
 
-TEST(AdmissionTest, TheProcessorsOfOtherWorkAreNotThereForStreams) {
+TEST(AdmissionTest, ProcessorsThatOtherWorkUsesAreNotAvailable) {
   BusyServer server(milliseconds(1));
   for (int i = 0; i < 5; ++i) {
     ASSERT_EQ(server.Open(), absl::OkStatus());
     server.Run(milliseconds(19));
   }
-  server.background = 1;  // in all, three quarters of the two processors are used
+  server.background = 1;  // so that three quarters of the two processors are used
   server.Run(seconds(1));
   EXPECT_EQ(server.Check(), absl::OkStatus());
   server.background = 2;
@@ -211,10 +212,10 @@ TEST(AdmissionTest, TheProcessorsOfOtherWorkAreNotThereForStreams) {
   EXPECT_FALSE(server.Check().ok());
 }
 
-TEST(AdmissionTest, AnIdleServerThatBeginsIsNotTakenForAFullOne) {
+TEST(AdmissionTest, AnIdleServerThatStartsIsNotMistakenForAFullOne) {
   BusyServer server(std::chrono::microseconds(10));
   server.Run(seconds(5));
-  // Opening streams costs something, but there are no frames yet to which that could be attributed.
+  // Opening streams costs something, but there are no frames yet to attribute it to.
   for (int i = 0; i < 100; ++i) {
     server.taken += milliseconds(1);
     ASSERT_EQ(server.Open(), absl::OkStatus());
@@ -222,15 +223,16 @@ TEST(AdmissionTest, AnIdleServerThatBeginsIsNotTakenForAFullOne) {
   }
 }
 
-TEST(RealTimeCreditTest, RealTimeIsCreditedAndAPauseIsMadeUpFor) {
+TEST(RealTimeCreditTest, CreditsRealTimeAndLetsAPauseBeMadeUpFor) {
   RealTimeCredit credit(100);
   TimePoint now = kStart;
   for (int i = 0; i < 100; ++i) EXPECT_EQ(credit.Take(10, now += milliseconds(100)), 10);
   EXPECT_EQ(credit.Take(500, now += seconds(60)), 100);
-  EXPECT_EQ(credit.Take(50, now += milliseconds(100)), 10) << "ten times as fast";
+  EXPECT_EQ(credit.Take(50, now += milliseconds(100)), 10)
+      << "frames come five times as fast as real time";
 }
 
-TEST(AdmissionTest, HintsSpreadThoseThatComeBack) {
+TEST(AdmissionTest, SpreadsTheHintsForRetries) {
   Admission admission = MakeAdmission();
   admission.Taken(kStart, 1, 1, seconds(60));
   const auto first = RetryAfter(admission.Check(kStart, 1e9));
@@ -239,7 +241,7 @@ TEST(AdmissionTest, HintsSpreadThoseThatComeBack) {
   EXPECT_NE(*first, *second);
 }
 
-TEST(AdmissionTest, NoLimitAdmitsAll) {
+TEST(AdmissionTest, AdmitsAllWithoutALimit) {
   Admission admission(0, milliseconds(30), 100, nullptr);
   admission.Taken(kStart, 1000000, 1000000, seconds(60));
   EXPECT_EQ(admission.Check(kStart, 1), absl::OkStatus());

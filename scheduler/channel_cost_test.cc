@@ -11,11 +11,11 @@ namespace {
 
 using std::chrono::microseconds;
 
-// 100 us for each batch, 20 us for each step, 1 us for each frame.
+// The cost is 100 us for each batch, 20 us for each step and 1 us for each frame.
 constexpr ChannelCost kCost = {
     .per_batch_ns = 100'000, .per_step_ns = 20'000, .per_frame_ns = 1'000};
 
-TEST(ChannelCostTest, ThreeMeasurementsGiveThreeFigures) {
+TEST(ChannelCostTest, ComputesThreeFiguresFromThreeMeasurements) {
   const ChannelCost cost = MeasuredCost(kCost.Of(1, 1), kCost.Of(4, 4), kCost.Of(4, 4 * 64), 64, 4);
   EXPECT_NEAR(cost.per_batch_ns, kCost.per_batch_ns, 2);
   EXPECT_NEAR(cost.per_step_ns, kCost.per_step_ns, 2);
@@ -23,7 +23,7 @@ TEST(ChannelCostTest, ThreeMeasurementsGiveThreeFigures) {
   EXPECT_EQ(cost.Of(10, 640), microseconds(100 + 200 + 640));
 }
 
-TEST(ChannelCostTest, NoFigureIsNegativeHoweverOddTheMeasurements) {
+TEST(ChannelCostTest, NoFigureIsNegativeEvenWithOddMeasurements) {
   for (int one_step : {1, 7, 90}) {
     for (int one_lane : {1, 7, 90}) {
       for (int full : {1, 7, 90}) {
@@ -40,7 +40,7 @@ TEST(ChannelCostTest, NoFigureIsNegativeHoweverOddTheMeasurements) {
   }
 }
 
-TEST(ChannelCostTest, LearnsFromBatchesAndForgivesASingleOne) {
+TEST(ChannelCostTest, LearnsFromBatchesAndToleratesASingleOutlier) {
   ChannelCost cost = kCost;
   cost.Learn(10, 640, 1000 * kCost.Of(10, 640));
   EXPECT_LT(cost.factor, 1.1);
@@ -52,34 +52,34 @@ TEST(ChannelCostTest, LearnsFromBatchesAndForgivesASingleOne) {
   EXPECT_EQ(unknown.factor, 1);
 }
 
-TEST(ChannelCostTest, FramesPerSecondAtFullLanes) {
+TEST(ChannelCostTest, ComputesFramesPerSecondWithAllLanes) {
   EXPECT_DOUBLE_EQ(kCost.FramesPerSecond(64, 10), 640 / 940e-6);
   EXPECT_EQ(ChannelCost().FramesPerSecond(64, 10), 0);
 }
 
-TEST(PlanLanesTest, AsManyAsTheBudgetAllowsButASlowChannelMayDoubleItsTime) {
+TEST(PlanLanesTest, KeepsTheBudgetExceptThatASlowChannelMayDoubleItsTime) {
   constexpr ChannelCost kSteep = {.per_step_ns = 120'000, .per_frame_ns = 10'000};
   EXPECT_EQ(PlanLanes(kSteep, 64, microseconds(300)), 18);
   EXPECT_EQ(PlanLanes(kSteep, 64, microseconds(1000)), 64);
-  EXPECT_EQ(PlanLanes(kSteep, 64, microseconds(10)), 14) << "130 us with one, 260 us with 14";
+  EXPECT_EQ(PlanLanes(kSteep, 64, microseconds(10)), 14) << "130 us with one lane, 260 us with 14";
   EXPECT_EQ(PlanLanes({.per_frame_ns = 1'000'000}, 64, microseconds(10)), 2);
-  EXPECT_EQ(PlanLanes(ChannelCost(), 64, microseconds(10)), 64) << "unknown";
+  EXPECT_EQ(PlanLanes(ChannelCost(), 64, microseconds(10)), 64) << "the cost is unknown";
 }
 
-TEST(PlanStepsTest, AsManyAsAllLanesHave) {
+TEST(PlanStepsTest, TakesAsManyStepsAsAllLanesHave) {
   EXPECT_EQ(PlanSteps(kCost, std::vector<int>(64, 10), 16, microseconds(7500)), 10);
   EXPECT_EQ(PlanSteps(kCost, std::vector<int>(64, 100), 16, microseconds(7500)), 16);
   EXPECT_EQ(PlanSteps(kCost, std::vector<int>(1, 100), 16, microseconds(7500)), 16);
 }
 
-TEST(PlanStepsTest, WithinTheBudgetButAtLeastOne) {
+TEST(PlanStepsTest, KeepsTheBudgetButTakesAtLeastOneStep) {
   // A step of 64 lanes costs 84 us.
   EXPECT_EQ(PlanSteps(kCost, std::vector<int>(64, 16), 16, microseconds(100 + 84 * 5)), 5);
   EXPECT_EQ(PlanSteps(kCost, std::vector<int>(64, 16), 16, microseconds(100 + 84 * 5 - 1)), 4);
   EXPECT_EQ(PlanSteps(kCost, std::vector<int>(64, 16), 16, microseconds(1)), 1);
 }
 
-TEST(PlanStepsTest, TheBacklogOfAFewDoesNotMakeTheOthersWait) {
+TEST(PlanStepsTest, TheBacklogOfAFewLanesDoesNotMakeTheOthersWait) {
   std::vector<int> waiting(64, 2);
   waiting[7] = waiting[30] = 100;
   EXPECT_EQ(PlanSteps(kCost, waiting, 16, microseconds(7500)), 2);
@@ -91,16 +91,16 @@ TEST(PlanStepsTest, TheBacklogOfAFewDoesNotMakeTheOthersWait) {
   EXPECT_EQ(PlanSteps(kCost, waiting, 16, microseconds(7500)), 2);
 }
 
-TEST(PlanStepsTest, AnUnmeasuredChannelTakesWhatThereIs) {
+TEST(PlanStepsTest, AnUnmeasuredChannelTakesAllFrames) {
   EXPECT_EQ(PlanSteps(ChannelCost(), std::vector<int>{1, 3}, 16, microseconds(1)), 3);
 }
 
-TEST(EfficientLanesTest, WhereTheFixedCostIsSharedByEnough) {
-  // In batches of ten steps, a frame costs 30 / n + 1 us; that is <= 5/4 (30 / 64 + 1).
+TEST(EfficientLanesTest, AreEnoughToShareTheFixedCost) {
+  // In batches of ten steps, a frame costs 30 / n + 1 us. The limit is 5/4 (30 / 64 + 1) us.
   EXPECT_EQ(EfficientLanes(kCost, 64, 10), 36);
-  EXPECT_EQ(EfficientLanes({.per_frame_ns = 1000}, 64, 10), 1) << "nothing to share";
-  EXPECT_EQ(EfficientLanes({.per_batch_ns = 1000}, 64, 10), 52) << "all of it";
-  EXPECT_EQ(EfficientLanes(ChannelCost(), 64, 10), 1) << "unknown";
+  EXPECT_EQ(EfficientLanes({.per_frame_ns = 1000}, 64, 10), 1) << "there is no fixed cost to share";
+  EXPECT_EQ(EfficientLanes({.per_batch_ns = 1000}, 64, 10), 52) << "all of the cost is fixed";
+  EXPECT_EQ(EfficientLanes(ChannelCost(), 64, 10), 1) << "the cost is unknown";
 }
 
 }  // namespace

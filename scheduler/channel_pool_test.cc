@@ -33,7 +33,7 @@ ChannelPool MakePool(int n) {
 
 TimePoint At(Duration since_start) { return TimePoint(since_start); }
 
-// A pool whose channels have all passed their first test.
+// Returns a pool whose channels have all passed their first test.
 ChannelPool MakeTestedPool(int n) {
   ChannelPool pool = MakePool(n);
   for (int i = 0; i < n; ++i) pool.Pass(i);
@@ -49,7 +49,7 @@ TEST(ChannelPoolTest, NewChannelsAreTestedFirstAndCountAsWorking) {
   EXPECT_EQ(pool.Fastest(1), 1);
 }
 
-TEST(ChannelPoolTest, LongestIdleOfEquallyFast) {
+TEST(ChannelPoolTest, PrefersTheLongestIdleOfEquallyFastChannels) {
   ChannelPool pool = MakeTestedPool(3);
   for (int i : {0, 1, 2}) {
     EXPECT_EQ(pool.Fastest(1), i);
@@ -61,7 +61,7 @@ TEST(ChannelPoolTest, LongestIdleOfEquallyFast) {
   EXPECT_EQ(pool.Fastest(1), 1);
 }
 
-TEST(ChannelPoolTest, FastestForTheLanesThereAre) {
+TEST(ChannelPoolTest, PrefersTheFastestForTheGivenLanes) {
   ChannelPool pool = MakeTestedPool(2);
   pool.cost(0) = {.per_step_ns = 100};
   pool.cost(1) = {.per_frame_ns = 40};
@@ -69,10 +69,10 @@ TEST(ChannelPoolTest, FastestForTheLanesThereAre) {
   EXPECT_EQ(pool.Fastest(3), 0);
   pool.cost(1).factor = 2;
   EXPECT_EQ(pool.Fastest(2), 0);
-  EXPECT_EQ(pool.Fastest(100), 0) << "it has 4 lanes";
+  EXPECT_EQ(pool.Fastest(100), 0) << "channel 0 has 4 lanes";
 }
 
-TEST(ChannelPoolTest, AFailureIsFollowedByATestAtOnceAndThenByLongerAndLongerRests) {
+TEST(ChannelPoolTest, AFailureIsFollowedByATestAtOnceAndThenByIncreasingRests) {
   ChannelPool pool = MakeTestedPool(1);
   TimePoint now = At({});
   pool.Acquire(0);
@@ -85,21 +85,22 @@ TEST(ChannelPoolTest, AFailureIsFollowedByATestAtOnceAndThenByLongerAndLongerRes
     ASSERT_EQ(pool.NextTest(), now + rest);
     EXPECT_EQ(pool.StartTest(now + rest - Duration(1)), kNone);
     now += rest;
-    ASSERT_EQ(pool.StartTest(now), 0) << "the rest ends exactly here";
+    ASSERT_EQ(pool.StartTest(now), 0) << "the rest ends at exactly this time";
     rest = std::min(2 * rest, ChannelPool::kLongestRest);
   }
   EXPECT_EQ(rest, ChannelPool::kLongestRest);
   pool.Pass(0);
   pool.Acquire(0);
   pool.Fail(0, kBroken, now);
-  EXPECT_EQ(pool.NextTest(), now + ChannelPool::kLongestRest) << "a test does not clear its name";
+  EXPECT_EQ(pool.NextTest(), now + ChannelPool::kLongestRest)
+      << "a passed test does not reset the rest";
   ASSERT_EQ(pool.StartTest(now + ChannelPool::kLongestRest), 0);
   pool.Pass(0);
   pool.Acquire(0);
   pool.Release(0);
   pool.Acquire(0);
   pool.Fail(0, kBroken, now);
-  EXPECT_EQ(pool.NextTest(), now) << "a batch of streams does";
+  EXPECT_EQ(pool.NextTest(), now) << "a finished batch of streams does";
 }
 
 TEST(ChannelPoolTest, StopsWorkingAfterSeveralFailuresUntilItPassesATest) {
@@ -121,7 +122,7 @@ TEST(ChannelPoolTest, StopsWorkingAfterSeveralFailuresUntilItPassesATest) {
   EXPECT_EQ(pool.working(), 2);
 }
 
-TEST(ChannelPoolTest, AHungChannelIsTestedWhenItHasReturned) {
+TEST(ChannelPoolTest, AHungChannelIsTestedOnceItsBatchEnds) {
   ChannelPool pool = MakeTestedPool(1);
   pool.Acquire(0);
   pool.Hang(0, kBroken);
@@ -134,9 +135,9 @@ TEST(ChannelPoolTest, AHungChannelIsTestedWhenItHasReturned) {
   EXPECT_EQ(pool.working(), 1);
 }
 
-TEST(ChannelPoolTest, CapacityIsThatOfTheWorkingChannelsWithAllTheirLanes) {
+TEST(ChannelPoolTest, CapacityIsThatOfWorkingChannelsWithAllTheirLanes) {
   ChannelPool pool = MakeTestedPool(2);
-  EXPECT_EQ(pool.Capacity(8), 0) << "not measured";
+  EXPECT_EQ(pool.Capacity(8), 0) << "the costs are not measured";
   pool.cost(0) = {.per_batch_ns = 800, .per_step_ns = 100, .per_frame_ns = 50};
   pool.cost(1) = {.per_frame_ns = 100};
   EXPECT_DOUBLE_EQ(pool.Capacity(8), 1e9 * 4 * 8 / (800 + 8 * 300) + 1e9 / 100);
@@ -146,19 +147,20 @@ TEST(ChannelPoolTest, CapacityIsThatOfTheWorkingChannelsWithAllTheirLanes) {
 }
 
 // Two executors with two channels each, like the compute units of a card.
-TEST(ChannelPoolTest, ChannelsThatShareAnExecutorHaveItsCapacityOnce) {
+TEST(ChannelPoolTest, ChannelsThatShareAnExecutorCountItsCapacityOnce) {
   ChannelPool pool = MakePool({"a.0", "a.1", "b.0", "b.1"});
   for (int i = 0; i < 4; ++i) {
     pool.Pass(i);
     pool.cost(i) = {.per_frame_ns = i == 1 ? 50.0 : 100.0};
   }
-  EXPECT_DOUBLE_EQ(pool.Capacity(8), 1e9 / 50 + 1e9 / 100) << "the faster one's";
+  EXPECT_DOUBLE_EQ(pool.Capacity(8), 1e9 / 50 + 1e9 / 100)
+      << "the capacity of the faster channel counts";
   pool.Acquire(1);
   pool.Hang(1, kBroken);
   EXPECT_DOUBLE_EQ(pool.Capacity(8), 2 * 1e9 / 100);
 }
 
-TEST(ChannelPoolTest, AnExecutorAtWorkIsSlower) {
+TEST(ChannelPoolTest, ABusyExecutorCountsAsSlower) {
   ChannelPool pool = MakePool({"a.0", "a.1", "b.0", "b.1"});
   for (int i = 0; i < 4; ++i) {
     pool.Pass(i);
@@ -169,11 +171,12 @@ TEST(ChannelPoolTest, AnExecutorAtWorkIsSlower) {
     order.push_back(pool.Fastest(1));
     pool.Acquire(order.back());
   }
-  EXPECT_EQ(order, (std::vector<int>{0, 2, 1, 3})) << "60, 100, 2 x 60, 2 x 100";
+  EXPECT_EQ(order, (std::vector<int>{0, 2, 1, 3}))
+      << "the costs are 60, 100, 2 x 60 and 2 x 100 ns";
   pool.Release(0);
   pool.Fail(1, kBroken, At({}));
   pool.Release(2);
-  EXPECT_EQ(pool.Fastest(1), 0) << "one that rests is not at work";
+  EXPECT_EQ(pool.Fastest(1), 0) << "a channel that rests does not keep its executor busy";
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The supervisor alone, with batches that carry no streams. scheduler_fault_test.cc tests what
-// becomes of the streams.
+// Tests the supervisor alone, with batches that carry no streams. scheduler_fault_test.cc tests
+// what happens to the streams.
 #include "scheduler/channel_supervisor.h"
 
 #include <memory>
@@ -100,7 +100,7 @@ class ChannelSupervisorTest : public ::testing::Test, public ChannelSupervisor::
   std::vector<std::unique_ptr<Channel>> channels_;
   std::vector<std::string> events_;
   int tests_ = 0;
-  bool standing_still_ = false;  // the alarm does nothing
+  bool standing_still_ = false;  // if true, the alarm does nothing
   std::unique_ptr<ChannelSupervisor> supervisor_;
   std::unique_ptr<Alarm> alarm_;
 };
@@ -114,8 +114,8 @@ TEST_F(ChannelSupervisorTest, NewChannelsAreFreeAfterTheirTests) {
   EXPECT_EQ(supervisor_->proven(), 2);
   EXPECT_GT(supervisor_->Capacity(), 0);
   EXPECT_EQ(supervisor_->Fastest(1).value().max_lanes, 4);
-  EXPECT_EQ(tests_, 8) << "four for each channel";
-  EXPECT_THAT(events_, SizeIs(0)) << "the client hears of its own batches only";
+  EXPECT_EQ(tests_, 8) << "each channel has four tests";
+  EXPECT_THAT(events_, SizeIs(0)) << "the client learns only of its own batches";
 }
 
 TEST_F(ChannelSupervisorTest, ACompletedBatchFreesItsChannel) {
@@ -128,12 +128,12 @@ TEST_F(ChannelSupervisorTest, ACompletedBatchFreesItsChannel) {
   EXPECT_THAT(events_, ElementsAre(absl::StrCat("completed ", first, " ")));
 }
 
-TEST_F(ChannelSupervisorTest, AFailedBatchBringsATestBeforeTheNextBatch) {
+TEST_F(ChannelSupervisorTest, AFailedBatchCausesATestBeforeTheNextBatch) {
   PassFirstTests();
   const int channel = SubmitBatch();
   puppets_[channel]->Fail(kBroken);
   EXPECT_THAT(events_, ElementsAre(absl::StrCat("completed ", channel, " parity error")));
-  ASSERT_TRUE(puppets_[channel]->busy()) << "with a test";
+  ASSERT_TRUE(puppets_[channel]->busy()) << "it should be running a test";
   EXPECT_EQ(supervisor_->Fastest(1).value().channel, 1 - channel);
   puppets_[channel]->Finish();
   SubmitBatch();
@@ -146,10 +146,10 @@ TEST_F(ChannelSupervisorTest, ARefusedBatchIsReportedAndItsChannelTested) {
   puppets_[1]->Refuse(absl::UnavailableError("unplugged"));
   const int channel = SubmitBatch();
   EXPECT_THAT(events_, ElementsAre(absl::StrCat("refused ", channel, " unplugged")));
-  EXPECT_EQ(puppets_[channel]->refused(), 2) << "the batch, and a test";
+  EXPECT_EQ(puppets_[channel]->refused(), 2) << "it refused the batch and a test";
 }
 
-TEST_F(ChannelSupervisorTest, AnOverdueBatchIsGivenUpOnceAndItsLateEndIsNotReported) {
+TEST_F(ChannelSupervisorTest, GivesUpAnOverdueBatchOnceAndDoesNotReportItsLateEnd) {
   PassFirstTests();
   const int channel = SubmitBatch();
   clock_.Advance(seconds(2) - Duration(1));
@@ -161,13 +161,13 @@ TEST_F(ChannelSupervisorTest, AnOverdueBatchIsGivenUpOnceAndItsLateEndIsNotRepor
   clock_.Advance(seconds(10));
   puppets_[channel]->Finish();
   EXPECT_THAT(events_, SizeIs(1));
-  ASSERT_TRUE(puppets_[channel]->busy()) << "with a test";
+  ASSERT_TRUE(puppets_[channel]->busy()) << "it should be running a test";
   puppets_[channel]->Finish();
   EXPECT_EQ(supervisor_->working(), 2);
 }
 
 // The alarm rang long after the batch was overdue, so the process itself was standing still.
-TEST_F(ChannelSupervisorTest, AStandstillOfTheProcessIsNotHeldAgainstTheChannel) {
+TEST_F(ChannelSupervisorTest, DoesNotBlameTheChannelForAStandstillOfTheProcess) {
   PassFirstTests();
   const int channel = SubmitBatch();
   standing_still_ = true;

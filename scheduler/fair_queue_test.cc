@@ -16,7 +16,7 @@ struct Stream : ReadyItem {
   Tenant* tenant;
 };
 
-TEST(FairQueueTest, WithinATenantEarliestDeadlineFirst) {
+TEST(FairQueueTest, ServesTheEarliestDeadlineFirstWithinATenant) {
   FairQueue queue({});
   Tenant* const tenant = queue.Join("");
   queue.Join("");
@@ -48,7 +48,7 @@ std::map<Tenant*, int> Serve(FairQueue* queue, std::vector<Stream>* streams, int
   return served;
 }
 
-TEST(FairQueueTest, SharesAreAsTheWeightsAreHoweverManyStreams) {
+TEST(FairQueueTest, SharesFollowTheWeightsRegardlessOfTheNumberOfStreams) {
   FairQueue queue({{"big", 3}, {"small", 0.5}});
   Tenant* const big = queue.Join("big");
   Tenant* const other = queue.Join("other");
@@ -63,7 +63,7 @@ TEST(FairQueueTest, SharesAreAsTheWeightsAreHoweverManyStreams) {
   EXPECT_NEAR(served[small], 8 * 500, 16);
 }
 
-TEST(FairQueueTest, NobodySavesUpWhileIdle) {
+TEST(FairQueueTest, AnIdleTenantDoesNotAccumulateCredit) {
   FairQueue queue({});
   Tenant* const busy = queue.Join("busy");
   Tenant* const idle = queue.Join("idle");
@@ -74,7 +74,7 @@ TEST(FairQueueTest, NobodySavesUpWhileIdle) {
   EXPECT_NEAR(served[idle], 400, 16);
 }
 
-TEST(FairQueueTest, WhatWasChargedTooMuchIsGivenBack) {
+TEST(FairQueueTest, GivesBackWhatWasChargedTooMuch) {
   FairQueue queue({});
   Tenant* const a = queue.Join("a");
   Tenant* const b = queue.Join("b");
@@ -91,7 +91,7 @@ TEST(FairQueueTest, WhatWasChargedTooMuchIsGivenBack) {
   EXPECT_TRUE(queue.empty());
 }
 
-TEST(FairQueueTest, AStreamThatLeftStaysOutAndATenantGoesWithItsLast) {
+TEST(FairQueueTest, AStreamThatLeftStaysOutAndATenantEndsWithItsLastStream) {
   FairQueue queue({});
   Tenant* const a = queue.Join("a");
   ASSERT_EQ(queue.Join("a"), a);

@@ -30,7 +30,7 @@ TEST(FrameQueueTest, KeepsOrderAndTimes) {
   EXPECT_EQ(Front(queue, 1, 2), (std::vector<int8_t>{5, 6}));
 }
 
-TEST(FrameQueueTest, CopyAndAppendAcrossTheWrap) {
+TEST(FrameQueueTest, CopiesAndAppendsAcrossTheWrap) {
   FrameQueue queue(1);
   queue.Append({{1, 2, 3, 4}}, At(1));  // capacity 4
   queue.DropFront(3);
@@ -45,7 +45,7 @@ TEST(FrameQueueTest, GrowsWhileWrapped) {
   FrameQueue queue(1);
   queue.Append({{1, 2, 3, 4}}, At(1));
   queue.DropFront(2);
-  queue.Append({{5, 6}}, At(2));  // full, and wrapped
+  queue.Append({{5, 6}}, At(2));  // now full and wrapped
   queue.Append({7}, At(3));
   EXPECT_EQ(Front(queue, 5, 1), (std::vector<int8_t>{3, 4, 5, 6, 7}));
   queue.DropFront(2);

@@ -30,15 +30,15 @@ struct FakeProcess final : ProcessorBudget {
   ProcessorUse use{this};
 };
 
-TEST(ProcessorUseTest, IsThatOfTheLastWindow) {
+TEST(ProcessorUseTest, ReturnsTheUseInTheLastWindow) {
   FakeProcess process;
-  EXPECT_EQ(process.use.Share(process.now), 0) << "not known yet";
+  EXPECT_EQ(process.use.Share(process.now), 0) << "the use is not known yet";
   EXPECT_NEAR(process.Run(0.5, seconds(2)), 0.5, 1e-6);
   EXPECT_NEAR(process.Run(0.9, milliseconds(320)), 0.9, 1e-6);
   EXPECT_NEAR(process.Run(0.1, milliseconds(320)), 0.1, 1e-6);
 }
 
-TEST(ProcessorUseTest, AfterALongRestTheRestIsForgottenWithinTwoWindows) {
+TEST(ProcessorUseTest, ForgetsALongRestWithinTwoWindows) {
   FakeProcess process;
   process.Run(0.5, seconds(1));
   process.now += seconds(1000);  // without a reading
@@ -46,7 +46,7 @@ TEST(ProcessorUseTest, AfterALongRestTheRestIsForgottenWithinTwoWindows) {
   EXPECT_NEAR(process.Run(0.8, 2 * ProcessorUse::kWindow), 0.8, 1e-6);
 }
 
-TEST(ProcessorUseTest, WithoutABudgetThereIsNone) {
+TEST(ProcessorUseTest, IsZeroWithoutABudget) {
   ProcessorUse use(nullptr);
   EXPECT_EQ(use.Share(TimePoint(seconds(1))), 0);
 }

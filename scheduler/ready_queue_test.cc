@@ -13,7 +13,7 @@ namespace {
 
 TimePoint At(int64_t ns) { return TimePoint(Duration(ns)); }
 
-TEST(ReadyQueueTest, EarliestDeadlineFirst) {
+TEST(ReadyQueueTest, ReturnsTheEarliestDeadlineFirst) {
   ReadyItem a, b, c;
   ReadyQueue queue;
   queue.Push(&a, At(30));
@@ -25,14 +25,14 @@ TEST(ReadyQueueTest, EarliestDeadlineFirst) {
   EXPECT_TRUE(queue.empty());
 }
 
-TEST(ReadyQueueTest, EqualDeadlinesInOrderOfArrival) {
+TEST(ReadyQueueTest, ReturnsEqualDeadlinesInOrderOfArrival) {
   ReadyItem items[9];
   ReadyQueue queue;
   for (ReadyItem& item : items) queue.Push(&item, At(5));
   for (ReadyItem& item : items) EXPECT_EQ(queue.Pop(), &item);
 }
 
-TEST(ReadyQueueTest, RetiredItemLeaves) {
+TEST(ReadyQueueTest, ARetiredItemLeaves) {
   ReadyItem a, b;
   ReadyQueue queue;
   queue.Push(&a, At(1));
@@ -43,7 +43,7 @@ TEST(ReadyQueueTest, RetiredItemLeaves) {
   EXPECT_EQ(queue.Pop(), &b);
 }
 
-TEST(ReadyQueueTest, ItemOutsideTheQueueCanBeRetired) {
+TEST(ReadyQueueTest, AnItemOutsideTheQueueCanBeRetired) {
   ReadyItem a;
   ReadyQueue queue;
   queue.Push(&a, At(1));
@@ -80,7 +80,7 @@ TEST(ReadyQueueTest, AgreesWithASet) {
   }
 }
 
-TEST(ReadyQueueTest, MoveChangesTheDeadlineOfWhatIsThere) {
+TEST(ReadyQueueTest, MoveChangesTheDeadlineOfAnItem) {
   ReadyQueue queue;
   ReadyItem a, b, c;
   queue.Push(&a, At(1));

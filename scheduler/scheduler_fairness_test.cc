@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which streams wait for which, for how long, and when a batch waits for more lanes.
+// Tests which streams wait for which others and for how long, and when a batch waits for more
+// lanes.
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -49,7 +50,7 @@ TEST(FairnessTest, StreamsWithBacklogTakeTurns) {
   for (int batch = 0; batch < kBatches; ++batch) {
     for (int id : rig.Lanes()) {
       if (last.contains(id)) {
-        EXPECT_THAT(batch - last[id], AllOf(Ge(3), Le(4))) << "a round is 3.5 batches";
+        EXPECT_THAT(batch - last[id], AllOf(Ge(3), Le(4))) << "a round takes 3.5 batches";
       }
       last[id] = batch;
       ++batches[id];
@@ -60,9 +61,9 @@ TEST(FairnessTest, StreamsWithBacklogTakeTurns) {
   rig.FinishAll();
 }
 
-// Whatever the streams push, and whenever: each other stream of its priority overtakes a waiting
-// stream at most once, so no stream waits for over two rounds more than another.
-TEST(FairnessTest, NobodyIsOvertakenTwiceByTheSame) {
+// No matter what the streams push and when, a waiting stream is overtaken at most once by each
+// other stream of its priority. So no stream waits over two rounds longer than another.
+TEST(FairnessTest, NoStreamOvertakesAnotherTwice) {
   constexpr int kStreams = 23, kLanes = 3;
   TestRig rig(2, kLanes, {.max_frames_per_lane = 5});
   const Streams streams = MakeStreams(&rig, 0, kStreams, 0);
@@ -106,13 +107,13 @@ TEST(FairnessTest, NobodyIsOvertakenTwiceByTheSame) {
   rig.FinishAll();
 }
 
-TEST(FairnessTest, TheBacklogOfFastSendersDelaysALiveStreamByOneRoundAtMost) {
+TEST(FairnessTest, TheBacklogOfFastSendersDelaysALiveStreamByAtMostOneRound) {
   constexpr int kFast = 6, kLanes = 2;
   TestRig rig(1, kLanes, {.max_frames_per_lane = 4});
   const Streams fast = MakeStreams(&rig, 0, kFast, 256);
   RecordingStream live(&rig, 100);
   for (int chunk = 0; chunk < 10; ++chunk) {
-    for (int i = 0; i < chunk; ++i) rig.Finish();  // so that it pushes at each point of the round
+    for (int i = 0; i < chunk; ++i) rig.Finish();  // so that it pushes at every point of a round
     rig.clock.Advance(milliseconds(1));
     ASSERT_EQ(live.Push(4), absl::OkStatus());
     int batches = 0;
@@ -120,13 +121,13 @@ TEST(FairnessTest, TheBacklogOfFastSendersDelaysALiveStreamByOneRoundAtMost) {
       rig.Finish();
       ++batches;
     }
-    // The batch that is running, and one round, in which the live stream may be the last.
+    // It waits for the running batch and for one round, in which it may be the last.
     EXPECT_LE(batches, 1 + (kFast + 1 + kLanes - 1) / kLanes);
   }
   rig.FinishAll();
 }
 
-TEST(FairnessTest, AHigherPriorityGoesFirstButOnlyForSoLong) {
+TEST(FairnessTest, AHigherPriorityGoesFirstForALimitedTime) {
   TestRig rig(1, /*max_lanes=*/1, {.max_frames_per_lane = 1});
   const Streams high = MakeStreams(&rig, 0, 3, 100, {.priority = 1});
   RecordingStream low(&rig, 100);
@@ -141,7 +142,7 @@ TEST(FairnessTest, AHigherPriorityGoesFirstButOnlyForSoLong) {
   rig.FinishAll();
 }
 
-TEST(FairnessTest, PrioritiesAreClampedSoThatNoneStarves) {
+TEST(FairnessTest, ClampsPrioritiesSoThatNoStreamStarves) {
   TestRig rig(1, /*max_lanes=*/1, {.max_frames_per_lane = 1});
   const Streams high = MakeStreams(&rig, 0, 2, 250, {.priority = 1'000'000});
   RecordingStream low(&rig, 100, {.priority = -1'000'000});
@@ -155,7 +156,7 @@ TEST(FairnessTest, PrioritiesAreClampedSoThatNoneStarves) {
   rig.FinishAll();
 }
 
-TEST(FairnessTest, TenantsShareAsTheirWeightsAre) {
+TEST(FairnessTest, TenantsShareInProportionToTheirWeights) {
   TestRig rig(1, /*max_lanes=*/4, {.max_frames_per_lane = 2, .tenant_weights = {{"gold", 3}}});
   const Streams many = MakeStreams(&rig, 0, 12, 250);
   const Streams gold = MakeStreams(&rig, 100, 3, 250, {.tenant = "gold"});
@@ -167,18 +168,18 @@ TEST(FairnessTest, TenantsShareAsTheirWeightsAre) {
   rig.FinishAll();
 }
 
-TEST(FairnessTest, ATenantsManyStreamsDoNotDelayAnothersOne) {
+TEST(FairnessTest, TheManyStreamsOfOneTenantDoNotDelayTheStreamOfAnother) {
   TestRig rig(1, /*max_lanes=*/2, {.max_frames_per_lane = 2, .max_load = 0});
   const Streams many = MakeStreams(&rig, 0, 50, 100, {.tenant = "many"});
   RecordingStream one(&rig, 100, {.tenant = "one"});
   ASSERT_EQ(one.Push(2), absl::OkStatus());
   rig.Finish();
-  EXPECT_THAT(rig.Lanes(), Contains(100)) << "in the next batch";
+  EXPECT_THAT(rig.Lanes(), Contains(100)) << "it should be in the next batch";
   rig.FinishAll();
 }
 
 // No channel is idle once a stream has been ready for a tenth of the target latency.
-TEST(BatchTest, WorkConserving) {
+TEST(BatchTest, LeavesNoChannelIdleWhileStreamsWait) {
   constexpr int kStreams = 30;
   TestRig rig(3, /*max_lanes=*/4, {}, {.per_batch_ns = 1e6, .per_frame_ns = 1e4});
   const Streams streams = MakeStreams(&rig, 0, kStreams, 0);
@@ -209,8 +210,8 @@ TEST(BatchTest, WorkConserving) {
   rig.FinishAll();
 }
 
-// Two streams become ready every millisecond, and most of a batch's cost does not depend on its
-// lanes.
+// Two streams become ready every millisecond, and most of the cost of a batch does not depend on
+// its number of lanes.
 struct BusyRig : TestRig {
   BusyRig() : TestRig(1, 64, {}, {.per_step_ns = 5e5, .per_frame_ns = 1e4}) {
     streams = MakeStreams(this, 0, 64, 0);
@@ -225,15 +226,15 @@ struct BusyRig : TestRig {
   Streams streams;
 };
 
-TEST(BatchTest, WaitsForMoreLanesWhileTheyCanBeExpectedToDouble) {
+TEST(BatchTest, WaitsForMoreLanesWhileTheirNumberIsExpectedToDouble) {
   BusyRig rig;
   ASSERT_EQ(rig.streams[0]->Push(1), absl::OkStatus());
-  EXPECT_FALSE(rig.puppet().busy()) << "six more are expected within 3 ms";
+  EXPECT_FALSE(rig.puppet().busy()) << "six more lanes are expected within 3 ms";
   rig.clock.Advance(milliseconds(1));
   ASSERT_EQ(rig.streams[1]->Push(1), absl::OkStatus());
   rig.clock.Advance(milliseconds(1));
   ASSERT_EQ(rig.streams[2]->Push(1), absl::OkStatus());
-  EXPECT_THAT(rig.Lanes(), ElementsAre(0, 1, 2)) << "two more would come, not three";
+  EXPECT_THAT(rig.Lanes(), ElementsAre(0, 1, 2)) << "only two more lanes are expected, not three";
   rig.FinishAll();
 }
 
@@ -255,8 +256,8 @@ TEST(BatchTest, ALoneStreamDoesNotWait) {
   rig.FinishAll();
 }
 
-TEST(BatchTest, ABatchTakesAQuarterOfTheTargetAtMost) {
-  // 4 lanes cost 500 us a step: 15 steps.
+TEST(BatchTest, ABatchTakesAtMostAQuarterOfTheTarget) {
+  // A step of 4 lanes costs 500 us, so a batch has 15 steps.
   TestRig rig(1, 4, {.max_frames_per_lane = 100}, {.per_step_ns = 100e3, .per_frame_ns = 100e3});
   const Streams streams = MakeStreams(&rig, 0, 5, 250);
   rig.Finish();
@@ -264,7 +265,7 @@ TEST(BatchTest, ABatchTakesAQuarterOfTheTargetAtMost) {
   rig.FinishAll();
 }
 
-TEST(BatchTest, AFewLongQueuesDoNotProlongTheBatchOfTheOthers) {
+TEST(BatchTest, ALongQueueDoesNotProlongTheBatchOfOtherStreams) {
   TestRig rig(1, 8, {}, {.per_step_ns = 100e3, .per_frame_ns = 10e3});
   RecordingStream first(&rig, 100);
   ASSERT_EQ(first.Push(1), absl::OkStatus());
@@ -274,18 +275,18 @@ TEST(BatchTest, AFewLongQueuesDoNotProlongTheBatchOfTheOthers) {
   rig.Finish();
   EXPECT_THAT(rig.LaneFrames(), AllOf(SizeIs(8), Each(2)));
   rig.Finish();
-  EXPECT_THAT(rig.LaneFrames(), ElementsAre(16)) << "alone";
+  EXPECT_THAT(rig.LaneFrames(), ElementsAre(16)) << "the fast stream is alone";
   rig.FinishAll();
 }
 
-TEST(LimitsTest, BeyondTheBytesOfAllAStreamHasRoomForOneBatch) {
+TEST(LimitsTest, AboveTheLimitOfQueuedBytesAStreamHasRoomForOneBatch) {
   TestRig rig(1, 4, {.max_queued_bytes = 3 * 100, .max_frames_per_lane = 8});
   RecordingStream a(&rig, 1), b(&rig, 2);
   EXPECT_EQ(a.handle->room(), 100);
   EXPECT_EQ(a.Push(101).code(), absl::StatusCode::kResourceExhausted);
   ASSERT_EQ(a.Push(80), absl::OkStatus());
   EXPECT_EQ(b.handle->room(), 20);
-  EXPECT_EQ(b.Push(21).code(), absl::StatusCode::kResourceExhausted) << "with a queue of its own";
+  EXPECT_EQ(b.Push(21).code(), absl::StatusCode::kResourceExhausted) << "its own queue is empty";
   ASSERT_EQ(a.Push(20), absl::OkStatus());
   EXPECT_EQ(b.handle->room(), 8);
   EXPECT_EQ(a.handle->room(), 0);
@@ -297,7 +298,7 @@ TEST(LimitsTest, BeyondTheBytesOfAllAStreamHasRoomForOneBatch) {
   EXPECT_EQ(b.frames_done(), 8);
 }
 
-TEST(LimitsTest, FramesOfAStreamThatIsDestroyedAreGivenBack) {
+TEST(LimitsTest, ADestroyedStreamFreesTheRoomOfItsFrames) {
   TestRig rig(1, 4, {.max_queued_bytes = 3 * 100});
   RecordingStream a(&rig, 1);
   {
@@ -309,9 +310,9 @@ TEST(LimitsTest, FramesOfAStreamThatIsDestroyedAreGivenBack) {
   EXPECT_EQ(a.handle->room(), 100);
 }
 
-// Two channels that take 1 ms for each frame compute 2000 frames a second: 20 streams of 100 frames
-// a second.
-TEST(LimitsTest, StreamsBeyondTheMeasuredCapacityAreRefusedUntilOthersProveIdle) {
+// Two channels that take 1 ms for each frame compute 2000 frames a second, which is enough for 20
+// streams of 100 frames a second.
+TEST(LimitsTest, RefusesStreamsAboveTheMeasuredCapacityUntilOthersTurnOutIdle) {
   TestRig rig(2, 4, {.max_load = 0.87}, {.per_frame_ns = 1e6});
   std::vector<std::unique_ptr<Scheduler::Stream>> streams;
   absl::Status refusal;
@@ -320,7 +321,7 @@ TEST(LimitsTest, StreamsBeyondTheMeasuredCapacityAreRefusedUntilOthersProveIdle)
     refusal = stream.status();
     if (stream.ok()) streams.push_back(*std::move(stream));
   }
-  EXPECT_THAT(streams, SizeIs(17)) << "five percent each";
+  EXPECT_THAT(streams, SizeIs(17)) << "each needs five percent";
   EXPECT_EQ(refusal.code(), absl::StatusCode::kUnavailable);
   EXPECT_GE(RetryAfter(refusal).value_or(Duration(0)), seconds(1));
   rig.clock.Advance(seconds(2));

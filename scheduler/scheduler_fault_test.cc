@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Channels that fail batches, refuse them, or do not finish them in time.
+// Tests channels that fail batches, refuse them, or do not finish them in time.
 #include <chrono>
 #include <memory>
 #include <vector>
@@ -25,10 +25,10 @@ using ::testing::SizeIs;
 const absl::Status kBroken = absl::InternalError("parity error");
 const absl::Status kUnplugged = absl::UnavailableError("unplugged");
 
-// Longer than all rests together until a channel counts as stopped.
+// Longer than the sum of all rests until a channel counts as stopped.
 constexpr Duration kUntilStopped = 2 * ChannelPool::kFirstRest;
 
-TEST(SchedulerFaultTest, FailedBatchRunsElsewhereFromTheSameStateWithTheSameResult) {
+TEST(SchedulerFaultTest, AFailedBatchRunsElsewhereFromTheSameStateWithTheSameResult) {
   TestRig rig(2);
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(2), absl::OkStatus());
@@ -42,7 +42,7 @@ TEST(SchedulerFaultTest, FailedBatchRunsElsewhereFromTheSameStateWithTheSameResu
   EXPECT_EQ(rig.puppet(0).batch().lanes[0].state_in, state_in);
   EXPECT_THAT(rig.LaneFrames(0), ElementsAre(2));
   rig.FinishAll();
-  EXPECT_EQ(a.frames_done(), 4);  // and RecordingStream has compared the logits
+  EXPECT_EQ(a.frames_done(), 4);  // RecordingStream has compared the logits
 }
 
 TEST(SchedulerFaultTest, AChannelThatFailedGetsStreamsOnlyAfterATest) {
@@ -55,7 +55,7 @@ TEST(SchedulerFaultTest, AChannelThatFailedGetsStreamsOnlyAfterATest) {
   rig.puppet(0).Fail(kBroken);
   ASSERT_TRUE(rig.Testing(0));
   rig.puppet(1).Finish();
-  EXPECT_THAT(rig.Lanes(1), ElementsAre(1)) << "before c: it kept its deadline";
+  EXPECT_THAT(rig.Lanes(1), ElementsAre(1)) << "a kept its deadline, so it precedes c";
   rig.PassTest(0);
   EXPECT_THAT(rig.Lanes(0), ElementsAre(3));
   rig.FinishAll();
@@ -63,22 +63,22 @@ TEST(SchedulerFaultTest, AChannelThatFailedGetsStreamsOnlyAfterATest) {
 }
 
 // The channel completes batches with OK but computes garbage.
-TEST(SchedulerFaultTest, AChannelThatMiscalculatesFailsItsTest) {
+TEST(SchedulerFaultTest, AChannelThatComputesWronglyFailsItsTest) {
   TestRig rig(2);
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   rig.puppet(0).Fail(kBroken);
   rig.puppet(0).Spoil();
-  EXPECT_FALSE(rig.puppet(0).busy()) << "it rests";
+  EXPECT_FALSE(rig.puppet(0).busy()) << "the channel should rest";
   rig.clock.Advance(ChannelPool::kFirstRest);
   rig.PassTest(0);
   rig.puppet(1).Finish();
   ASSERT_EQ(a.Push(1), absl::OkStatus());
-  EXPECT_THAT(rig.Lanes(0), ElementsAre(1)) << "idle for longest";
+  EXPECT_THAT(rig.Lanes(0), ElementsAre(1)) << "this channel has been idle for longest";
   rig.FinishAll();
 }
 
-TEST(SchedulerFaultTest, ANewChannelThatMiscalculatesGetsNoStreams) {
+TEST(SchedulerFaultTest, ANewChannelThatComputesWronglyGetsNoStreams) {
   const auto model = RandomModel({.inputs = 3, .units = 5});
   FakeClock clock;
   std::vector<std::unique_ptr<Channel>> channels;
@@ -99,7 +99,7 @@ TEST(SchedulerFaultTest, ANewChannelThatMiscalculatesGetsNoStreams) {
   if (puppet->busy()) puppet->Finish();
 }
 
-TEST(SchedulerFaultTest, ErrorEndsTheStreamAfterMaxAttempts) {
+TEST(SchedulerFaultTest, AnErrorEndsTheStreamAfterMaxAttempts) {
   TestRig rig(1, 4, {.max_attempts = 2});
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -121,7 +121,7 @@ TEST(SchedulerFaultTest, ErrorEndsTheStreamAfterMaxAttempts) {
   EXPECT_FALSE(rig.puppet().busy());
 }
 
-TEST(SchedulerFaultTest, WhatTheChannelIsToBlameForIsNoAttempt) {
+TEST(SchedulerFaultTest, AFailureThatIsTheChannelsFaultDoesNotCountAsAnAttempt) {
   TestRig rig(1, 4, {.max_attempts = 1});
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -135,7 +135,7 @@ TEST(SchedulerFaultTest, WhatTheChannelIsToBlameForIsNoAttempt) {
   EXPECT_EQ(a.frames_done(), 1);
 }
 
-TEST(SchedulerFaultTest, SuccessStartsTheCountOfAttemptsAnew) {
+TEST(SchedulerFaultTest, SuccessResetsTheCountOfAttempts) {
   TestRig rig(1, 4, {.max_frames_per_lane = 1, .max_attempts = 2});
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(4), absl::OkStatus());
@@ -159,15 +159,15 @@ TEST(SchedulerFaultTest, FramesPushedDuringAFailedBatchJoinTheRetry) {
   EXPECT_EQ(a.frames_done(), 3);
 }
 
-TEST(SchedulerFaultTest, RefusedBatchGoesElsewhereAtOnceAndIsNoAttempt) {
+TEST(SchedulerFaultTest, ARefusedBatchGoesElsewhereAtOnceAndDoesNotCountAsAnAttempt) {
   TestRig rig(2, 4, {.max_attempts = 1});
   RecordingStream a(&rig, 1), b(&rig, 2);
   rig.puppet(0).Refuse(kUnplugged);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
-  EXPECT_EQ(rig.puppet(0).refused(), 2) << "the batch and a test";
+  EXPECT_EQ(rig.puppet(0).refused(), 2) << "it refused the batch and a test";
   ASSERT_TRUE(rig.puppet(1).busy());
   ASSERT_EQ(b.Push(1), absl::OkStatus());
-  EXPECT_EQ(rig.puppet(0).refused(), 2) << "it rests";
+  EXPECT_EQ(rig.puppet(0).refused(), 2) << "the channel should rest";
   rig.puppet(1).Finish();
   EXPECT_THAT(rig.Lanes(1), ElementsAre(2));
   rig.puppet(1).Finish();
@@ -181,7 +181,7 @@ TEST(SchedulerFaultTest, StreamsEndWithUnavailableWhenNoChannelWorks) {
   for (PuppetChannel* puppet : rig.puppets) puppet->Refuse(kUnplugged);
   RecordingStream a(&rig, 1);
   EXPECT_EQ(a.Push(1), absl::OkStatus());
-  EXPECT_THAT(a.results, SizeIs(0)) << "there is hope";
+  EXPECT_THAT(a.results, SizeIs(0)) << "a channel may still recover";
   EXPECT_EQ(rig.scheduler->working_channels(), 2);
   rig.clock.Advance(ChannelPool::kFirstRest);
   ASSERT_THAT(a.results, SizeIs(1));
@@ -189,7 +189,7 @@ TEST(SchedulerFaultTest, StreamsEndWithUnavailableWhenNoChannelWorks) {
   EXPECT_THAT(a.results[0].status.message(),
               AllOf(HasSubstr("none of the 2 channels"), HasSubstr("unplugged")));
   for (PuppetChannel* puppet : rig.puppets) {
-    EXPECT_EQ(puppet->refused(), ChannelPool::kFailuresToStop) << "no spinning";
+    EXPECT_EQ(puppet->refused(), ChannelPool::kFailuresToStop) << "the scheduler must not spin";
   }
   const absl::Status refused = rig.scheduler->Open({}, [](const StreamResult&) {}).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
@@ -198,7 +198,7 @@ TEST(SchedulerFaultTest, StreamsEndWithUnavailableWhenNoChannelWorks) {
   EXPECT_THAT(rig.registry.Render(), HasSubstr("ese_channels_working{model=\"test\"} 0"));
 }
 
-TEST(SchedulerFaultTest, ANewChannelCountsAsWorkingAndIsProvenByItsTest) {
+TEST(SchedulerFaultTest, ANewChannelCountsAsWorkingUntilItsTestDecides) {
   const auto model = RandomModel({});
   auto owned = std::make_unique<PuppetChannel>(model, "puppet", 2);
   PuppetChannel* const puppet = owned.get();
@@ -215,7 +215,7 @@ TEST(SchedulerFaultTest, ANewChannelCountsAsWorkingAndIsProvenByItsTest) {
   EXPECT_EQ(scheduler.proven_channels(), 1);
 }
 
-TEST(SchedulerFaultTest, AStoppedChannelComesBackByItselfWhenItWorksAgain) {
+TEST(SchedulerFaultTest, AStoppedChannelReturnsWhenItWorksAgain) {
   TestRig rig;
   rig.puppet().Refuse(kUnplugged);
   RecordingStream a(&rig, 1);
@@ -234,7 +234,8 @@ TEST(SchedulerFaultTest, AStoppedChannelComesBackByItselfWhenItWorksAgain) {
   EXPECT_THAT(rig.registry.Render(), HasSubstr("ese_channels_working{model=\"test\"} 1"));
 }
 
-// Streams that wait while the last working channel stops receive an error and are not forgotten.
+// Streams that are waiting when the last working channel stops receive an error and are not
+// forgotten.
 TEST(SchedulerFaultTest, WaitingStreamsEndWhenTheLastChannelStops) {
   TestRig rig(1, /*max_lanes=*/1);
   RecordingStream a(&rig, 1), b(&rig, 2);
@@ -251,19 +252,19 @@ TEST(SchedulerFaultTest, WaitingStreamsEndWhenTheLastChannelStops) {
   }
 }
 
-// INVALID_ARGUMENT from Submit would be a mistake of the scheduler; even then streams must end.
+// INVALID_ARGUMENT from Submit would be a bug of the scheduler. Even then, streams must end.
 TEST(SchedulerFaultTest, OtherRefusalsCountAsAttempts) {
   TestRig rig(2, 4, {.max_attempts = 2});
   for (PuppetChannel* puppet : rig.puppets) puppet->Refuse(absl::InvalidArgumentError("odd"));
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
-  EXPECT_THAT(a.results, SizeIs(0)) << "never from within Push";
+  EXPECT_THAT(a.results, SizeIs(0)) << "callbacks never run within Push";
   rig.clock.Advance(Duration(0));
   ASSERT_THAT(a.results, SizeIs(1));
   EXPECT_EQ(a.results[0].status.code(), absl::StatusCode::kInvalidArgument);
 }
 
-TEST(SchedulerWatchdogTest, AnOverdueBatchRunsElsewhereAndItsLateEndHarmsNobody) {
+TEST(SchedulerWatchdogTest, AnOverdueBatchRunsElsewhereAndItsLateEndDoesNoHarm) {
   TestRig rig(2);
   RecordingStream a(&rig, 1), b(&rig, 2);
   ASSERT_EQ(a.Push(2), absl::OkStatus());
@@ -277,7 +278,7 @@ TEST(SchedulerWatchdogTest, AnOverdueBatchRunsElsewhereAndItsLateEndHarmsNobody)
   rig.clock.Advance(seconds(2) - Duration(1));
   EXPECT_FALSE(rig.puppet(1).busy());
   rig.clock.Advance(Duration(1));
-  EXPECT_THAT(rig.Lanes(1), ElementsAre(1)) << "exactly now";
+  EXPECT_THAT(rig.Lanes(1), ElementsAre(1)) << "it is overdue at exactly this time";
   EXPECT_EQ(rig.scheduler->working_channels(), 1);
   const StreamState* const late_in = rig.puppet(0).batch().lanes[0].state_in;
   EXPECT_NE(rig.puppet(1).batch().lanes[0].state_in, late_in);
@@ -286,7 +287,7 @@ TEST(SchedulerWatchdogTest, AnOverdueBatchRunsElsewhereAndItsLateEndHarmsNobody)
   EXPECT_EQ(a.frames_done(), 4);
   ASSERT_EQ(a.Push(3), absl::OkStatus());
   EXPECT_THAT(rig.Lanes(1), ElementsAre(1));
-  rig.puppet(0).Finish();  // late: it reads and writes only its own buffers
+  rig.puppet(0).Finish();  // ends late and uses only its own buffers
   rig.puppet(1).Finish();
   EXPECT_EQ(a.frames_done(), 7);
   rig.PassTest(0);
@@ -295,7 +296,7 @@ TEST(SchedulerWatchdogTest, AnOverdueBatchRunsElsewhereAndItsLateEndHarmsNobody)
               HasSubstr("ese_batch_overruns_total{channel=\"puppet0\",model=\"test\"} 1"));
 }
 
-TEST(SchedulerWatchdogTest, ALateFailureIsNoFailureOfTheStreams) {
+TEST(SchedulerWatchdogTest, ALateFailureDoesNotFailTheStreams) {
   TestRig rig(2, 4, {.max_attempts = 2});
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -307,7 +308,7 @@ TEST(SchedulerWatchdogTest, ALateFailureIsNoFailureOfTheStreams) {
   rig.PassTest(0);
 }
 
-// The overdue batch reads the state that the stream has after the result before.
+// The overdue batch reads the state that the stream has after the previous result.
 TEST(SchedulerWatchdogTest, AStreamKeepsItsStateWhenTheNextBatchIsGivenUp) {
   TestRig rig(2, 4, {.max_frames_per_lane = 1});
   RecordingStream a(&rig, 1);
@@ -319,7 +320,7 @@ TEST(SchedulerWatchdogTest, AStreamKeepsItsStateWhenTheNextBatchIsGivenUp) {
     const StreamSnapshot before = a.handle->Snapshot();
     const std::vector<int32_t> logits(result.logits.begin(), result.logits.end());
     rig.clock.Advance(seconds(2));
-    rig.puppet(1).Fail(kBroken);  // late, and writes garbage
+    rig.puppet(1).Fail(kBroken);  // ends late and writes garbage
     const StreamSnapshot after = a.handle->Snapshot();
     EXPECT_EQ(before.frame, 1);
     EXPECT_EQ(after.frame, 1);
@@ -332,7 +333,7 @@ TEST(SchedulerWatchdogTest, AStreamKeepsItsStateWhenTheNextBatchIsGivenUp) {
   rig.FinishAll();
 }
 
-TEST(SchedulerWatchdogTest, ABatchThatHangsEveryChannelEndsItsStreamsOnly) {
+TEST(SchedulerWatchdogTest, ABatchThatHangsEveryChannelEndsOnlyItsOwnStreams) {
   TestRig rig(3, 4, {.max_attempts = 2});
   RecordingStream a(&rig, 1), b(&rig, 2);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -347,7 +348,7 @@ TEST(SchedulerWatchdogTest, ABatchThatHangsEveryChannelEndsItsStreamsOnly) {
   rig.FinishAll();
 }
 
-TEST(SchedulerWatchdogTest, WithTheOnlyChannelHungStreamsAreTold) {
+TEST(SchedulerWatchdogTest, StreamsEndWithAnErrorWhenTheOnlyChannelHangs) {
   TestRig rig;
   RecordingStream a(&rig, 1), b(&rig, 2);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -363,7 +364,7 @@ TEST(SchedulerWatchdogTest, WithTheOnlyChannelHungStreamsAreTold) {
   EXPECT_EQ(rig.scheduler->working_channels(), 1);
 }
 
-TEST(SchedulerWatchdogTest, AStreamDestroyedWhileItsOverdueBatchRuns) {
+TEST(SchedulerWatchdogTest, AStreamMayBeDestroyedWhileItsOverdueBatchRuns) {
   TestRig rig(2);
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -375,7 +376,7 @@ TEST(SchedulerWatchdogTest, AStreamDestroyedWhileItsOverdueBatchRuns) {
   rig.PassTest(0);
 }
 
-TEST(SchedulerWatchdogTest, ATestThatHangsIsGivenUpToo) {
+TEST(SchedulerWatchdogTest, GivesUpATestThatHangs) {
   TestRig rig(2);
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -385,13 +386,13 @@ TEST(SchedulerWatchdogTest, ATestThatHangsIsGivenUpToo) {
   rig.clock.Advance(seconds(2));
   EXPECT_EQ(rig.scheduler->working_channels(), 1);
   rig.puppet(0).Finish();
-  EXPECT_FALSE(rig.puppet(0).busy()) << "its second failure: it rests";
+  EXPECT_FALSE(rig.puppet(0).busy()) << "after its second failure it should rest";
   rig.clock.Advance(ChannelPool::kFirstRest);
   rig.PassTest(0);
   EXPECT_EQ(rig.scheduler->working_channels(), 2);
 }
 
-// The scheduler expects a long batch to take long and does not hold it against the channel.
+// The scheduler expects a long batch to take long and does not blame the channel.
 TEST(SchedulerWatchdogTest, WaitsTenTimesAsLongAsExpected) {
   TestRig rig(2);
   RecordingStream a(&rig, 1);

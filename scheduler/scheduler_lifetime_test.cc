@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams destroyed at every point in a batch's life.
+// Destroys streams at every point in the life of a batch.
 #include <latch>
 #include <memory>
 #include <thread>
@@ -62,7 +62,7 @@ TEST(SchedulerLifetimeTest, DestroyedWithinItsCallback) {
   EXPECT_EQ(rig.scheduler->open_streams(), 0);
 }
 
-TEST(SchedulerLifetimeTest, DestroyedWithinTheCallbackOfAnErrorAndAnotherOpened) {
+TEST(SchedulerLifetimeTest, DestroyedWithinTheCallbackOfAnErrorWhichOpensAnother) {
   TestRig rig(1, 4, {.max_streams = 1, .max_attempts = 1});
   RecordingStream a(&rig, 1);
   std::unique_ptr<RecordingStream> b;
@@ -80,7 +80,7 @@ TEST(SchedulerLifetimeTest, DestroyedWithinTheCallbackOfAnErrorAndAnotherOpened)
   EXPECT_EQ(b->frames_done(), 1);
 }
 
-TEST(SchedulerLifetimeTest, DestroyedByTheCallbackOfAnotherBeforeItsOwn) {
+TEST(SchedulerLifetimeTest, DestroyedByTheCallbackOfAnotherStreamBeforeItsOwn) {
   TestRig rig(1, /*max_lanes=*/2);
   RecordingStream c(&rig, 3), a(&rig, 1), b(&rig, 2);
   for (RecordingStream* s : {&c, &a, &b}) ASSERT_EQ(s->Push(1), absl::OkStatus());
@@ -92,7 +92,7 @@ TEST(SchedulerLifetimeTest, DestroyedByTheCallbackOfAnotherBeforeItsOwn) {
   EXPECT_THAT(b.results, SizeIs(0));
 }
 
-TEST(SchedulerLifetimeTest, CallbackIsDestroyedWithItsStream) {
+TEST(SchedulerLifetimeTest, TheCallbackIsDestroyedWithItsStream) {
   TestRig rig;
   auto held = std::make_shared<int>(0);
   auto stream = rig.scheduler->Open({}, [held](const StreamResult&) {});
@@ -100,24 +100,24 @@ TEST(SchedulerLifetimeTest, CallbackIsDestroyedWithItsStream) {
   ASSERT_EQ((*stream)->Push({{1, 2, 3}}), absl::OkStatus());
   EXPECT_EQ(held.use_count(), 2);
   stream->reset();
-  EXPECT_EQ(held.use_count(), 1) << "though its batch is in flight";
+  EXPECT_EQ(held.use_count(), 1) << "although its batch is in flight";
   rig.puppet().Finish();
 }
 
-TEST(SchedulerLifetimeTest, CallbackThatDestroysItsStreamIsDestroyedWhenItReturns) {
+TEST(SchedulerLifetimeTest, ACallbackThatDestroysItsStreamIsDestroyedWhenItReturns) {
   TestRig rig;
   auto held = std::make_shared<int>(0);
   std::unique_ptr<Scheduler::Stream> handle;
   handle = *rig.scheduler->Open({}, [held, &handle](const StreamResult&) {
     handle.reset();
-    EXPECT_GT(held.use_count(), 1) << "still running";
+    EXPECT_GT(held.use_count(), 1) << "the callback is still running";
   });
   ASSERT_EQ(handle->Push({{1, 2, 3}}), absl::OkStatus());
   rig.puppet().Finish();
   EXPECT_EQ(held.use_count(), 1);
 }
 
-TEST(SchedulerLifetimeTest, DestructorWaitsForARunningCallback) {
+TEST(SchedulerLifetimeTest, TheDestructorWaitsForARunningCallback) {
   TestRig rig;
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -139,7 +139,7 @@ TEST(SchedulerLifetimeTest, DestructorWaitsForARunningCallback) {
   channel.join();
 }
 
-TEST(SchedulerLifetimeTest, SchedulerWaitsForItsBatches) {
+TEST(SchedulerLifetimeTest, TheSchedulerWaitsForItsBatches) {
   TestRig rig;
   {
     RecordingStream a(&rig, 1);

@@ -28,7 +28,7 @@ namespace {
 constexpr int kThreads = 4;
 constexpr int kStreamsPerThread = 30;
 constexpr int kFrames = 200;
-// The good, the flaky and the late channel, named as CreateCpuChannels names them.
+// The names of the good, the flaky and the late channel, in the style of CreateCpuChannels.
 constexpr const char* kChannels[] = {"cpu0", "cpu1", "cpu2"};
 
 // Passes batches to another channel.
@@ -43,7 +43,7 @@ class WrappedChannel : public Channel {
   const std::unique_ptr<Channel> channel_;
 };
 
-// Shows what it is doing.
+// Shows what the channel is doing.
 class WatchedChannel final : public WrappedChannel {
  public:
   using WrappedChannel::WrappedChannel;
@@ -55,7 +55,7 @@ class WatchedChannel final : public WrappedChannel {
       done(std::move(b), std::move(status));
     });
   }
-  // Whether it has completed a batch since the last call.
+  // Returns whether it has completed a batch since the last call.
   bool GotOn() {
     const int completed = completed_;
     return std::exchange(asked_, completed) != completed;
@@ -93,7 +93,7 @@ class FlakyChannel final : public WrappedChannel {
   std::atomic<int> calls_ = 0;
 };
 
-// Keeps one batch in seven for a long time, and then still reads and writes its buffers.
+// Keeps one batch in seven for a long time and then still reads and writes its buffers.
 class LateChannel final : public WrappedChannel {
  public:
   using WrappedChannel::WrappedChannel;
@@ -113,7 +113,8 @@ class LateChannel final : public WrappedChannel {
                             });
   }
 
-  // Notes that time has passed. Completes a batch that was kept for twice the watchdog's time.
+  // Tells the channel that time has passed. Completes a batch that was kept for twice the
+  // watchdog's time.
   void Tick(Duration passed) {
     std::unique_lock lock(mutex_);
     if (kept_ == nullptr || (kept_for_ += passed) < std::chrono::seconds(4)) return;
@@ -144,7 +145,7 @@ class LateChannel final : public WrappedChannel {
   bool ending_ = false;
 };
 
-// The frames of a stream and the logits that must result.
+// The frames of a stream and the logits that they must give.
 struct Expected {
   Expected(const Model& model, int seed) : frames(kFrames * model.input_dim()) {
     std::mt19937 random(seed);
@@ -293,7 +294,7 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
   void CancelMany(int thread) {
     constexpr int kStreams = 500;
     struct Life {
-      std::atomic<bool> ended = false;  // the destructor has returned
+      std::atomic<bool> ended = false;  // whether the destructor has returned
       std::atomic<bool> pushed = false;
       std::atomic<int> results = 0;
       std::unique_ptr<Scheduler::Stream> stream;
@@ -327,7 +328,7 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
         life->stream.reset();
         life->ended = true;
         const std::weak_ptr<Life> gone = std::exchange(life, nullptr);
-        EXPECT_TRUE(gone.expired()) << "its callback is freed with it";
+        EXPECT_TRUE(gone.expired()) << "its callback should be freed with it";
       }
     }
   }
@@ -363,7 +364,7 @@ TEST_P(SchedulerStressTest, EveryLogitEqualsTheReference) {
   EXPECT_EQ(metrics_.streams->Value(), 0);
 }
 
-TEST_P(SchedulerStressTest, ThousandsOfCancelsAgainstCompletions) {
+TEST_P(SchedulerStressTest, ThousandsOfCancelsThatRaceWithCompletions) {
   RunThreads([this](int thread) { CancelMany(thread); });
   EXPECT_EQ(metrics_.streams_opened->Value(), kThreads * 500);
   EXPECT_EQ(metrics_.streams->Value(), 0);

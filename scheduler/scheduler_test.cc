@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which frames go to which channel, and when. scheduler_fault_test.cc tests faults,
-// scheduler_lifetime_test.cc lifetimes, and scheduler_fairness_test.cc who waits for whom.
+// Tests which frames go to which channel, and when. scheduler_fault_test.cc tests faults,
+// scheduler_lifetime_test.cc tests lifetimes, and scheduler_fairness_test.cc tests which streams
+// wait for which others.
 #include "scheduler/scheduler.h"
 
 #include <chrono>
@@ -22,7 +23,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-TEST(SchedulerTest, AFrameGoesToAFreeChannelAtOnceAndComesBack) {
+TEST(SchedulerTest, AFrameGoesToAFreeChannelAtOnceAndReturns) {
   TestRig rig;
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -37,7 +38,7 @@ TEST(SchedulerTest, AFrameGoesToAFreeChannelAtOnceAndComesBack) {
   EXPECT_FALSE(rig.puppet().busy());
 }
 
-TEST(SchedulerTest, StreamsThatWaitShareTheNextBatchUpToItsLanes) {
+TEST(SchedulerTest, WaitingStreamsShareTheNextBatchUpToItsLanes) {
   TestRig rig(1, /*max_lanes=*/3);
   RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4), e(&rig, 5);
   for (RecordingStream* s : {&a, &b, &c, &d, &e}) ASSERT_EQ(s->Push(1), absl::OkStatus());
@@ -50,7 +51,7 @@ TEST(SchedulerTest, StreamsThatWaitShareTheNextBatchUpToItsLanes) {
   for (RecordingStream* s : {&a, &b, &c, &d, &e}) EXPECT_EQ(s->frames_done(), 1);
 }
 
-TEST(SchedulerTest, EarliestDeadlineFirstThoughOthersBecameReadyBefore) {
+TEST(SchedulerTest, TheEarliestDeadlineGoesFirstEvenIfOthersWereReadyBefore) {
   TestRig rig(1, /*max_lanes=*/1);
   RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
   ASSERT_EQ(a.Push(1), absl::OkStatus());  // in flight
@@ -67,7 +68,7 @@ TEST(SchedulerTest, EarliestDeadlineFirstThoughOthersBecameReadyBefore) {
   EXPECT_EQ(a.results[1].queue_time, milliseconds(2));
 }
 
-TEST(SchedulerTest, DeadlineIsThatOfTheOldestWaitingFrame) {
+TEST(SchedulerTest, TheDeadlineIsThatOfTheOldestWaitingFrame) {
   TestRig rig(1, /*max_lanes=*/1);
   RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -77,14 +78,14 @@ TEST(SchedulerTest, DeadlineIsThatOfTheOldestWaitingFrame) {
   rig.clock.Advance(milliseconds(1));
   ASSERT_EQ(b.Push(1), absl::OkStatus());
   rig.puppet().Finish();
-  EXPECT_THAT(rig.Lanes(), ElementsAre(2)) << "by its first frame";
+  EXPECT_THAT(rig.Lanes(), ElementsAre(2)) << "its first frame counts";
   EXPECT_THAT(rig.LaneFrames(), ElementsAre(2));
   rig.puppet().Finish();
-  EXPECT_EQ(b.results[0].queue_time, milliseconds(2)) << "the longest of its frames";
+  EXPECT_EQ(b.results[0].queue_time, milliseconds(2)) << "the longest wait of its frames counts";
   rig.puppet().Finish();
 }
 
-TEST(SchedulerTest, EqualDeadlinesInOrderOfArrival) {
+TEST(SchedulerTest, EqualDeadlinesGoInOrderOfArrival) {
   TestRig rig(1, /*max_lanes=*/2);
   RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -114,14 +115,14 @@ TEST(SchedulerTest, RaggedBatchesTakeUpToMaxFramesOfEachStream) {
   EXPECT_EQ(c.frames_done(), 1);
 }
 
-TEST(SchedulerTest, WorkConserving) {
+TEST(SchedulerTest, LeavesNoChannelIdleWhileStreamsWait) {
   TestRig rig(3, /*max_lanes=*/4);
   RecordingStream a(&rig, 1), b(&rig, 2), c(&rig, 3), d(&rig, 4);
   for (RecordingStream* s : {&a, &b, &c}) ASSERT_EQ(s->Push(1), absl::OkStatus());
   for (int i = 0; i < 3; ++i) EXPECT_THAT(rig.Lanes(i), ElementsAre(i + 1));
   ASSERT_EQ(d.Push(1), absl::OkStatus());
   rig.puppet(1).Finish();
-  EXPECT_THAT(rig.Lanes(1), ElementsAre(4)) << "the first channel that is free";
+  EXPECT_THAT(rig.Lanes(1), ElementsAre(4)) << "this is the first free channel";
   for (int i = 0; i < 3; ++i) rig.puppet(i).Finish();
 }
 
@@ -133,13 +134,13 @@ TEST(SchedulerTest, AStreamIsNeverInTwoBatches) {
   EXPECT_TRUE(rig.puppet(0).busy());
   EXPECT_FALSE(rig.puppet(1).busy());
   rig.puppet(0).Finish();
-  EXPECT_TRUE(rig.puppet(1).busy()) << "the channel idle for longest";
+  EXPECT_TRUE(rig.puppet(1).busy()) << "this channel has been idle for longest";
   EXPECT_FALSE(rig.puppet(0).busy());
   rig.puppet(1).Finish();
   EXPECT_EQ(a.frames_done(), 2);
 }
 
-TEST(SchedulerTest, NextBatchIsSubmittedBeforeResultsAreDelivered) {
+TEST(SchedulerTest, SubmitsTheNextBatchBeforeItDeliversResults) {
   TestRig rig(1, /*max_lanes=*/2);
   RecordingStream a(&rig, 1), b(&rig, 2);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
@@ -153,9 +154,9 @@ TEST(SchedulerTest, NextBatchIsSubmittedBeforeResultsAreDelivered) {
   rig.puppet().Finish();
 }
 
-// The second of a stream's batches finishes, on another channel, while the callback of the first
+// The second batch of a stream finishes on another channel while the callback of the first one
 // runs. Its result waits for that callback, and the stream does not get further ahead.
-TEST(SchedulerTest, CallbacksKeepTheirOrderOverTwoChannels) {
+TEST(SchedulerTest, CallbacksKeepTheirOrderAcrossTwoChannels) {
   TestRig rig(2, 4, {.max_frames_per_lane = 1});
   RecordingStream a(&rig, 1);
   ASSERT_EQ(a.Push(4), absl::OkStatus());
@@ -168,7 +169,7 @@ TEST(SchedulerTest, CallbacksKeepTheirOrderOverTwoChannels) {
       ASSERT_TRUE(rig.puppet(1).busy());
       rig.puppet(1).Finish();
       EXPECT_THAT(a.results, SizeIs(1));
-      EXPECT_FALSE(rig.puppet(0).busy() || rig.puppet(1).busy()) << "two results wait";
+      EXPECT_FALSE(rig.puppet(0).busy() || rig.puppet(1).busy()) << "two results are waiting";
     }
     --depth;
   };
@@ -180,14 +181,14 @@ TEST(SchedulerTest, CallbacksKeepTheirOrderOverTwoChannels) {
   EXPECT_EQ(a.frames_done(), 4);
 }
 
-TEST(SchedulerTest, PushThatDoesNotFitIsRefusedWhole) {
+TEST(SchedulerTest, RefusesAPushThatDoesNotFitAsAWhole) {
   TestRig rig(1, 4, {.max_queued_frames = 5});
   RecordingStream a(&rig, 1);
   EXPECT_EQ(a.handle->room(), 5);
   EXPECT_EQ(a.Push(6).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(a.handle->room(), 5);
   EXPECT_FALSE(rig.puppet().busy());
-  EXPECT_EQ(a.Push(5), absl::OkStatus()) << "exactly full";
+  EXPECT_EQ(a.Push(5), absl::OkStatus()) << "the queue is then exactly full";
   EXPECT_EQ(a.handle->room(), 0);
   const absl::Status status = a.Push(1);
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
@@ -196,18 +197,18 @@ TEST(SchedulerTest, PushThatDoesNotFitIsRefusedWhole) {
   EXPECT_EQ(a.frames_done(), 5);
 }
 
-TEST(SchedulerTest, FramesHoldTheirPlaceUntilTheirCallbackBegins) {
+TEST(SchedulerTest, FramesKeepTheirRoomUntilTheirCallbackBegins) {
   TestRig rig(1, 4, {.max_queued_frames = 3});
   RecordingStream a(&rig, 1), b(&rig, 2);
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(a.Push(1), absl::OkStatus());
   ASSERT_EQ(b.Push(1), absl::OkStatus());
-  EXPECT_EQ(a.handle->room(), 1) << "in flight counts";
+  EXPECT_EQ(a.handle->room(), 1) << "frames in flight count";
   int in_callback = -1;
   a.hook = [&](const StreamResult&) {
     in_callback = a.handle->room();
     a.hook = nullptr;
-    EXPECT_EQ(a.Push(2), absl::OkStatus()) << "from within the callback";
+    EXPECT_EQ(a.Push(2), absl::OkStatus()) << "a callback may push";
   };
   rig.puppet().Finish();
   EXPECT_EQ(in_callback, 2);
@@ -217,7 +218,7 @@ TEST(SchedulerTest, FramesHoldTheirPlaceUntilTheirCallbackBegins) {
   EXPECT_EQ(a.handle->room(), 3);
 }
 
-TEST(SchedulerTest, PushOfNoOrPartialFramesIsInvalid) {
+TEST(SchedulerTest, RefusesAPushOfNoFramesOrOfPartOfAFrame) {
   TestRig rig;
   RecordingStream a(&rig, 1);
   EXPECT_EQ(a.handle->Push({}).code(), absl::StatusCode::kInvalidArgument);
@@ -225,7 +226,7 @@ TEST(SchedulerTest, PushOfNoOrPartialFramesIsInvalid) {
   EXPECT_FALSE(rig.puppet().busy());
 }
 
-TEST(SchedulerTest, StreamsBeyondTheLimitAreUnavailable) {
+TEST(SchedulerTest, RefusesStreamsAboveTheLimit) {
   TestRig rig(1, 4, {.max_streams = 2});
   auto a = std::make_unique<RecordingStream>(&rig, 1);
   RecordingStream b(&rig, 2);
@@ -261,7 +262,7 @@ TEST(SchedulerTest, AStreamResumesFromASnapshot) {
   }
 }
 
-TEST(SchedulerTest, AStateOfAnotherShapeOrANegativeFrameIsInvalid) {
+TEST(SchedulerTest, RefusesAStateOfAnotherShapeAndANegativeFrame) {
   TestRig rig;
   const auto open = [&](StreamOptions options) {
     return rig.scheduler->Open(std::move(options), [](const StreamResult&) {}).status();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many clients that break the rules at once. Each one is refused or held back, and the server then
-// frees what it held. All the while a stream beside them goes on and gets its own bits.
+// Many clients break the rules at once. Each one is refused or held back, and the server then frees
+// what it held. Meanwhile a well-behaved stream continues and gets its own bits.
 #include <atomic>
 #include <memory>
 #include <string>
@@ -16,7 +16,7 @@ namespace {
 
 class BadInputTest : public BystanderTest {};
 
-TEST_F(BadInputTest, FloodsOfTinyChunksAreServed) {
+TEST_F(BadInputTest, ServesFloodsOfTinyChunks) {
   Start();
   const auto flood = [&] {
     StreamClient stream(stub_.get());
@@ -40,7 +40,7 @@ TEST_F(BadInputTest, FloodsOfTinyChunksAreServed) {
   ExpectAllFree();
 }
 
-TEST_F(BadInputTest, HugeChunksAreRefused) {
+TEST_F(BadInputTest, RefusesHugeChunks) {
   Start();
   bystander_->RepeatForAnswers(50, [&] {
     const StreamOutcome outcome =
@@ -50,7 +50,7 @@ TEST_F(BadInputTest, HugeChunksAreRefused) {
   ExpectAllFree();
 }
 
-TEST_F(BadInputTest, ClientsThatNeverReadAreHeldBack) {
+TEST_F(BadInputTest, HoldsBackClientsThatNeverRead) {
   Start();
   const std::string chunk(64 << 10, '\0');
   const size_t whole = chunk.size() / content_.sample_bytes * content_.sample_bytes;
@@ -73,7 +73,7 @@ TEST_F(BadInputTest, ClientsThatNeverReadAreHeldBack) {
   ExpectAllFree();
 }
 
-TEST_F(BadInputTest, CallsThatNeverSendAConfigAreEnded) {
+TEST_F(BadInputTest, EndsCallsThatNeverSendAConfig) {
   ServingOptions options;
   options.lifetime.config_timeout = std::chrono::milliseconds(50);
   Start(options);
@@ -103,7 +103,7 @@ TEST_F(BadInputTest, ContentAfterTheEndOfAStreamDoesNoHarm) {
     }
     client.Finish();
   });
-  // Until then they were streams like others.
+  // They were ordinary streams until their ends.
   EXPECT_TRUE(Eventually([&] {
     return server_->metrics().Render().find("ese_streams_opened_total{model=\"m\"} 1\n") ==
            std::string::npos;
@@ -111,7 +111,7 @@ TEST_F(BadInputTest, ContentAfterTheEndOfAStreamDoesNoHarm) {
   ExpectAllFree();
 }
 
-TEST_F(BadInputTest, OfManyThatResumeOneStreamAtOnceOneSucceeds) {
+TEST_F(BadInputTest, OnlyOneOfManyThatResumeTheSameStreamSucceeds) {
   Start();
   StreamClient original(stub_.get());
   ASSERT_TRUE(original.SendConfig(content_.config));
@@ -135,7 +135,7 @@ TEST_F(BadInputTest, OfManyThatResumeOneStreamAtOnceOneSucceeds) {
         stream->SendConfig(config);
         stream->RequestCheckpoint();
         if (stream->ReadUntilCheckpoints(1)) {
-          ++resumed;  // and keeps the stream until the others have been refused
+          ++resumed;  // keeps the stream open until the others have been refused
         } else {
           EXPECT_EQ(stream->Finish().status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
           ++refused;

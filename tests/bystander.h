@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests of clients that misbehave in large numbers while a well-behaved stream runs beside them.
+// For tests in which many clients misbehave while one well-behaved stream runs.
 #pragma once
 
 #include <atomic>
@@ -20,8 +20,8 @@ inline constexpr bool kSanitized = true;
 inline constexpr bool kSanitized = false;
 #endif
 
-// A stream on a thread of its own. It sends one frame in each chunk, and sends a chunk when the
-// previous one is answered. The destructor ends the stream and expects the right results.
+// A stream on a thread of its own. Each chunk has one frame and is sent when the previous one is
+// answered. The destructor ends the stream and expects the right results.
 class Bystander {
  public:
   Bystander(const TestServer& server, const Model& model);
@@ -47,11 +47,12 @@ class Bystander {
   std::jthread thread_;
 };
 
-// A server with one channel, clients that a test makes misbehave, and a bystander.
+// A server with one channel, content for clients that misbehave, and a bystander.
 class BystanderTest : public testing::Test {
  protected:
   void Start(const ServingOptions& options = {});
-  // Expects that no stream other than the bystander's holds anything in the server.
+  // Expects that only the bystander's stream holds anything in the server, and nothing once it
+  // ends.
   void ExpectAllFree();
 
   const std::shared_ptr<const Model> model_ = MakeAudioModel("m", 1);

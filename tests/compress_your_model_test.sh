@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# compress_your_model_test.sh BIN PYTHON: runs the commands of docs/compress_your_model.md (its blocks
-# marked sh) as they stand, in a folder that looks like the repository, and expects the answer of the
-# served model that the document shows. BIN: the programs; PYTHON: one with torch. Bounded to a
-# minute.
+# compress_your_model_test.sh BIN PYTHON: runs the commands of docs/compress_your_model.md (the code
+# blocks marked sh) without changes, in a folder that looks like the repository, and expects the served
+# model to give the answer that the document shows. BIN is the folder of the programs, and PYTHON a
+# Python with torch. The commands must end within four minutes.
 set -euo pipefail
 source=$PWD
 bin=$(cd "$1" && pwd) python=$2
@@ -23,14 +23,14 @@ chmod +x "$work/path/python3"
   sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$document"
 } >"$work/commands"
 [ "$(grep -c -E '^(python3|ese-compile|ese-server|ese-client) ' "$work/commands")" -eq 4 ] ||
-  { echo "$document: the commands were not found"; exit 1; }
+  { echo "$document does not have the four commands"; exit 1; }
 
 cd "$work"
 export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 PATH="$work/path:$PATH"
 timeout --kill-after=5 240 bash commands >output 2>log ||
   { status=$?; cat output log; echo "the commands failed with status $status"; exit 1; }
 expected=$(sed -n 's/^    \(low-high-mid\.wav: .*\)/\1/p' "$document")
-[ -n "$expected" ] || { echo "$document: shows no answer"; exit 1; }
+[ -n "$expected" ] || { echo "$document does not show an answer"; exit 1; }
 grep -q -x -F "$expected" output ||
   { cat output log; echo "the answer was not '$expected'"; exit 1; }
 [ "$(grep -c 'mask of the training kept' output)" -eq 2 ] ||

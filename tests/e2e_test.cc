@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole path: streams over gRPC through scheduler and CPU channels return, bit for bit, what
-// the normative reference gives for each stream alone.
+// The whole path. Streams over gRPC, through the scheduler and CPU channels, return the same bits
+// as the normative reference does for each stream alone.
 #include <atomic>
 #include <random>
 #include <thread>
@@ -30,13 +30,13 @@ TEST(EndToEndTest, OneStream) {
   EXPECT_EQ(outcome.chunks_done, static_cast<int64_t>(content.Chunks(1).size()));
 }
 
-// Invariant 3: company, chunking, encoding and channels do not matter.
+// Invariant 3: other streams, chunking, encoding and channels make no difference.
 TEST(EndToEndTest, SixtyFourStreamsAtOnceEachGetTheirOwnBits) {
   constexpr int kStreams = 64;
   const std::vector<std::shared_ptr<const Model>> models = {MakeAudioModel("a", 1),
                                                             MakeAudioModel("b", 2)};
   ServingOptions options;
-  options.scheduler.max_queued_frames = 32;  // so that long chunks go in parts
+  options.scheduler.max_queued_frames = 32;  // so that long chunks are pushed in parts
   TestServer server(models, 2, options);
   std::vector<StreamContent> contents;
   std::mt19937 random(5);
@@ -73,7 +73,7 @@ TEST(EndToEndTest, SixtyFourStreamsAtOnceEachGetTheirOwnBits) {
   EXPECT_THAT(metrics, HasSubstr(absl::StrCat("ese_chunk_seconds_count ", chunks)));
 }
 
-TEST(EndToEndTest, ChunksOfOneSampleAreAllAnsweredThoughMostCompleteNoFrame) {
+TEST(EndToEndTest, AnswersAllChunksOfOneSampleAlthoughMostCompleteNoFrame) {
   const auto model = MakeAudioModel("m", 1);
   TestServer server({model});
   const StreamContent content = MakeContent(*model, ContentKind::kAudio, 4, 1);
@@ -87,7 +87,7 @@ TEST(EndToEndTest, ChunksOfOneSampleAreAllAnsweredThoughMostCompleteNoFrame) {
   EXPECT_EQ(outcome.chunks_done, static_cast<int64_t>(chunks.size()));
 }
 
-TEST(EndToEndTest, AnAnswerComesBeforeTheNextChunkIsSent) {
+TEST(EndToEndTest, AnswersEachChunkBeforeTheNextIsSent) {
   const auto model = MakeAudioModel("m", 1);
   TestServer server({model});
   const StreamContent content = MakeContent(*model, ContentKind::kAudio, 10, 1);
@@ -103,7 +103,7 @@ TEST(EndToEndTest, AnAnswerComesBeforeTheNextChunkIsSent) {
   ExpectAnswersOf(content, stream.Finish());
 }
 
-TEST(EndToEndTest, OnlyWhatWasAskedForIsSent) {
+TEST(EndToEndTest, SendsOnlyWhatWasRequested) {
   const auto model = MakeAudioModel("m", 1);
   TestServer server({model});
   StreamContent content = MakeContent(*model, ContentKind::kInt16, 30, 1);
@@ -121,7 +121,7 @@ TEST(EndToEndTest, OnlyWhatWasAskedForIsSent) {
   EXPECT_TRUE(posteriors.units.empty());
 }
 
-TEST(EndToEndTest, ModelsAreListed) {
+TEST(EndToEndTest, ListsModels) {
   const auto audio = MakeAudioModel("with audio", 1);
   const auto plain = RandomModel({});
   TestServer server({audio, plain});
@@ -143,7 +143,7 @@ TEST(EndToEndTest, ModelsAreListed) {
 
 namespace health = grpc::health::v1;
 
-TEST(EndToEndTest, HealthTellsOfServingAndOfDraining) {
+TEST(EndToEndTest, HealthShowsServingAndDraining) {
   TestServer server({RandomModel({})}, 1);
   const auto stub = health::Health::NewStub(server.Connect());
   const auto check = [&](const std::string& service) {
@@ -171,7 +171,7 @@ TEST(EndToEndTest, HealthTellsOfServingAndOfDraining) {
   EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-// Refuses batches while it is told to.
+// Refuses batches while *broken is true.
 class BreakableChannel final : public Channel {
  public:
   BreakableChannel(std::unique_ptr<Channel> channel, const std::atomic<bool>* broken)
@@ -189,7 +189,7 @@ class BreakableChannel final : public Channel {
   const std::atomic<bool>* const broken_;
 };
 
-TEST(EndToEndTest, HealthTellsOfChannelsThatDoNotWork) {
+TEST(EndToEndTest, HealthShowsThatNoChannelWorks) {
   const auto model = MakeAudioModel("m", 1);
   std::atomic<bool> broken = false;
   MetricsRegistry metrics;
@@ -233,7 +233,7 @@ TEST(EndToEndTest, HealthTellsOfChannelsThatDoNotWork) {
   ExpectAnswersOf(content, RunStream(stub.get(), content.config, content.Chunks(1)));
 }
 
-TEST(EndToEndTest, HealthOfAnUnknownServiceAndWatchesThatAreGivenUp) {
+TEST(EndToEndTest, HealthOfAnUnknownServiceAndACancelledWatch) {
   TestServer server({RandomModel({})}, 1);
   const auto stub = health::Health::NewStub(server.Connect());
   health::HealthCheckRequest request;
@@ -251,7 +251,7 @@ TEST(EndToEndTest, HealthOfAnUnknownServiceAndWatchesThatAreGivenUp) {
   EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
 
-TEST(EndToEndTest, AMethodThatThereIsNot) {
+TEST(EndToEndTest, UnknownMethod) {
   TestServer server({RandomModel({})}, 1);
   grpc::GenericStub stub(server.Connect());
   grpc::ClientContext context;
@@ -301,13 +301,14 @@ TEST(EndToEndTest, ReflectionListsTheService) {
   EXPECT_TRUE(status.ok());
 }
 
-// Invariant 4: neither a fast writer nor a slow reader makes the server hold more than its bound.
-TEST(EndToEndTest, AClientThatDoesNotReadIsHeldBackAndGetsAllItsAnswersLater) {
+// Invariant 4: neither a fast writer nor a slow reader makes the server hold more than its limit.
+TEST(EndToEndTest, AClientThatDoesNotReadIsHeldBackAndLaterGetsAllItsAnswers) {
   const auto model = RandomModel({.inputs = 800, .units = 1000});
   ServingOptions options;
   options.scheduler.max_queued_frames = 16;
   TestServer server({model}, 1, options);
-  // 13 MB of features and 16 MB of posteriors, more than all buffers on the way.
+  // The stream has 13 MB of features and 16 MB of posteriors, more than all buffers on the way
+  // hold.
   constexpr int kFrames = 4000;
   const StreamContent content = MakeContent(*model, ContentKind::kFloat32, kFrames, 1);
   const auto stub = server.NewStub();
@@ -326,7 +327,7 @@ TEST(EndToEndTest, AClientThatDoesNotReadIsHeldBackAndGetsAllItsAnswersLater) {
   ExpectAnswersOf(content, stream.Finish());
 }
 
-TEST(EndToEndTest, StreamsOverTheLimitAreRefusedUntilOneEnds) {
+TEST(EndToEndTest, RefusesStreamsAboveTheLimitUntilOneEnds) {
   const auto model = MakeAudioModel("m", 1);
   ServingOptions options;
   options.scheduler.max_streams = 1;
@@ -363,7 +364,7 @@ TEST(EndToEndTest, ADrainingServerRefusesNewStreamsAndFinishesOldOnes) {
   EXPECT_TRUE(server.server().WaitUntilIdle(std::chrono::seconds(30)));
 }
 
-TEST(EndToEndTest, StopEndsOpenStreamsAlsoOfClientsThatDoNotRead) {
+TEST(EndToEndTest, StopEndsOpenStreamsEvenOfClientsThatDoNotRead) {
   const auto model = RandomModel({.units = 2000});
   TestServer server({model}, 1);
   const StreamContent content = MakeContent(*model, ContentKind::kInt16, 1500, 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What clients can do wrong over the wire. Each fault ends its own call with a code and a message
-// that says what and the remedy, and does not touch a stream that runs at the same time.
+// What clients can do wrong over the wire. Each fault ends its own call, with a code and a message
+// that gives the reason and the remedy. It does not affect a stream that runs at the same time.
 #include <limits>
 #include <memory>
 
@@ -13,7 +13,8 @@
 namespace ese {
 namespace {
 
-// A bystander has a stream open during the whole test: half of it before the fault, half after.
+// A bystander has a stream open during the whole test and sends half of it before the fault and
+// half after it.
 class FaultTest : public testing::Test {
  protected:
   FaultTest()
@@ -45,7 +46,7 @@ class FaultTest : public testing::Test {
                            const std::string& message) {
     ExpectError(RunStream(stub_.get(), config, {content_.bytes}).status, code, message);
   }
-  // The fault comes after good frames, in the middle of a stream.
+  // Sends the bad chunk after good frames, in the middle of a stream.
   void ExpectChunkRefused(const std::string& chunk, const std::string& message) {
     const StreamOutcome outcome =
         RunStream(stub_.get(), content_.config, {content_.bytes, chunk, content_.bytes});
@@ -82,13 +83,13 @@ TEST_F(FaultTest, WrongSampleRate) {
   ExpectConfigRefused(config, grpc::StatusCode::INVALID_ARGUMENT, "resample");
 }
 
-TEST_F(FaultTest, NoKindOfInput) {
+TEST_F(FaultTest, ConfigWithoutAKindOfInput) {
   v1::StreamingConfig config = content_.config;
   config.clear_input();
   ExpectConfigRefused(config, grpc::StatusCode::INVALID_ARGUMENT, "config has no input");
 }
 
-TEST_F(FaultTest, FeaturesThatAreNotFinite) {
+TEST_F(FaultTest, NonFiniteFeatures) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float infinity = std::numeric_limits<float>::infinity();
   for (const float bad : {nan, infinity, -infinity}) {
@@ -98,14 +99,14 @@ TEST_F(FaultTest, FeaturesThatAreNotFinite) {
   }
 }
 
-TEST_F(FaultTest, ChunkOfNothing) { ExpectChunkRefused("", "chunk is empty"); }
+TEST_F(FaultTest, EmptyChunk) { ExpectChunkRefused("", "chunk is empty"); }
 
-TEST_F(FaultTest, ChunkOfHalfAFrame) {
+TEST_F(FaultTest, ChunkWithHalfAFrame) {
   ExpectChunkRefused(content_.bytes.substr(0, 24), "a frame is 12 FLOAT32 values, 48 bytes");
   ExpectChunkRefused(content_.bytes.substr(0, 71), "chunk of 71 bytes");
 }
 
-TEST_F(FaultTest, ChunkOfHalfASample) {
+TEST_F(FaultTest, ChunkWithHalfASample) {
   const StreamOutcome outcome = RunStream(stub_.get(), bystander_content_.config, {"\1\2", "\3"});
   ExpectError(outcome.status, grpc::StatusCode::INVALID_ARGUMENT, "whole number of samples");
 }
@@ -116,7 +117,7 @@ TEST_F(FaultTest, ContentBeforeTheConfig) {
   ExpectError(stream.Finish().status, grpc::StatusCode::FAILED_PRECONDITION, "config first");
 }
 
-TEST_F(FaultTest, NoConfigAtAll) {
+TEST_F(FaultTest, NoConfig) {
   StreamClient stream(stub_.get());
   stream.HalfClose();
   ExpectError(stream.Finish().status, grpc::StatusCode::FAILED_PRECONDITION, "config first");
@@ -130,14 +131,14 @@ TEST_F(FaultTest, ConfigSentTwice) {
   ExpectError(stream.Finish().status, grpc::StatusCode::FAILED_PRECONDITION, "a second config");
 }
 
-TEST_F(FaultTest, ARequestOfNeitherConfigNorChunk) {
+TEST_F(FaultTest, RequestWithNeitherConfigNorChunk) {
   grpc::ClientContext context;
   const auto call = stub_->StreamingInfer(&context);
   ASSERT_TRUE(call->Write({}));
   ExpectError(call->Finish(), grpc::StatusCode::INVALID_ARGUMENT, "neither config nor chunk");
 }
 
-TEST_F(FaultTest, BytesThatAreNoRequest) {
+TEST_F(FaultTest, BytesThatAreNotARequest) {
   grpc::GenericStub generic(server_.Connect());
   grpc::ClientContext context;
   grpc::CompletionQueue queue;
@@ -155,14 +156,14 @@ TEST_F(FaultTest, BytesThatAreNoRequest) {
   ExpectError(status, grpc::StatusCode::INVALID_ARGUMENT, "not an ese.v1.StreamingInferRequest");
 }
 
-TEST_F(FaultTest, AnOverLongMessage) {
+TEST_F(FaultTest, MessageThatIsTooLong) {
   const StreamOutcome outcome =
       RunStream(stub_.get(), content_.config, {content_.bytes, std::string(2 << 20, '\0')});
   ExpectError(outcome.status, grpc::StatusCode::RESOURCE_EXHAUSTED, "larger than max");
 }
 
-TEST_F(FaultTest, TheLargestMessageAllowedIsTaken) {
-  // Content, and the tag and length of the field.
+TEST_F(FaultTest, AcceptsTheLargestAllowedMessage) {
+  // Eight bytes are for the tag and the length of the field.
   const size_t frames = ((1 << 20) - 8) / content_.sample_bytes;
   const StreamOutcome outcome =
       RunStream(stub_.get(), content_.config, {std::string(frames * content_.sample_bytes, '\0')});
@@ -170,7 +171,7 @@ TEST_F(FaultTest, TheLargestMessageAllowedIsTaken) {
   EXPECT_EQ(outcome.frames, static_cast<int64_t>(frames));
 }
 
-TEST_F(FaultTest, AClientThatCancelsMidStream) {
+TEST_F(FaultTest, ClientThatCancelsMidStream) {
   StreamClient stream(stub_.get());
   ASSERT_TRUE(stream.Begin(content_.config, content_.bytes));
   EXPECT_EQ(server_.open_streams(), 2);
@@ -183,7 +184,7 @@ TEST_F(FaultTest, AClientThatCancelsMidStream) {
   }));
 }
 
-TEST_F(FaultTest, AClientWhoseConnectionGoesMidStream) {
+TEST_F(FaultTest, ClientThatDisconnectsMidStream) {
   {
     const auto stub = server_.NewStub();
     StreamClient stream(stub.get());
@@ -193,7 +194,7 @@ TEST_F(FaultTest, AClientWhoseConnectionGoesMidStream) {
   EXPECT_TRUE(Eventually([&] { return server_.open_streams() == 1; }));
 }
 
-TEST_F(FaultTest, AClientWhoseDeadlinePasses) {
+TEST_F(FaultTest, ClientWhoseDeadlinePasses) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
   const auto call = stub_->StreamingInfer(&context);
@@ -206,7 +207,7 @@ TEST_F(FaultTest, AClientWhoseDeadlinePasses) {
   EXPECT_EQ(call->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
 }
 
-TEST_F(FaultTest, ManyClientsThatVanishAtAnyMoment) {
+TEST_F(FaultTest, ManyClientsThatDisappearAtAnyMoment) {
   for (int i = 0; i < 100; ++i) {
     StreamClient stream(stub_.get());
     if (i % 4 == 0) continue;  // destroyed before its config

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams whose clients do not end them: each goes by itself, and what it held is free.
+// Streams that their clients do not end. The server ends each of them and frees what it held.
 #include <atomic>
 #include <thread>
 
@@ -34,7 +34,7 @@ class LifecycleTest : public testing::Test {
   const StreamContent content_;
 };
 
-TEST_F(LifecycleTest, ACallWithoutAConfigIsEnded) {
+TEST_F(LifecycleTest, EndsACallWithoutAConfig) {
   TestServer server({model_}, 1, WithLifetime({.config_timeout = milliseconds(50)}));
   StreamClient silent(server.NewStub().get());
   const grpc::Status status = silent.Finish().status;
@@ -43,7 +43,7 @@ TEST_F(LifecycleTest, ACallWithoutAConfigIsEnded) {
   EXPECT_TRUE(server.server().WaitUntilIdle(std::chrono::seconds(30)));
 }
 
-TEST_F(LifecycleTest, AnIdleStreamGetsItsCheckpointAndGoesOnWithTheSameBits) {
+TEST_F(LifecycleTest, AnIdleStreamGetsACheckpointAndResumesWithTheSameBits) {
   TestServer server({model_}, 1, WithLifetime({.idle_timeout = milliseconds(100)}));
   const auto stub = server.NewStub();
   StreamClient idle(stub.get());
@@ -61,7 +61,7 @@ TEST_F(LifecycleTest, AnIdleStreamGetsItsCheckpointAndGoesOnWithTheSameBits) {
   joined.ExpectAnswersOf(content_);
 }
 
-TEST_F(LifecycleTest, AnOldStreamIsSentElsewhereHoweverActive) {
+TEST_F(LifecycleTest, SendsAnOldStreamElsewhereEvenIfItIsActive) {
   TestServer server({model_}, 1, WithLifetime({.max_age = milliseconds(200)}));
   StreamClient old(server.NewStub().get());
   const std::jthread writer([&] {
@@ -75,7 +75,7 @@ TEST_F(LifecycleTest, AnOldStreamIsSentElsewhereHoweverActive) {
   EXPECT_EQ(outcome.checkpoint.frames(), outcome.frames);
 }
 
-TEST_F(LifecycleTest, AClientThatNeverReadsIsBrokenOff) {
+TEST_F(LifecycleTest, DisconnectsAClientThatNeverReads) {
   const auto wide = RandomModel({.units = 2000});
   TestServer server(
       {wide}, 1,
@@ -91,7 +91,7 @@ TEST_F(LifecycleTest, AClientThatNeverReadsIsBrokenOff) {
   EXPECT_FALSE(slow.Finish().status.ok());
 }
 
-TEST_F(LifecycleTest, ThousandsOfCancelsAgainstCompletionsFreeEveryStreamOnce) {
+TEST_F(LifecycleTest, ThousandsOfCancelsThatRaceWithCompletionsFreeEveryStreamOnce) {
   ServingOptions options;
   options.loops = 2;
   options.scheduler.max_streams = 64;

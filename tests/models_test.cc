@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models that come, change and go under a server with streams: every stream has the bits of the
-// version that it began with, to its end, also where it goes on from a checkpoint.
-#include <unistd.h>
-
+// Models that are added, replaced and removed while a server has streams. Every stream gets the
+// bits of the version that it began with until its end, even if it resumes from a checkpoint.
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <thread>
 
@@ -15,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "model/testing.h"
 #include "tests/stream_client.h"
+#include "tests/temp_folder.h"
 #include "tests/test_server.h"
 
 namespace ese {
@@ -24,13 +22,10 @@ using ::testing::HasSubstr;
 
 class ModelsTest : public testing::Test {
  protected:
-  ModelsTest() : folder_(absl::StrCat(testing::TempDir(), "ese_models_test_", ::getpid())) {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-    options_.model_dir = folder_;
+  ModelsTest() {
+    options_.model_dir = folder_.path();
     options_.model_poll = std::chrono::milliseconds(10);
   }
-  ~ModelsTest() override { std::filesystem::remove_all(folder_); }
 
   static ModelDraft Draft(const std::string& name, uint32_t seed) {
     ModelDraft draft = RandomModelDraft({.inputs = 12, .units = 9, .seed = seed});
@@ -41,12 +36,9 @@ class ModelsTest : public testing::Test {
   static std::shared_ptr<const Model> ModelOf(const ModelDraft& draft) {
     return *Model::FromBytes(*SerializeModel(draft));
   }
-  std::string Path(const std::string& file) const { return folder_ + "/" + file; }
-  // As an operator should: elsewhere, then renamed.
+  // Installs a file as an operator should: writes it under another name and renames it.
   void Install(const std::string& file, const std::string& bytes) const {
-    const std::string part = Path(file) + ".part";
-    std::ofstream(part, std::ios::binary) << bytes;
-    std::filesystem::rename(part, Path(file));
+    std::filesystem::rename(folder_.Write(file + ".part", bytes), folder_.Path(file));
   }
   std::shared_ptr<const Model> Install(const std::string& file, const ModelDraft& draft) const {
     Install(file, *SerializeModel(draft));
@@ -77,11 +69,11 @@ class ModelsTest : public testing::Test {
     return response;
   }
 
-  const std::string folder_;
+  const TempFolder folder_{"models_test"};
   ServingOptions options_;
 };
 
-TEST_F(ModelsTest, AnEmptyFolderIsServedOnceAModelIsThere) {
+TEST_F(ModelsTest, ServesAModelOnceItIsInTheFolder) {
   TestServer server({}, 1, options_);
   const auto health_stub = grpc::health::v1::Health::NewStub(server.Connect());
   const auto healthy = [&] {
@@ -102,7 +94,7 @@ TEST_F(ModelsTest, AnEmptyFolderIsServedOnceAModelIsThere) {
   ExpectAnswersOf(content, Run(stub.get(), content));
 }
 
-TEST_F(ModelsTest, OldStreamsFinishOnTheOldVersionAndNewOnesGetTheNew) {
+TEST_F(ModelsTest, OldStreamsFinishOnTheOldVersionAndNewStreamsGetTheNewOne) {
   options_.model_grace = Duration(0);
   const auto first = Install("m.ese", Draft("m", 1));
   TestServer server({}, 2, options_);
@@ -134,13 +126,13 @@ TEST_F(ModelsTest, OldStreamsFinishOnTheOldVersionAndNewOnesGetTheNew) {
   old_stream.HalfClose();
   ExpectAnswersOf(old_content, old_stream.Finish());
   EXPECT_TRUE(Eventually([&] { return server.server().catalog().size() == 1; }))
-      << "the old version is freed";
+      << "the old version was not freed";
   EXPECT_TRUE(
       Eventually([&] { return server.metrics().Render().find(old_labels) == std::string::npos; }));
   EXPECT_TRUE(WaitForMetric(server, "ese_model_loads_total{result=\"ok\"} 2"));
 }
 
-TEST_F(ModelsTest, AMalformedFileIsRefusedAndTheOldVersionGoesOn) {
+TEST_F(ModelsTest, RefusesAMalformedFileAndKeepsTheOldVersion) {
   const auto model = Install("m.ese", Draft("m", 1));
   TestServer server({}, 1, options_);
   Install("m.ese", "not a model");
@@ -148,25 +140,25 @@ TEST_F(ModelsTest, AMalformedFileIsRefusedAndTheOldVersionGoesOn) {
   const auto stub = server.NewStub();
   const StreamContent content = Content(*model);
   ExpectAnswersOf(content, Run(stub.get(), content));
-  const auto mended = Install("m.ese", Draft("m", 2));
-  ASSERT_TRUE(WaitUntilServing(server, *mended));
+  const auto repaired = Install("m.ese", Draft("m", 2));
+  ASSERT_TRUE(WaitUntilServing(server, *repaired));
   EXPECT_TRUE(WaitForMetric(server, "ese_model_loads_total{result=\"refused\"} 1"));
 }
 
-TEST_F(ModelsTest, AModelThatCannotBeServedIsRefusedAndTheOldVersionGoesOn) {
+TEST_F(ModelsTest, RefusesAModelThatCannotBeServedAndKeepsTheOldVersion) {
   const auto model = Install("m.ese", Draft("m", 1));
   TestServer server({}, 1, options_);
   ModelDraft unfit = Draft("m", 2);
   unfit.features.sample_rate_hz = 8000;
   unfit.features.num_mel_bins = 6;
   unfit.features.stack = 2;
-  unfit.features.low_freq_hz = 5000;  // above what 8 kHz can hold
+  unfit.features.low_freq_hz = 5000;  // above half the sample rate
   Install("m.ese", unfit);
   ASSERT_TRUE(WaitForMetric(server, "ese_model_loads_total{result=\"refused\"} 1"));
   EXPECT_EQ(Serving(server, "m"), model->fingerprint());
 }
 
-TEST_F(ModelsTest, ARemovedModelTakesNoNewStreamsAndItsOpenOnesFinish) {
+TEST_F(ModelsTest, ARemovedModelGetsNoNewStreamsAndItsOpenStreamsFinish) {
   const auto model = Install("m.ese", Draft("m", 1));
   const auto other = Install("other.ese", Draft("other", 2));
   TestServer server({}, 1, options_);
@@ -174,7 +166,7 @@ TEST_F(ModelsTest, ARemovedModelTakesNoNewStreamsAndItsOpenOnesFinish) {
   const StreamContent content = Content(*model);
   StreamClient open(stub.get());
   ASSERT_TRUE(open.Begin(content.config, content.bytes.substr(0, content.sample_bytes)));
-  std::filesystem::remove(Path("m.ese"));
+  std::filesystem::remove(folder_.Path("m.ese"));
   ASSERT_TRUE(Eventually([&] { return Serving(server, "m").empty(); }));
   const StreamOutcome refused = Run(stub.get(), content);
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::NOT_FOUND);
@@ -186,7 +178,7 @@ TEST_F(ModelsTest, ARemovedModelTakesNoNewStreamsAndItsOpenOnesFinish) {
   ExpectAnswersOf(of_other, Run(stub.get(), of_other));
 }
 
-TEST_F(ModelsTest, AStreamResumesOnTheVersionThatItBeganWith) {
+TEST_F(ModelsTest, AStreamResumesWithTheVersionThatItBeganWith) {
   const auto first = Install("m.ese", Draft("m", 1));
   TestServer server({}, 1, options_);
   const auto stub = server.NewStub();
@@ -212,28 +204,28 @@ TEST_F(ModelsTest, AStreamResumesOnTheVersionThatItBeganWith) {
   joined.ExpectAnswersOf(content);
 }
 
-TEST_F(ModelsTest, OfSeveralFilesOfOneNameTheLastWrittenCountsAndTheNextOneWhenItGoes) {
+TEST_F(ModelsTest, ServesTheNewestOfSeveralFilesWithTheSameModelName) {
   const auto given = ModelOf(Draft("m", 1));
   TestServer server({given}, 1, options_);
   const auto second = Install("m-2.ese", Draft("m", 2));
   ASSERT_TRUE(WaitUntilServing(server, *second));
   const auto third = Install("m-3.ese", Draft("m", 3));
   ASSERT_TRUE(WaitUntilServing(server, *third));
-  std::filesystem::remove(Path("m-3.ese"));
+  std::filesystem::remove(folder_.Path("m-3.ese"));
   ASSERT_TRUE(WaitUntilServing(server, *second));
-  std::filesystem::remove(Path("m-2.ese"));
+  std::filesystem::remove(folder_.Path("m-2.ese"));
   ASSERT_TRUE(WaitUntilServing(server, *given));
 }
 
-// Replacements against streams that open, run and end.
-TEST_F(ModelsTest, EveryStreamHasTheBitsOfOneVersionHoweverOftenItIsReplaced) {
+// Replaces the model while streams open, run and end.
+TEST_F(ModelsTest, EveryStreamHasTheBitsOfOneVersionHoweverOftenTheModelIsReplaced) {
   constexpr int kVersions = 4;
   constexpr int kReplacements = 12;
   constexpr int kThreads = 3;
   options_.model_grace = Duration(0);
   options_.loops = 2;
   std::vector<std::shared_ptr<const Model>> models;
-  std::map<std::string, StreamContent> contents;  // by fingerprint: of the same bytes
+  std::map<std::string, StreamContent> contents;  // by fingerprint; all have the same bytes
   for (uint32_t v = 0; v < kVersions; ++v) {
     models.push_back(ModelOf(Draft("m", v)));
     contents.emplace(models.back()->fingerprint(), Content(*models.back()));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// More streams than the server can take. It refuses the new ones and serves those that it has.
+// More streams than the server can take. It refuses new ones and keeps serving those that it has.
 #include <atomic>
 #include <fstream>
 #include <memory>
@@ -31,7 +31,7 @@ int64_t ResidentBytes() {
 
 class OverloadTest : public BystanderTest {};
 
-TEST_F(OverloadTest, AHundredThousandStreamsOpenedAtOnceAreRefused) {
+TEST_F(OverloadTest, RefusesAHundredThousandStreamsAboveTheLimit) {
   constexpr int kAttempts = kSanitized ? 4000 : 100000;
   constexpr int kThreads = 4, kAtOnce = 100;
   ServingOptions options;
@@ -97,15 +97,15 @@ class FakeProcessor final : public ProcessorBudget {
   std::atomic<bool> busy = false;
 
  private:
-  mutable TimePoint read_at_ = Clock::Real()->Now();  // read by one thread at a time
+  mutable TimePoint read_at_ = Clock::Real()->Now();  // used by one thread at a time
   mutable Duration taken_{0};
 };
 
-TEST_F(OverloadTest, AServerWithBusyProcessorsRefusesNewStreamsButServesItsOwn) {
+TEST_F(OverloadTest, AServerWithBusyProcessorsRefusesNewStreamsAndServesOpenOnes) {
   FakeProcessor processor;
   ServingOptions options;
   options.scheduler.processors = &processor;
-  // Admission depends neither on the load nor on waits, but only on the processors.
+  // Makes admission depend only on the processors, not on the load or on waits.
   options.scheduler.max_load = 1e9;
   options.scheduler.target_latency = std::chrono::seconds(3);
   server_ = std::make_unique<TestServer>(std::vector{model_}, 1, options);

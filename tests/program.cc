@@ -9,12 +9,15 @@
 
 #include <chrono>
 #include <cstdio>
-#include <fstream>
-#include <sstream>
+#include <filesystem>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/eventually.h"
 #include "gtest/gtest.h"
+#include "tests/temp_folder.h"
 
 extern char** environ;
 
@@ -66,10 +69,15 @@ int Program::Wait() {
   return exit_status_;
 }
 
-std::string Program::error_output() const {
-  std::ostringstream text;
-  text << std::ifstream(error_path_).rdbuf();
-  return text.str();
+std::string Program::error_output() const { return ReadText(error_path_); }
+
+std::string WaitForGrpcAddress(const std::string& ready_path) {
+  if (!Eventually([&] { return std::filesystem::exists(ready_path); })) return "";
+  const std::string text = ReadText(ready_path);
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::StartsWith(line, "grpc=")) return std::string(line.substr(5));
+  }
+  return "";
 }
 
 }  // namespace ese

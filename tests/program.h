@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Programs of this project run as child processes by tests.
+// Runs programs of this project as child processes of tests.
 #pragma once
 
 #include <sys/types.h>
@@ -9,19 +9,21 @@
 
 namespace ese {
 
-// A child process; killed and collected at the latest by the destructor.
+// A child process. The destructor kills it if it still runs.
 class Program {
  public:
-  // `arguments` without the program's own name. Output goes to files, so that it cannot block.
+  // `arguments` does not include the program's own name. The program's errors go to a file, so that
+  // it never blocks while it writes them.
   Program(const std::string& path, std::vector<std::string> arguments);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
   void Signal(int number) const;
-  // The exit status; 128 + signal where one ended it; -1 if it still runs after a minute.
+  // Returns the exit status, or 128 + N if signal N ended the program, or -1 if the program still
+  // runs after a minute.
   int Wait();
-  std::string error_output() const;
+  std::string error_output() const;  // what it has written to stderr
 
  private:
   bool Poll();
@@ -31,5 +33,9 @@ class Program {
   bool running_ = false;
   int exit_status_ = -1;
 };
+
+// Waits until ese-server has written the file that --ready-file names, and returns its gRPC
+// address. Returns "" if the server does not become ready.
+std::string WaitForGrpcAddress(const std::string& ready_path);
 
 }  // namespace ese

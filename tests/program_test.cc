@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// ese-server as a program: what it says and how it exits where it cannot start, and its life from
-// the ready file to SIGTERM.
+// Runs ese-server as a program. Checks what it says and how it exits if it cannot start, and how it
+// runs from the ready file to SIGTERM.
 #include "tests/program.h"
 
 #include <signal.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/test_paths.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/testing.h"
 #include "tests/stream_client.h"
+#include "tests/temp_folder.h"
 #include "tests/test_server.h"
 
 namespace ese {
@@ -28,33 +25,19 @@ using ::testing::StartsWith;
 
 const std::string kServer = BinaryDir() + "/bin/ese-server";
 
-std::string ReadFile(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
-
 class ProgramTest : public testing::Test {
  protected:
-  ProgramTest() : folder_(absl::StrCat(testing::TempDir(), "ese_program_test_", ::getpid())) {
-    std::filesystem::create_directories(folder_);
+  ProgramTest() {
     ModelDraft draft = RandomModelDraft({.inputs = 12});
     draft.name = "random";
     model_bytes_ = *SerializeModel(draft);
     model_ = *Model::FromBytes(model_bytes_);
-    model_path_ = Write("model.ese", model_bytes_);
-    ready_path_ = Path("ready");
-  }
-  ~ProgramTest() override { std::filesystem::remove_all(folder_); }
-
-  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
-  std::string Write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(Path(name), std::ios::binary) << bytes;
-    return Path(name);
+    model_path_ = folder_.Write("model.ese", model_bytes_);
+    ready_path_ = folder_.Path("ready");
   }
 
-  // Arguments of a server that takes free ports, and streams however busy the machine is; more
-  // flags may follow.
+  // Returns the arguments of a server that listens on free ports and accepts streams no matter how
+  // busy the machine is, followed by `more`.
   std::vector<std::string> Arguments(const std::vector<std::string>& more = {}) const {
     std::vector<std::string> arguments = {
         "--model",    model_path_, "--listen",     "127.0.0.1:0", "--metrics",  "127.0.0.1:0",
@@ -63,7 +46,7 @@ class ProgramTest : public testing::Test {
     return arguments;
   }
 
-  // Exactly one line on stderr, which holds `message`, and the exit status.
+  // Expects the exit status, and exactly one line on stderr that contains `message`.
   void ExpectFails(const std::vector<std::string>& arguments, int exit_status,
                    const std::string& message) {
     Program program(kServer, arguments);
@@ -74,32 +57,23 @@ class ProgramTest : public testing::Test {
     EXPECT_EQ(error.find('\n'), error.size() - 1) << error;
   }
 
-  // The gRPC address of a server that has been started, or empty if it does not come up.
-  std::string WaitUntilReady() {
-    if (!Eventually([&] { return std::filesystem::exists(ready_path_); })) return "";
-    for (const auto line : absl::StrSplit(ReadFile(ready_path_), '\n')) {
-      if (absl::StartsWith(line, "grpc=")) return std::string(line.substr(5));
-    }
-    return "";
-  }
-
   std::unique_ptr<v1::SpeechInference::Stub> Connect(const std::string& address) {
     return v1::SpeechInference::NewStub(
         grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   }
 
-  const std::string folder_;
+  const TempFolder folder_{"program_test"};
   std::string model_bytes_;
   std::shared_ptr<const Model> model_;
   std::string model_path_;
   std::string ready_path_;
 };
 
-TEST_F(ProgramTest, ServesFromTheReadyFileToTheSignal) {
+TEST_F(ProgramTest, ServesFromTheReadyFileUntilTheSignal) {
   Program program(kServer, Arguments());
-  const std::string address = WaitUntilReady();
+  const std::string address = WaitForGrpcAddress(ready_path_);
   ASSERT_THAT(address, StartsWith("127.0.0.1:"));
-  EXPECT_THAT(ReadFile(ready_path_), HasSubstr("\nmetrics=127.0.0.1:"));
+  EXPECT_THAT(ReadText(ready_path_), HasSubstr("\nmetrics=127.0.0.1:"));
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
   ExpectAnswersOf(content, RunStream(Connect(address).get(), content.config, content.Chunks(1)));
   program.Signal(SIGTERM);
@@ -111,9 +85,9 @@ TEST_F(ProgramTest, ServesFromTheReadyFileToTheSignal) {
   EXPECT_THAT(log, HasSubstr(absl::StrCat("grpc=", address)));
 }
 
-TEST_F(ProgramTest, ASignalLetsOpenStreamsFinish) {
+TEST_F(ProgramTest, AfterASignalOpenStreamsMayFinish) {
   Program program(kServer, Arguments({"--drain-seconds", "60"}));
-  const auto stub = Connect(WaitUntilReady());
+  const auto stub = Connect(WaitForGrpcAddress(ready_path_));
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
   StreamClient stream(stub.get());
   ASSERT_TRUE(stream.Begin(content.config, content.bytes.substr(0, content.sample_bytes)));
@@ -128,15 +102,15 @@ TEST_F(ProgramTest, ASignalLetsOpenStreamsFinish) {
   EXPECT_EQ(program.Wait(), 0);
 }
 
-// Without cards or XRT: whether it is not there or was not there when the program was built.
-TEST_F(ProgramTest, CardsThatAreMissingEndTheServerOnlyIfThereIsNothingElse) {
-  ::setenv("XILINX_XRT", folder_.c_str(), 1);
+// XRT is missing, either on this machine or in this build.
+TEST_F(ProgramTest, MissingCardsEndTheServerOnlyIfThereAreNoOtherChannels) {
+  ::setenv("XILINX_XRT", folder_.path().c_str(), 1);
   ExpectFails({"--model", model_path_, "--channels", "xrt:all", "--xclbin", "none.xclbin"}, 1,
               "XRT");
   auto arguments = Arguments({"--xclbin", "none.xclbin"});
   std::ranges::replace(arguments, "1", "cpu:1,xrt:all");
   Program program(kServer, arguments);
-  EXPECT_NE(WaitUntilReady(), "");
+  EXPECT_NE(WaitForGrpcAddress(ready_path_), "");
   program.Signal(SIGTERM);
   EXPECT_EQ(program.Wait(), 0);
   EXPECT_THAT(program.error_output(), HasSubstr("continuing without cards: "));
@@ -144,9 +118,9 @@ TEST_F(ProgramTest, CardsThatAreMissingEndTheServerOnlyIfThereIsNothingElse) {
   ::unsetenv("XILINX_XRT");
 }
 
-TEST_F(ProgramTest, TheGraceOfOpenStreamsIsBounded) {
+TEST_F(ProgramTest, OpenStreamsMayFinishOnlyForALimitedTime) {
   Program program(kServer, Arguments({"--drain-seconds", "0.1"}));
-  const auto stub = Connect(WaitUntilReady());
+  const auto stub = Connect(WaitForGrpcAddress(ready_path_));
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
   StreamClient stream(stub.get());
   ASSERT_TRUE(stream.Begin(content.config, content.bytes));
@@ -155,9 +129,9 @@ TEST_F(ProgramTest, TheGraceOfOpenStreamsIsBounded) {
   EXPECT_EQ(program.Wait(), 0);
 }
 
-TEST_F(ProgramTest, ASecondSignalEndsTheGrace) {
+TEST_F(ProgramTest, ASecondSignalEndsOpenStreams) {
   Program program(kServer, Arguments({"--drain-seconds", "3600"}));
-  const auto stub = Connect(WaitUntilReady());
+  const auto stub = Connect(WaitForGrpcAddress(ready_path_));
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
   StreamClient stream(stub.get());
   ASSERT_TRUE(stream.Begin(content.config, content.bytes));
@@ -171,16 +145,16 @@ TEST_F(ProgramTest, ASecondSignalEndsTheGrace) {
   EXPECT_EQ(program.Wait(), 0);
 }
 
-// Rolling restart: the stream moves to a replica with the same key, by SIGTERM at once...
-TEST_F(ProgramTest, ASignalMovesAStreamThatKnowsOfCheckpointsToAnotherProcess) {
-  const std::string key = Write("key", std::string(32, 'k'));
+// In a rolling restart, SIGTERM makes the stream move at once to a replica with the same key.
+TEST_F(ProgramTest, ASignalMovesAStreamWithCheckpointsToAnotherProcess) {
+  const std::string key = folder_.Write("key", std::string(32, 'k'));
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
   const size_t half = 15 * content.sample_bytes;
   JoinedOutcome joined;
   StreamOutcome first;
   {
     Program program(kServer, Arguments({"--drain-seconds", "3600", "--checkpoint-key", key}));
-    const auto stub = Connect(WaitUntilReady());
+    const auto stub = Connect(WaitForGrpcAddress(ready_path_));
     StreamClient stream(stub.get());
     v1::StreamingConfig config = content.config;
     config.set_checkpoint_every_frames(1000);
@@ -194,20 +168,22 @@ TEST_F(ProgramTest, ASignalMovesAStreamThatKnowsOfCheckpointsToAnotherProcess) {
   joined.Add(first, /*last=*/false);
   Program program(kServer, Arguments({"--checkpoint-key", key}));
   const auto config = ResumeFrom(content.config, first.checkpoint);
-  joined.Add(RunStream(Connect(WaitUntilReady()).get(), config, {content.bytes.substr(half)}),
+  joined.Add(RunStream(Connect(WaitForGrpcAddress(ready_path_)).get(), config,
+                       {content.bytes.substr(half)}),
              /*last=*/true);
   joined.ExpectAnswersOf(content);
 }
 
-// ... and by SIGKILL from its last checkpoint, with what followed sent again.
-TEST_F(ProgramTest, AStreamOutlivesAKilledServer) {
-  const std::string key = Write("key", std::string(32, 'k'));
+// After SIGKILL the stream resumes from its last checkpoint, and the client sends again what
+// followed.
+TEST_F(ProgramTest, AStreamSurvivesAKilledServer) {
+  const std::string key = folder_.Write("key", std::string(32, 'k'));
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 30, 1);
   JoinedOutcome joined;
   StreamOutcome first;
   {
     Program program(kServer, Arguments({"--checkpoint-key", key}));
-    const auto stub = Connect(WaitUntilReady());
+    const auto stub = Connect(WaitForGrpcAddress(ready_path_));
     StreamClient stream(stub.get());
     v1::StreamingConfig config = content.config;
     config.set_checkpoint_every_frames(8);
@@ -222,43 +198,43 @@ TEST_F(ProgramTest, AStreamOutlivesAKilledServer) {
   std::filesystem::remove(ready_path_);
   Program program(kServer, Arguments({"--checkpoint-key", key}));
   const auto config = ResumeFrom(content.config, first.checkpoint);
-  joined.Add(RunStream(Connect(WaitUntilReady()).get(), config,
+  joined.Add(RunStream(Connect(WaitForGrpcAddress(ready_path_)).get(), config,
                        {content.bytes.substr(first.checkpoint.content_bytes())}),
              /*last=*/true);
   joined.ExpectAnswersOf(content);
 }
 
-TEST_F(ProgramTest, ACheckpointKeyThatCannotBeUsed) {
-  ExpectFails(Arguments({"--checkpoint-key", Path("none")}), 1, Path("none"));
-  ExpectFails(Arguments({"--checkpoint-key", Write("short", "1234")}), 1, "has 4 bytes");
+TEST_F(ProgramTest, RefusesACheckpointKeyThatCannotBeUsed) {
+  ExpectFails(Arguments({"--checkpoint-key", folder_.Path("none")}), 1, folder_.Path("none"));
+  ExpectFails(Arguments({"--checkpoint-key", folder_.Write("short", "1234")}), 1, "has 4 bytes");
 }
 
-TEST_F(ProgramTest, AModelThatIsMissing) {
-  ExpectFails({"--model", Path("none.ese")}, 1, Path("none.ese"));
+TEST_F(ProgramTest, RefusesAMissingModel) {
+  ExpectFails({"--model", folder_.Path("none.ese")}, 1, folder_.Path("none.ese"));
 }
 
-TEST_F(ProgramTest, AModelThatIsTruncated) {
+TEST_F(ProgramTest, RefusesATruncatedModel) {
   for (const size_t size :
        {size_t{0}, size_t{10}, model_bytes_.size() / 2, model_bytes_.size() - 1}) {
     SCOPED_TRACE(size);
-    const std::string path = Write("cut.ese", model_bytes_.substr(0, size));
+    const std::string path = folder_.Write("cut.ese", model_bytes_.substr(0, size));
     ExpectFails({"--model", path}, 1, path + ": ");
   }
 }
 
-TEST_F(ProgramTest, AModelWithABitFlipped) {
-  // In the magic, the header or manifest, the sections, the last byte.
+TEST_F(ProgramTest, RefusesAModelWithAFlippedBit) {
+  // The flipped bits are in the magic, the header or manifest, the sections, and the last byte.
   const size_t size = model_bytes_.size();
   for (const size_t at : {size_t{0}, size_t{40}, size / 2, size - 1}) {
     SCOPED_TRACE(at);
     std::string bytes = model_bytes_;
     bytes[at] = static_cast<char>(bytes[at] ^ 0x10);
-    const std::string path = Write("flipped.ese", bytes);
+    const std::string path = folder_.Write("flipped.ese", bytes);
     ExpectFails({"--model", path}, 1, path + ": ");
   }
 }
 
-TEST_F(ProgramTest, TwoModelsOfOneName) {
+TEST_F(ProgramTest, RefusesTwoModelsWithTheSameName) {
   ExpectFails(Arguments({"--model", model_path_}), 1, "two models are named \"random\"");
 }
 
@@ -278,30 +254,30 @@ TEST_F(ProgramTest, APortInUseDoesNotDisturbItsOwner) {
   ExpectAnswersOf(content, stream.Finish());
 }
 
-TEST_F(ProgramTest, AReadyFileThatCannotBeWritten) {
-  ready_path_ = Path("no/such/folder/ready");
+TEST_F(ProgramTest, RefusesAReadyFileThatCannotBeWritten) {
+  ready_path_ = folder_.Path("no/such/folder/ready");
   ExpectFails(Arguments(), 1, "cannot write the ready file " + ready_path_);
 }
 
-TEST_F(ProgramTest, FlagsAndConfigsThatAreWrong) {
+TEST_F(ProgramTest, RefusesWrongFlagsAndConfigs) {
   ExpectFails(Arguments({"--no-such-flag"}), 2, "--no-such-flag");
   ExpectFails(Arguments({"--max-streams", "lots"}), 2, "--max-streams");
   ExpectFails({"--listen", "127.0.0.1:0"}, 1, "--model");
   ExpectFails(Arguments({"--target-latency-ms", "0"}), 1, "--target-latency-ms is 0");
   ExpectFails({"--model", model_path_, "--channels", "0"}, 1, "--channels is 0");
-  const std::string config = Write("server.toml", "max-streamz = 4\n");
+  const std::string config = folder_.Write("server.toml", "max-streamz = 4\n");
   ExpectFails(Arguments({"--config", config}), 1, "unknown name max-streamz");
-  ExpectFails(Arguments({"--config", Path("none.toml")}), 1, Path("none.toml"));
+  ExpectFails(Arguments({"--config", folder_.Path("none.toml")}), 1, folder_.Path("none.toml"));
 }
 
-TEST_F(ProgramTest, AFileConfiguresTheServer) {
-  const std::string config =
-      Write("server.toml", absl::StrCat("model = \"", model_path_, "\"\nlisten = \"127.0.0.1:0\"\n",
-                                        "metrics = \"\"\nready-file = \"", ready_path_, "\"\n"));
+TEST_F(ProgramTest, ReadsItsOptionsFromAConfigFile) {
+  const std::string config = folder_.Write(
+      "server.toml", absl::StrCat("model = \"", model_path_, "\"\nlisten = \"127.0.0.1:0\"\n",
+                                  "metrics = \"\"\nready-file = \"", ready_path_, "\"\n"));
   Program program(kServer, {"--config", config});
-  const std::string address = WaitUntilReady();
+  const std::string address = WaitForGrpcAddress(ready_path_);
   ASSERT_THAT(address, StartsWith("127.0.0.1:"));
-  EXPECT_THAT(ReadFile(ready_path_), HasSubstr("metrics=\n"));
+  EXPECT_THAT(ReadText(ready_path_), HasSubstr("metrics=\n"));
   program.Signal(SIGTERM);
   EXPECT_EQ(program.Wait(), 0);
 }

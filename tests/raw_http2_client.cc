@@ -50,7 +50,7 @@ void RawHttp2Client::BeginCall(uint8_t stream) {
            {":authority", "localhost"},
            {"te", "trailers"},
            {"content-type", "application/grpc"}}) {
-    // A literal that is not indexed (RFC 7541, 6.2.2).
+    // This is a literal header field without indexing (RFC 7541, section 6.2.2).
     absl::StrAppend(&headers, std::string(1, '\0'), Length(name), name, Length(value), value);
   }
   SendFrame(kHeaders, kEndHeaders, stream, headers);

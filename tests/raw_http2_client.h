@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/2 written by hand (RFC 9113), because no gRPC client sends anything after the end of its
-// stream.
+// A client that writes HTTP/2 frames itself (RFC 9113), because no gRPC client sends anything after
+// the end of its stream.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ class RawHttp2Client {
   // Begins a call of StreamingInfer.
   void BeginCall(uint8_t stream);
   void SendMessage(uint8_t stream, const v1::StreamingInferRequest& request, bool end);
-  // Sends no more, and reads until the server closes the connection, for at most ten seconds.
-  // Without this wait a loop of clients would test how fast connections can be made.
+  // Stops sending and reads until the server closes the connection, for at most ten seconds.
+  // Without this wait, a loop of clients would only test how fast connections can be opened.
   void Finish();
 
  private:

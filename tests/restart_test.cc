@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Restarts under load: of two replicas one is drained, the other killed, both come back, and no
-// stream loses a frame or changes a bit.
+// Restarts under load. Of two replicas one is drained and the other is killed, and both come back.
+// No stream loses a frame, and no bit differs.
 #include <signal.h>
 
 #include <condition_variable>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <sstream>
 #include <thread>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/test_paths.h"
 #include "client/resuming_stream.h"
 #include "gmock/gmock.h"
@@ -23,7 +18,7 @@
 #include "model/testing.h"
 #include "tests/program.h"
 #include "tests/stream_client.h"
-#include "tests/test_server.h"
+#include "tests/temp_folder.h"
 
 namespace ese {
 namespace {
@@ -31,21 +26,22 @@ namespace {
 constexpr int kStreams = 30;
 constexpr int kFrames = 300;
 
-// Lets threads wait at stages of their work until they are told to go on.
+// Makes threads wait at stages of their work until the test lets them continue.
 class Stages {
  public:
-  // A thread has come to the stage, and waits there.
+  // Called by thread `thread` when it reaches the stage. Waits until the stage is open for it.
   void Arrive(int stage, int thread) {
     std::unique_lock<std::mutex> lock(mutex_);
     ++arrived_[stage];
     changed_.notify_all();
     changed_.wait(lock, [&] { return open_[stage][thread % 2]; });
   }
+  // Waits until all threads have reached the stage.
   void AwaitAll(int stage) {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return arrived_[stage] == kStreams; });
   }
-  // For threads of that remainder modulo 2.
+  // Opens the stage for the threads whose number modulo 2 is `remainder`.
   void Open(int stage, int remainder) {
     std::lock_guard<std::mutex> lock(mutex_);
     open_[stage][remainder] = true;
@@ -62,25 +58,23 @@ class Stages {
 // An ese-server that can be started again at its address.
 class Replica {
  public:
-  Replica(const std::string& folder, const std::string& name)
-      : folder_(folder), ready_(absl::StrCat(folder, "/", name, ".ready")) {
+  // The folder holds model.ese and the key for checkpoints.
+  Replica(const TempFolder& folder, const std::string& name)
+      : model_(folder.Path("model.ese")),
+        key_(folder.Path("key")),
+        ready_(folder.Path(name + ".ready")) {
     Start();
   }
 
   void Start() {
     std::filesystem::remove(ready_);
-    program_.emplace(BinaryDir() + "/bin/ese-server",
-                     std::vector<std::string>{"--model", folder_ + "/model.ese", "--checkpoint-key",
-                                              folder_ + "/key", "--listen", address_, "--metrics",
-                                              "", "--channels", "1", "--drain-seconds", "60",
-                                              "--ready-file", ready_, "--max-load", "0"});
-    EXPECT_TRUE(Eventually([&] { return std::filesystem::exists(ready_); }))
-        << program_->error_output();
-    std::ostringstream text;
-    text << std::ifstream(ready_).rdbuf();
-    for (const auto line : absl::StrSplit(text.str(), '\n')) {
-      if (absl::StartsWith(line, "grpc=")) address_ = std::string(line.substr(5));
-    }
+    program_.emplace(
+        BinaryDir() + "/bin/ese-server",
+        std::vector<std::string>{"--model", model_, "--checkpoint-key", key_, "--listen", address_,
+                                 "--metrics", "", "--channels", "1", "--drain-seconds", "60",
+                                 "--ready-file", ready_, "--max-load", "0"});
+    address_ = WaitForGrpcAddress(ready_);
+    EXPECT_NE(address_, "") << program_->error_output();
   }
   int End(int signal) {
     program_->Signal(signal);
@@ -89,7 +83,8 @@ class Replica {
   const std::string& address() const { return address_; }
 
  private:
-  const std::string folder_;
+  const std::string model_;
+  const std::string key_;
   const std::string ready_;
   std::string address_ = "127.0.0.1:0";
   std::optional<Program> program_;
@@ -102,7 +97,8 @@ struct Played {
   int64_t resumed = 0;
 };
 
-// Plays the content, each chunk when the one before is answered, with a stop at each third.
+// Plays the content and stops after each third of it. Sends each chunk when the previous one is
+// answered.
 Played Play(const StreamContent& content, int number, const ResumingClientOptions& options,
             Stages& stages) {
   Played played;
@@ -132,7 +128,7 @@ Played Play(const StreamContent& content, int number, const ResumingClientOption
     while (receive() && response.chunks_done() < sent) {
     }
   }
-  while (stage < 2) stages.Arrive(stage++, number);  // where the stream was lost
+  while (stage < 2) stages.Arrive(stage++, number);  // if the stream was lost
   if (played.status.ok() && stream->HalfClose().ok()) {
     while (receive()) {
     }
@@ -141,15 +137,14 @@ Played Play(const StreamContent& content, int number, const ResumingClientOption
   return played;
 }
 
-TEST(RestartTest, DrainedAndKilledServersLoseNoStreamAndNoBit) {
-  const std::string folder = absl::StrCat(testing::TempDir(), "ese_restart_test_", ::getpid());
-  std::filesystem::create_directories(folder);
+TEST(RestartTest, NoStreamIsLostAndNoBitDiffersAfterADrainAndAKill) {
+  const TempFolder folder("restart_test");
   ModelDraft draft = RandomModelDraft({.inputs = 12, .layers = {{.cells = 64, .projection = 32}}});
   draft.name = "restarted";
   draft.blank = 0;
   const std::string bytes = *SerializeModel(draft);
-  std::ofstream(folder + "/model.ese", std::ios::binary) << bytes;
-  std::ofstream(folder + "/key") << std::string(32, 'k');
+  folder.Write("model.ese", bytes);
+  folder.Write("key", std::string(32, 'k'));
   const std::shared_ptr<const Model> model = *Model::FromBytes(bytes);
 
   Replica drained(folder, "drained");
@@ -172,13 +167,14 @@ TEST(RestartTest, DrainedAndKilledServersLoseNoStreamAndNoBit) {
     threads.emplace_back([&, i, options] { played[i] = Play(contents[i], i, options, stages); });
   }
 
-  // A drain while half of the streams speak and half are silent: all of them leave.
+  // One server drains while half of the streams are sending and half are silent. All of them leave
+  // it.
   stages.AwaitAll(0);
   stages.Open(0, 0);
   EXPECT_EQ(drained.End(SIGTERM), 0);
   stages.Open(0, 1);
   drained.Start();
-  // A kill, likewise: those that are silent are surely there still.
+  // The other is killed in the same way. The silent streams are certainly still on it then.
   stages.AwaitAll(1);
   stages.Open(1, 0);
   EXPECT_EQ(killed.End(SIGKILL), 128 + SIGKILL);
@@ -195,7 +191,6 @@ TEST(RestartTest, DrainedAndKilledServersLoseNoStreamAndNoBit) {
     const int silent_at_kill = i % 2;
     EXPECT_GE(played[i].resumed, begun_at_drained + silent_at_kill);
   }
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoints over the wire: a stream that was stopped anywhere goes on, on another server, with
-// the bits it would have had; and what is refused.
+// Checkpoints over the wire. A stream that was stopped anywhere continues on another server with
+// the bits that it would have had, and bad checkpoints are refused.
 #include <atomic>
-#include <fstream>
 #include <random>
 #include <thread>
 
-#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/stream_client.h"
+#include "tests/temp_folder.h"
 #include "tests/test_server.h"
 
 namespace ese {
@@ -17,19 +16,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string KeyFile(char key) {
-  const std::string path = absl::StrCat(testing::TempDir(), "ese_resume_key_", std::string(1, key));
-  std::ofstream(path, std::ios::binary) << std::string(32, key);
-  return path;
-}
-
-ServingOptions WithKey(char key = 'k') {
-  ServingOptions options;
-  options.checkpoint_keys = {KeyFile(key)};
-  return options;
-}
-
-// Sends content [begin, end) in random chunks.
+// Sends bytes [begin, end) of the content in random chunks.
 void SendContent(StreamClient& stream, const StreamContent& content, size_t begin, size_t end,
                  std::mt19937& random) {
   while (begin < end) {
@@ -48,7 +35,13 @@ class ResumeTest : public testing::Test {
         second_({model_}, 1, WithKey()),
         stubs_{first_.NewStub(), second_.NewStub()} {}
 
-  // A checkpoint of a stream that has ended since, after `frames` frames.
+  ServingOptions WithKey(char key = 'k') const {
+    ServingOptions options;
+    options.checkpoint_keys = {folder_.Write(std::string(1, key), std::string(32, key))};
+    return options;
+  }
+
+  // Returns a checkpoint after `frames` frames of a stream that has ended since.
   v1::Checkpoint SomeCheckpoint(const StreamContent& content, int frames) {
     StreamClient stream(stubs_[0].get());
     EXPECT_TRUE(stream.SendConfig(content.config));
@@ -65,13 +58,14 @@ class ResumeTest : public testing::Test {
     EXPECT_THAT(outcome.status.error_message(), HasSubstr(message));
   }
 
+  const TempFolder folder_{"resume_test"};
   const std::shared_ptr<const Model> model_;
   TestServer first_;
   TestServer second_;
   const std::unique_ptr<v1::SpeechInference::Stub> stubs_[2];
 };
 
-TEST_F(ResumeTest, AStreamCutAnywhereHasTheBitsOfOneThatNeverStopped) {
+TEST_F(ResumeTest, AStreamCutAnywhereHasTheBitsOfAnUninterruptedStream) {
   std::mt19937 random(1);
   for (int round = 0; round < 30; ++round) {
     SCOPED_TRACE(round);
@@ -93,7 +87,7 @@ TEST_F(ResumeTest, AStreamCutAnywhereHasTheBitsOfOneThatNeverStopped) {
       if (random() % 2 == 0) stream.SendChunk(content.bytes.substr(0, content.sample_bytes));
       stream.Cancel();
       const StreamOutcome outcome = stream.Finish();
-      // The server must know before it can take the stream again.
+      // The server takes the stream again only after it has noticed that the call ended.
       ASSERT_TRUE(Eventually([&] { return first_.open_streams() + second_.open_streams() == 0; }));
       ASSERT_LE(outcome.checkpoint.content_bytes(), static_cast<int64_t>(end));
       joined.Add(outcome, /*last=*/false);
@@ -111,7 +105,7 @@ TEST_F(ResumeTest, AStreamCutAnywhereHasTheBitsOfOneThatNeverStopped) {
   }
 }
 
-TEST_F(ResumeTest, PeriodicCheckpointsComeEveryNthFrameAndEachCanBeResumed) {
+TEST_F(ResumeTest, PeriodicCheckpointsComeEveryNthFrameAndAllCanBeResumed) {
   const StreamContent content = MakeContent(*model_, ContentKind::kAudio, 64, 1);
   v1::StreamingConfig config = content.config;
   config.set_checkpoint_every_frames(7);
@@ -140,7 +134,7 @@ TEST_F(ResumeTest, PeriodicCheckpointsComeEveryNthFrameAndEachCanBeResumed) {
   }
 }
 
-TEST_F(ResumeTest, ARequestBeforeAnyContentIsACheckpointOfTheBeginning) {
+TEST_F(ResumeTest, ARequestBeforeAnyContentGetsACheckpointOfTheBeginning) {
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 10, 1);
   const v1::Checkpoint checkpoint = [&] {
     StreamClient stream(stubs_[0].get());
@@ -187,7 +181,7 @@ TEST_F(ResumeTest, AStreamCannotBeResumedTwiceAtOnce) {
   EXPECT_TRUE(RunStream(stubs_[1].get(), config, {}).status.ok());
 }
 
-TEST_F(ResumeTest, TheStreamItselfMayNotBeOpenEither) {
+TEST_F(ResumeTest, AStreamThatIsStillOpenCannotBeResumed) {
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 10, 1);
   StreamClient open(stubs_[1].get());
   ASSERT_TRUE(open.SendConfig(content.config));
@@ -232,8 +226,8 @@ TEST_F(ResumeTest, AServerWithAnotherKeyOrModelRefuses) {
   EXPECT_THAT(status.error_message(), HasSubstr("this server does not have"));
 }
 
-// Invariant of the drain: what was under way is answered, and nothing is answered twice or never.
-TEST_F(ResumeTest, StreamsThatKnowOfCheckpointsMoveWhenTheirServerDrains) {
+// The invariant of a drain: every frame is answered exactly once, including those in progress.
+TEST_F(ResumeTest, StreamsWithCheckpointsMoveWhenTheirServerDrains) {
   constexpr int kStreams = 24;
   std::vector<StreamContent> contents;
   for (int i = 0; i < kStreams; ++i) {
@@ -248,7 +242,7 @@ TEST_F(ResumeTest, StreamsThatKnowOfCheckpointsMoveWhenTheirServerDrains) {
       threads.emplace_back([&, i] {
         StreamClient stream(stubs_[0].get());
         const std::jthread writer([&] {
-          // Sends on until the call ends, whatever of it is taken.
+          // Keeps sending until the call ends, no matter how much of it the server accepts.
           bool ok = stream.SendConfig(contents[i].config);
           const std::string& bytes = contents[i].bytes;
           for (size_t at = 0; ok && at < bytes.size(); at += contents[i].sample_bytes) {
@@ -269,8 +263,9 @@ TEST_F(ResumeTest, StreamsThatKnowOfCheckpointsMoveWhenTheirServerDrains) {
     JoinedOutcome joined;
     v1::StreamingConfig config = contents[i].config;
     size_t at = 0;
-    if (halves[i].checkpoints > 0) {  // else it was refused before its config was read
-      EXPECT_EQ(halves[i].checkpoint.frames(), halves[i].frames) << "the last thing answered";
+    if (halves[i].checkpoints > 0) {  // otherwise it was refused before its config was read
+      EXPECT_EQ(halves[i].checkpoint.frames(), halves[i].frames)
+          << "the checkpoint is not after the last answered frame";
       joined.Add(halves[i], /*last=*/false);
       config = ResumeFrom(config, halves[i].checkpoint);
       at = halves[i].checkpoint.content_bytes();
@@ -280,7 +275,7 @@ TEST_F(ResumeTest, StreamsThatKnowOfCheckpointsMoveWhenTheirServerDrains) {
   }
 }
 
-TEST_F(ResumeTest, OtherStreamsAreHandedOverWhenTheServerStops) {
+TEST_F(ResumeTest, StreamsWithoutCheckpointsAreHandedOverWhenTheServerStops) {
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 20, 1);
   StreamClient stream(stubs_[0].get());
   ASSERT_TRUE(stream.Begin(content.config, content.bytes.substr(0, 7 * content.sample_bytes)));

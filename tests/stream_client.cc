@@ -45,7 +45,7 @@ void ComputeOffline(const Model& model, const std::vector<float>& features,
   }
 }
 
-// A modulated tone and noise, as loud as speech.
+// Returns a modulated tone with noise, as loud as speech.
 std::vector<int16_t> RandomAudio(int samples, int rate, std::mt19937& random) {
   std::vector<int16_t> audio(samples);
   const double step = 2 * M_PI * (100 + random() % 1000) / rate;
@@ -157,14 +157,15 @@ bool StreamClient::ReadOne() {
   const auto expect = [this](bool ok, const std::string& what) {
     if (!ok && outcome_.defect.empty()) outcome_.defect = what;
   };
-  expect(response.has_model() == (outcome_.responses == 0), "the model comes first, and once");
+  expect(response.has_model() == (outcome_.responses == 0),
+         "the model does not come exactly once, in the first response");
   expect(!outcome_.is_final, "a response after the final one");
   if (outcome_.responses == 0) {
     outcome_.first_frame = outcome_.frames = response.first_frame();
   }
   expect(response.first_frame() == outcome_.frames,
-         absl::StrCat("frame ", response.first_frame(), " where ", outcome_.frames, " is next"));
-  expect(response.chunks_done() >= outcome_.chunks_done, "chunks_done went back");
+         absl::StrCat("frame ", response.first_frame(), " instead of ", outcome_.frames));
+  expect(response.chunks_done() >= outcome_.chunks_done, "chunks_done decreased");
   ++outcome_.responses;
   if (response.has_model()) outcome_.model = response.model();
   outcome_.frames += response.num_frames();
@@ -173,14 +174,15 @@ bool StreamClient::ReadOne() {
   if (response.has_checkpoint()) {
     outcome_.checkpoint = response.checkpoint();
     ++outcome_.checkpoints;
-    expect(response.checkpoint().frames() == outcome_.frames, "a checkpoint of another frame");
+    expect(response.checkpoint().frames() == outcome_.frames, "a checkpoint of the wrong frame");
   }
   const auto posteriors = ToFloats(response.log_posteriors());
   outcome_.log_posteriors.insert(outcome_.log_posteriors.end(), posteriors.begin(),
                                  posteriors.end());
   for (const v1::RecognizedUnit& unit : response.units()) {
     const bool known = unit.index() >= 0 && unit.index() < outcome_.model.units_size();
-    expect(known && unit.symbol() == outcome_.model.units(unit.index()), "a unit's symbol");
+    expect(known && unit.symbol() == outcome_.model.units(unit.index()),
+           "a unit with the wrong symbol");
     outcome_.units.push_back({unit.index(), unit.frame()});
   }
   return true;

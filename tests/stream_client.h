@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Content of every encoding with the results that the normative reference gives for it, and a plain
-// client of StreamingInfer.
+// Content in every encoding, with the results that the normative reference gives for it, and a
+// simple client of StreamingInfer.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@
 
 namespace ese {
 
-// One stream's content and what the server must answer, bit for bit.
+// The content of one stream and the exact answers that the server must give.
 struct StreamContent {
   v1::StreamingConfig config;
   std::string bytes;
@@ -34,20 +34,20 @@ inline constexpr ContentKind kContentKinds[] = {ContentKind::kFloat32, ContentKi
                                                 ContentKind::kAudio};
 
 // Random content of `frames` frames for the model. Its config asks for posteriors and units.
-// Audio may give a few frames fewer, because the first ones need a whole window.
+// Audio may give slightly fewer frames, because each frame needs a whole window.
 StreamContent MakeContent(const Model& model, ContentKind kind, int frames, uint32_t seed);
 
-// A model that takes all kinds of content, named `name`: two layers with projections and peepholes,
-// 2 x 6 filter banks at 8 kHz.
+// Returns a model that takes all kinds of content: two layers, the first with a projection and
+// peepholes, and 2 x 6 filter banks at 8 kHz.
 std::shared_ptr<const Model> MakeAudioModel(const std::string& name, uint32_t seed);
 
 std::string ToBytes(absl::Span<const float> values);
 std::vector<float> ToFloats(const std::string& bytes);
 
-// What came back during a call.
+// What a call returned.
 struct StreamOutcome {
   grpc::Status status;
-  std::string retry_after_ms;  // trailing metadata; empty: none
+  std::string retry_after_ms;  // from the trailing metadata; empty if there is none
   int responses = 0;
   v1::Model model;
   int64_t frames = 0;
@@ -58,8 +58,8 @@ struct StreamOutcome {
   int checkpoints = 0;
   std::vector<float> log_posteriors;
   std::vector<DecodedUnit> units;
-  // The first promise of the protocol that was broken, such as a gap in the frame numbers. Empty if
-  // all were kept.
+  // The first violation of the protocol, such as a gap in the frame numbers. Empty if there was
+  // none.
   std::string defect;
 };
 
@@ -98,11 +98,11 @@ class StreamClient {
 StreamOutcome RunStream(v1::SpeechInference::Stub* stub, const v1::StreamingConfig& config,
                         const std::vector<std::string>& chunks);
 
-// The config of a call that resumes a stream from the checkpoint.
+// Returns the config of a call that resumes a stream from the checkpoint.
 v1::StreamingConfig ResumeFrom(v1::StreamingConfig config, const v1::Checkpoint& checkpoint);
 
-// The results of a stream that ran in several calls, each resumed from a checkpoint of the one
-// before.
+// The results of a stream that ran in several calls, each of which resumed from a checkpoint of the
+// previous one.
 class JoinedOutcome {
  public:
   // Adds the results of a call up to its last checkpoint, or all of them if it is the last call.

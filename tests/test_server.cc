@@ -9,7 +9,7 @@ namespace ese {
 TestServer::TestServer(const std::vector<std::shared_ptr<const Model>>& models, int channels,
                        ServingOptions options) {
   options.listen = "127.0.0.1:0";
-  // A test must not depend on how busy the machine is. Tests of admission set the processors.
+  // Tests must not depend on how busy the machine is. Only tests of admission set the processors.
   if (options.scheduler.processors == nullptr) options.scheduler.max_load = 0;
   auto server = Server::Start(
       options, models,
@@ -19,7 +19,7 @@ TestServer::TestServer(const std::vector<std::shared_ptr<const Model>>& models, 
       &metrics_);
   if (!server.ok()) {
     ADD_FAILURE() << server.status();
-    std::abort();  // no test can go on
+    std::abort();  // no test can continue
   }
   server_ = *std::move(server);
 }
@@ -27,7 +27,7 @@ TestServer::TestServer(const std::vector<std::shared_ptr<const Model>>& models, 
 std::shared_ptr<grpc::Channel> TestServer::Connect() const {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // Without the probe gRPC never gives a client that does not read a window of more than 64 KB.
+  // Without the probe, gRPC never grants more than a 64 KB window to a client that does not read.
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   return grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(),
                                    arguments);

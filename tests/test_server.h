@@ -17,8 +17,8 @@ namespace ese {
 
 class TestServer {
  public:
-  // Each model gets `channels` channels. The server chooses its address, and it admits streams
-  // however busy the machine is unless options.scheduler.processors is set.
+  // Each model gets `channels` channels. The server chooses its address. Unless
+  // options.scheduler.processors is set, it admits streams no matter how busy the machine is.
   explicit TestServer(const std::vector<std::shared_ptr<const Model>>& models, int channels = 2,
                       ServingOptions options = {});
 

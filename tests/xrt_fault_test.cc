@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hundreds of streams on four cards and a processor, while the cards have every kind of fault. No
-// stream is lost, no bit is different, and all units are in use again at the end.
+// Hundreds of streams run on four cards and a processor while the cards have every kind of fault.
+// No stream is lost, no bit differs, and all units are in use again at the end.
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -34,12 +34,12 @@ class CheckedStream {
     if (stream.ok()) handle_ = *std::move(stream);
   }
 
-  // Pushes a chunk of frames, unless many are still in progress: enough for all channels to have
-  // batches. Called by one thread at a time.
+  // Pushes a chunk of frames, unless so many are still in progress that all channels have batches.
+  // Called by one thread at a time.
   void Push() {
     constexpr int kMost = 32;
     const int n = 1 + static_cast<int>(random_() % kMost);
-    if (handle_ == nullptr || on_their_way() > kMost) return;
+    if (handle_ == nullptr || in_progress() > kMost) return;
     std::vector<int8_t> frames(static_cast<size_t>(n) * model_->input_dim());
     for (int8_t& v : frames) v = static_cast<int8_t>(random_());
     {
@@ -50,7 +50,7 @@ class CheckedStream {
     EXPECT_TRUE(status.ok()) << status;
   }
 
-  int64_t on_their_way() {
+  int64_t in_progress() {
     const std::lock_guard lock(mutex_);
     return static_cast<int64_t>(pushed_.size()) / model_->input_dim() - frames_done_;
   }
@@ -61,7 +61,7 @@ class CheckedStream {
   void OnResult(const StreamResult& result) {
     if (!result.status.ok()) {
       ++errors_;
-      ADD_FAILURE() << "a stream is lost: " << result.status;
+      ADD_FAILURE() << "a stream was lost: " << result.status;
       return;
     }
     const std::lock_guard lock(mutex_);
@@ -95,7 +95,7 @@ class CheckedStream {
   std::atomic<int> different_ = 0;
   std::atomic<int> errors_ = 0;
   std::atomic<int64_t>* const all_done_;
-  std::unique_ptr<Scheduler::Stream> handle_;  // destroyed first
+  std::unique_ptr<Scheduler::Stream> handle_;  // last, so that it is destroyed first
 };
 
 class XrtFaultTest : public CardTestOf<4, 4> {
@@ -176,7 +176,7 @@ class XrtFaultTest : public CardTestOf<4, 4> {
   std::vector<std::thread> pushers_;
 };
 
-TEST_F(XrtFaultTest, NoStreamIsLostAndNoBitIsDifferent) {
+TEST_F(XrtFaultTest, NoStreamIsLostAndNoBitDiffers) {
   ExpectAllInUse();
 
   Inject("1.2 hang");
@@ -198,7 +198,7 @@ TEST_F(XrtFaultTest, NoStreamIsLostAndNoBitIsDifferent) {
   Inject("");
   EXPECT_TRUE(Eventually([&] { return Metric("ese_card_too_hot", 2) == 0; }));
 
-  // All cards at once, so only the processor is left.
+  // All cards are gone at once, so only the processor is left.
   Inject("* gone");
   for (int card = 0; card < kCards; ++card) ExpectFault(card, "gone");
   Inject("");
@@ -208,7 +208,7 @@ TEST_F(XrtFaultTest, NoStreamIsLostAndNoBitIsDifferent) {
   for (std::thread& pusher : pushers_) pusher.join();
   pushers_.clear();
   EXPECT_TRUE(Eventually([&] {
-    return std::ranges::all_of(streams_, [](const auto& s) { return s->on_their_way() == 0; });
+    return std::ranges::all_of(streams_, [](const auto& s) { return s->in_progress() == 0; });
   }));
   int lost = 0, different = 0;
   for (const auto& stream : streams_) {
@@ -217,7 +217,7 @@ TEST_F(XrtFaultTest, NoStreamIsLostAndNoBitIsDifferent) {
   }
   EXPECT_EQ(lost, 0);
   EXPECT_EQ(different, 0);
-  EXPECT_GE(Metric("ese_card_opens_total", 2), 3) << "at first, and after each time it was gone";
+  EXPECT_GE(Metric("ese_card_opens_total", 2), 3) << "at the start, and after each loss";
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -86,7 +86,7 @@ TEST(FunctionalUnit, RecallsBatchesOfTheSameBytesOnly) {
   // Whether a batch of this seed is recalled, with some bits of its states changed.
   const auto recalls = [&](uint32_t seed, uint8_t change) {
     BatchImage image(*model, {3, 1}, seed, kBase);
-    image.bytes()[image.at().state_out - kBase - 64] ^= change;
+    image.bytes()[image.at().state_in - kBase] ^= change;
     TestMemory memory;
     memory.Write(image.bytes());
     std::shared_ptr<const CardProgram> program;
@@ -133,21 +133,21 @@ TEST(FunctionalUnit, EndsWithTheKernelsErrors) {
     FunctionalUnit(CardShape{}, nullptr).Run(&memory, image.descriptor());
     return static_cast<CardError>(image.Status(memory.At(kBase, 1)).error);
   };
-  EXPECT_EQ(error_with(offsetof(CardHeader, magic), 1), CardError::kBadModel);
-  EXPECT_EQ(error_with(offsetof(CardHeader, version), 99), CardError::kOtherShape);
-  CardPassRecord no_entries;
-  no_entries.SetFlags(PassKind::kGates, /*g_sigmoid=*/false, 12);
-  EXPECT_EQ(error_with(sizeof(CardHeader), no_entries.flags | uint32_t{no_entries.entries} << 16),
+  EXPECT_EQ(error_with(offsetof(CardHeader, magic), uint32_t{1}), CardError::kBadModel);
+  EXPECT_EQ(error_with(offsetof(CardHeader, version), uint16_t{99}), CardError::kOtherShape);
+  EXPECT_EQ(error_with(sizeof(CardHeader) + offsetof(CardPassRecord, entries), uint16_t{0}),
             CardError::kBadPass);
-  EXPECT_EQ(error_with(offsetof(CardHeader, entry_beats), 7), CardError::kBadModel);
+  EXPECT_EQ(error_with(offsetof(CardHeader, entry_beats), uint32_t{7}), CardError::kBadModel);
 }
 
 TEST(FunctionalUnit, LeavesNoStatusWhereTheKernelWouldNot) {
   const auto model = RandomModel(RandomCardModel(1));
   BatchImage image(*model, {1}, 1, kBase);
   const uint64_t nowhere = uint64_t{1} << 40;
-  std::memcpy(image.bytes().data(), &nowhere, sizeof(nowhere));
-  image.bytes()[image.at().status - kBase] = 99;
+  StoreToCard(nowhere, image.bytes().data() + offsetof(CardDescriptor, at) +
+                           offsetof(BatchAddresses, model));
+  StoreToCard(uint32_t{99},
+              image.bytes().data() + (image.at().status - kBase) + offsetof(CardStatus, error));
   TestMemory memory;
   memory.Write(image.bytes());
   EXPECT_EQ(FunctionalUnit(CardShape{}, nullptr).Run(&memory, image.descriptor()).cycles, 0);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "accel/card/card_format.h"
 #include "base/crc32c.h"
 #include "xclbin.h"
 
@@ -14,6 +15,10 @@ namespace ese::emu {
 namespace {
 
 using Bytes = std::vector<char>;
+
+// Where the registers of the units lie in the card's address space.
+constexpr uint64_t kFirstUnit = 0x1000000;
+constexpr uint64_t kUnitRange = 0x10000;
 
 template <typename T>
 void Append(Bytes* bytes, const T& value) {
@@ -40,12 +45,14 @@ std::string UnitName(const XclbinOptions& options, int unit) {
   return absl::StrCat(options.kernel, "_", unit + 1);
 }
 
+uint64_t UnitAddress(int unit) { return kFirstUnit + static_cast<uint64_t>(unit) * kUnitRange; }
+
 Bytes Metadata(const XclbinOptions& options) {
   std::string instances;
   for (int unit = 0; unit < options.compute_units; ++unit) {
     absl::StrAppend(&instances, "<instance name=\"", UnitName(options, unit),
-                    "\"><addrRemap base=\"0x", absl::Hex(0x1000000 + unit * 0x10000),
-                    "\" range=\"0x10000\" port=\"S_AXI_CONTROL\"/></instance>");
+                    "\"><addrRemap base=\"0x", absl::Hex(UnitAddress(unit)), "\" range=\"0x",
+                    absl::Hex(kUnitRange), "\" port=\"S_AXI_CONTROL\"/></instance>");
   }
   const std::string xml = absl::StrCat(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?><project name=\"", options.kernel,
@@ -62,7 +69,8 @@ Bytes Metadata(const XclbinOptions& options) {
       "<port name=\"S_AXI_CONTROL\" mode=\"slave\" range=\"0x1000\" dataWidth=\"32\" "
       "portType=\"addressable\" base=\"0x0\"/>"
       "<arg name=\"descriptor\" addressQualifier=\"1\" id=\"0\" port=\"M_AXI\" size=\"0x8\" "
-      "offset=\"0x10\" hostOffset=\"0x0\" hostSize=\"0x8\" type=\"void*\"/>",
+      "offset=\"0x",
+      absl::Hex(kCardDescriptorRegister), "\" hostOffset=\"0x0\" hostSize=\"0x8\" type=\"void*\"/>",
       instances, "</kernel></core></device></platform></project>");
   return Bytes(xml.begin(), xml.end());
 }
@@ -80,7 +88,7 @@ std::vector<std::pair<axlf_section_kind, Bytes>> Sections(const XclbinOptions& o
     ip_data ip{};
     ip.m_type = IP_KERNEL;
     ip.properties = static_cast<uint32_t>(AP_CTRL_CHAIN) << IP_CONTROL_SHIFT | IP_INT_ENABLE_MASK;
-    ip.m_base_address = 0x1000000 + static_cast<uint64_t>(unit) * 0x10000;
+    ip.m_base_address = UnitAddress(unit);
     SetName(ip.m_name, absl::StrCat(options.kernel, ":", UnitName(options, unit)));
     units.push_back(ip);
     connections.push_back({.arg_index = 0, .m_ip_layout_index = unit, .mem_data_index = 0});

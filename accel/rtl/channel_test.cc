@@ -2,12 +2,13 @@
 // Compares the whole kernel, verilated with 8 PEs and 16 lanes, with ReferenceStep.
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <cstddef>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "Vese_channel_small.h"
+#include "accel/card/card_format.h"
 #include "accel/card/card_model.h"
 #include "accel/rtl/sim/channel_coverage.h"
 #include "accel/rtl/sim/channel_sim.h"
@@ -41,7 +42,7 @@ void RunAndCompare(Sim* sim, const Model& model, const CardModel& card, uint64_t
   const Sim::Placed placed = sim->Place(card, address, batch.lanes);
   sim->Start(placed.descriptor);
   ASSERT_TRUE(sim->WaitDone(2000000));
-  EXPECT_EQ(sim->ReadRegister(kError), 0u);
+  EXPECT_EQ(sim->ReadRegister(kCardErrorRegister), 0u);
   const CardStatus status = sim->Fetch(card, placed, &batch.lanes);
   sim->Continue();
   EXPECT_EQ(status.error, 0u);
@@ -148,24 +149,27 @@ TEST(Channel, SaysDoneUntilAcknowledged) {
   Sim sim(kShape, {});
   OwnedBatch batch = RandomBatch(*model, {1}, 1);
   const Sim::Placed placed = sim.Place(card, sim.Place(card), batch.lanes);
-  EXPECT_EQ(sim.ReadRegister(kControl), kIdle);
-  sim.WriteRegister(kGlobalInterrupt, 1);
-  sim.WriteRegister(kInterruptEnable, 1);
+  EXPECT_EQ(sim.ReadRegister(kCardControlRegister), kCardControlIdle);
+  sim.WriteRegister(kCardGlobalInterruptRegister, 1);
+  sim.WriteRegister(kCardInterruptEnableRegister, 1);
   sim.Start(placed.descriptor);
-  EXPECT_EQ(sim.ReadRegister(kControl), kStart);
+  EXPECT_EQ(sim.ReadRegister(kCardControlRegister), kCardControlStart);
   EXPECT_EQ(sim.interrupt(), 0);
   ASSERT_TRUE(sim.WaitDone(100000));
   EXPECT_EQ(sim.interrupt(), 1);
-  sim.WriteRegister(kInterruptStatus, 1);
+  sim.WriteRegister(kCardInterruptStatusRegister, 1);
   EXPECT_EQ(sim.interrupt(), 0);
-  EXPECT_EQ(sim.ReadRegister(kControl) & (kDone | kStart | kIdle), kDone);
+  EXPECT_EQ(sim.ReadRegister(kCardControlRegister) &
+                (kCardControlDone | kCardControlStart | kCardControlIdle),
+            kCardControlDone);
   // A start before the acknowledgement waits for the acknowledgement.
-  sim.WriteRegister(kControl, kStart);
+  sim.WriteRegister(kCardControlRegister, kCardControlStart);
   for (int k = 0; k < 100; ++k) sim.Cycle();
-  EXPECT_EQ(sim.ReadRegister(kControl) & (kDone | kIdle), kDone);
+  EXPECT_EQ(sim.ReadRegister(kCardControlRegister) & (kCardControlDone | kCardControlIdle),
+            kCardControlDone);
   sim.Continue();
   sim.Cycle();
-  EXPECT_EQ(sim.ReadRegister(kControl) & (kDone | kIdle), 0u);
+  EXPECT_EQ(sim.ReadRegister(kCardControlRegister) & (kCardControlDone | kCardControlIdle), 0u);
   ASSERT_TRUE(sim.WaitDone(100000));
 }
 
@@ -181,7 +185,7 @@ class Faults : public testing::Test {
   void ExpectError(CardError error, bool in_status) {
     sim_.Start(placed_.descriptor);
     ASSERT_TRUE(sim_.WaitDone(100000));
-    EXPECT_EQ(sim_.ReadRegister(kError), static_cast<uint32_t>(error));
+    EXPECT_EQ(sim_.ReadRegister(kCardErrorRegister), static_cast<uint32_t>(error));
     if (in_status) {
       EXPECT_EQ(sim_.Status(placed_).error, static_cast<uint32_t>(error));
     }
@@ -189,9 +193,10 @@ class Faults : public testing::Test {
     EXPECT_EQ(sim_.memory().violations(), 0);
   }
   void ExpectWorks() { RunAndCompare(&sim_, *model_, card_, sim_.Place(card_), {2, 1}, 9); }
-  void Poke(uint64_t address, uint32_t value) {
-    std::vector<uint8_t> bytes(4);
-    std::memcpy(bytes.data(), &value, 4);
+  template <typename Field>
+  void Poke(uint64_t address, Field value) {
+    std::vector<uint8_t> bytes(sizeof(value));
+    StoreToCard(value, bytes.data());
     sim_.memory().Write(address, bytes);
   }
 
@@ -204,8 +209,13 @@ class Faults : public testing::Test {
 };
 
 TEST_F(Faults, BadBatchIsRefused) {
-  const std::pair<int, uint32_t> fields[] = {{48, 0}, {48, 17},      {48, 1 << 16},
-                                             {52, 0}, {52, 1 << 16}, {0, 0x40000008}};
+  constexpr size_t kLanes = offsetof(CardDescriptor, lanes);
+  constexpr size_t kFrames = offsetof(CardDescriptor, frames);
+  constexpr size_t kModel = offsetof(CardDescriptor, at) + offsetof(BatchAddresses, model);
+  const auto misaligned = static_cast<uint32_t>(address_ + kCardAlignment / 8);
+  const std::pair<size_t, uint32_t> fields[] = {
+      {kLanes, 0},  {kLanes, kShape.lanes + 1},   {kLanes, kCardMaxField + 1},
+      {kFrames, 0}, {kFrames, kCardMaxField + 1}, {kModel, misaligned}};
   for (const auto& [offset, value] : fields) {
     const auto good = PackDescriptor(card_, batch_.lanes, placed_.addresses);
     Poke(placed_.descriptor + offset, value);
@@ -216,8 +226,11 @@ TEST_F(Faults, BadBatchIsRefused) {
 }
 
 TEST_F(Faults, ARecordThatIsNotAModelIsRefused) {
-  for (const int word : {0, 2, 3, 4, 5, 6, 7, 9}) {
-    Poke(address_ + 4 * word, 0);
+  for (const size_t offset : {offsetof(CardHeader, magic), offsetof(CardHeader, passes),
+                              offsetof(CardHeader, rows), offsetof(CardHeader, entry_beats),
+                              offsetof(CardHeader, inputs), offsetof(CardHeader, y_columns),
+                              offsetof(CardHeader, cells), offsetof(CardHeader, first_output)}) {
+    Poke(address_ + offset, uint32_t{0});
     ExpectError(CardError::kBadModel, true);
     sim_.memory().Write(address_, card_.bytes);
   }
@@ -225,9 +238,13 @@ TEST_F(Faults, ARecordThatIsNotAModelIsRefused) {
 }
 
 TEST_F(Faults, AModelForOtherKernelsIsRefused) {
-  for (const uint32_t value : {uint32_t{2} | 32 << 16, uint32_t{1} | 8 << 16}) {
-    Poke(address_ + 4, value);
+  const std::pair<size_t, uint16_t> fields[] = {
+      {offsetof(CardHeader, pes), 4 * kShape.pes},
+      {offsetof(CardHeader, version), kCardFormatVersion - 1}};
+  for (const auto& [offset, value] : fields) {
+    Poke(address_ + offset, value);
     ExpectError(CardError::kOtherShape, true);
+    sim_.memory().Write(address_, card_.bytes);
   }
   ExpectWorks();
 }
@@ -255,9 +272,13 @@ TEST_F(Faults, ModelsThatExceedTheBuffersAreRefused) {
 }
 
 TEST_F(Faults, PassesWithoutWorkAreRefused) {
-  const uint64_t pass = address_ + 64;
-  for (const auto& [offset, value] :
-       {std::pair<int, uint32_t>{0, 0x60}, {4, 100 << 16}, {4, 52}, {4, 100 << 16 | 51}}) {
+  const uint64_t pass = address_ + sizeof(CardHeader);
+  const std::pair<size_t, uint16_t> fields[] = {
+      {offsetof(CardPassRecord, entries), 0},
+      {offsetof(CardPassRecord, rows), 0},
+      {offsetof(CardPassRecord, rows), 13 * kCardGates - 1},  // a cell lacks a gate
+      {offsetof(CardPassRecord, count), 0}};
+  for (const auto& [offset, value] : fields) {
     Poke(pass + offset, value);
     ExpectError(CardError::kBadPass, true);
     sim_.memory().Write(address_, card_.bytes);
@@ -266,12 +287,13 @@ TEST_F(Faults, PassesWithoutWorkAreRefused) {
 }
 
 TEST_F(Faults, ReadErrorsEndABatch) {
-  const uint64_t places[] = {placed_.descriptor,
-                             address_,
-                             address_ + 64,
-                             address_ + card_.bytes.size() / 2 / 64 * 64,
-                             placed_.addresses.inputs,
-                             placed_.addresses.state_in};
+  const uint64_t places[] = {
+      placed_.descriptor,
+      address_,
+      address_ + sizeof(CardHeader),
+      address_ + card_.bytes.size() / 2 / kCardRecordBytes * kCardRecordBytes,
+      placed_.addresses.inputs,
+      placed_.addresses.state_in};
   for (const uint64_t place : places) {
     sim_.memory().FailAt(place);
     ExpectError(CardError::kReadFailed, false);
@@ -290,7 +312,7 @@ TEST_F(Faults, WriteErrorsEndABatch) {
 }
 
 TEST_F(Faults, AHeaderThatPromisesTooFewEntriesEndsTheBatchOnly) {
-  Poke(address_ + 16, static_cast<uint32_t>(card_.entry_beats - 1));
+  Poke(address_ + offsetof(CardHeader, entry_beats), static_cast<uint32_t>(card_.entry_beats - 1));
   ExpectError(CardError::kStalled, false);
   ExpectWorks();
 }
@@ -302,7 +324,7 @@ TEST_F(Faults, ABusThatStallsForAWhileEndsTheBatchOnly) {
   for (int k = 0; k < 4000; ++k) sim_.Cycle();
   sim_.memory().Hang(false);
   ASSERT_TRUE(sim_.WaitDone(10000));
-  EXPECT_EQ(sim_.ReadRegister(kError), static_cast<uint32_t>(CardError::kStalled));
+  EXPECT_EQ(sim_.ReadRegister(kCardErrorRegister), static_cast<uint32_t>(CardError::kStalled));
   sim_.Continue();
   ExpectWorks();
 }
@@ -325,7 +347,7 @@ TEST_F(Faults, AResetAtAnyTimeLeavesNothingBehind) {
     sim_.Start(placed_.descriptor);
     for (int k = 0; k < cycles; ++k) sim_.Cycle();
     sim_.Reset();
-    EXPECT_EQ(sim_.ReadRegister(kControl), kIdle);
+    EXPECT_EQ(sim_.ReadRegister(kCardControlRegister), kCardControlIdle);
     ExpectWorks();
   }
 }

@@ -28,9 +28,12 @@ void Add(Labels labels, const char* label, const std::map<std::string, double>& 
 }  // namespace
 
 std::vector<MetricFamily> CardCollectable::Collect() const {
-  MetricFamily watts{"ese_card_watts", "Power of a card, all of it.", MetricType::Gauge, {}};
-  MetricFamily celsius{"ese_card_celsius", "Temperatures of a card.", MetricType::Gauge, {}};
-  MetricFamily volts{"ese_card_volts", "Voltages of a card's rails.", MetricType::Gauge, {}};
+  MetricFamily watts{
+      "ese_card_watts", "Power that the whole card draws, in watts.", MetricType::Gauge, {}};
+  MetricFamily celsius{
+      "ese_card_celsius", "Temperatures of a card, in degrees Celsius.", MetricType::Gauge, {}};
+  MetricFamily volts{
+      "ese_card_volts", "Voltages of a card's power rails, in volts.", MetricType::Gauge, {}};
   for (const auto& card : cards_) {
     const CardIdentity identity = card->identity();
     Labels labels = LabelsOf(identity);

@@ -36,23 +36,23 @@ void CardMetrics::Identify(const CardIdentity& card) {
   for (size_t k = 0; k < kCardFaults; ++k) {
     Labels labels = labels_;
     labels["kind"] = kNames[k];
-    faults_[k] = registry_->GetCounter("ese_card_faults_total",
-                                       "What went wrong with a card, by kind.", labels);
+    faults_[k] =
+        registry_->GetCounter("ese_card_faults_total", "Faults of a card, by kind.", labels);
   }
-  opens_ = registry_->GetCounter("ese_card_opens_total", "Times that a card was opened and loaded.",
-                                 labels_);
-  up_ =
-      registry_->GetGauge("ese_card_up", "1: the card is open and loaded; 0: it is not.", labels_);
+  opens_ = registry_->GetCounter("ese_card_opens_total",
+                                 "Number of times that a card was opened and loaded.", labels_);
+  up_ = registry_->GetGauge("ese_card_up", "1 if the card is open and loaded, else 0.", labels_);
   hot_ = registry_->GetGauge("ese_card_too_hot",
-                             "1: the card is too hot and gets no batches; 0: it is not.", labels_);
+                             "1 if the card is too hot and gets no batches, else 0.", labels_);
   Labels labels = labels_;
   labels["source"] = SourceOf(card);
   joules_ = registry_->GetCounter(
-      "ese_card_joules_total", "Energy of a card: its power sensor's readings over time.", labels);
+      "ese_card_joules_total",
+      "Energy that a card used, in joules, integrated from its power sensor's readings.", labels);
   labels = labels_;
   labels["name"] = card.name;
   labels["serial"] = card.serial;
-  registry_->GetGauge("ese_card_info", "Constant 1, labelled with what a card is.", labels)->Set(1);
+  registry_->GetGauge("ese_card_info", "Always 1; its labels identify the card.", labels)->Set(1);
 }
 
 void CardMetrics::Count(CardFault fault) {

@@ -16,7 +16,7 @@ enum class CardFault {
   kOpen,        // the card cannot be opened or loaded
   kGone,        // the card was lost while in use
   kMemory,      // the card has no room for the model or a batch
-  kTransfer,    // XRT failed to move a buffer
+  kTransfer,    // XRT failed to transfer a buffer
   kStart,       // XRT failed to start a batch
   kHang,        // a compute unit did not end a batch in time
   kErrorState,  // XRT ended a batch in a state other than completed
@@ -32,7 +32,7 @@ const char* NameOf(CardFault fault);  // the label `kind`: "gone", "error_state"
 // What identifies a card.
 struct CardIdentity {
   int index = 0;
-  std::string bdf = "unknown";  // PCI address, known once it has been opened
+  std::string bdf = "unknown";  // PCI address, known once the card has been opened
   std::string name = "unknown";
   std::string serial;  // empty if XRT reports none
 };
@@ -47,7 +47,7 @@ class CardMetrics {
   // `registry` may be null, and must outlive this.
   CardMetrics(MetricsRegistry* registry, const CardIdentity& card);
 
-  // Changes the labels once more is known about the card. Its counters start again from 0.
+  // Changes the labels when more is known about the card. Its counters start again from 0.
   void Identify(const CardIdentity& card);
 
   void Count(CardFault fault);    // ese_card_faults_total{kind}

@@ -11,7 +11,7 @@ using testing::HasSubstr;
 
 class CardRecoveryTest : public CardTest {
  protected:
-  // With a watchdog that is short, but long enough for a busy machine.
+  // Short, but long enough for a busy machine.
   static constexpr milliseconds kWatchdog{500};
 
   void SetUp() override {
@@ -27,7 +27,7 @@ class CardRecoveryTest : public CardTest {
     return channels_[(card * kUnits + unit) * kSlots + slot].get();
   }
   absl::Status Try(int card, int unit, int slot) { return ese::Try(At(card, unit, slot), *model_); }
-  // Tries until it works, as a scheduler would.
+  // Retries until a batch succeeds, as a scheduler would.
   bool Works(int card, int unit, int slot) {
     return Eventually([&] { return Try(card, unit, slot).ok(); });
   }
@@ -53,25 +53,26 @@ TEST_F(CardRecoveryTest, AFaultFailsTheBatchAndTheUnitComesBack) {
     Inject("");
     EXPECT_TRUE(Works(0, 0, 0)) << fault;
   }
-  EXPECT_EQ(Metric("ese_card_opens_total", 0), 1) << "none of these is a reason to open it anew";
+  EXPECT_EQ(Metric("ese_card_opens_total", 0), 1)
+      << "none of these faults is a reason to open the card again";
 }
 
-// It is not yet known whether the unit or the card is at fault.
-TEST_F(CardRecoveryTest, AfterAFaultTheCardsOtherPlacesRefuseOneBatch) {
+// At that time it is not known whether the unit or the whole card is at fault.
+TEST_F(CardRecoveryTest, AfterAFaultTheOtherSlotsOfTheCardRefuseOneBatch) {
   Inject("0.0 error");
   EXPECT_FALSE(Try(0, 0, 0).ok());
   Inject("");
   for (const auto& [unit, slot] : {std::pair(0, 1), std::pair(2, 0)}) {
     const absl::Status status = Try(0, unit, slot);
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-    EXPECT_THAT(status.message(), HasSubstr("test it first"));
+    EXPECT_THAT(status.message(), HasSubstr("must be tested first"));
     EXPECT_EQ(Try(0, unit, slot), absl::OkStatus());
   }
-  EXPECT_EQ(Try(0, 0, 0), absl::OkStatus()) << "it has failed its batch: this one is its test";
+  EXPECT_EQ(Try(0, 0, 0), absl::OkStatus()) << "it has failed its batch, so this batch is its test";
   EXPECT_EQ(Try(1, 0, 0), absl::OkStatus()) << "another card";
 }
 
-TEST_F(CardRecoveryTest, APlaceThatGoesOnFailingDoesNotDisturbTheOthers) {
+TEST_F(CardRecoveryTest, ASlotThatKeepsFailingDoesNotDisturbTheOthers) {
   Inject("0.0 error");
   EXPECT_FALSE(Try(0, 0, 0).ok());
   EXPECT_FALSE(Try(0, 1, 0).ok());
@@ -81,15 +82,15 @@ TEST_F(CardRecoveryTest, APlaceThatGoesOnFailingDoesNotDisturbTheOthers) {
   }
 }
 
-TEST_F(CardRecoveryTest, AHungUnitTakesNoBatchesOnItsOtherPlaceEither) {
+TEST_F(CardRecoveryTest, AHungUnitTakesNoBatchesInItsOtherSlotEither) {
   Inject("0.1 hang");
   EXPECT_EQ(Try(0, 1, 0).code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_THAT(Try(0, 1, 1).message(), HasSubstr("test it first"));
+  EXPECT_THAT(Try(0, 1, 1).message(), HasSubstr("must be tested first"));
   for (const int slot : {0, 1}) {
     const absl::Status status = Try(0, 1, slot);
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-    EXPECT_THAT(status.message(),
-                AllOf(HasSubstr("has not ended an earlier batch"), HasSubstr("reset of the card")));
+    EXPECT_THAT(status.message(), AllOf(HasSubstr("has not ended an earlier batch"),
+                                        HasSubstr("resetting the card")));
   }
   EXPECT_TRUE(Works(0, 0, 0)) << "another unit of the card";
   EXPECT_EQ(Faults(0, "hang"), 1);
@@ -97,12 +98,12 @@ TEST_F(CardRecoveryTest, AHungUnitTakesNoBatchesOnItsOtherPlaceEither) {
   for (const int slot : {0, 1}) EXPECT_TRUE(Works(0, 1, slot));
 }
 
-TEST_F(CardRecoveryTest, ACardThatIsLostIsOpenedAgainWhenItIsBack) {
+TEST_F(CardRecoveryTest, ALostCardIsOpenedAgainWhenItComesBack) {
   for (int card = 0; card < kCards; ++card) EXPECT_EQ(Try(card, 0, 0), absl::OkStatus());
   for (int losses = 1; losses <= 3; ++losses) {
     Inject("0 gone");
     EXPECT_EQ(Try(0, 0, 0).code(), absl::StatusCode::kUnavailable);
-    EXPECT_THAT(Try(0, 2, 1).message(), HasSubstr("test it first"));
+    EXPECT_THAT(Try(0, 2, 1).message(), HasSubstr("must be tested first"));
     EXPECT_THAT(Try(0, 2, 1).message(), HasSubstr("No such device"));
     EXPECT_EQ(Metric("ese_card_up", 0), 0);
     EXPECT_EQ(Faults(0, "gone"), losses);
@@ -118,8 +119,8 @@ TEST_F(CardRecoveryTest, ACardThatIsLostIsOpenedAgainWhenItIsBack) {
   EXPECT_EQ(Faults(1, "gone"), 0);
 }
 
-// Its batch never ended, so that memory must not be used again.
-TEST_F(CardRecoveryTest, ACardMayBeLostWhileAUnitHangs) {
+// The batch never ended, so its memory must not be used again.
+TEST_F(CardRecoveryTest, WorksAgainAfterACardIsLostWhileAUnitHangs) {
   Inject("0.0 hang");
   const auto under_way = Start(At(0, 0, 0), *model_, {1}, 1);
   Inject("0 gone");
@@ -129,8 +130,8 @@ TEST_F(CardRecoveryTest, ACardMayBeLostWhileAUnitHangs) {
   EXPECT_TRUE(Works(0, 0, 1));
 }
 
-// For example because the card lost its model.
-TEST_F(CardRecoveryTest, ACardOnWhichNothingWorksIsOpenedAnew) {
+// The card may have lost its model, for example.
+TEST_F(CardRecoveryTest, ACardOnWhichNothingWorksIsOpenedAgain) {
   Inject("0 kernel 2");
   for (int k = 0; k < 3; ++k) EXPECT_EQ(Try(0, 0, 0).code(), absl::StatusCode::kInternal);
   EXPECT_EQ(Faults(0, "gone"), 1);
@@ -151,7 +152,8 @@ class CardSensingTest : public CardTest {
     channels_.clear();
   }
 
-  // Waits for a metric to reach a value, because old sensor readings are not shown.
+  // Waits until the metric reaches `least`. It may be absent at first, because old sensor readings
+  // are not shown.
   bool Shows(const std::string& name, int card, double least, const std::string& label = "") {
     return Eventually([&] { return Metric(name, card, label) >= least; });
   }
@@ -163,20 +165,20 @@ class CardSensingTest : public CardTest {
   std::vector<std::unique_ptr<Channel>> channels_;
 };
 
-TEST_F(CardSensingTest, SensorsAreShownAsAModels) {
+TEST_F(CardSensingTest, SensorReadingsOfEmulatedCardsAreMarkedAsAModel) {
   EXPECT_TRUE(Shows("ese_card_watts", 0, 20, "source=\"model\""));
   EXPECT_TRUE(Shows("ese_card_celsius", 1, 45, "sensor=\"fpga0\""));
   EXPECT_TRUE(Shows("ese_card_volts", 0, 12, "rail=\"12v_pex\""));
-  EXPECT_EQ(Metric("ese_card_volts", 0, "rail=\"12v_aux\""), -1) << "there is none";
+  EXPECT_EQ(Metric("ese_card_volts", 0, "rail=\"12v_aux\""), -1) << "there is no such rail";
   EXPECT_TRUE(Shows("ese_card_joules_total", 0, 1));
 }
 
-TEST_F(CardSensingTest, ASensorThatFailsIsCountedAndNotShown) {
+TEST_F(CardSensingTest, AFailedSensorIsCountedAndNotShown) {
   Inject("0 sensor");
   EXPECT_TRUE(Eventually([&] { return Faults(0, "sensor") > 0; }));
   EXPECT_TRUE(ShowsNot("ese_card_watts", 0));
   EXPECT_TRUE(Shows("ese_card_watts", 1, 20)) << "another card";
-  EXPECT_EQ(Try(channels_[0].get(), *model_), absl::OkStatus()) << "it computes all the same";
+  EXPECT_EQ(Try(channels_[0].get(), *model_), absl::OkStatus()) << "it still computes";
   Inject("");
   EXPECT_TRUE(Shows("ese_card_watts", 0, 20));
 }
@@ -194,8 +196,8 @@ TEST_F(CardSensingTest, ACardThatIsTooHotGetsNoBatches) {
   EXPECT_EQ(Try(channels_[0].get(), *model_), absl::OkStatus());
 }
 
-// The thread that reads the sensors notices, because nothing else uses an idle card.
-TEST_F(CardSensingTest, AnIdleCardThatIsLostIsNoticedAndOpenedAgain) {
+// The thread that reads the sensors notices the loss, because nothing else uses an idle card.
+TEST_F(CardSensingTest, ALostIdleCardIsNoticedAndOpenedAgain) {
   Inject("1 gone");
   EXPECT_TRUE(Eventually([&] { return Metric("ese_card_up", 1) == 0; }));
   EXPECT_TRUE(ShowsNot("ese_card_watts", 1));

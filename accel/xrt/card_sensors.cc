@@ -20,7 +20,7 @@ namespace {
 using boost::property_tree::ptree;
 
 constexpr int kStaleIntervals = 3;
-constexpr Duration kLongestGoodbye = std::chrono::seconds(1);
+constexpr Duration kLongestStop = std::chrono::seconds(1);
 
 ptree ParseJson(const std::string& json) {
   ptree tree;
@@ -29,7 +29,7 @@ ptree ParseJson(const std::string& json) {
   return tree;
 }
 
-// Of the list `list`, the numbers `value` of the entries that are present, by their `id`.
+// Returns the numbers `value` of those entries of `list` that are present, by their `id`.
 std::map<std::string, double> Present(const ptree& tree, const char* list, const char* id,
                                       const char* present, const char* value) {
   std::map<std::string, double> values;
@@ -56,7 +56,7 @@ absl::StatusOr<SensorReadings> ParseSensors(const std::string& electrical,
   try {
     SensorReadings readings;
     const ptree power = ParseJson(electrical);
-    // "N/A" where there is no such sensor.
+    // The value is "N/A" if there is no such sensor.
     if (const auto watts = power.get_optional<double>("power_consumption_watts")) {
       readings.watts = *watts;
     }
@@ -65,7 +65,7 @@ absl::StatusOr<SensorReadings> ParseSensors(const std::string& electrical,
         Present(ParseJson(thermal), "thermals", "location_id", "is_present", "temp_C");
     return readings;
   } catch (const boost::property_tree::ptree_error& error) {
-    return absl::DataLossError(absl::StrCat("what XRT says of the sensors is odd: ", error.what()));
+    return absl::DataLossError(absl::StrCat("XRT's sensor readings are not valid: ", error.what()));
   }
 }
 
@@ -83,11 +83,11 @@ void CardSensors::Take(const absl::StatusOr<SensorReadings>& readings, TimePoint
   JudgeHeat(taken);
 }
 
-// XRT reports a missing sensor and an unreadable one alike. A sensor that was read before and no
-// longer is has failed.
+// XRT reports missing and unreadable sensors in the same way. A sensor that could be read before
+// and no longer can has failed.
 void CardSensors::FindFailed(const SensorReadings& readings, const absl::Status& status) {
   const std::map<std::string, double> all = AllOf(readings);
-  int failed = 0, well_again = 0;
+  int failed = 0, recovered = 0;
   std::string names;
   for (auto& [name, well] : sensors_) {
     const bool was_well = std::exchange(well, all.contains(name));
@@ -96,14 +96,14 @@ void CardSensors::FindFailed(const SensorReadings& readings, const absl::Status&
       ++failed;
       absl::StrAppend(&names, names.empty() ? "" : ", ", name);
     }
-    well_again += well && !was_well;
+    recovered += well && !was_well;
   }
   for (const auto& [name, value] : all) sensors_[name] = true;
   if (failed > 0) {
-    spdlog::warn("{}: {} of its sensors cannot be read: {}{}", card_, failed, names,
+    spdlog::warn("{}: {} sensors can no longer be read: {}{}", card_, failed, names,
                  status.ok() ? "" : absl::StrCat(" (", status.message(), ")"));
   }
-  if (well_again > 0) spdlog::info("{}: {} of its sensors can be read again", card_, well_again);
+  if (recovered > 0) spdlog::info("{}: {} sensors can be read again", card_, recovered);
 }
 
 // Looks only at the FPGA itself, because other locations have other limits.
@@ -119,11 +119,11 @@ void CardSensors::JudgeHeat(const SensorReadings& readings) {
   if (!too_hot_ && *hottest >= options_.hot_celsius) {
     too_hot_ = true;
     metrics_->Count(CardFault::kHot);
-    spdlog::error("{} is at {} degrees and gets no batches until it is below {}", card_, *hottest,
-                  options_.hot_celsius - kCoolerBy);
+    spdlog::error("{} is at {} degrees Celsius and gets no batches until it is below {}", card_,
+                  *hottest, options_.hot_celsius - kCoolerBy);
   } else if (too_hot_ && *hottest < options_.hot_celsius - kCoolerBy) {
     too_hot_ = false;
-    spdlog::info("{} is at {} degrees and gets batches again", card_, *hottest);
+    spdlog::info("{} is at {} degrees Celsius and gets batches again", card_, *hottest);
   }
   metrics_->SetHot(too_hot_);
 }
@@ -170,7 +170,7 @@ SensorSampler::~SensorSampler() {
   const MutexLock lock(state_->mutex);
   state_->stopping = true;
   state_->changed.NotifyAll();
-  const TimePoint give_up = Clock::Real()->Now() + kLongestGoodbye;
+  const TimePoint give_up = Clock::Real()->Now() + kLongestStop;
   while (!state_->ended && state_->changed.WaitUntil(state_->mutex, give_up)) {
   }
 }

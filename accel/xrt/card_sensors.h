@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The readings of a card's sensors and what follows from them: energy, overheating and failed
-// sensors. Does not depend on XRT.
+// The readings of a card's sensors, from which it computes energy and detects overheating and
+// failed sensors. Does not depend on XRT.
 #pragma once
 
 #include <atomic>
@@ -17,20 +17,22 @@
 
 namespace ese {
 
-// Sensors that a card lacks or that cannot be read are absent.
+// Sensors that the card lacks or that cannot be read are absent.
 struct SensorReadings {
   std::optional<double> watts;
-  std::map<std::string, double> celsius;  // by location: fpga0
-  std::map<std::string, double> volts;    // by rail: 12v_pex
+  std::map<std::string, double> celsius;  // by location, such as fpga0
+  std::map<std::string, double> volts;    // by rail, such as 12v_pex
 };
 
-// Parses XRT's JSON, xrt::info::device::electrical and thermal. DATA_LOSS if it is not valid.
+// Parses the JSON that XRT returns for xrt::info::device::electrical and thermal. DATA_LOSS if it
+// is not valid.
 absl::StatusOr<SensorReadings> ParseSensors(const std::string& electrical,
                                             const std::string& thermal);
 
 struct SensorOptions {
   Duration interval = std::chrono::seconds(1);
-  // The FPGA is too hot from this temperature until it is kCoolerBy below. 0 turns this off.
+  // The FPGA counts as too hot from this temperature on, until it is more than kCoolerBy below it.
+  // 0 turns this off.
   double hot_celsius = 90;
 };
 
@@ -39,12 +41,12 @@ class CardSensors {
  public:
   static constexpr double kCoolerBy = 5;
 
-  // `metrics` must outlive this. `card` is the card's name in the log, "card 0".
+  // `metrics` must outlive this. `card` is the card's name in the log, such as "card 0".
   CardSensors(std::string card, const SensorOptions& options, CardMetrics* metrics)
       : card_(std::move(card)), options_(options), metrics_(metrics) {}
 
   void Take(const absl::StatusOr<SensorReadings>& readings, TimePoint now);
-  // The latest readings; empty if they are older than three intervals.
+  // The latest readings, or none if they are older than three intervals.
   SensorReadings Latest(TimePoint now) const;
   bool too_hot() const { return too_hot_; }
 
@@ -61,7 +63,7 @@ class CardSensors {
   mutable Mutex mutex_;
   SensorReadings latest_ ABSL_GUARDED_BY(mutex_);
   TimePoint at_ ABSL_GUARDED_BY(mutex_){};  // when latest_ was taken
-  // Every sensor that was ever read, and whether the last reading had it.
+  // Every sensor that was ever read, and whether it was in the last readings.
   std::map<std::string, bool> sensors_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -73,8 +75,8 @@ class SensorSampler {
 
   // `take` is called after each reading, and never once the destructor has begun.
   SensorSampler(Duration interval, Read read, Take take);
-  // Waits at most a second for a reading in progress. If it never ends, its thread and everything
-  // that `read` owns live on.
+  // Waits at most a second for a reading in progress. If the reading never ends, its thread and
+  // everything that `read` owns stay alive.
   ~SensorSampler();
 
  private:

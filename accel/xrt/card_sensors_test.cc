@@ -18,7 +18,7 @@ using testing::Not;
 using testing::Pair;
 using testing::UnorderedElementsAre;
 
-// JSON as XRT 2.13 writes it.
+// XRT 2.13 writes JSON like this.
 constexpr const char* kElectrical = R"({
   "power_rails": [
     {"id": "12v_pex", "description": "12 Volts PCI Express",
@@ -35,7 +35,7 @@ constexpr const char* kThermal = R"({"thermals": [
    "is_present": "false"},
   {"location_id": "fpga0", "description": "FPGA", "temp_C": "45", "is_present": "true"}]})";
 
-TEST(ParseSensorsTest, HasWhatIsPresent) {
+TEST(ParseSensorsTest, ReturnsTheSensorsThatArePresent) {
   const auto readings = ParseSensors(kElectrical, kThermal);
   ASSERT_TRUE(readings.ok()) << readings.status();
   EXPECT_EQ(readings->watts, 22.581);
@@ -43,14 +43,14 @@ TEST(ParseSensorsTest, HasWhatIsPresent) {
   EXPECT_THAT(readings->celsius, UnorderedElementsAre(Pair("fpga0", 45)));
 }
 
-TEST(ParseSensorsTest, WhatThereIsNotIsNoZero) {
+TEST(ParseSensorsTest, MissingSensorsAreAbsentInsteadOfZero) {
   const auto readings = ParseSensors(R"({"power_consumption_watts": "N/A"})", "{}");
   ASSERT_TRUE(readings.ok()) << readings.status();
   EXPECT_EQ(readings->watts, std::nullopt);
   EXPECT_TRUE(readings->volts.empty() && readings->celsius.empty());
 }
 
-TEST(ParseSensorsTest, OtherTextIsAnError) {
+TEST(ParseSensorsTest, RejectsTextThatIsNotJson) {
   EXPECT_EQ(ParseSensors("no sensors", "{}").status().code(), absl::StatusCode::kDataLoss);
 }
 
@@ -70,7 +70,7 @@ class CardSensorsTest : public testing::Test {
   TimePoint now_{seconds(100)};
 };
 
-TEST_F(CardSensorsTest, IsTooHotUntilItIsFiveDegreesCooler) {
+TEST_F(CardSensorsTest, IsTooHotUntilItIsMoreThanFiveDegreesCooler) {
   for (const auto& [celsius, hot] :
        {std::pair(89, false), std::pair(90, true), std::pair(89, true), std::pair(85, true),
         std::pair(84, false), std::pair(89, false)}) {
@@ -80,14 +80,14 @@ TEST_F(CardSensorsTest, IsTooHotUntilItIsFiveDegreesCooler) {
   EXPECT_THAT(Metrics(), HasSubstr("kind=\"hot\"} 1\n"));
 }
 
-TEST_F(CardSensorsTest, OnlyAReadingSaysThatItIsCoolAgain) {
+TEST_F(CardSensorsTest, StaysTooHotWithoutANewReading) {
   Take({}, 95);
   Take({}, {});
   sensors_.Take(absl::UnavailableError("no answer"), now_);
   EXPECT_TRUE(sensors_.too_hot());
 }
 
-TEST_F(CardSensorsTest, ASensorThatWasThereAndIsNotHasFailed) {
+TEST_F(CardSensorsTest, ASensorThatDisappearsHasFailed) {
   Take({}, 45);
   EXPECT_THAT(Metrics(), HasSubstr("kind=\"sensor\"} 0\n")) << "it has no power sensor";
   Take({}, {});
@@ -97,7 +97,7 @@ TEST_F(CardSensorsTest, ASensorThatWasThereAndIsNotHasFailed) {
   EXPECT_THAT(Metrics(), HasSubstr("kind=\"sensor\"} 3\n")) << "fpga0 and pcb";
 }
 
-TEST_F(CardSensorsTest, EnergyIsPowerOverTimeButNotOverAGap) {
+TEST_F(CardSensorsTest, EnergyIsPowerOverTimeWithoutGaps) {
   Take(20, {});
   Take(40, {});
   Take(40, {});
@@ -116,7 +116,7 @@ TEST_F(CardSensorsTest, OldReadingsAreNotShown) {
   EXPECT_EQ(sensors_.Latest(now_ + seconds(3) + milliseconds(1)).watts, std::nullopt);
 }
 
-TEST(CardMetricsTest, ACardIsKnownBetterOnceItIsOpen) {
+TEST(CardMetricsTest, IdentifyReplacesTheLabels) {
   MetricsRegistry registry;
   CardMetrics metrics(&registry, {.index = 0, .serial = {}});
   EXPECT_THAT(registry.Render(), HasSubstr("ese_card_up{bdf=\"unknown\",card=\"0\"} 0"));
@@ -128,7 +128,7 @@ TEST(CardMetricsTest, ACardIsKnownBetterOnceItIsOpen) {
   EXPECT_THAT(registry.Render(), Not(HasSubstr("unknown")));
 }
 
-TEST(SensorSamplerTest, ReadsAgainAndAgain) {
+TEST(SensorSamplerTest, ReadsRepeatedly) {
   std::latch three{3};
   SensorSampler sampler(
       milliseconds(1), [] { return SensorReadings{.watts = 1, .celsius = {}, .volts = {}}; },
@@ -139,8 +139,8 @@ TEST(SensorSamplerTest, ReadsAgainAndAgain) {
   three.wait();
 }
 
-// If a driver does not answer, the owner neither waits for it nor hears from it.
-TEST(SensorSamplerTest, AReadingThatNeverEndsIsLeftBehind) {
+// If a driver does not answer, the destructor gives up on it, and `take` is not called any more.
+TEST(SensorSamplerTest, TheDestructorAbandonsAReadingThatDoesNotEnd) {
   auto begun = std::make_shared<std::latch>(1);
   auto end = std::make_shared<std::latch>(1);
   auto over = std::make_shared<std::latch>(1);
@@ -157,7 +157,7 @@ TEST(SensorSamplerTest, AReadingThatNeverEndsIsLeftBehind) {
     begun->wait();
   }
   end->count_down();
-  over->wait();  // `read` still owns what it uses
+  over->wait();  // the thread destroys `read` only when the reading has ended
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests of channels through the genuine XRT, over emulated cards.
+// For tests that run channels through the real XRT library on emulated cards.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -25,13 +25,13 @@
 
 namespace ese {
 
-// A batch on its way through a channel; its buffers must stay where they are.
+// A batch in flight in a channel. Its buffers must not move.
 struct Pending {
   OwnedBatch batch;
   std::future<absl::Status> done;
 };
 
-// A fixture with this many cards, each with this many units of two slots, and with faults.
+// A fixture with emulated cards and faults. Each card has `unit_count` units of two slots.
 template <int card_count, int unit_count>
 class CardTestOf : public testing::Test {
  protected:
@@ -56,7 +56,7 @@ class CardTestOf : public testing::Test {
   }
   void TearDown() override { Inject(""); }
 
-  // Replaces all faults by these.
+  // Replaces all faults with these.
   static void Inject(const std::string& faults) {
     std::ofstream(faults_ + ".new") << faults << "\n";
     std::filesystem::rename(faults_ + ".new", faults_);
@@ -75,8 +75,8 @@ class CardTestOf : public testing::Test {
     return channels.ok() ? *std::move(channels) : std::vector<std::unique_ptr<Channel>>{};
   }
 
-  // Returns the value of a metric of one card, such as ese_card_faults_total with kind="gone", or
-  // -1 if it is not shown.
+  // Returns the value of one card's metric, such as ese_card_faults_total with the label
+  // kind="gone", or -1 if it is not shown.
   double Metric(const std::string& name, int card, const std::string& label = "") const {
     const std::string text = metrics_.Render();
     const std::string of_card = "card=\"" + std::to_string(card) + "\"";
@@ -101,7 +101,7 @@ class CardTestOf : public testing::Test {
 
 using CardTest = CardTestOf<2, 3>;
 
-// Starts a batch. Returns null if the channel refuses it; *refusal then says why.
+// Starts a batch. If the channel refuses it, returns null and sets *refusal to the reason.
 inline std::unique_ptr<Pending> TryStart(Channel* channel, const Model& model,
                                          const std::vector<int>& frames, uint32_t seed,
                                          absl::Status* refusal) {
@@ -125,7 +125,7 @@ inline std::unique_ptr<Pending> Start(Channel* channel, const Model& model,
   return pending;
 }
 
-// REQUIRES: the batch is done, with OK.
+// REQUIRES: the batch ended with OK.
 inline void ExpectReferencesBits(const Model& model, const OwnedBatch& batch,
                                  const std::vector<int>& frames, uint32_t seed) {
   OwnedBatch expected = RandomBatch(model, frames, seed);
@@ -138,8 +138,8 @@ inline void ExpectReferencesBits(const Model& model, const OwnedBatch& batch,
   }
 }
 
-// Runs a batch and returns the channel's refusal or answer. If that is OK, expects the bits of the
-// reference.
+// Runs a batch and returns the status with which the channel refused or completed it. If that is
+// OK, expects the bits of the reference.
 inline absl::Status Try(Channel* channel, const Model& model) {
   const std::vector<int> frames = {2, 1};
   constexpr uint32_t kSeed = 2;

@@ -7,7 +7,7 @@ namespace {
 
 absl::Status NotBuilt() {
   return absl::UnavailableError(
-      "this program was built without XRT; install libxrt-dev (amd64 only) and build it again");
+      "this program was built without XRT; install libxrt-dev (amd64 only) and rebuild it");
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ absl::StatusOr<xrt::bo> ResidentModel::BufferOn(const std::shared_ptr<OpenCard>&
         written.sync(XCL_BO_SYNC_BO_TO_DEVICE);
         buffer = std::move(written);
       });
-  // A card without room for a second buffer continues with the first.
+  // If the card has no room for a second buffer, the first stays in use.
   if (!status.ok() && !(buffer && absl::IsResourceExhausted(status))) return status;
   return buffer;
 }

@@ -15,7 +15,7 @@
 
 namespace ese {
 
-// XRT rejects buffers whose size is no multiple of this.
+// XRT rejects buffers whose size is not a multiple of this.
 inline constexpr size_t kBufferAlignment = 4096;
 inline size_t BufferSize(size_t bytes) {
   return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
@@ -36,16 +36,16 @@ class ResidentModel {
   const PackedForCards& packed() const { return *packed_; }
 
   // Returns the buffer that holds the model in memory `group` of the open card, and writes the
-  // model there first if necessary. If the buffer is `suspect`, whose contents may be what went
-  // wrong, the model is written to a new one: other channels may still be reading the old. Errors
-  // are those of CurrentXrtError.
+  // model there first if necessary. If the buffer is `suspect`, its contents may have caused a
+  // fault, so the model is written to a new buffer; other channels may still be reading the old
+  // one. Errors are those of CurrentXrtError.
   absl::StatusOr<xrt::bo> BufferOn(const std::shared_ptr<OpenCard>& open, xrt::memory_group group,
                                    const xrt::bo& suspect = {});
 
  private:
   const std::shared_ptr<const PackedForCards> packed_;
   Mutex mutex_;
-  // In this order, because the buffers must be destroyed before their card.
+  // In this order, so that the buffers are destroyed before their card.
   std::shared_ptr<OpenCard> open_ ABSL_GUARDED_BY(mutex_);
   std::map<xrt::memory_group, xrt::bo> memory_ ABSL_GUARDED_BY(mutex_);
 };

@@ -18,8 +18,8 @@ namespace ese {
 namespace {
 
 constexpr const char* kRemedy =
-    "; build one from accel/rtl/vitis, or for emulated cards take emu/ese_channel.xclbin of the "
-    "build";
+    "; build one from accel/rtl/vitis, or for emulated cards use emu/ese_channel.xclbin in the "
+    "build directory";
 // The version in kernel.xml (accel/rtl/vitis/describe.py). It changes with the layout of models and
 // batches in the card's memory.
 constexpr const char* kInterfaceVersion = "1.0";
@@ -32,7 +32,7 @@ absl::Status FindUnits(XclbinFile* file) {
   for (const xrt::xclbin::kernel& kernel : file->xclbin.get_kernels()) {
     if (kernel.get_name() != kCardKernel) continue;
     for (const xrt::xclbin::ip& unit : kernel.get_cus()) {
-      // "ese_channel:ese_channel_1" of the xclbin.
+      // The xclbin has it as "ese_channel:ese_channel_1".
       const std::string name = unit.get_name();
       file->units.push_back(absl::StrCat(kCardKernel, ":{", name.substr(name.find(':') + 1), "}"));
     }
@@ -42,7 +42,7 @@ absl::Status FindUnits(XclbinFile* file) {
       absl::StrCat(file->path, " has no kernel ", kCardKernel, kRemedy));
 }
 
-// Empty if the file lacks the section or part of it.
+// Returns an empty view if the file lacks the section or part of it.
 absl::string_view Section(const xrt::xclbin& xclbin, axlf_section_kind kind) {
   const axlf* file = xclbin.get_axlf();
   const axlf_section_header* section = xclbin::get_axlf_section(file, kind);
@@ -53,7 +53,8 @@ absl::string_view Section(const xrt::xclbin& xclbin, axlf_section_kind kind) {
   return {reinterpret_cast<const char*>(file) + section->m_sectionOffset, section->m_sectionSize};
 }
 
-// The VLNV, "ese:kernel:ese_channel:1.0", of the kernel's description in XML.
+// Checks the version in the VLNV (such as "ese:kernel:ese_channel:1.0") of the kernel's XML
+// description.
 absl::Status CheckInterface(const XclbinFile& file) {
   std::istringstream text(std::string(Section(file.xclbin, EMBEDDED_METADATA)));
   boost::property_tree::ptree tree;
@@ -67,7 +68,7 @@ absl::Status CheckInterface(const XclbinFile& file) {
   const std::vector<std::string> parts = absl::StrSplit(vlnv, ':');
   if (parts.size() == 4 && parts[3] == kInterfaceVersion) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(file.path, " has ", kCardKernel,
-                                                 " with interface ", vlnv, ", and this program ",
+                                                 " with interface ", vlnv, ", but this program ",
                                                  "needs version ", kInterfaceVersion, kRemedy));
 }
 
@@ -80,7 +81,7 @@ absl::Status FindClock(XclbinFile* file) {
     if (file->clock_megahertz >= kLeastMegahertz && file->clock_megahertz <= kMostMegahertz) break;
     return absl::InvalidArgumentError(absl::StrCat(
         file->path, " says that its kernels' clock is ", file->clock_megahertz,
-        " MHz, where between ", kLeastMegahertz, " and ", kMostMegahertz, " is possible", kRemedy));
+        " MHz, which is not between ", kLeastMegahertz, " and ", kMostMegahertz, " MHz", kRemedy));
   }
   return absl::OkStatus();
 }

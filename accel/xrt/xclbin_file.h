@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads and checks the xclbin that cards are loaded with.
+// Reads and checks the xclbin file that is loaded onto cards.
 #pragma once
 
 #include <string>
@@ -15,14 +15,14 @@ inline constexpr const char* kCardKernel = "ese_channel";
 struct XclbinFile {
   std::string path;
   xrt::xclbin xclbin;
-  std::vector<std::string> units;  // names as xrt::kernel takes them: ese_channel:{ese_channel_1}
+  std::vector<std::string> units;  // as xrt::kernel expects them: ese_channel:{ese_channel_1}
   std::string uuid;
   int clock_megahertz = 0;  // of the kernels; 0 if the file does not say
 };
 
-// NOT_FOUND if there is no such file. INVALID_ARGUMENT if it is not an xclbin, lacks the kernel,
-// has another version of its interface or an impossible clock; the message says which and what to
-// do.
+// NOT_FOUND if there is no such file. INVALID_ARGUMENT if it is not an xclbin, lacks the kernel, or
+// has another interface version or an impossible clock. The message gives the reason and the
+// remedy.
 absl::StatusOr<XclbinFile> ReadXclbin(const std::string& path);
 
 }  // namespace ese

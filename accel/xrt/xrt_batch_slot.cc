@@ -26,8 +26,8 @@ bool IsUnderWay(ert_cmd_state state) {
 
 }  // namespace
 
-// Offsets of a batch's parts in one buffer. What goes to the card comes first, then what comes
-// back, so that each direction is one transfer.
+// Offsets of a batch's parts in one buffer. The parts that go to the card come first, followed by
+// those that come back, so that each direction is one transfer.
 struct BatchLayout {
   size_t descriptor = 0, state_in, inputs, status, state_out, outputs, end;
 
@@ -50,9 +50,9 @@ XrtBatchSlot::XrtBatchSlot(std::shared_ptr<OpenCard> open, int unit, const CardM
       packed_(packed),
       model_(std::move(model)),
       run_(open_->units[unit].kernel) {
-  // XRT's own thread watches a run with a callback and wakes the thread that waits for it. For runs
-  // without one, the waiting threads take turns to ask the card, and a thread whose batch has ended
-  // may have to wait for another's batch: units then idle half of their time.
+  // If a run has a callback, XRT's own thread watches it and wakes the thread that waits for it.
+  // Without a callback, the waiting threads take turns to ask the card, and a thread whose batch
+  // has ended may have to wait for another thread's batch, so that units are idle half of the time.
   run_.add_callback(
       ERT_CMD_STATE_COMPLETED, [](const void*, ert_cmd_state, void*) {}, nullptr);
 }
@@ -64,9 +64,9 @@ BatchOutcome XrtBatchSlot::Run(Batch* batch, std::chrono::milliseconds watchdog)
   }
   batch->steps = static_cast<int>(frames);
   const BatchLayout layout(packed_, batch->steps);
-  absl::Status status = TranslateXrt("memory for a batch", [&] { Reserve(layout.end); });
+  absl::Status status = TranslateXrt("allocating memory for a batch", [&] { Reserve(layout.end); });
   if (!status.ok()) return {status, CardFault::kMemory};
-  status = TranslateXrt("moving a batch to the card", [&] {
+  status = TranslateXrt("transferring a batch to the card", [&] {
     Put(layout, *batch);
     memory_.sync(XCL_BO_SYNC_BO_TO_DEVICE, layout.status + kBufferAlignment, 0);
   });
@@ -74,7 +74,7 @@ BatchOutcome XrtBatchSlot::Run(Batch* batch, std::chrono::milliseconds watchdog)
   ert_cmd_state state = ERT_CMD_STATE_NEW;
   status = TranslateXrt("starting a batch", [&] {
     run_.set_arg(0, memory_);
-    started_ = true;  // even if start() throws, because XRT's thread may have seen the run by then
+    started_ = true;  // even if start() throws, because XRT's thread may already have seen the run
     run_.start();
     state = Wait(watchdog);
   });
@@ -83,17 +83,17 @@ BatchOutcome XrtBatchSlot::Run(Batch* batch, std::chrono::milliseconds watchdog)
     return {absl::UnavailableError("the card was lost"), CardFault::kGone};
   }
   if (IsUnderWay(state)) {
-    return {absl::DeadlineExceededError(absl::StrCat("the compute unit has not ended a batch in ",
+    return {absl::DeadlineExceededError(absl::StrCat("the compute unit did not end a batch within ",
                                                      watchdog.count(), " ms")),
             CardFault::kHang};
   }
   started_ = false;
   if (state != ERT_CMD_STATE_COMPLETED) {
     return {absl::InternalError(absl::StrCat("the batch ended in XRT's state ",
-                                             static_cast<int>(state), ", not as completed")),
+                                             static_cast<int>(state), " and not as completed")),
             CardFault::kErrorState};
   }
-  status = TranslateXrt("moving results from the card", [&] {
+  status = TranslateXrt("transferring results from the card", [&] {
     memory_.sync(XCL_BO_SYNC_BO_FROM_DEVICE, layout.end - layout.status, layout.status);
   });
   if (!status.ok()) return {status, CardFault::kTransfer};
@@ -109,7 +109,7 @@ bool XrtBatchSlot::IsStuck() const {
   return !known.ok() || state == ERT_CMD_STATE_TIMEOUT;
 }
 
-// The buffer only grows, and is kept for later batches.
+// The buffer only grows, and later batches reuse it.
 void XrtBatchSlot::Reserve(size_t bytes) {
   if (bytes <= reserved_) return;
   memory_ = xrt::bo(open_->device, bytes, open_->units[unit_].group);
@@ -128,7 +128,7 @@ void XrtBatchSlot::Put(const BatchLayout& layout, const Batch& batch) {
   absl::c_copy(PackDescriptor(packed_, batch.lanes, addresses), bytes_ + layout.descriptor);
   PackStates(packed_, batch.lanes, bytes_ + layout.state_in);
   PackInputs(packed_, batch.lanes, bytes_ + layout.inputs);
-  // Overwrites the status of the batch before, so that it is not taken for this one's.
+  // Overwrites the status of the previous batch, so that it is not mistaken for this one's.
   CardStatus none;
   none.error = kNoStatus;
   StoreToCard(none, bytes_ + layout.status);
@@ -138,7 +138,7 @@ ert_cmd_state XrtBatchSlot::Wait(std::chrono::milliseconds watchdog) {
   const TimePoint end = Clock::Real()->Now() + watchdog;
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::Real()->Now());
-    // XRT takes a wait of 0 for one without a limit.
+    // XRT treats a wait of 0 as one without a limit.
     const ert_cmd_state state =
         run_.wait(std::clamp(left, std::chrono::milliseconds(1), kLookAgain));
     // run_.state() may be ahead of XRT's thread, which would still be using the run.
@@ -160,9 +160,9 @@ BatchOutcome XrtBatchSlot::Take(const BatchLayout& layout, Batch* batch) {
   const uint64_t checksum =
       ResultChecksum(packed_, batch->lanes, bytes_ + layout.state_out, bytes_ + layout.outputs);
   if (checksum != status.checksum) {
-    return {absl::DataLossError(
-                absl::StrCat("a bit of the results flipped on the way: their checksum is ",
-                             absl::Hex(checksum), ", the kernel's ", absl::Hex(status.checksum))),
+    return {absl::DataLossError(absl::StrCat(
+                "a bit of the results flipped during the transfer: their checksum is ",
+                absl::Hex(checksum), ", but the kernel's is ", absl::Hex(status.checksum))),
             CardFault::kChecksum};
   }
   UnpackStates(packed_, bytes_ + layout.state_out, &batch->lanes);

@@ -25,25 +25,25 @@ struct BatchOutcome {
   CardFault fault = CardFault::kStart;
 };
 
-// How many bytes of the card's memory a batch of `steps` steps takes.
+// Returns how many bytes of the card's memory a batch of `steps` steps takes.
 size_t BatchBytes(const CardModel& packed, int steps);
 
 // Serves one model on one unit of a card, until the card is lost. Used by one thread at a time.
 class XrtBatchSlot {
  public:
-  // May throw what XRT throws. `packed` must outlive the slot. `model` is a buffer in memory that
-  // the unit can reach.
+  // Throws what XRT throws. `packed` must outlive the slot. `model` is a buffer in memory that the
+  // unit can reach.
   XrtBatchSlot(std::shared_ptr<OpenCard> open, int unit, const CardModel& packed, xrt::bo model);
 
-  // Packs the batch, runs it on the card and unpacks the results. If the card has not ended the
-  // batch after `watchdog`, or is lost before, the slot is stuck.
+  // Packs the batch, runs it on the card and unpacks the results. If the card does not end
+  // the batch within `watchdog`, or is lost before it ends, the slot is stuck.
   BatchOutcome Run(Batch* batch, std::chrono::milliseconds watchdog);
 
   OpenCard* open() const { return open_.get(); }
   int unit() const { return unit_; }
   const xrt::bo& model() const { return model_; }
-  // Whether the card has not ended the last batch. In that case the card may still write to the
-  // slot's memory, and XRT to its command. The call may take a millisecond.
+  // Returns true if the card has not ended the last batch. In that case the card may still write to
+  // the slot's memory, and XRT may still write to its command. The call may take a millisecond.
   bool IsStuck() const;
 
  private:

@@ -17,7 +17,7 @@
 #include "spdlog/spdlog.h"
 
 namespace xrt_core {
-// Of libxrt_coreutil; XRT's public headers have no other way to ask for the version that runs.
+// From libxrt_coreutil. XRT's public headers have no other way to ask for the version in use.
 void get_xrt_build_info(boost::property_tree::ptree&);
 }  // namespace xrt_core
 
@@ -28,28 +28,29 @@ using boost::property_tree::ptree;
 namespace info = xrt::info;
 
 constexpr const char* kVersion = "2.13.";
-// Time between two attempts to open a card that no channel asks for.
+// The time between two attempts to open a card that no channel asks for.
 constexpr Duration kFirstRest = std::chrono::milliseconds(500);
 constexpr Duration kLongestRest = std::chrono::seconds(60);
 
-// XRT's own maps of devices and kernels have no lock. This is a std::mutex for its try_lock.
+// XRT's own maps of devices and kernels have no lock. This is a std::mutex because it needs
+// try_lock.
 std::mutex& Opening() {
   static std::mutex one_at_a_time;
   return one_at_a_time;
 }
 
-// XRT has a thread for each device that looks at the device, and at the commands that it takes to
-// be running, until the program ends. After a start that failed or a batch that did not end it
-// would look at freed objects. So a lost device is never closed, which costs a file descriptor each
-// time.
-void KeepForEver(std::shared_ptr<const void> object) {
+// For each device, XRT has a thread that accesses the device and the commands that it believes to
+// be running, until the program ends. After a start that failed or a batch that did not end, that
+// thread would access freed objects. So a lost device is never closed, which costs a file
+// descriptor each time.
+void KeepForever(std::shared_ptr<const void> object) {
   static Mutex mutex;
   static auto* const kept = new std::vector<std::shared_ptr<const void>>;
   const MutexLock lock(mutex);
   kept->push_back(std::move(object));
 }
 
-// Asks the card's management controller. Empty if it does not know.
+// Asks the card's management controller. Returns "" if it does not know.
 std::string SerialOf(const xrt::device& device) {
   std::string serial;
   const absl::Status ignored = TranslateXrt("", [&] {
@@ -63,10 +64,10 @@ std::string SerialOf(const xrt::device& device) {
   return serial == "N/A" ? "" : serial;
 }
 
-// The driver answers a query of the name for as long as the card is there.
+// The driver answers a query for the name as long as the card is there.
 bool Answers(const xrt::device& device) {
   if (!TranslateXrt("", [&] { device.get_info<info::device::name>(); }).ok()) return false;
-  bool offline = false;  // not every driver knows
+  bool offline = false;  // not every driver reports this
   const absl::Status ignored =
       TranslateXrt("", [&] { offline = device.get_info<info::device::offline>(); });
   return !offline;
@@ -76,14 +77,14 @@ bool Answers(const xrt::device& device) {
 
 absl::Status CheckXrtVersion(const std::string& version) {
   if (absl::StartsWith(version, kVersion)) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("XRT is of version ", version, "; cards need ",
-                                             kVersion, "x: install libxrt1 of Debian 12"));
+  return absl::UnavailableError(absl::StrCat("XRT has version ", version, ", but cards need ",
+                                             kVersion, "x; install libxrt1 of Debian 12"));
 }
 
 absl::StatusOr<int> CountXrtCards() {
   std::string version;
   unsigned int count = 0;
-  ESE_RETURN_IF_ERROR(TranslateXrt("the version of XRT", [&] {
+  ESE_RETURN_IF_ERROR(TranslateXrt("asking for the version of XRT", [&] {
     ptree tree;
     xrt_core::get_xrt_build_info(tree);
     version = tree.get<std::string>("version", "unknown");
@@ -120,7 +121,7 @@ XrtCard::XrtCard(int index, std::shared_ptr<const XclbinFile> xclbin, const XrtO
       next_try_(Clock::Real()->Now() + rest_) {}
 
 XrtCard::~XrtCard() {
-  for (auto& slot : stuck_) KeepForEver(std::move(slot));
+  for (auto& slot : stuck_) KeepForever(std::move(slot));
 }
 
 CardIdentity XrtCard::identity() const {
@@ -137,7 +138,7 @@ absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::Get() {
   const std::unique_lock opening(Opening(), std::try_to_lock);
   if (!opening.owns_lock()) {
     return absl::UnavailableError(
-        absl::StrCat(title_, " is not open, and a card is being opened at the moment"));
+        absl::StrCat(title_, " is not open, and another thread is opening a card; try again"));
   }
   if (auto open = current()) return open;
   absl::StatusOr<std::shared_ptr<OpenCard>> opened = OpenNow();
@@ -150,7 +151,7 @@ absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::Get() {
   open_ = *opened;
   complaint_.clear();
   metrics_.Opened();
-  spdlog::info("{}: {} at {}, serial {}, xclbin {} of {}, {} units at {}", title_, identity_.name,
+  spdlog::info("{}: {} at {}, serial {}, xclbin {} from {}, {} units at {}", title_, identity_.name,
                identity_.bdf, identity_.serial.empty() ? "unknown" : identity_.serial,
                xclbin_->uuid, xclbin_->path, xclbin_->units.size(),
                xclbin_->clock_megahertz == 0 ? "an unknown clock"
@@ -190,11 +191,11 @@ absl::StatusOr<std::shared_ptr<OpenCard>> XrtCard::OpenNow() {
   return open;
 }
 
-// Logs an error once, however often the card is tried.
+// Logs an error once, no matter how often opening the card is tried.
 void XrtCard::Complain(const absl::Status& status) {
   if (status.message() == complaint_) return;
   complaint_ = std::string(status.message());
-  spdlog::error("{} cannot be used, and is tried again: {}", title_, complaint_);
+  spdlog::error("{} cannot be used and will be tried again: {}", title_, complaint_);
 }
 
 void XrtCard::Report(OpenCard* open, CardFault fault, const absl::Status& status, bool first) {
@@ -208,12 +209,13 @@ void XrtCard::Lose(OpenCard* open, const std::string& reason) {
   if (open->lost.exchange(true)) return;
   {
     const MutexLock lock(mutex_);
-    if (open_.get() == open) KeepForEver(std::move(open_));
+    if (open_.get() == open) KeepForever(std::move(open_));
   }
   ++alarms_;
   metrics_.Count(CardFault::kGone);
   metrics_.Lost();
-  spdlog::error("{} is lost, its batches run elsewhere, and it is tried again: {}", title_, reason);
+  spdlog::error("{} is lost; its batches run elsewhere, and it will be tried again: {}", title_,
+                reason);
 }
 
 Duration XrtCard::Succeeded(int unit, TimePoint start) {
@@ -261,7 +263,7 @@ absl::StatusOr<SensorReadings> XrtCard::ReadSensors() {
     electrical = open->device.get_info<info::device::electrical>();
     thermal = open->device.get_info<info::device::thermal>();
   });
-  // This comes last, because a card that was lost during the readings has no broken sensors.
+  // This comes last, because if the card was lost during the readings, its sensors are not broken.
   if (!Answers(open->device)) {
     Lose(open.get(), "it does not answer");
     return absl::NotFoundError(absl::StrCat(title_, " does not answer"));

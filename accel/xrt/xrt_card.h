@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One card, which may be opened, lost and opened again, and what its channels share.
+// One card, which may be opened, lost and opened again. Its channels share it.
 #pragma once
 
 #include <atomic>
@@ -21,8 +21,8 @@ namespace ese {
 
 class XrtBatchSlot;
 
-// XRT's objects of a card from when it is opened until it is lost. After that they are useless and
-// must all be released before the card is opened again. Thread-safe.
+// XRT's objects for a card, from when it is opened until it is lost. After that they are useless,
+// and all of them must be released before the card is opened again. Thread-safe.
 struct OpenCard {
   struct Unit {
     xrt::kernel kernel;
@@ -33,11 +33,11 @@ struct OpenCard {
   std::atomic<bool> lost = false;
 };
 
-// Asks XRT what identifies the card.
+// Asks XRT for the card's identity.
 absl::StatusOr<CardIdentity> Identify(int index, const xrt::device& device);
 // UNAVAILABLE unless this version of XRT has the binary interface that this code was written for.
 absl::Status CheckXrtVersion(const std::string& version);
-// Returns the number of cards. UNAVAILABLE if there is no XRT or it has another version.
+// Returns the number of cards. UNAVAILABLE if XRT is missing or has another version.
 absl::StatusOr<int> CountXrtCards();
 
 // Thread-safe.
@@ -48,50 +48,51 @@ class XrtCard {
           MetricsRegistry* metrics);
   ~XrtCard();
 
-  // Returns the card, and opens it first if necessary. Returns UNAVAILABLE at once while another
-  // thread opens a card, so that no card waits for another that does not answer.
+  // Returns the card, and opens it first if necessary. While another thread is opening a card, this
+  // returns UNAVAILABLE at once, so that no card waits for another that does not answer.
   absl::StatusOr<std::shared_ptr<OpenCard>> Get();
 
   const std::string& name() const { return name_; }  // xrt0
   int units() const { return static_cast<int>(xclbin_->units.size()); }
   CardSensors& sensors() { return sensors_; }
-  // Reads the sensors, for sensors(). Returns NOT_FOUND while the card is not open; at increasing
-  // intervals it tries to open the card, because nothing else does while there are no batches. A
-  // card that does not answer is lost. The call takes as long as the driver does.
+  // Reads the sensors. Returns NOT_FOUND while the card is not open. At increasing intervals it
+  // tries to open the card, because nothing else does so while there are no batches. A card that
+  // does not answer counts as lost. The call takes as long as the driver takes.
   absl::StatusOr<SensorReadings> ReadSensors();
-  // What is known so far.
+  // Returns what is known about the card so far.
   CardIdentity identity() const;
 
-  // Counts the failure of a batch and checks whether the card is gone. `first` says that the slot
+  // Counts the failure of a batch and checks whether the card is gone. `first` is true if the slot
   // had worked until then.
   void Report(OpenCard* open, CardFault fault, const absl::Status& status, bool first);
-  // Gives up the card as it is open now. Logs the reason, once.
+  // Marks the open card as lost and logs the reason, unless it is marked already.
   void Lose(OpenCard* open, const std::string& reason);
-  // Increases with each fault of a slot that had worked until then. A channel that sees it increase
+  // Increases with each fault of a slot that had worked until then. When it increases, each channel
   // should be tested before it gets streams, because the whole card may be at fault.
   uint64_t alarms() const { return alarms_; }
 
-  // Records that unit `unit` has now finished a batch that began at `start`. Returns how long the
-  // unit worked on it, without the time of the batch before it.
+  // Records that unit `unit` has just finished a batch that began at `start`. Returns how long the
+  // unit worked on it, without the time that it spent on the batch before.
   Duration Succeeded(int unit, TimePoint start);
   uint64_t successes() const { return successes_; }
 
-  // Keeps a slot whose batch the card has not ended, because the card may still write its memory.
+  // Keeps a slot whose batch the card has not ended, because the card may still write to its
+  // memory.
   void KeepStuck(std::unique_ptr<XrtBatchSlot> slot);
-  // Whether unit `unit` has such a batch left.
+  // Returns whether unit `unit` still has such a batch.
   bool IsStuck(const OpenCard* open, int unit);
 
  private:
   // Opens the card and loads it. REQUIRES: no other thread opens a card.
   absl::StatusOr<std::shared_ptr<OpenCard>> OpenNow();
-  // Returns the card. If it is not open, tries to open it, but less and less often; null if that
-  // fails.
+  // Returns the card. If it is not open, tries to open it, at increasing intervals. Returns null if
+  // the card remains closed.
   std::shared_ptr<OpenCard> GetNowAndThen();
   void Complain(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int index_;
   const std::string name_;
-  const std::string title_;  // card 0
+  const std::string title_;  // such as "card 0"
   const std::shared_ptr<const XclbinFile> xclbin_;
 
   CardMetrics metrics_;

@@ -19,7 +19,7 @@
 namespace ese {
 namespace {
 
-constexpr int kStepsWithRoom = 16;  // the longest batch of the scheduler, by default
+constexpr int kStepsWithRoom = 16;  // by default, the scheduler's longest batch
 
 XrtCardInfo LookAt(int index) {
   XrtCardInfo card{.index = index, .status = {}, .name = {}, .bdf = {}, .serial = {}};
@@ -36,8 +36,8 @@ XrtCardInfo LookAt(int index) {
   return card;
 }
 
-// OK if the card has room for the model, in the memory of each unit, and for all batches in flight.
-// Longer batches take more memory when they come.
+// Returns OK if the card has room for the model, in the memory of each unit, and for all batches in
+// flight. Longer batches allocate more memory when they come.
 absl::Status CheckRoom(const std::shared_ptr<OpenCard>& open, int batches_in_flight,
                        ResidentModel* model) {
   const size_t bytes = BatchBytes(model->packed().card, kStepsWithRoom);
@@ -45,7 +45,7 @@ absl::Status CheckRoom(const std::shared_ptr<OpenCard>& open, int batches_in_fli
   for (const OpenCard::Unit& unit : open->units) {
     ESE_RETURN_IF_ERROR(model->BufferOn(open, unit.group).status());
     ESE_RETURN_IF_ERROR(
-        TranslateXrt(absl::StrCat("memory for ", batches_in_flight * open->units.size(),
+        TranslateXrt(absl::StrCat("allocating memory for ", batches_in_flight * open->units.size(),
                                   " batches of ", bytes, " bytes"),
                      [&] {
                        for (int i = 0; i < batches_in_flight; ++i)
@@ -58,14 +58,15 @@ absl::Status CheckRoom(const std::shared_ptr<OpenCard>& open, int batches_in_fli
 absl::StatusOr<std::vector<int>> Choose(const std::vector<int>& wanted, int present) {
   if (present == 0) {
     return absl::NotFoundError(
-        "XRT finds no card; is one installed, and its driver, xocl, loaded? (docs/cards.md)");
+        "XRT finds no card; check that one is installed and that its driver xocl is loaded "
+        "(docs/cards.md)");
   }
   std::vector<int> chosen = wanted;
   for (int index = 0; wanted.empty() && index < present; ++index) chosen.push_back(index);
   for (const int index : chosen) {
     if (index >= 0 && index < present) continue;
     return absl::NotFoundError(absl::StrCat("there is no card ", index, "; XRT finds ", present,
-                                            ", the first of which is 0"));
+                                            " cards, numbered from 0"));
   }
   return chosen;
 }
@@ -122,7 +123,7 @@ absl::StatusOr<std::vector<std::unique_ptr<Channel>>> XrtCards::MakeChannels(
     const auto open = card->Get();
     absl::Status fits;
     if (open.ok()) fits = CheckRoom(*open, options_.batches_in_flight, resident.get());
-    // Other errors may be temporary.
+    // Any other error may be temporary.
     if (absl::IsResourceExhausted(fits)) {
       spdlog::error("card {}: {}", card->identity().index, std::string(fits.message()));
       too_small.Update(fits);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Channels through the genuine XRT, on emulated cards.
+// Runs channels through the real XRT library on emulated cards.
 #include "accel/xrt/xrt_cards.h"
 
 #include "accel/xrt/card_test_rig.h"
@@ -18,7 +18,7 @@ class XrtCardsTest : public CardTest {
   }
 };
 
-TEST_F(XrtCardsTest, EveryPlaceOfEveryUnitOfEveryCardEqualsTheReference) {
+TEST_F(XrtCardsTest, EverySlotOfEveryUnitOfEveryCardEqualsTheReference) {
   const RandomLayer sigmoid = {
       .cells = 33, .projection = 10, .peepholes = true, .g_activation = GActivation::kSigmoid};
   for (const int units : {7, 40, 64}) {
@@ -46,7 +46,7 @@ TEST_F(XrtCardsTest, EveryPlaceOfEveryUnitOfEveryCardEqualsTheReference) {
   }
 }
 
-TEST_F(XrtCardsTest, EmulatedCardsSaySo) {
+TEST_F(XrtCardsTest, EmulatedCardsAreNamedAsSuch) {
   const auto cards = ListXrtCards();
   ASSERT_TRUE(cards.ok()) << cards.status();
   ASSERT_EQ(cards->size(), 2u);
@@ -61,7 +61,7 @@ TEST_F(XrtCardsTest, EmulatedCardsSaySo) {
   EXPECT_EQ(Metric("ese_card_info", 1, "name=\"emulated_ese_card\""), 1);
 }
 
-TEST_F(XrtCardsTest, AListOfCardsSaysWhichCannotBeUsed) {
+TEST_F(XrtCardsTest, ListsWhichCardsCannotBeUsed) {
   Inject("0 permission");
   const auto cards = ListXrtCards();
   ASSERT_TRUE(cards.ok()) << cards.status();
@@ -71,7 +71,7 @@ TEST_F(XrtCardsTest, AListOfCardsSaysWhichCannotBeUsed) {
   EXPECT_EQ(cards->at(1).bdf, "0000:02:00.1");
 }
 
-TEST_F(XrtCardsTest, OtherVersionsOfXrtAreRefused) {
+TEST_F(XrtCardsTest, RefusesOtherVersionsOfXrt) {
   EXPECT_TRUE(CheckXrtVersion("2.13.466").ok());
   for (const char* version : {"2.14.354", "2.1.3", "unknown"}) {
     const absl::Status status = CheckXrtVersion(version);
@@ -80,8 +80,8 @@ TEST_F(XrtCardsTest, OtherVersionsOfXrtAreRefused) {
   }
 }
 
-// Every fault has its code and its remedy.
-TEST_F(XrtCardsTest, WithoutACardThatCanBeOpenedSaysWhy) {
+// Each fault has its own code and remedy.
+TEST_F(XrtCardsTest, SaysWhyNoCardCanBeOpened) {
   for (const auto& [fault, code, remedy] :
        {std::tuple("* permission", absl::StatusCode::kPermissionDenied,
                    "add the user to the group"),
@@ -94,12 +94,12 @@ TEST_F(XrtCardsTest, WithoutACardThatCanBeOpenedSaysWhy) {
   }
 }
 
-TEST_F(XrtCardsTest, ACardThatCannotBeOpenedIsUsedOnceItCan) {
+TEST_F(XrtCardsTest, UsesACardOnceItCanBeOpened) {
   const auto model = RandomModel({});
   for (const auto& [fault, complaint] :
        {std::pair("0 permission", "Permission denied"), std::pair("0 busy", "another program")}) {
     Inject(fault);
-    // Its sensors are not read in this time, because that might open the card too.
+    // The sensors are not read during the test, because reading them might open the card too.
     const auto channels = Create(model, {.sensor_interval = std::chrono::hours(1)});
     ASSERT_EQ(channels.size(), size_t{kCards * kUnits * kSlots});
     const absl::Status status = Try(channels.front().get(), *model);
@@ -112,7 +112,7 @@ TEST_F(XrtCardsTest, ACardThatCannotBeOpenedIsUsedOnceItCan) {
   }
 }
 
-TEST_F(XrtCardsTest, SaysWhatIsMissing) {
+TEST_F(XrtCardsTest, SaysWhichFileOrCardIsMissing) {
   EXPECT_THAT(ErrorOf({.xclbin = "nowhere.xclbin"}), HasSubstr("no xclbin \"nowhere.xclbin\""));
   EXPECT_THAT(ErrorOf({.xclbin = xclbin_, .cards = {2}}), HasSubstr("no card 2; XRT finds 2"));
 }
@@ -133,7 +133,7 @@ TEST_F(XrtCardsTest, RefusesOtherXclbins) {
   EXPECT_THAT(ErrorOf({.xclbin = other}), HasSubstr("reading " + other));
 }
 
-TEST_F(XrtCardsTest, AModelOverTheCardsMemoryIsRefused) {
+TEST_F(XrtCardsTest, RefusesAModelThatExceedsTheCardsMemory) {
   // 2048 rows of 1024 entries of two bytes are 4 MiB.
   const auto model =
       RandomModel({.inputs = 512, .layers = {{.cells = 512, .projection = 512}}, .density = 1});
@@ -142,10 +142,10 @@ TEST_F(XrtCardsTest, AModelOverTheCardsMemoryIsRefused) {
   const absl::Status status = (*cards)->MakeChannels(model).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_THAT(status.message(), HasSubstr("memory is full; serve fewer or smaller models"));
-  EXPECT_TRUE((*cards)->MakeChannels(RandomModel({})).ok()) << "another one fits";
+  EXPECT_TRUE((*cards)->MakeChannels(RandomModel({})).ok()) << "a smaller model fits";
 }
 
-TEST_F(XrtCardsTest, AModelThatLeavesNoRoomForItsBatchesIsRefused) {
+TEST_F(XrtCardsTest, RefusesAModelThatLeavesNoRoomForItsBatches) {
   const auto model =
       RandomModel({.inputs = 1000, .layers = {{.cells = 512, .projection = 512}}, .density = 0.1});
   auto cards = XrtCards::Open({.xclbin = xclbin_}, nullptr);

@@ -10,7 +10,8 @@
 namespace ese {
 namespace {
 
-// Failures in a row after which the card is opened again, if nothing else on it worked meanwhile.
+// The number of failures in a row after which the card is opened again, if nothing else on it has
+// worked in the meantime.
 constexpr int kFailuresToReopen = 3;
 
 }  // namespace
@@ -39,7 +40,8 @@ absl::Status XrtChannel::Submit(std::unique_ptr<Batch>* batch, Completion done) 
   const uint64_t alarms = card_->alarms();
   if (alarms_seen_.exchange(alarms) != alarms) {
     return absl::UnavailableError(
-        absl::StrCat("channel ", name_, ": something on its card failed, test it first"));
+        absl::StrCat("channel ", name_,
+                     ": something on its card has failed, so this channel must be tested first"));
   }
   return worker_.Submit(batch, std::move(done));
 }
@@ -56,7 +58,7 @@ absl::Status XrtChannel::Execute(Batch* batch) {
 
 absl::Status XrtChannel::Prepare() {
   if (slot_ != nullptr && failures_ == 0 && !slot_->open()->lost) return CheckUnit();
-  // Replaces everything, because any of it may have been at fault.
+  // Replaces all objects, because any of them may have been at fault.
   auto opened = card_->Get();
   if (!opened.ok()) return absl::UnavailableError(opened.status().message());
   const std::shared_ptr<OpenCard> open = *std::move(opened);
@@ -68,21 +70,21 @@ absl::Status XrtChannel::Prepare() {
   absl::Status status = model.status();
   if (status.ok()) {
     fault = CardFault::kStart;
-    status = TranslateXrt("making a run", [&] {
+    status = TranslateXrt("creating a run on the compute unit", [&] {
       slot_ = std::make_unique<XrtBatchSlot>(open, unit_, model_->packed().card, *model);
     });
   }
   if (status.ok()) return CheckUnit();
   card_->Report(open.get(), fault, status, /*first=*/false);
-  // Whatever the code was, the channel is at fault and not the batch.
+  // Whatever the code is, the fault lies with the channel and not with the batch.
   return absl::UnavailableError(status.message());
 }
 
 absl::Status XrtChannel::CheckUnit() {
   if (!card_->IsStuck(slot_->open(), unit_)) return absl::OkStatus();
   return absl::UnavailableError(
-      "the compute unit still has not ended an earlier batch; a reset of the card (xbutil reset) "
-      "may free it");
+      "the compute unit has not ended an earlier batch yet; resetting the card (xbutil reset) may "
+      "free it");
 }
 
 absl::Status XrtChannel::Failed(const BatchOutcome& outcome) {
@@ -90,14 +92,15 @@ absl::Status XrtChannel::Failed(const BatchOutcome& outcome) {
   if (first) successes_before_ = card_->successes();
   OpenCard* const open = slot_->open();
   card_->Report(open, outcome.fault, outcome.status, first);
-  // Opening the card again does not help if its memory is full.
+  // If the card's memory is full, opening the card again does not help.
   const bool may_help = outcome.fault != CardFault::kHang && outcome.fault != CardFault::kMemory;
   if (failures_ >= kFailuresToReopen && may_help && card_->successes() == successes_before_) {
     card_->Lose(open, absl::StrCat("nothing on it has worked for ", failures_,
-                                   " batches, at last: ", outcome.status.message()));
+                                   " batches; the last error was: ", outcome.status.message()));
     failures_ = 0;
   }
-  alarms_seen_ = card_->alarms();  // this alarm is its own, and its next batch is a test anyway
+  // This channel raised the last alarm itself, and its next batch is a test anyway.
+  alarms_seen_ = card_->alarms();
   if (slot_->IsStuck()) card_->KeepStuck(std::move(slot_));
   switch (outcome.fault) {
     case CardFault::kHang:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A batch slot of a compute unit as a channel.
+// Makes a batch slot of a compute unit a channel.
 #pragma once
 
 #include <atomic>
@@ -17,16 +17,16 @@
 namespace ese {
 
 // The channel's thread packs a batch and sleeps until the unit has computed it. Meanwhile the unit
-// may compute the batch of its other slot. The channel acquires what it needs on the card when the
-// first batch comes, and again after the card was lost.
+// may compute the batch of its other slot. The channel allocates what it needs on the card for the
+// first batch, and again after the card was lost.
 class XrtChannel final : public Channel {
  public:
   XrtChannel(std::shared_ptr<XrtCard> card, std::shared_ptr<ResidentModel> model, int unit,
              int slot, Duration watchdog);
 
-  // Also UNAVAILABLE while the card is too hot, and once after anything on the card has failed. The
-  // scheduler then tests the channel before it sends batches of streams, which would fail one after
-  // another if the whole card is at fault.
+  // Also returns UNAVAILABLE while the card is too hot, and once after anything on the card has
+  // failed. The scheduler then tests the channel before it sends batches of streams, which would
+  // fail one after another if the whole card is at fault.
   absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) override;
 
   int max_lanes() const override { return model_->packed().card.shape.lanes; }
@@ -53,7 +53,7 @@ class XrtChannel final : public Channel {
   // Used by the worker's thread only.
   std::unique_ptr<XrtBatchSlot> slot_;
   int failures_ = 0;               // in a row
-  uint64_t successes_before_ = 0;  // of the card, at the first of them
+  uint64_t successes_before_ = 0;  // of the card, at the first of these failures
 
   BatchWorker worker_;  // last, because its thread uses the members above
 };

@@ -15,7 +15,8 @@ absl::Status OfErrno(int number, const std::string& message) {
     case EACCES:
     case EPERM:
       return absl::PermissionDeniedError(absl::StrCat(
-          message, "; add the user to the group of /dev/dri/renderD*, render (docs/cards.md)"));
+          message,
+          "; add the user to the group render, which owns /dev/dri/renderD* (docs/cards.md)"));
     case EBUSY:
       return absl::FailedPreconditionError(absl::StrCat(
           message,
@@ -26,8 +27,8 @@ absl::Status OfErrno(int number, const std::string& message) {
     case ESHUTDOWN:
       return absl::NotFoundError(
           absl::StrCat(message,
-                       "; the card is gone: dmesg may say why, and it is used again when "
-                       "it is back"));
+                       "; the card is gone: dmesg may say why, and the card is used again when it "
+                       "comes back"));
     default:
       return absl::UnavailableError(message);
   }
@@ -46,7 +47,7 @@ absl::Status CurrentXrtError(const std::string& what) {
   } catch (const std::exception& error) {
     return absl::UnavailableError(absl::StrCat(what, ": ", error.what()));
   } catch (...) {
-    return absl::UnavailableError(absl::StrCat(what, ": XRT failed without a reason"));
+    return absl::UnavailableError(absl::StrCat(what, ": XRT gave no reason"));
   }
 }
 

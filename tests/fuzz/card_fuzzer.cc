@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A card's memory as a host may leave it: the descriptor of a batch at its beginning, and a packed
-// model where the descriptor says.
+// The input is a card's memory: it begins with the descriptor of a batch, which says where the
+// packed model is.
 #include <string>
 
 #include "accel/emu/card_reader.h"
@@ -14,7 +14,7 @@ namespace {
 // Smaller than a real kernel, so that a small memory has many rows.
 constexpr CardShape kShape = {.pes = 4, .lanes = 8};
 
-// `size` bytes from address 0 on, and nothing else.
+// A memory of `size` bytes that begins at address 0.
 class BoundedMemory final : public KernelMemory {
  public:
   BoundedMemory(const uint8_t* data, size_t size) : bytes_(data, data + size) {}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoint tokens: forged ones, and bodies that were signed with the right key, as by a server
-// that means harm. What Open accepts must come out of Sign and Open again unchanged.
+// The input is a checkpoint token. Some tokens are forged, and others have an arbitrary body but
+// the right signature, as if a malicious server had made them. What Open accepts must not change
+// when it goes through Sign and Open again.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -18,7 +19,7 @@ constexpr size_t kHeaderBytes = 8, kMacBytes = 32;  // docs/checkpoints.md
 constexpr UnixSeconds kNow = 1'800'000'000;
 constexpr auto kMaxAge = std::chrono::hours(1);
 
-// The key that corpus/checkpoint was signed with, too (make_corpus.py).
+// make_corpus.py signs corpus/checkpoint with the same key.
 const std::string& Key() {
   static const auto* const kKey = new std::string(CheckpointSigner::kMinKeyBytes, 'k');
   return *kKey;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kaldi nnet1 networks, text and binary.
+// The input is a Kaldi nnet1 network, in text or binary form.
 #include "compiler/kaldi/import.h"
 #include "tests/fuzz/mutation.h"
 

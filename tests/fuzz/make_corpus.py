@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of the fuzzers: one small valid input of each kind, and the golden files.
+"""Writes the seeds of the fuzzers: small valid inputs of each kind, and golden files.
 
     tests/fuzz/make_corpus.py build/seeds     # writes build/seeds/NAME/seed_*
 
-Inputs that a campaign found to reach new code are in corpus/ beside this script;
-bench/fuzz.py --minimise adds them. Needs Python's standard library alone.
+The inputs with which fuzzing reached new code are in corpus/ beside this script; bench/fuzz.py --minimise
+adds them. This script needs only Python's standard library.
 """
 import argparse
 import hashlib
@@ -15,7 +15,7 @@ import pathlib
 import struct
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden" / "compiler"
-FUZZER_KEY = b"k" * 32  # of checkpoint_fuzzer.cc
+FUZZER_KEY = b"k" * 32  # the key in checkpoint_fuzzer.cc
 FUZZER_NOW = 1_800_000_000
 
 
@@ -31,8 +31,8 @@ def varint(value):
 
 
 def message(*fields):
-    """Fields are (number, value): an int is a varint, a float a float, bytes and str as they are, and
-    an ("f64", int) or ("f32", int) a fixed integer."""
+    """Encodes fields, which are pairs (number, value). An int becomes a varint, a float a float, bytes and str
+    a string, and ("f64", int) or ("f32", int) a fixed integer."""
     out = b""
     for number, value in fields:
         if isinstance(value, float):
@@ -65,7 +65,7 @@ def align(size, to=64):
 
 
 def matrix_sections(name, rows, columns, entries_per_row):
-    spare = min(1, columns - entries_per_row)  # columns that odd rows skip at their beginning
+    spare = min(1, columns - entries_per_row)  # odd rows skip this many columns at their beginning
     entries = [(row % 2 * spare if k == 0 else 0) << 7 | (row * 5 + k * 3) % 64 for row in range(rows)
                for k in range(entries_per_row)]
     return [(f"{name}/entries", struct.pack(f"<{len(entries)}H", *entries)),
@@ -74,7 +74,7 @@ def matrix_sections(name, rows, columns, entries_per_row):
 
 
 def compiled_model(layers, inputs, units, features=b""):
-    """`layers`: (cells, projection, peepholes, sigmoid) each."""
+    """Each of `layers` is a tuple (cells, projection, peepholes, sigmoid)."""
     sections = [("input/mean", struct.pack(f"<{inputs}f", *[0.5] * inputs)),
                 ("input/inv_stddev", struct.pack(f"<{inputs}f", *[2.0] * inputs))]
     fields = [(1, "fuzz"), (3, 5)]
@@ -233,7 +233,7 @@ def kaldi(binary):
         component("<Softmax>", units, units, end)]) + token("</Nnet>")
 
 
-# ---- what a server reads ----
+# ---- inputs of the server and of cards ----
 
 def checkpoints():
     body = message((1, "f" * 32), (2, ("f64", 1)), (3, ("f64", 2)), (4, 5), (5, FUZZER_NOW - 60), (6, 2),
@@ -265,7 +265,8 @@ def requests():
 
 
 def cards():
-    """One layer of three cells with a projection, and one pass of outputs, for 4 PEs and 8 lanes."""
+    """Returns memories for 4 PEs and 8 lanes, with one layer of three cells, with and without a projection, and
+    one output pass."""
     pes, lanes, model_at = 4, 8, 128
 
     def passes(projection):

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiled models: the loader, then one step of every model that it accepts. A model that the
-// loader accepts must not overflow or read out of bounds, whatever its weights are.
+// The input is a compiled model. If the loader accepts it, one step must not overflow or read out
+// of bounds, no matter what the weights are.
 #include <algorithm>
 #include <cstdlib>
 #include <string>
@@ -32,7 +32,8 @@ Parts Split(absl::string_view file) {
           std::string(file.substr(begin))};
 }
 
-// A file of these parts with the right offsets and checksums, as far as the manifest can be read.
+// Returns a file of these parts, with the right offsets and checksums if the manifest can be
+// parsed.
 std::string Join(const Parts& parts) {
   std::string manifest_bytes = parts.manifest;
   model::Manifest manifest;

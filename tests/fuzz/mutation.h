@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mutations that keep a format's frame intact. A mutator that flips bytes of a file with lengths,
-// checksums or signatures almost never gets past them, so each of these formats has a custom
-// mutator that changes what is inside and then repairs the frame around it.
+// Helpers for custom mutators. In a file with lengths, checksums or signatures, flipping bytes
+// almost never gives a file that passes those checks. So each of these formats has a custom mutator
+// that changes the contents and then repairs the frame around them.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 #include "absl/strings/string_view.h"
 
-// libFuzzer's own mutations; in its library.
+// libFuzzer's own mutator.
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
 namespace ese {
@@ -27,8 +27,8 @@ inline void MutatePart(std::string* part, size_t max_size) {
   part->resize(LLVMFuzzerMutate(reinterpret_cast<uint8_t*>(part->data()), size, max_size));
 }
 
-// Copies `file` to `data` and returns its size, or 0 (libFuzzer then tries again) if it is longer
-// than max_size.
+// Copies `file` to `data` and returns its size. Returns 0 if it is longer than max_size, and
+// libFuzzer then tries again.
 inline size_t Deliver(const std::string& file, uint8_t* data, size_t max_size) {
   if (file.size() > max_size) return 0;
   std::memcpy(data, file.data(), file.size());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ONNX models.
+// The input is an ONNX model.
 #include <string>
 
 #include "compiler/onnx/import.h"

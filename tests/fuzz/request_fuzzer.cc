@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stream's requests as a client may send them: messages, the session's config, chunks and
-// checkpoints, and the flow of frames and answers. Neither gRPC nor the scheduler is in it: frames
-// are answered at once, with logits made of their own bytes.
+// The input is the sequence of requests of a stream. This exercises the messages, the session's
+// config, chunks and checkpoints, and the flow of frames and answers, without gRPC and the
+// scheduler. Frames are answered at once, with logits made from their own bytes.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -44,10 +44,10 @@ const ModelCatalog& Catalog() {
   return *kCatalog;
 }
 
-// As server/stream_call.h with a scheduler that answers at once.
+// Does what server/stream_call.h does with a scheduler that answers at once.
 class Stream {
  public:
-  // False ends the stream.
+  // Returns false if the stream ends.
   bool Read(const v1::StreamingInferRequest& request) {
     switch (request.request_case()) {
       case v1::StreamingInferRequest::kConfig:
@@ -89,7 +89,7 @@ class Stream {
     return true;
   }
 
-  // The token's bytes stand for what a checkpoint holds; checkpoint_fuzzer.cc has real tokens.
+  // Makes a checkpoint from the token's bytes. checkpoint_fuzzer.cc has real tokens.
   static StreamCheckpoint Resumed(const v1::StreamingConfig& config) {
     const std::string& token = config.resume_token();
     StreamCheckpoint resume;
@@ -97,7 +97,7 @@ class Stream {
     if (found.ok()) resume.model_fingerprint = (*found)->model->fingerprint();
     if (found.ok() && token[0] % 4 != 0) resume.state = StreamState(*(*found)->model);
     std::memcpy(&resume.frame, token.data(), std::min(sizeof(resume.frame), token.size()));
-    resume.frame &= kMaxCheckpointFrame - 1;  // CheckpointSigner::Open refuses others
+    resume.frame &= kMaxCheckpointFrame - 1;  // CheckpointSigner::Open refuses larger ones
     resume.input = static_cast<InputKind>(static_cast<uint8_t>(token.back()) % 3);
     resume.posteriors = config.return_posteriors();
     resume.units = config.return_units();
@@ -113,7 +113,7 @@ class Stream {
     return true;
   }
 
-  // Until nothing is left to do.
+  // Computes frames and writes responses until there is nothing left to do.
   void Answer() {
     const Model& model = *session_->served().model;
     while (true) {
@@ -153,7 +153,7 @@ class Stream {
 }  // namespace
 }  // namespace ese
 
-// One message after the other, each after its size in one byte.
+// The data hold one message after another, each preceded by its size in one byte.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ese::Stream stream;
   absl::string_view rest = ese::AsText(data, size);

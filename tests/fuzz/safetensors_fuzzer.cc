@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Safetensors files: the header, every tensor's values, and the import by a fixed topology.
+// The input is a safetensors file. This reads the header and every tensor's values, and imports the
+// file with a fixed topology.
 #include <algorithm>
 #include <string>
 
@@ -13,7 +14,7 @@ namespace {
 
 constexpr size_t kLengthBytes = 8;
 
-// That of corpus/safetensors (make_corpus.py).
+// The topology of corpus/safetensors (make_corpus.py).
 const Topology& FixedTopology() {
   static const auto* const kTopology = new Topology{.name = "fuzz",
                                                     .features = {},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The JSON files beside weights: topologies, and annotations of networks that need none.
+// The input is a JSON file that accompanies weights: a topology, or annotations for a network that
+// needs no topology.
 #include "compiler/topology.h"
 #include "tests/fuzz/mutation.h"
 

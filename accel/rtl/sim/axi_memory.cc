@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "accel/card/card_format.h"
+
 namespace ese {
 
 AxiMemory::AxiMemory(int beat_bytes, int read_ports, const AxiMemoryOptions& options, Store store)
@@ -20,7 +22,7 @@ AxiMemory::AxiMemory(int beat_bytes, int read_ports, const AxiMemoryOptions& opt
 
 uint64_t AxiMemory::Allocate(size_t bytes) {
   const uint64_t address = kBase + bytes_.size();
-  bytes_.resize((bytes_.size() + bytes + 63) / 64 * 64);
+  bytes_.resize((bytes_.size() + bytes + kCardAlignment - 1) / kCardAlignment * kCardAlignment);
   return address;
 }
 

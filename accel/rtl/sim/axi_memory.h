@@ -66,7 +66,7 @@ class AxiMemory {
   // with an error.
   AxiMemory(int beat_bytes, int read_ports, const AxiMemoryOptions& options, Store store = {});
 
-  // Allocates `bytes` of the memory's own bytes at a multiple of 64, never at address 0.
+  // Allocates `bytes` of the memory's own bytes, aligned to kCardAlignment and never at address 0.
   uint64_t Allocate(size_t bytes);
   void Write(uint64_t address, const std::vector<uint8_t>& bytes);
   const uint8_t* At(uint64_t address) const { return bytes_.data() + (address - kBase); }

@@ -10,21 +10,12 @@
 #include <utility>
 #include <vector>
 
+#include "accel/card/card_format.h"
 #include "accel/card/card_model.h"
 #include "accel/random_batch.h"
 #include "accel/rtl/sim/axi_memory.h"
 
 namespace ese {
-
-enum ChannelRegister {
-  kControl = 0x00,
-  kGlobalInterrupt = 0x04,
-  kInterruptEnable = 0x08,
-  kInterruptStatus = 0x0C,
-  kDescriptor = 0x10,
-  kError = 0x1C
-};
-inline constexpr uint32_t kStart = 1, kDone = 2, kIdle = 4, kContinue = 16;
 
 struct NoCoverage {
   template <typename Top>
@@ -102,7 +93,7 @@ class ChannelSim {
     Coverage::Sample(*top_);
   }
 
-  void WriteRegister(int address, uint32_t value) {
+  void WriteRegister(uint32_t address, uint32_t value) {
     top_->s_axi_control_awaddr = static_cast<uint8_t>(address);
     top_->s_axi_control_wdata = value;
     top_->s_axi_control_wstrb = 15;
@@ -113,7 +104,7 @@ class ChannelSim {
     Cycle();
   }
 
-  uint32_t ReadRegister(int address) {
+  uint32_t ReadRegister(uint32_t address) {
     top_->s_axi_control_araddr = static_cast<uint8_t>(address);
     top_->s_axi_control_arvalid = 1;
     top_->s_axi_control_rready = 1;
@@ -125,20 +116,21 @@ class ChannelSim {
   }
 
   void Start(uint64_t descriptor) {
-    WriteRegister(kDescriptor, static_cast<uint32_t>(descriptor));
-    WriteRegister(kDescriptor + 4, static_cast<uint32_t>(descriptor >> 32));
-    WriteRegister(kControl, kStart);
+    WriteRegister(kCardDescriptorRegister, static_cast<uint32_t>(descriptor));
+    WriteRegister(kCardDescriptorRegister + sizeof(uint32_t),
+                  static_cast<uint32_t>(descriptor >> 32));
+    WriteRegister(kCardControlRegister, kCardControlStart);
   }
 
   // Runs until the kernel says done and returns true, or returns false after `limit` cycles.
   bool WaitDone(int64_t limit) {
     for (const int64_t end = cycle_ + limit; cycle_ < end;) {
-      if (ReadRegister(kControl) & kDone) return true;
+      if (ReadRegister(kCardControlRegister) & kCardControlDone) return true;
       for (int k = 0; k < 8; ++k) Cycle();
     }
     return false;
   }
-  void Continue() { WriteRegister(kControl, kContinue); }
+  void Continue() { WriteRegister(kCardControlRegister, kCardControlContinue); }
 
   // Place writes a model or a batch to memory. Start then runs the batch, and Fetch reads its
   // results.
