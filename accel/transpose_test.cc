@@ -28,8 +28,8 @@ class TransposeTest : public ::testing::Test {
 using Types = ::testing::Types<int8_t, int16_t, int32_t>;
 TYPED_TEST_SUITE(TransposeTest, Types);
 
-// Sizes around the tiles of 16, 8 and 4 values.
-TYPED_TEST(TransposeTest, ToColumnsAndBackAtEverySize) {
+// The sizes are around the tiles of 16, 8 and 4 values.
+TYPED_TEST(TransposeTest, TransposesToColumnsAndBackAtEverySize) {
   using T = TypeParam;
   const T flip = static_cast<T>(-128);
   for (const int width : {16, 64}) {
@@ -46,7 +46,7 @@ TYPED_TEST(TransposeTest, ToColumnsAndBackAtEverySize) {
             ASSERT_EQ(columns[j * width + lane], static_cast<T>(values[lane][j] ^ flip));
           }
         }
-        // Writes the lanes from `first` on and nothing else.
+        // Expects that only the lanes from `first` on are written.
         const int first = lanes / 2;
         auto back = this->RandomLanes(lanes, n);
         const auto untouched = back;

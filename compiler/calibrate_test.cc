@@ -57,11 +57,11 @@ TEST(CalibrationTest, SampleTakesEveryNthUtterance) {
   EXPECT_THAT(Sample(all, 1).lengths, testing::ElementsAre(10));
 }
 
-// A compiled network whose projection's weights are `gain` times the usual.
+// Returns a compiled network whose projection weights are `gain` times the usual ones.
 Compiled CompileWithProjectionGain(float gain, float feature_gain = 1) {
   TestNetwork made = MakeTestNetwork({.layers = {{.cells = 16, .projection = 8}}});
   for (float& w : made.tensors["lstm.weight_hr_l0"].values) w *= gain;
-  // The gates do not see y, so that its range grows with the gain and with nothing else.
+  // The gates do not see y, so that its range depends only on the gain.
   for (float& w : made.tensors["lstm.weight_hh_l0"].values) w = w > 0 ? 1e-4f : -1e-4f;
   Calibration calibration = MakeTestCalibration(6, {40, 40});
   for (float& f : calibration.features) f *= feature_gain;
@@ -87,7 +87,7 @@ TEST(CalibrationTest, InputFormatFollowsTheRangeOfX) {
   EXPECT_EQ(CompileWithProjectionGain(1, 0.1f).report.model->input_fraction_bits, kMaxFractionBits);
 }
 
-TEST(CalibrationTest, FeaturesThatOverflowWhenNormalisedAreNamed) {
+TEST(CalibrationTest, NamesFeaturesThatOverflowWhenNormalized) {
   ImportedNetwork imported = *MakeTestNetwork({}).Import();
   imported.network.input_inv_stddev[2] = 3e38f;
   Calibration calibration = MakeTestCalibration(6, {4});
@@ -103,7 +103,7 @@ TEST(CalibrationTest, FeaturesThatOverflowWhenNormalisedAreNamed) {
             absl::StatusCode::kInvalidArgument);
 }
 
-TEST(CalibrationTest, SaturatedValuesAreCounted) {
+TEST(CalibrationTest, CountsSaturatedValues) {
   const Fidelity none = *CompileWithProjectionGain(1).report.fidelity;
   ASSERT_EQ(none.saturations.size(), 4u);
   for (const Saturation& s : none.saturations) EXPECT_EQ(s.beyond, 0) << s.what;

@@ -40,7 +40,7 @@ class CliTest : public testing::Test {
     ASSERT_TRUE(WriteFileAtomically(path, bytes).ok());
   }
 
-  // `ese-compile build` with the files of this test and more arguments.
+  // Runs `ese-compile build` with the files of this test and more arguments.
   int Build(const std::vector<std::string>& more = {}) {
     std::vector<std::string> arguments = {"build",   "--weights", weights_, "--topology",
                                           topology_, "-o",        model_};
@@ -77,7 +77,7 @@ TEST_F(CliTest, BuildsAndInspectsAModel) {
   EXPECT_THAT(out_, Not(HasSubstr("SNR/dB")));
 }
 
-TEST_F(CliTest, DensityPerMatrixGoesBeforeDensity) {
+TEST_F(CliTest, DensityPerMatrixOverridesDensity) {
   ASSERT_EQ(Build({"--density", "0.5", "--density-gates", "0.2", "--density-output", "0.25"}), 0);
   const auto model = Model::FromFile(model_);
   EXPECT_EQ((*model)->layers[0].gates.entries_per_row, 2);
@@ -117,19 +117,19 @@ TEST_F(CliTest, BuildsOnnxAndKaldiWithoutATopology) {
   }
 }
 
-TEST_F(CliTest, SafetensorsWithoutATopologyAreStatusOne) {
+TEST_F(CliTest, SafetensorsWithoutATopologyGiveStatusOne) {
   EXPECT_EQ(Run({"build", "--weights", weights_, "-o", model_}), 1);
   EXPECT_THAT(err_, HasSubstr("give --topology"));
 }
 
-TEST_F(CliTest, BuildPrintsJson) {
+TEST_F(CliTest, PrintsJson) {
   ASSERT_EQ(Build({"--json", "--input-fraction-bits", "4"}), 0) << err_;
   const auto json = nlohmann::json::parse(out_);
   EXPECT_EQ(json["name"], "test");
   EXPECT_EQ(json["input_fraction_bits"], 4);
 }
 
-TEST_F(CliTest, WrongUsageIsStatusTwo) {
+TEST_F(CliTest, WrongUsageGivesStatusTwo) {
   EXPECT_EQ(Run({}), 2);
   EXPECT_THAT(err_, HasSubstr("subcommand"));
   EXPECT_EQ(Run({"bulid"}), 2);
@@ -148,7 +148,7 @@ TEST_F(CliTest, WrongUsageIsStatusTwo) {
   EXPECT_FALSE(std::filesystem::exists(model_));
 }
 
-TEST_F(CliTest, EmptyValuesAreWrongUsage) {
+TEST_F(CliTest, EmptyValuesCountAsWrongUsage) {
   for (const char* option : {"--calibration", "--density", "--density-gates",
                              "--density-projection", "--density-output", "--input-fraction-bits"}) {
     EXPECT_EQ(Build({option, ""}), 2);
@@ -161,7 +161,7 @@ TEST_F(CliTest, EmptyValuesAreWrongUsage) {
   EXPECT_FALSE(std::filesystem::exists(model_));
 }
 
-TEST_F(CliTest, ReportThatCannotBeWrittenIsStatusOne) {
+TEST_F(CliTest, AReportThatCannotBeWrittenGivesStatusOne) {
   ASSERT_EQ(Build(), 0) << err_;
   std::ofstream full("/dev/full");
   std::ostringstream err;
@@ -169,7 +169,7 @@ TEST_F(CliTest, ReportThatCannotBeWrittenIsStatusOne) {
   EXPECT_THAT(err.str(), HasSubstr("standard output"));
 }
 
-TEST_F(CliTest, DensityOfProjectionsNeedsOne) {
+TEST_F(CliTest, DensityOfProjectionsNeedsAProjection) {
   const TestNetwork made = MakeTestNetwork({.layers = {{.cells = 8}}});
   Write(weights_, made.WeightBytes());
   Write(topology_, made.topology);
@@ -178,7 +178,7 @@ TEST_F(CliTest, DensityOfProjectionsNeedsOne) {
   EXPECT_EQ(Build({"--density", "0.5"}), 0) << err_;
 }
 
-TEST_F(CliTest, HelpAndVersionAreStatusZero) {
+TEST_F(CliTest, HelpAndVersionGiveStatusZero) {
   EXPECT_EQ(Run({"--help"}), 0);
   EXPECT_THAT(out_, HasSubstr("inspect"));
   EXPECT_EQ(Run({"build", "--help"}), 0);
@@ -187,7 +187,7 @@ TEST_F(CliTest, HelpAndVersionAreStatusZero) {
   EXPECT_EQ(out_, std::string(ESE_VERSION) + "\n");
 }
 
-TEST_F(CliTest, MissingFilesAreStatusOneAndNamed) {
+TEST_F(CliTest, MissingFilesAreNamedAndGiveStatusOne) {
   std::filesystem::remove(calibration_);
   EXPECT_EQ(Build({"--calibration", calibration_}), 1);
   EXPECT_THAT(err_, HasSubstr(calibration_));
@@ -201,20 +201,20 @@ TEST_F(CliTest, MissingFilesAreStatusOneAndNamed) {
   EXPECT_THAT(err_, HasSubstr(model_));
 }
 
-TEST_F(CliTest, ImpossibleDensityIsStatusOne) {
+TEST_F(CliTest, AnImpossibleDensityGivesStatusOne) {
   EXPECT_EQ(Build({"--density", "0"}), 1);
   EXPECT_EQ(Build({"--density", "1.5"}), 1);
   EXPECT_THAT(err_, HasSubstr("a density is above 0 and at most 1"));
   EXPECT_FALSE(std::filesystem::exists(model_));
 }
 
-TEST_F(CliTest, UnwritableOutputIsStatusOne) {
+TEST_F(CliTest, UnwritableOutputGivesStatusOne) {
   model_ = TemporaryPath("no/such/folder/model.ese");
   EXPECT_EQ(Build(), 1);
   EXPECT_THAT(err_, HasSubstr(model_));
 }
 
-TEST_F(CliTest, DamagedModelIsRefused) {
+TEST_F(CliTest, RefusesADamagedModel) {
   ASSERT_EQ(Build(), 0);
   std::string bytes = *ReadFile(model_);
   bytes.resize(bytes.size() / 2);

@@ -63,7 +63,7 @@ void ExpectClose(const Report& report, double logits_db) {
   EXPECT_GT(report.fidelity->same_best_unit, 0.95);
 }
 
-TEST(CompileTest, QuantizedModelIsCloseToRealNumbers) {
+TEST(CompileTest, QuantizedModelIsCloseToTheFloatNetwork) {
   ExpectClose(MustCompile(MakeTestNetwork(Projected())).report, 30);
 }
 
@@ -78,7 +78,7 @@ TEST(CompileTest, PrunedModelIsCloseToThePrunedNetwork) {
   EXPECT_EQ(compiled.report.prunes[2].origin, PruneOrigin::kDense);
 }
 
-TEST(CompileTest, TwoLayersWithoutProjection) {
+TEST(CompileTest, CompilesTwoLayersWithoutProjection) {
   const TestNetwork made =
       MakeTestNetwork({.layers = {{.cells = 12}, {.cells = 9}}, .units = 5, .seed = 2});
   const Compiled compiled = MustCompile(made);
@@ -91,7 +91,7 @@ TEST(CompileTest, TwoLayersWithoutProjection) {
   }
 }
 
-TEST(CompileTest, PeepholesAndSigmoidG) {
+TEST(CompileTest, CompilesPeepholesAndSigmoidG) {
   const TestNetwork made =
       MakeTestNetwork({.layers = {{.cells = 12, .projection = 6, .peepholes = true, .g = "sigmoid"},
                                   {.cells = 8, .projection = 4, .peepholes = true}},
@@ -105,7 +105,7 @@ TEST(CompileTest, PeepholesAndSigmoidG) {
             std::floor(made.tensors.at("lstm.weight_cf_l0").values[5] * 4096 + 0.5));
 }
 
-TEST(CompileTest, GateRowsAreStoredCellByCell) {
+TEST(CompileTest, StoresGateRowsCellByCell) {
   TestNetwork made = MakeTestNetwork({.inputs = 1, .layers = {{.cells = 3}}});
   auto& bias = made.tensors["lstm.bias_ih_l0"].values;
   for (size_t row = 0; row < bias.size(); ++row) bias[row] = static_cast<float>(row);
@@ -119,7 +119,7 @@ TEST(CompileTest, GateRowsAreStoredCellByCell) {
   }
 }
 
-TEST(CompileTest, MaskOfTheTrainingIsKept) {
+TEST(CompileTest, KeepsTheMaskOfTheTraining) {
   TestNetwork made = MakeTestNetwork(Projected());
   MaskRows(3, &made.tensors["lstm.weight_ih_l0"]);
   MaskRows(4, &made.tensors["lstm.weight_hh_l0"]);
@@ -130,7 +130,7 @@ TEST(CompileTest, MaskOfTheTrainingIsKept) {
   ExpectClose(compiled.report, 30);
 }
 
-TEST(CompileTest, UnequalMaskIsRefusedOrPadded) {
+TEST(CompileTest, RefusesOrPadsAnUnequalMask) {
   TestNetwork made = MakeTestNetwork(Projected());
   MaskRows(3, &made.tensors["lstm.weight_ih_l0"]);
   MaskRows(4, &made.tensors["lstm.weight_hh_l0"]);
@@ -146,7 +146,7 @@ TEST(CompileTest, UnequalMaskIsRefusedOrPadded) {
   EXPECT_EQ(compiled.report.model->layers[0].gates.entries_per_row, 7);
 }
 
-TEST(CompileTest, WithoutCalibrationDefaultsAndANotice) {
+TEST(CompileTest, WithoutCalibrationUsesDefaultsAndGivesANotice) {
   const TestNetwork made = MakeTestNetwork(Projected());
   const auto compiled = Compile(*made.Import(), nullptr, {});
   ASSERT_TRUE(compiled.ok()) << compiled.status();
@@ -165,9 +165,9 @@ TEST(CompileTest, InputFormatCanBeForced) {
             3);
 }
 
-// Looking at each vector alone would choose Q2.5 for x, which saturates 10 of 165 values and gives
-// 29.5 dB.
-TEST(CompileTest, FormatsAreRefinedOnTheWholeModel) {
+// If each vector were considered alone, Q2.5 would be chosen for x, which saturates 10 of 165
+// values and gives 29.5 dB.
+TEST(CompileTest, RefinesFormatsOnTheWholeModel) {
   const std::string path = absl::StrCat(SourceDir(), "/tests/golden/compiler/projected");
   const auto topology = ParseTopology(*ReadFile(path + ".json"), path);
   const auto weights = Safetensors::FromFile(path + ".safetensors");
@@ -180,7 +180,7 @@ TEST(CompileTest, FormatsAreRefinedOnTheWholeModel) {
   EXPECT_GT(compiled->report.fidelity->logits_snr_db, 38);
 }
 
-TEST(CompileTest, UnusedTensorsAreNamedInANotice) {
+TEST(CompileTest, NamesUnusedTensorsInANotice) {
   TestNetwork made = MakeTestNetwork(Projected());
   made.tensors["optimizer.step"] = {{1}, {5}};
   const Compiled compiled = MustCompile(made);
@@ -188,12 +188,12 @@ TEST(CompileTest, UnusedTensorsAreNamedInANotice) {
   EXPECT_THAT(compiled.report.notices[0], HasSubstr("optimizer.step"));
 }
 
-TEST(CompileTest, EqualInputsMakeEqualFiles) {
+TEST(CompileTest, EqualInputsGiveEqualFiles) {
   EXPECT_EQ(MustCompile(MakeTestNetwork(Projected())).bytes,
             MustCompile(MakeTestNetwork(Projected())).bytes);
 }
 
-TEST(CompileTest, NormalisationAndFactsReachTheModel) {
+TEST(CompileTest, NormalizationAndFactsReachTheModel) {
   TestNetwork made = MakeTestNetwork({.inputs = 2});
   made.tensors["mean"] = {{2}, {1, 2}};
   made.tensors["inv"] = {{2}, {0.5f, 4}};
@@ -211,7 +211,7 @@ TEST(CompileTest, NormalisationAndFactsReachTheModel) {
   EXPECT_THAT(compiled.report.notices, IsEmpty());
 }
 
-TEST(CompileTest, BadTensorsAreRefusedByName) {
+TEST(CompileTest, RefusesBadTensorsByName) {
   const TestNetwork good = MakeTestNetwork(Projected());
   for (const auto& [name, tensor] : good.tensors) {
     TestNetwork made = good;
@@ -231,7 +231,7 @@ TEST(CompileTest, BadTensorsAreRefusedByName) {
   }
 }
 
-TEST(CompileTest, SumsBeyond32BitsAreRefusedByTensorAndRow) {
+TEST(CompileTest, RefusesSumsBeyond32BitsByTensorAndRow) {
   TestNetwork made = MakeTestNetwork(Projected());
   made.tensors["output.bias"].values[3] = 5000;
   EXPECT_THAT(CompileStatus(made).message(), HasSubstr("output.weight, row 3: its sums can reach"));
@@ -240,14 +240,15 @@ TEST(CompileTest, SumsBeyond32BitsAreRefusedByTensorAndRow) {
   EXPECT_THAT(CompileStatus(made).message(), HasSubstr("row 37 (gate f of cell 5)"));
 }
 
-TEST(CompileTest, HugeWeightsAreRefusedByTensorAndRow) {
+TEST(CompileTest, RefusesHugeWeightsByTensorAndRow) {
   TestNetwork made = MakeTestNetwork(Projected());
   made.tensors["lstm.weight_hr_l0"].values[32 * 2] = 1e6;
   EXPECT_THAT(CompileStatus(made).message(), HasSubstr("lstm.weight_hr_l0, row 2: its largest"));
 }
 
-// Weights as torch.nn.LSTM and torch.nn.Linear initialise them: uniform, below 1 / sqrt(cells).
-TestNetwork MakeTorchInitialised(int inputs, int cells, int layers, double gain) {
+// Returns a network with weights as torch.nn.LSTM and torch.nn.Linear initialize them: uniform,
+// with a magnitude below 1 / sqrt(cells).
+TestNetwork MakeTorchInitialized(int inputs, int cells, int layers, double gain) {
   TestNetwork made = MakeTestNetwork(
       {.inputs = inputs, .layers = std::vector<TestLayer>(layers, {.cells = cells}), .units = 40});
   std::mt19937 bits(1);
@@ -259,10 +260,10 @@ TestNetwork MakeTorchInitialised(int inputs, int cells, int layers, double gain)
   return made;
 }
 
-// The outputs of untrained layers are small: at most 0.4, then 0.1. In Q0.7 they would reach 28.8,
-// 22.4 and 21.7 dB. Measured: 30.1, 33.4 and 35.9 dB.
+// The outputs of untrained layers are small: at most 0.4 and then 0.1. In Q0.7 they would
+// reach 28.8, 22.4 and 21.7 dB. The measured values are 30.1, 33.4 and 35.9 dB.
 TEST(PostTrainingTest, ThreeLayersOf256CellsKeep30Db) {
-  const TestNetwork made = MakeTorchInitialised(40, 256, 3, 1);
+  const TestNetwork made = MakeTorchInitialized(40, 256, 3, 1);
   const Calibration calibration = MakeTestCalibration(40, {60});
   const auto compiled = Compile(*made.Import(), &calibration, Density(1));
   ASSERT_TRUE(compiled.ok()) << compiled.status();
@@ -274,9 +275,9 @@ TEST(PostTrainingTest, ThreeLayersOf256CellsKeep30Db) {
   EXPECT_EQ(compiled->report.model->layers[2].gates.entries_per_row, 512);
 }
 
-// Measured: 30.2, 30.9 and 33.1 dB.
-TEST(PostTrainingTest, LargerCellsAreNearer) {
-  const TestNetwork made = MakeTorchInitialised(40, 256, 3, 2);
+// The measured values are 30.2, 30.9 and 33.1 dB.
+TEST(PostTrainingTest, ThreeLayersWithDoubledWeightsKeep30Db) {
+  const TestNetwork made = MakeTorchInitialized(40, 256, 3, 2);
   const Calibration calibration = MakeTestCalibration(40, {60});
   const auto compiled = Compile(*made.Import(), &calibration, Density(1));
   ASSERT_TRUE(compiled.ok()) << compiled.status();
@@ -301,14 +302,14 @@ TEST(CompareTest, ComparesAModelWithTheWeightsItCameFrom) {
   Report report;
   report.model = pruned.report.model;
   ASSERT_TRUE(CompareWithNetwork(*made.Import(), &calibration, &report).ok());
-  // Against all weights, pruning counts as error too.
+  // In a comparison with all weights, pruning counts as error too.
   EXPECT_LT(report.weight_snr_db[0], 20);
   EXPECT_LT(report.fidelity->logits_snr_db, pruned.report.fidelity->logits_snr_db);
   // The output layer was not pruned.
   EXPECT_EQ(report.weight_snr_db[2], pruned.report.weight_snr_db[2]);
 }
 
-TEST(CompareTest, OtherShapesAreRefused) {
+TEST(CompareTest, RefusesOtherShapes) {
   Report report;
   report.model = MustCompile(MakeTestNetwork(Projected())).report.model;
   const TestNetwork other = MakeTestNetwork({.inputs = 12, .layers = {{.cells = 32}}, .units = 10});
@@ -316,15 +317,15 @@ TEST(CompareTest, OtherShapesAreRefused) {
               HasSubstr("are not those of model 'test'"));
 }
 
-TEST(ReportTest, ImbalanceOverProcessingElements) {
+TEST(ReportTest, ComputesTheImbalanceOverProcessingElements) {
   EXPECT_EQ(ImbalanceOverPes(4096, 4, 32), 1);
   EXPECT_EQ(ImbalanceOverPes(40, 1, 1), 1);
   EXPECT_EQ(ImbalanceOverPes(40, 1, 8), 1);
-  EXPECT_EQ(ImbalanceOverPes(40, 1, 32), 1.6);  // 2 rows on the fullest, 1.25 on average
+  EXPECT_EQ(ImbalanceOverPes(40, 1, 32), 1.6);  // the fullest element has 2 rows, the average 1.25
   EXPECT_EQ(ImbalanceOverPes(4, 4, 8), 8);      // one cell on eight elements
 }
 
-TEST(ReportTest, TextHasOneLinePerFigure) {
+TEST(ReportTest, TextHasOneLineForEachFigure) {
   const Report report = MustCompile(MakeTestNetwork(Projected()), Density(0.25)).report;
   const std::string text = TextReport(report, /*everything=*/true);
   for (const std::string& part :
@@ -348,12 +349,13 @@ TEST(ReportTest, JsonHasTheSameFigures) {
   EXPECT_EQ(json["section_bytes"]["layer0/gates/entries"], 128 * 7 * 2);
   EXPECT_EQ(json["fidelity"]["logits_snr_db"], report.fidelity->logits_snr_db);
   EXPECT_EQ(json["fidelity"]["saturated"]["features x"]["beyond"], 0);
-  // Parameters: gates and their biases, projection, output and bias, normalisation.
+  // The parameters are the gates and their biases, the projection, the output and its bias, and the
+  // normalization.
   EXPECT_EQ(json["dense_fp32_bytes"], 4 * (128 * 29 + 16 * 32 + 10 * 17 + 24));
   EXPECT_EQ(json["features"], nullptr);
 }
 
-TEST(ReportTest, FiguresThatAreNotFiniteAreNullInJson) {
+TEST(ReportTest, NonFiniteFiguresAreNullInJson) {
   TestNetwork made = MakeTestNetwork(Projected());
   made.tensors["output.weight"].values.assign(160, 0.5f);
   const Report report = MustCompile(made).report;

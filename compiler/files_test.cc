@@ -35,7 +35,7 @@ class FilesTest : public testing::Test {
   std::string folder_;
 };
 
-TEST_F(FilesTest, ReadsWhatWasWritten) {
+TEST_F(FilesTest, ReadsWhatItWrote) {
   const std::string bytes(3'000'000, '\xAB');
   ASSERT_TRUE(WriteFileAtomically(Path("a"), bytes).ok());
   EXPECT_EQ(*ReadFile(Path("a")), bytes);
@@ -61,7 +61,7 @@ TEST_F(FilesTest, ErrorsNameThePath) {
 }
 
 // A limit on file sizes simulates a full disk: write() succeeds in part and then fails.
-TEST_F(FilesTest, FullDiskLeavesNothingBehindAndTheOldFileInPlace) {
+TEST_F(FilesTest, AFullDiskLeavesOnlyTheOldFile) {
   ASSERT_TRUE(WriteFileAtomically(Path("a"), "old").ok());
   rlimit before = {};
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);

@@ -16,10 +16,10 @@
 namespace ese {
 namespace {
 
-// Networks that PyTorch ran, see tests/golden/compiler/README.md.
+// The parameters are networks that PyTorch ran (tests/golden/compiler/README.md).
 class FloatLstmGoldenTest : public testing::TestWithParam<std::string> {};
 
-TEST_P(FloatLstmGoldenTest, LogitsAreThoseOfPyTorch) {
+TEST_P(FloatLstmGoldenTest, LogitsAgreeWithPyTorch) {
   const std::string path = SourceDir() + "/tests/golden/compiler/" + GetParam();
   const auto topology = ParseTopology(*ReadFile(path + ".json"), path);
   ASSERT_TRUE(topology.ok()) << topology.status();
@@ -35,8 +35,9 @@ INSTANTIATE_TEST_SUITE_P(Networks, FloatLstmGoldenTest, testing::Values("project
 
 double Sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
 
-// One cell with peepholes and a sigmoid g, by hand: i and f see c before the step, o sees it after.
-TEST(FloatLstmTest, PeepholesAndSigmoidG) {
+// One cell with peepholes and a sigmoid g, computed by hand. The gates i and f see c before the
+// step, and o sees it after.
+TEST(FloatLstmTest, ComputesPeepholesAndSigmoidG) {
   TestNetwork made = MakeTestNetwork(
       {.inputs = 1, .layers = {{.cells = 1, .peepholes = true, .g = "sigmoid"}}, .units = 1});
   made.tensors["lstm.weight_ih_l0"].values = {0.1f, 0.2f, 0.3f, 0.4f};

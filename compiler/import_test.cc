@@ -37,7 +37,7 @@ std::string Refusal(const std::string& weights, const nlohmann::json& annotation
       ImportFile(weights, Write("annotations.json", annotations.dump())).status().message());
 }
 
-TEST(ImportTest, FormatsAreToldApartByContent) {
+TEST(ImportTest, DistinguishesFormatsByContent) {
   for (const char* golden : {"onnx/torch.onnx", "kaldi/projected.nnet", "kaldi/projected.txt"}) {
     const std::string path = Write("network", *ReadFile(Golden(golden)));
     const auto imported = ImportFile(path, "");
@@ -51,7 +51,7 @@ TEST(ImportTest, FormatsAreToldApartByContent) {
 }
 
 // The first bytes of one format may look like those of another.
-TEST(ImportTest, FormatsThatLookAlike) {
+TEST(ImportTest, DistinguishesFormatsThatLookAlike) {
   std::string bytes = *ReadFile(Golden("projected.safetensors"));
   uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof(length));
@@ -81,7 +81,7 @@ TEST(ImportTest, SafetensorsNeedATopology) {
               HasSubstr("give --topology"));
 }
 
-TEST(ImportTest, OtherFilesAreRefused) {
+TEST(ImportTest, RefusesOtherFiles) {
   EXPECT_THAT(ImportFile(Write("network", "PK\x03\x04"), "").status().message(),
               HasSubstr("neither safetensors nor ONNX nor Kaldi nnet1"));
   EXPECT_THAT(ImportFile(Write("network", ""), "").status().message(),
@@ -108,7 +108,7 @@ TEST(ImportTest, AnnotationsNameUnitsAndFeatures) {
   EXPECT_EQ(imported->topology.facts.at("corpus"), "made up");
 }
 
-TEST(ImportTest, AnnotationsThatDoNotFitAreRefused) {
+TEST(ImportTest, RefusesAnnotationsThatDoNotFit) {
   const std::string onnx = Golden("onnx/torch.onnx");
   EXPECT_THAT(Refusal(onnx, {{"output", {{"units", {"a"}}}}}),
               HasSubstr("'output.units' has 1 values but the output layer has 4"));

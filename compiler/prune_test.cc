@@ -74,7 +74,7 @@ TEST(PruneTest, RowsOfZerosKeepTheirLowestColumns) {
   EXPECT_EQ(pruned.report.squares_kept, 1);
 }
 
-TEST(PruneTest, KeepsTheRoundedShareHalvesUpAndAtLeastOne) {
+TEST(PruneTest, KeepsTheShareRoundedHalfUpAndAtLeastOne) {
   const auto entries = [](int columns, double density) {
     const DenseMatrix dense = Dense(1, columns, std::vector<float>(columns, 1.0f));
     return MustPrune(dense, {.density = density}).matrix.entries_per_row;
@@ -102,8 +102,8 @@ TEST(PruneTest, RefusesImpossibleDensities) {
   }
 }
 
-TEST(PruneTest, WithoutDensityADenseMatrixIsKept) {
-  // 19 of 20 are 95 %: not pruned by training.
+TEST(PruneTest, WithoutDensityKeepsADenseMatrix) {
+  // 19 of 20 are 95 %, so the training did not prune the matrix.
   std::vector<float> weights(20, 1.0f);
   weights[3] = 0;
   const PrunedMatrix pruned = MustPrune(Dense(2, 10, weights), {});
@@ -111,14 +111,14 @@ TEST(PruneTest, WithoutDensityADenseMatrixIsKept) {
   EXPECT_EQ(pruned.matrix.entries_per_row, 10);
 }
 
-TEST(PruneTest, WithoutDensityAMaskIsKept) {
+TEST(PruneTest, WithoutDensityKeepsAMask) {
   const PrunedMatrix pruned = MustPrune(Dense(2, 4, {0, 1, 0, 2, 3, 0, 4, 0}), {});
   EXPECT_EQ(pruned.report.origin, PruneOrigin::kTraining);
   EXPECT_THAT(pruned.matrix.column, ElementsAre(1, 3, 0, 2));
   EXPECT_THAT(pruned.matrix.weights, ElementsAre(1, 2, 3, 4));
 }
 
-TEST(PruneTest, UnequalMaskIsRefusedWithTheRemedy) {
+TEST(PruneTest, RefusesAnUnequalMaskWithTheRemedy) {
   DenseMatrix dense = Dense(4, 3, {0, 1, 0, 2, 3, 0, 1, 0, 0, 1, 0, 0});
   dense.name = {"w_ih | w_hh", "--density-gates", 1};
   const auto pruned = Prune(dense, {});
@@ -130,7 +130,7 @@ TEST(PruneTest, UnequalMaskIsRefusedWithTheRemedy) {
                 "prune again with --density-gates D"));
 }
 
-TEST(PruneTest, PadFillsRowsUpInUnusedColumnsAscending) {
+TEST(PruneTest, PadFillsRowsInAscendingUnusedColumns) {
   const auto dense = Dense(3, 4, {0, 1, 0, 2, 0, 5, 0, 0, 0, 0, 0, 0});
   const PrunedMatrix pruned = MustPrune(dense, {.density = {}, .pad = true});
   EXPECT_EQ(pruned.report.origin, PruneOrigin::kTraining);
@@ -139,20 +139,20 @@ TEST(PruneTest, PadFillsRowsUpInUnusedColumnsAscending) {
   EXPECT_EQ(pruned.report.zero_entries, 3);
 }
 
-TEST(PruneTest, DensityPrunesAMaskAnew) {
+TEST(PruneTest, DensityPrunesAMaskAgain) {
   const PrunedMatrix pruned = MustPrune(Dense(1, 4, {0, 1, 0, 2}), {.density = 0.75});
   EXPECT_EQ(pruned.report.origin, PruneOrigin::kMagnitudes);
   EXPECT_THAT(pruned.matrix.column, ElementsAre(0, 1, 3));
 }
 
-// One row of 2000 columns whose only kept weight follows a gap of `gap` columns.
+// Prunes one row of 2000 columns, whose only kept weight follows a gap of `gap` columns.
 PrunedMatrix PruneWithGap(int gap) {
   std::vector<float> weights(2000, 0.25f);
   weights[gap] = 1;
   return MustPrune(Dense(1, 2000, weights), {.density = 1.0 / 2000});
 }
 
-TEST(PruneTest, DensityThatKeepsZerosOfASparserMaskIsTold) {
+TEST(PruneTest, SaysIfADensityKeepsZerosOfASparserMask) {
   const auto dense = Dense(2, 4, {0, 5, 0, 0, 1, 2, 0, 0});
   EXPECT_THAT(MustPrune(dense, {.density = 0.5}).report.notice,
               HasSubstr("w: 1 of the 4 weights that --density-output keeps are zero"));
@@ -163,13 +163,13 @@ TEST(PruneTest, DensityThatKeepsZerosOfASparserMaskIsTold) {
   EXPECT_EQ(MustPrune(Dense(1, 21, dense_but_for_one), {.density = 1}).report.notice, "");
 }
 
-TEST(PruneTest, LongestGapThatFitsNeedsNoFiller) {
+TEST(PruneTest, TheLongestGapThatFitsNeedsNoFiller) {
   const PrunedMatrix pruned = PruneWithGap(511);
   EXPECT_THAT(pruned.matrix.column, ElementsAre(511));
   ExpectEncodable(pruned.matrix);
 }
 
-TEST(PruneTest, GapOneLongerNeedsAFillerOfZeroWeight) {
+TEST(PruneTest, AGapThatIsOneLongerNeedsAFillerOfZeroWeight) {
   const PrunedMatrix pruned = PruneWithGap(512);
   EXPECT_THAT(pruned.matrix.column, ElementsAre(511, 512));
   EXPECT_THAT(pruned.matrix.weights, ElementsAre(0, 1));
@@ -177,13 +177,13 @@ TEST(PruneTest, GapOneLongerNeedsAFillerOfZeroWeight) {
   ExpectEncodable(pruned.matrix);
 }
 
-TEST(PruneTest, VeryLongGapNeedsSeveralFillers) {
+TEST(PruneTest, AVeryLongGapNeedsSeveralFillers) {
   const PrunedMatrix pruned = PruneWithGap(1999);
   EXPECT_THAT(pruned.matrix.column, ElementsAre(511, 1023, 1535, 1999));
   ExpectEncodable(pruned.matrix);
 }
 
-TEST(PruneTest, FillersInOneRowPadTheOthersInUnusedColumns) {
+TEST(PruneTest, FillersInOneRowPadTheOtherRowsInUnusedColumns) {
   std::vector<float> weights(2 * 1100, 0.0f);
   weights[0] = 1;  // row 0: columns 0 and 1099
   weights[1099] = 2;
@@ -197,7 +197,7 @@ TEST(PruneTest, FillersInOneRowPadTheOthersInUnusedColumns) {
   ExpectEncodable(pruned.matrix);
 }
 
-TEST(PruneTest, OneByOne) {
+TEST(PruneTest, PrunesAOneByOneMatrix) {
   const PrunedMatrix pruned = MustPrune(Dense(1, 1, {0.5f}), {.density = 0.1});
   EXPECT_THAT(pruned.matrix.column, ElementsAre(0));
 }

@@ -56,7 +56,7 @@ absl::Status QuantizeStatus(const SparseMatrix& matrix) {
 }
 
 TEST(QuantizeTest, ScaleMakesTheLargestWeightFit) {
-  // 0.5 * 2^6 = 32 fits, 2^7 would clip it to 63.
+  // 0.5 * 2^6 = 32 fits, and a scale of 2^7 would clip it to 63.
   const MatrixDraft draft = MustQuantize(OneRow({0, 3}, {0.5f, -0.25f}), ColumnFormats::Uniform(5));
   EXPECT_THAT(Weights(draft), ElementsAre(32, -16));
   EXPECT_THAT(Columns(draft, 0), ElementsAre(0, 3));
@@ -73,14 +73,15 @@ TEST(QuantizeTest, RangeIsNotSymmetric) {
 }
 
 TEST(QuantizeTest, TiesRoundHalfUp) {
-  // Scale 2^6, set by the first weight: the others are 10.5 and -10.5.
+  // The first weight gives the scale 2^6, so the others become 10.5 and -10.5.
   const auto row = OneRow({0, 1, 2}, {0.75f, 10.5f / 64, -10.5f / 64});
   const MatrixDraft draft = MustQuantize(row, ColumnFormats::Uniform(5));
   EXPECT_THAT(Weights(draft), ElementsAre(48, 11, -10));
 }
 
-TEST(QuantizeTest, ClippingIsChosenWhereItCostsLess) {
-  // 64 small weights gain more from twice the resolution than one loses by 1/64 of clipping.
+TEST(QuantizeTest, ClipsWhereThatCostsLess) {
+  // 64 small weights gain more from twice the resolution than one weight loses when 1/64 is
+  // clipped.
   std::vector<int> columns;
   std::vector<float> weights;
   for (int c = 0; c < 64; ++c) {
@@ -107,8 +108,8 @@ TEST(QuantizeTest, TinyWeightsStopAtShiftZero) {
   EXPECT_EQ(draft.shift[0], 0);
 }
 
-TEST(QuantizeTest, LargestRepresentableWeight) {
-  // Shift 16 with 7 fraction bits: scale 2^-4, so 63 stands for 1008.
+TEST(QuantizeTest, QuantizesTheLargestRepresentableWeight) {
+  // A shift of 16 with 7 fraction bits is a scale of 2^-4, so 63 stands for 1008.
   const MatrixDraft draft = MustQuantize(OneRow({0}, {504}), ColumnFormats::Uniform(7));
   EXPECT_EQ(Weights(draft)[0], 63);
   EXPECT_EQ(draft.shift[0], 15);
@@ -116,8 +117,8 @@ TEST(QuantizeTest, LargestRepresentableWeight) {
               HasSubstr("w, row 0: its largest weight is beyond 1008"));
 }
 
-TEST(QuantizeTest, PartsOfDifferentFormatShareTheFinerOne) {
-  // x has 4 fraction bits, y' 7: an x weight acts on units eight times larger.
+TEST(QuantizeTest, PartsOfDifferentFormatsShareTheFinerFormat) {
+  // x has 4 fraction bits and y' has 7, so a weight of x acts on units that are eight times larger.
   const SparseMatrix row = OneRow({0, 1}, {0.05f, 0.4f});
   const MatrixDraft draft = MustQuantize(row, {.split = 1, .first = 4, .second = 7});
   const int shift = draft.shift[0];
@@ -169,8 +170,8 @@ TEST(QuantizeTest, EntriesDecodeToTheQuantizedWeightsOfRandomMatrices) {
   }
 }
 
-TEST(QuantizeTest, SumsThatCouldLeave32BitsAreRefusedWithRowAndRemedy) {
-  const int n = 1100;  // 1100 * 1 * 4 (x at its limit) is beyond 4096
+TEST(QuantizeTest, RefusesSumsThatCouldExceed32BitsWithRowAndRemedy) {
+  const int n = 1100;  // 1100 * 1 * 4 (x at its limit) exceeds 4096
   std::vector<int> columns;
   for (int c = 0; c < n; ++c) columns.push_back(c);
   SparseMatrix matrix = OneRow(columns, std::vector<float>(n, 1.0f));
@@ -182,8 +183,8 @@ TEST(QuantizeTest, SumsThatCouldLeave32BitsAreRefusedWithRowAndRemedy) {
   EXPECT_THAT(status.message(), HasSubstr("--density-gates"));
 }
 
-TEST(QuantizeTest, BiasUpToTheBoundIsAccepted) {
-  constexpr double kLimit = 4096 - 0.5;  // 2^31, less the rounding margin of 2^18
+TEST(QuantizeTest, AcceptsABiasUpToTheBound) {
+  constexpr double kLimit = 4096 - 0.5;  // 2^31 minus the rounding margin of 2^18
   const double ulp = std::ldexp(1.0, -19);
   EXPECT_TRUE(QuantizeStatus(OneRow({0}, {0}, kLimit - ulp)).ok());
   EXPECT_FALSE(QuantizeStatus(OneRow({0}, {0}, kLimit)).ok());
@@ -195,14 +196,14 @@ TEST(QuantizeTest, BiasUpToTheBoundIsAccepted) {
 TEST(QuantizeTest, PeepholesCountTowardsTheBound) {
   SparseMatrix gates = OneRow({0}, {0}, 4096 - 0.5 - 200);
   gates.name.cells = 1;
-  // A peephole of 4 adds up to 4 * 32 = 128, one of nearly 8 nearly 256.
+  // A peephole of 4 adds at most 4 * 32 = 128, and a peephole of nearly 8 adds nearly 256.
   EXPECT_TRUE(Quantize(gates, ColumnFormats::Uniform(5), {4 << 12, 0, 0}).ok());
   EXPECT_FALSE(Quantize(gates, ColumnFormats::Uniform(5), {32767, 0, 0}).ok());
   EXPECT_FALSE(Quantize(gates, ColumnFormats::Uniform(5), {-32768, 0, 0}).ok());
   EXPECT_TRUE(Quantize(gates, ColumnFormats::Uniform(5), {0, 32767, 32767}).ok());
 }
 
-TEST(QuantizeTest, PeepholesOutsideTheirFormatAreRefusedByName) {
+TEST(QuantizeTest, RefusesPeepholesOutsideTheirFormatByName) {
   LayerTopology layer;
   layer.prefix = "lstm.";
   layer.suffix = "_l0";
@@ -218,12 +219,12 @@ TEST(QuantizeTest, WeightSnrIsExactWithoutError) {
   const Matrix view = ViewOf(draft);
   EXPECT_EQ(WeightSnrDb(real, view, ColumnFormats::Uniform(5)),
             std::numeric_limits<double>::infinity());
-  // A weight that was pruned counts as error.
+  // A pruned weight counts as error.
   const SparseMatrix more = OneRow({0, 1, 2}, {0.5f, 0.25f, -0.25f});
   EXPECT_NEAR(WeightSnrDb(more, view, ColumnFormats::Uniform(5)), 10 * std::log10(6.0), 1e-9);
 }
 
-TEST(QuantizeTest, DecibelsOfNothing) {
+TEST(QuantizeTest, ComputesDecibelsOfZero) {
   EXPECT_EQ(Decibels(0, 0), std::numeric_limits<double>::infinity());
   EXPECT_EQ(Decibels(0, 1), -std::numeric_limits<double>::infinity());
   EXPECT_EQ(Decibels(100, 1), 20);

@@ -18,13 +18,13 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// The bytes of a file with this header and data.
+// Returns the bytes of a file with this header and data.
 std::string File(const std::string& header, const std::string& data) {
   const uint64_t length = header.size();
   return std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + header + data;
 }
 
-// A JSON object with these members.
+// Returns a JSON object with these members.
 std::string Header(std::initializer_list<std::string> members) {
   return absl::StrCat("{", absl::StrJoin(members, ","), "}");
 }
@@ -66,18 +66,18 @@ TEST(SafetensorsTest, ReadsWhatTheWriterWrote) {
   EXPECT_FALSE(file->Has("c"));
 }
 
-TEST(SafetensorsTest, WriterOfNothingMakesAValidFile) {
+TEST(SafetensorsTest, WritesAValidFileWithoutTensors) {
   EXPECT_TRUE(Parse(SafetensorsWriter().Bytes()).ok());
 }
 
-TEST(SafetensorsTest, MetadataIsNoTensor) {
+TEST(SafetensorsTest, MetadataIsNotATensor) {
   const auto file =
       Safetensors::FromBytes(File("{\"__metadata__\":{\"format\":\"pt\"}}", ""), "file");
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_THAT(file->names(), ElementsAre());
 }
 
-TEST(SafetensorsTest, ConvertsOtherFloats) {
+TEST(SafetensorsTest, ConvertsOtherFloatTypes) {
   const std::string header =
       Header({Entry("half", "F16", "[6]", 0, 12), Entry("brain", "BF16", "[2]", 12, 16),
               Entry("double", "F64", "[1]", 16, 24)});
@@ -91,7 +91,7 @@ TEST(SafetensorsTest, ConvertsOtherFloats) {
   EXPECT_THAT(*file->Floats("double", {1}), ElementsAre(0.25));
 }
 
-TEST(SafetensorsTest, Int32IsReadAsIntegers) {
+TEST(SafetensorsTest, ReadsInt32AsIntegers) {
   const auto file = Safetensors::FromBytes(
       File(Header({Entry("n", "I32", "[2]", 0, 8)}), Raw<int32_t>({5, -6})), "file");
   ASSERT_TRUE(file.ok()) << file.status();
@@ -116,7 +116,7 @@ TEST(SafetensorsTest, RefusesWhatIsNotJson) {
   ExpectRefused(File("{\"a\xff\":{}}", ""), "ill-formed UTF-8");
 }
 
-TEST(SafetensorsTest, RefusesEntriesThatAreNoTensors) {
+TEST(SafetensorsTest, RefusesEntriesThatAreNotTensors) {
   ExpectRefused(File("{\"w\":5}", ""), "tensor 'w'");
   ExpectRefused(File("{\"w\":{}}", ""), "tensor 'w'");
   ExpectRefused(File("{\"w\":{\"shape\":[1],\"data_offsets\":[0,4]}}", "1234"), "no dtype");
@@ -139,7 +139,7 @@ TEST(SafetensorsTest, RefusesTruncatedData) {
   ExpectRefused(File(Header({Entry("w", "F32", "[2]", 0, 8)}), "1234567"), "cut short");
 }
 
-TEST(SafetensorsTest, RefusesOverlapAndGaps) {
+TEST(SafetensorsTest, RefusesOverlapsAndGaps) {
   const std::string first = Entry("a", "F32", "[2]", 0, 8);
   ExpectRefused(File(Header({first, Entry("b", "F32", "[1]", 4, 8)}), "12345678"),
                 "tensor 'b' begins at byte 4 of the data but overlaps");
@@ -147,7 +147,7 @@ TEST(SafetensorsTest, RefusesOverlapAndGaps) {
                 "leaves a gap");
 }
 
-TEST(SafetensorsTest, RefusesBytesBehindTheLastTensor) {
+TEST(SafetensorsTest, RefusesBytesAfterTheLastTensor) {
   ExpectRefused(File(Header({Entry("a", "F32", "[2]", 0, 8)}), "1234567890"),
                 "2 bytes follow the last tensor's data");
 }
@@ -157,7 +157,7 @@ TEST(SafetensorsTest, RefusesATensorListedTwice) {
                 "'a' is given twice");
 }
 
-TEST(SafetensorsTest, ErrorsOfReadingNameTheTensor) {
+TEST(SafetensorsTest, ReadErrorsNameTheTensor) {
   SafetensorsWriter writer;
   writer.AddFloats("w", {2, 1}, {1, 2});
   writer.AddIntegers("n", {1});
@@ -190,13 +190,13 @@ TEST(SafetensorsTest, RefusesDoublesBeyondSinglePrecision) {
   EXPECT_THAT(file->Floats("w", {1}).status().message(), HasSubstr("an infinity in single"));
 }
 
-TEST(SafetensorsTest, OfManyNamesTheFirstAreListed) {
+TEST(SafetensorsTest, ListsTheFirstOfManyNames) {
   EXPECT_EQ(NameList({"a", "b"}), "a, b");
   EXPECT_EQ(NameList(std::vector<std::string>(20, "n")).find(" more"), std::string::npos);
   EXPECT_THAT(NameList(std::vector<std::string>(23, "n")), HasSubstr("n, n and 3 more"));
 }
 
-TEST(SafetensorsTest, EveryTruncationIsRefused) {
+TEST(SafetensorsTest, RefusesEveryTruncation) {
   SafetensorsWriter writer;
   writer.AddFloats("w", {2, 1}, {1, 2});
   const std::string bytes = writer.Bytes();

@@ -14,7 +14,7 @@ namespace {
 using testing::EndsWith;
 using testing::HasSubstr;
 
-// `depth` nested lists.
+// Returns `depth` nested lists.
 std::string Nested(int depth) { return std::string(depth, '[') + std::string(depth, ']'); }
 
 void ExpectRefused(const std::string& text, const std::string& why) {
@@ -30,7 +30,7 @@ TEST(StrictJsonTest, ReadsJson) {
   EXPECT_EQ((*parsed)["a"][1]["b"], "ü");
 }
 
-TEST(StrictJsonTest, OtherTextIsRefusedWithItsPlace) {
+TEST(StrictJsonTest, RefusesOtherTextWithItsPosition) {
   ExpectRefused("", "not valid JSON: parse error at line 1, column 1");
   ExpectRefused("{\"a\": 1,\n \"b\": NaN}", "not valid JSON: parse error at line 2, column 7");
   ExpectRefused("{} x", "column 4");
@@ -38,17 +38,17 @@ TEST(StrictJsonTest, OtherTextIsRefusedWithItsPlace) {
   ExpectRefused(R"(["\udcff"])", "surrogate");
 }
 
-TEST(StrictJsonTest, BytesThatAreNoUtf8AreNotRepeated) {
+TEST(StrictJsonTest, DoesNotRepeatBytesThatAreNotUtf8) {
   EXPECT_THAT(std::string(ParseStrictJson("{\"a\xff\": 1}", "file").status().message()),
               EndsWith("invalid string: ill-formed UTF-8 byte"));
 }
 
-TEST(StrictJsonTest, KeysGivenTwiceAreRefused) {
+TEST(StrictJsonTest, RefusesDuplicateKeys) {
   ExpectRefused(R"({"a": 1, "b": 2, "a": 1})", "'a' is given twice");
   ExpectRefused(R"([{"a": {"b": 1, "c": {}, "b": 2}}])", "'b' is given twice");
 }
 
-TEST(StrictJsonTest, NestingIsBounded) {
+TEST(StrictJsonTest, LimitsTheDepthOfNesting) {
   EXPECT_TRUE(ParseStrictJson(Nested(kMaxJsonDepth), "file").ok());
   ExpectRefused(Nested(kMaxJsonDepth + 1), "at most 64 levels are accepted");
   ExpectRefused(Nested(1000000), "levels deep");

@@ -94,13 +94,13 @@ TEST(TopologyTest, RefusesWhatIsNotAnObject) {
   EXPECT_THAT(ParseTopology("[]", "t").status().message(), HasSubstr("must be an object"));
 }
 
-TEST(TopologyTest, RefusesFactsThatLieTooDeep) {
+TEST(TopologyTest, RefusesFactsThatAreNestedTooDeeply) {
   json facts = 1;
   for (int depth = 0; depth < 100; ++depth) facts = json{{"a", facts}};
   ExpectRefused([&](json* t) { (*t)["training"] = facts; }, "levels deep");
 }
 
-TEST(TopologyTest, RefusesKeysGivenTwice) {
+TEST(TopologyTest, RefusesDuplicateKeys) {
   EXPECT_THAT(ParseTopology(R"({"name": "a", "name": "b"})", "t").status().message(),
               HasSubstr("t: 'name' is given twice"));
 }

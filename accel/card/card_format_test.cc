@@ -50,7 +50,7 @@ TEST(CardFormat, PassRecordIsLaidOutAsDocumented) {
             (std::vector<uint8_t>{0x61, 0, 2, 1, 4, 3, 6, 5, 8, 7, 0xA, 9, 0xC, 0xB, 0, 0}));
 }
 
-TEST(CardFormat, PartsOfAModelFollowOneAnother) {
+TEST(CardFormat, PartsOfAModelAreConsecutive) {
   const CardModelLayout layout(CardShape{.pes = 8, .lanes = 16}, 3, 5, 7);
   EXPECT_EQ(layout.passes, 64u);
   EXPECT_EQ(layout.rows, 64u + 3 * 64);

@@ -9,7 +9,8 @@
 namespace ese {
 namespace {
 
-// Every matrix row and piece is on exactly one PE, where Find says that it is.
+// Expects that every matrix row and piece is on exactly one PE, which is where Find says that it
+// is.
 void ExpectInverse(const RowMap& map, int pes, int first_row, int pieces) {
   std::set<std::pair<int, int>> seen;
   for (int row = 0; row < map.pe_rows(); ++row) {
@@ -41,7 +42,7 @@ TEST(RowMap, FindIsTheInverseOfAt) {
   }
 }
 
-TEST(RowMap, GateRowsOfACellFollowOneAnotherOnOnePe) {
+TEST(RowMap, GateRowsOfACellAreConsecutiveOnOnePe) {
   const RowMap map(PassKind::kGates, 11, 8);
   EXPECT_EQ(map.pe_rows(), 8);
   for (int gate = 0; gate < kCardGates; ++gate) {

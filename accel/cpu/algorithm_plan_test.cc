@@ -8,7 +8,7 @@
 namespace ese {
 namespace {
 
-TEST(AlgorithmPlanTest, LooksUpToANumberOfLanes) {
+TEST(AlgorithmPlanTest, UsesLookUpUpToANumberOfLanes) {
   EXPECT_EQ(AlgorithmPlan::LookUpTo(0).LookupLanes(), "none");
   EXPECT_EQ(AlgorithmPlan::LookUpTo(1).LookupLanes(), "1");
   EXPECT_EQ(AlgorithmPlan::LookUpTo(64).LookupLanes(), "1-64");
@@ -16,11 +16,12 @@ TEST(AlgorithmPlanTest, LooksUpToANumberOfLanes) {
   EXPECT_EQ(AlgorithmPlan::LookUpTo(5).For(6), Algorithm::kColumns);
 }
 
-// Look-up takes 11 us for a group's first lane and 10 us for each further lane. Columns take 100 us
-// up to 16 lanes: 9 lanes take 91 us by look-up, 10 take 101. Columns take 177 us up to 32 lanes:
-// 17 lanes (two groups) take 172 us by look-up, 18 take 182. Columns take 335 us above: 33 lanes
-// (three groups) take 333 us by look-up, 34 take 343, and 50 (four groups) take 504.
-TEST(AlgorithmPlanTest, TakesWhatCostsLess) {
+// Look-up takes 11 us for the first lane of a group and 10 us for each further lane. Columns take
+// 100 us up to 16 lanes: with look-up, 9 lanes take 91 us and 10 take 101. Columns take 177 us up
+// to 32 lanes: with look-up, 17 lanes (two groups) take 172 us and 18 take 182. Columns take 335 us
+// above: with look-up, 33 lanes (three groups) take 333 us, 34 take 343, and 50 (four groups) take
+// 504.
+TEST(AlgorithmPlanTest, ChoosesWhatCostsLess) {
   const AlgorithmPlan plan(AlgorithmCosts{.lookup = {11, 81, 161}, .columns = {100, 177, 335}});
   EXPECT_EQ(plan.LookupLanes(), "1-9,17,33");
 }
@@ -33,7 +34,7 @@ TEST(AlgorithmPlanTest, LookupCanCostLessEverywhereOrNowhere) {
             "none");
 }
 
-// Whatever the clock says, the plan uses only algorithms that the kernel has.
+// No matter what is measured, the plan uses only algorithms that the kernel has.
 TEST(AlgorithmPlanTest, MeasuresEveryKernel) {
   const auto model = *PackedModel::Create(RandomModel({}));
   for (const Kernel* kernel : SupportedKernels()) {

@@ -21,8 +21,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// One stream of `frames` frames: the buffers for its batch, and the results that the reference
-// gives.
+// One stream of `frames` frames, with the buffers for its batch and the results of the reference.
 struct Work {
   Work(const Model& model, int frames, int seed = 1)
       : x(frames * model.input_dim()),
@@ -87,7 +86,7 @@ class CpuChannelTest : public ::testing::Test {
   std::unique_ptr<Channel> channel_;
 };
 
-TEST_F(CpuChannelTest, ExecutesABatchAndGivesItBack) {
+TEST_F(CpuChannelTest, ExecutesABatchAndReturnsIt) {
   Work work(*model_, 3);
   auto batch = work.MakeBatch();
   Batch* const address = batch.get();
@@ -103,13 +102,13 @@ TEST_F(CpuChannelTest, ExecutesABatchAndGivesItBack) {
   work.ExpectDone();
 }
 
-TEST_F(CpuChannelTest, NamesItselfAndItsKernel) {
+TEST_F(CpuChannelTest, HasItsOwnNameAndThatOfItsKernel) {
   EXPECT_EQ(channel_->max_lanes(), 64);
   EXPECT_EQ(channel_->name(), "cpu0");
   EXPECT_EQ(channel_->kernel(), SupportedKernels().front()->name());
 }
 
-TEST_F(CpuChannelTest, TheVariableForcesTheKernel) {
+TEST_F(CpuChannelTest, TheVariableChoosesTheKernel) {
   setenv(kKernelVariable, "portable", 1);
   EXPECT_EQ(MakeChannel()->kernel(), "portable");
 }
@@ -141,7 +140,7 @@ TEST_F(CpuChannelTest, AChannelNeedsAThread) {
   EXPECT_THAT(status.message(), HasSubstr("a channel cannot have 0 threads"));
 }
 
-TEST_F(CpuChannelTest, ThreadsDivideAStepByLookupOnly) {
+TEST_F(CpuChannelTest, SeveralThreadsNeedAKernelWithLookup) {
   for (const Kernel* kernel : SupportedKernels()) {
     const absl::Status status =
         CreateCpuChannels(model_, {.kernel = kernel->name(), .threads = 2}).status();
@@ -154,13 +153,13 @@ TEST_F(CpuChannelTest, ThreadsDivideAStepByLookupOnly) {
   }
 }
 
-TEST_F(CpuChannelTest, AProcessorThatIsNotThereIsAnError) {
+TEST_F(CpuChannelTest, AMissingProcessorIsAnError) {
   const absl::Status status = CreateCpuChannels(model_, {.first_processor = 1 << 20}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("cannot pin channel cpu0 to processor 1048576"));
 }
 
-// The completion is called on the worker's thread, so it sees where that thread may run.
+// The completion runs on the worker's thread, so it sees on which processors that thread may run.
 TEST_F(CpuChannelTest, AWorkerCanBePinned) {
   cpu_set_t allowed;
   ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
@@ -187,7 +186,7 @@ TEST_F(CpuChannelTest, AWorkerCanBePinned) {
   EXPECT_TRUE(CPU_ISSET(last, &worker));
 }
 
-TEST_F(CpuChannelTest, ABadBatchIsRefusedAndStaysWithTheCaller) {
+TEST_F(CpuChannelTest, RefusesABadBatchAndLeavesItToTheCaller) {
   Work work(*model_, 2);
   auto batch = work.MakeBatch();
   batch->lanes[0].logits.remove_suffix(1);
@@ -206,8 +205,8 @@ TEST_F(CpuChannelTest, RefusesMoreLanesThanItHas) {
   EXPECT_NE(batch, nullptr);
 }
 
-// While a completion holds up the worker, the channel accepts one more batch and refuses the next.
-TEST_F(CpuChannelTest, ABusyChannelRefusesAndLeavesTheBatchAlone) {
+// While a completion blocks the worker, the channel accepts one more batch and refuses the next.
+TEST_F(CpuChannelTest, ABusyChannelRefusesABatchAndLeavesItAlone) {
   Work first(*model_, 1), second(*model_, 2), third(*model_, 1);
   std::latch in_completion{1}, go_on{1};
   auto batch = first.MakeBatch();
@@ -255,7 +254,7 @@ TEST_F(CpuChannelTest, ACompletionMaySubmitTheNextBatch) {
   work.ExpectDone();
 }
 
-TEST_F(CpuChannelTest, DestructionFinishesWhatWasAccepted) {
+TEST_F(CpuChannelTest, TheDestructorFinishesAcceptedBatches) {
   for (int i = 0; i < 50; ++i) {
     Work work(*model_, 20, i);
     bool called = false;
@@ -274,7 +273,7 @@ TEST_F(CpuChannelTest, DestructionFinishesWhatWasAccepted) {
   }
 }
 
-TEST_F(CpuChannelTest, ChannelsWorkSideBySide) {
+TEST_F(CpuChannelTest, ChannelsWorkAtTheSameTime) {
   const auto channels = *CreateCpuChannels(model_, {.count = 2});
   ASSERT_EQ(channels.size(), 2u);
   EXPECT_EQ(channels[1]->name(), "cpu1");

@@ -10,10 +10,10 @@
 namespace ese {
 namespace {
 
-TEST(PackedMemoryTest, ArraysAreAlignedZerosAndApart) {
+TEST(PackedMemoryTest, ArraysAreAlignedAndZeroedAndDoNotOverlap) {
   PackedMemory memory;
   std::vector<uint8_t*> arrays;
-  // Many small arrays, and one larger than a huge page.
+  // There are many small arrays, and one that is larger than a huge page.
   const std::vector<size_t> sizes = {0, 1, 63, 64, 65, 1 << 20, 3 << 20, 5, 1 << 21, 7};
   size_t bytes = 0;
   for (size_t i = 0; i < sizes.size(); ++i) {

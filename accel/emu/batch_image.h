@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests: the bytes of a model and a batch as a host writes them to a card's memory.
+// For tests: the bytes of a model and a batch as the host writes them to a card's memory.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@
 
 namespace ese::emu {
 
-// The bytes for address `base`, a multiple of kCardAlignment: descriptor, model, inputs, states,
-// and room for the results.
+// The bytes at address `base`, which is a multiple of kCardAlignment: the descriptor, the model,
+// the inputs, the states, and room for the results.
 class BatchImage {
  public:
   BatchImage(const Model& model, const std::vector<int>& frames, uint32_t seed, uint64_t base)
@@ -44,7 +44,7 @@ class BatchImage {
     return LoadFromCard<CardStatus>(memory + (at_.status - base_));
   }
 
-  // `memory` points to what is at `base` after the batch.
+  // `memory` points to the bytes at `base` after the batch.
   void ExpectReference(const uint8_t* memory) {
     ASSERT_EQ(Status(memory).error, 0u);
     UnpackStates(card_, memory + (at_.state_out - base_), &batch_.lanes);

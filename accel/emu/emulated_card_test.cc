@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Faults of emulated cards, as a program sees them through the genuine XRT.
+// Tests batches and faults of emulated cards, as a program sees them through the real XRT library.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -46,7 +46,7 @@ class EmulatedCardTest : public testing::Test {
     delete fault_file_;
   }
   void TearDown() override { Inject(""); }
-  // Replaces the file at once, so that there is no moment without faults.
+  // Replaces the file atomically, so that there is no moment without faults.
   static void Inject(const std::string& faults) {
     const std::string next = *fault_file_ + ".next";
     std::ofstream(next) << faults;
@@ -121,7 +121,7 @@ TEST_F(EmulatedCardTest, BatchesHaveTheReferencesBits) {
     xrt::run run(card.units[unit]);
     run.set_arg(0, memory);
     run.start();
-    // The kernel may be simulated, on processors that others use too.
+    // The wait is long because the kernel may be simulated, on busy processors.
     ASSERT_EQ(run.wait(std::chrono::minutes(2)), ERT_CMD_STATE_COMPLETED);
     memory.sync(XCL_BO_SYNC_BO_FROM_DEVICE);
     image.ExpectReference(bytes);
@@ -136,7 +136,7 @@ TEST_F(EmulatedCardTest, ACardMayRefuseToBeOpened) {
   EXPECT_THAT(ErrorOf([] { xrt::device(1); }), HasSubstr("No such device"));
 }
 
-TEST_F(EmulatedCardTest, AnotherProgramMayHoldACard) {
+TEST_F(EmulatedCardTest, ACardMayBeHeldByAnotherProgram) {
   Inject("0 busy");
   xrt::device device(0);
   EXPECT_THAT(ErrorOf([&] { device.load_xclbin(*xclbin_); }), HasSubstr("Device or resource busy"));
@@ -144,7 +144,7 @@ TEST_F(EmulatedCardTest, AnotherProgramMayHoldACard) {
   EXPECT_EQ(ErrorOf([&] { device.load_xclbin(*xclbin_); }), "");
 }
 
-TEST_F(EmulatedCardTest, FaultsOfAUnitAreThatUnitsOnly) {
+TEST_F(EmulatedCardTest, FaultsOfAUnitDoNotAffectOtherUnits) {
   InUse card(0, *xclbin_), other(1, *xclbin_);
   Inject("0.1 error");
   EXPECT_EQ(card.Run(1), ERT_CMD_STATE_ERROR);
@@ -168,7 +168,7 @@ TEST_F(EmulatedCardTest, KernelErrorsAreInTheStatusRecordIfTheKernelLeavesOne) {
   EXPECT_EQ(card.StatusError(), 5u);
 }
 
-TEST_F(EmulatedCardTest, TransfersFail) {
+TEST_F(EmulatedCardTest, TransfersMayFail) {
   InUse card(0, *xclbin_);
   Inject("0 dma");
   const auto sync = [&] { card.memory.sync(XCL_BO_SYNC_BO_TO_DEVICE); };
@@ -183,7 +183,7 @@ TEST_F(EmulatedCardTest, ACardThatComesBackIsEmpty) {
     Inject("0.0 hang");
     xrt::run run = card.Start(0);
     Inject("0.0 hang\n0 gone");
-    // The wait ends though the batch does not.
+    // The wait ends although the batch does not.
     EXPECT_EQ(run.wait(std::chrono::seconds(5)), ERT_CMD_STATE_ABORT);
     const auto sync = [&] { card.memory.sync(XCL_BO_SYNC_BO_TO_DEVICE); };
     EXPECT_THAT(ErrorOf(sync), HasSubstr("No such device"));
@@ -192,7 +192,7 @@ TEST_F(EmulatedCardTest, ACardThatComesBackIsEmpty) {
                 HasSubstr("No such device"));
     EXPECT_EQ(other.Run(0), ERT_CMD_STATE_COMPLETED);
     Inject("");
-    // Sessions from before stay over; mapped memory stays accessible.
+    // The old session remains unusable, and its mapped memory remains accessible.
     EXPECT_THAT(ErrorOf(sync), HasSubstr("No such device"));
     EXPECT_THAT(ErrorOf([&] { card.Start(1); }), HasSubstr("No such device"));
     std::memset(card.bytes, 1, kBytes);
@@ -203,7 +203,7 @@ TEST_F(EmulatedCardTest, ACardThatComesBackIsEmpty) {
   EXPECT_EQ(ErrorOf([&] { xrt::bo(again.device, (4 << 20) - kBytes, 0); }), "");
 }
 
-TEST_F(EmulatedCardTest, SensorsAreAModelAndMayFail) {
+TEST_F(EmulatedCardTest, SensorsFollowTheModelAndMayFail) {
   xrt::device device(0);
   const auto electrical = [&] {
     return nlohmann::json::parse(device.get_info<xrt::info::device::electrical>());

@@ -46,7 +46,7 @@ TEST(ParseFaults, ReadsCardsUnitsAndCodes) {
   expect(3, 3, kAny, Fault::kKernelError, 8);
 }
 
-TEST(ParseFaults, NamesWhatIsWrongWithALine) {
+TEST(ParseFaults, SaysWhatIsWrongWithALine) {
   EXPECT_THAT(Complaint("x hang"), HasSubstr("\"x\" is no card"));
   EXPECT_THAT(Complaint("-1 hang"), HasSubstr("\"-1\" is no card"));
   EXPECT_THAT(Complaint("0.1.2 hang"), HasSubstr("\"0.1.2\" is no card"));
@@ -59,7 +59,7 @@ TEST(ParseFaults, NamesWhatIsWrongWithALine) {
   EXPECT_THAT(Complaint("0 kernel 9"), HasSubstr("\"9\" is no error code"));
 }
 
-TEST(ParseFaults, GoesOnAfterABadLine) {
+TEST(ParseFaults, ContinuesAfterABadLine) {
   std::vector<std::string> complaints;
   EXPECT_EQ(ParseFaults("0 hang\n0 nothing\n1 hang\n", &complaints).size(), 2u);
   EXPECT_THAT(complaints, ElementsAre(HasSubstr("line 2 is ignored")));
@@ -83,7 +83,7 @@ TEST(FaultFile, FollowsTheFile) {
   EXPECT_FALSE(faults.Has(Fault::kHang, 0, 2));
 }
 
-TEST(FaultFile, OfNoPathHasNone) { EXPECT_FALSE(FaultFile("").Has(Fault::kGone, 0)); }
+TEST(FaultFile, HasNoFaultsWithoutAPath) { EXPECT_FALSE(FaultFile("").Has(Fault::kGone, 0)); }
 
 }  // namespace
 }  // namespace ese::emu

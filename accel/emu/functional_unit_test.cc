@@ -57,14 +57,14 @@ TEST(FunctionalUnit, EqualsTheReference) {
   }
 }
 
-TEST(FunctionalUnit, LongGapsAreKept) {
+TEST(FunctionalUnit, KeepsLongGaps) {
   const auto model = RandomModel(
       {.inputs = 1500, .layers = {{.cells = 9, .projection = 5}}, .units = 33, .density = 0.003});
   FunctionalUnit unit(CardShape{}, nullptr);
   RunAndExpectReference(&unit, *model, {2, 1}, 1);
 }
 
-TEST(FunctionalUnit, TakesAnotherModelOnceItIsWritten) {
+TEST(FunctionalUnit, UsesAnotherModelOnceItIsWritten) {
   TestMemory memory;
   FunctionalUnit unit(CardShape{}, nullptr);
   for (const uint32_t seed : {1, 2, 1}) {
@@ -76,14 +76,14 @@ TEST(FunctionalUnit, TakesAnotherModelOnceItIsWritten) {
   }
 }
 
-TEST(FunctionalUnit, RecallsBatchesOfTheSameBytesOnly) {
+TEST(FunctionalUnit, RecallsOnlyBatchesWithTheSameBytes) {
   const auto model = RandomModel(RandomCardModel(1));
   BatchMemo memo(2);
   FunctionalUnit unit(CardShape{}, &memo);
   for (int round = 0; round < 2; ++round) {
     for (uint32_t seed = 0; seed < 4; ++seed) RunAndExpectReference(&unit, *model, {3, 1}, seed);
   }
-  // Whether a batch of this seed is recalled, with some bits of its states changed.
+  // Returns whether a batch of this seed is recalled after some bits of its states were changed.
   const auto recalls = [&](uint32_t seed, uint8_t change) {
     BatchImage image(*model, {3, 1}, seed, kBase);
     image.bytes()[image.at().state_in - kBase] ^= change;
@@ -103,10 +103,10 @@ TEST(FunctionalUnit, RecallsBatchesOfTheSameBytesOnly) {
   };
   EXPECT_TRUE(recalls(1, 0));
   EXPECT_FALSE(recalls(1, 1));
-  EXPECT_FALSE(recalls(3, 0));  // more batches than the memo keeps
+  EXPECT_FALSE(recalls(3, 0));  // the memo keeps only two batches
 }
 
-TEST(FunctionalUnit, EqualModelsAreOneProgram) {
+TEST(FunctionalUnit, EqualModelsShareOneProgram) {
   const auto load = [](uint32_t seed) {
     const auto model = RandomModel(RandomCardModel(seed));
     BatchImage image(*model, {1}, 1, kBase);
@@ -124,7 +124,7 @@ TEST(FunctionalUnit, EqualModelsAreOneProgram) {
 
 TEST(FunctionalUnit, EndsWithTheKernelsErrors) {
   const auto model = RandomModel(RandomCardModel(1));
-  // The error after `value` has been written at `offset` into the packed model.
+  // Returns the error after `value` was written at `offset` into the packed model.
   const auto error_with = [&](size_t offset, auto value) {
     BatchImage image(*model, {1}, 1, kBase);
     StoreToCard(value, image.bytes().data() + (image.at().model - kBase) + offset);

@@ -11,7 +11,8 @@
 
 namespace {
 
-// A virtual function's index in the vtable. In the Itanium ABI the pointer holds 1 + its offset.
+// Returns a virtual function's index in the vtable. In the Itanium ABI the pointer holds 1 + its
+// offset.
 template <typename Function>
 size_t PlaceOf(Function function) {
   uintptr_t offset_and_one = 0;
@@ -19,7 +20,7 @@ size_t PlaceOf(Function function) {
   return (offset_and_one - 1) / sizeof(void*);
 }
 
-// The mangled name at `index` of `table`, which begins with an offset and a typeinfo.
+// Returns the mangled name at `index` of `table`, which begins with an offset and a typeinfo.
 std::string NameAt(void* const* table, size_t index) {
   Dl_info info{};
   return dladdr(table[index + 2], &info) != 0 && info.dli_sname != nullptr ? info.dli_sname : "";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of the RTL alone: the packed product and the nonlinearities for every possible input, and
-// cells, activation memory, FIFO and checksum for random inputs.
+// Tests blocks of the RTL alone: the packed product and the nonlinearities with every possible
+// input, and cells, activation memory, FIFO and checksum with random inputs.
 #include <gtest/gtest.h>
 #include <verilated.h>
 
@@ -57,10 +57,10 @@ TEST(Tanh, SigmoidEqualsTheArithmeticForEveryInput) {
   CompareAll(true, [](int16_t v) { return Sigmoid(PreActivation{v}).raw; });
 }
 
-// Every pair of neighbouring activations with every weight: 8,388,608 packed products. Each is
-// applied for two clocks, so that both lanes can be read at the end of the pipeline five clocks
-// later.
-TEST(Mac, PackedProductsOfAllPairsAndWeights) {
+// Every pair of neighboring activations is multiplied by every weight, which makes 8,388,608 packed
+// products. Each is applied for two clocks, so that both lanes can be read at the end of the
+// pipeline, five clocks later.
+TEST(Mac, PackedProductsAreCorrectForAllPairsAndWeights) {
   constexpr int kProducts = 1 << 23, kLatency = 4;
   VerilatedContext context;
   Vese_mac_mac top(&context);
@@ -81,7 +81,7 @@ TEST(Mac, PackedProductsOfAllPairsAndWeights) {
   }
 }
 
-// Runs one lane of one cell: its four gate rows in turn, each through the whole pipeline.
+// Runs one lane of one cell. Its four gate rows go through the whole pipeline one after another.
 class CellBench {
  public:
   CellBench() : top_(&context_) {}

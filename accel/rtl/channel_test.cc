@@ -21,7 +21,7 @@ namespace {
 constexpr CardShape kShape = {.pes = 8, .lanes = 16};
 using Sim = ChannelSim<Vese_channel_small, ChannelCoverage>;
 
-// The tests of this file together reach every state of the control and every error code.
+// Together, the tests of this file reach every state of the control and every error code.
 class AllIsCovered : public testing::Environment {
  public:
   void TearDown() override {
@@ -54,7 +54,8 @@ void RunAndCompare(Sim* sim, const Model& model, const CardModel& card, uint64_t
   EXPECT_EQ(sim->memory().violations(), 0);
 }
 
-// Layers of every kind that the format has, in sizes that are not multiples of the kernel's.
+// Returns a model with layers of every kind in the format, in sizes that are not multiples of the
+// kernel's.
 RandomModelOptions Shape(int k) {
   const RandomLayer projected = {.cells = 19, .projection = 13, .peepholes = true};
   const RandomLayer plain = {.cells = 11};
@@ -142,8 +143,8 @@ TEST(Channel, SwitchesModelsBetweenBatches) {
   }
 }
 
-// The protocol ap_ctrl_chain: done stays until it is acknowledged, and raises the interrupt.
-TEST(Channel, SaysDoneUntilAcknowledged) {
+// In the protocol ap_ctrl_chain, done stays set until it is acknowledged, and raises the interrupt.
+TEST(Channel, StaysDoneUntilAcknowledged) {
   const auto model = RandomModel(Shape(0));
   const CardModel card = Pack(*model);
   Sim sim(kShape, {});
@@ -208,7 +209,7 @@ class Faults : public testing::Test {
   Sim::Placed placed_;
 };
 
-TEST_F(Faults, BadBatchIsRefused) {
+TEST_F(Faults, RefusesABadBatch) {
   constexpr size_t kLanes = offsetof(CardDescriptor, lanes);
   constexpr size_t kFrames = offsetof(CardDescriptor, frames);
   constexpr size_t kModel = offsetof(CardDescriptor, at) + offsetof(BatchAddresses, model);
@@ -225,7 +226,7 @@ TEST_F(Faults, BadBatchIsRefused) {
   ExpectWorks();
 }
 
-TEST_F(Faults, ARecordThatIsNotAModelIsRefused) {
+TEST_F(Faults, RefusesARecordThatIsNotAModel) {
   for (const size_t offset : {offsetof(CardHeader, magic), offsetof(CardHeader, passes),
                               offsetof(CardHeader, rows), offsetof(CardHeader, entry_beats),
                               offsetof(CardHeader, inputs), offsetof(CardHeader, y_columns),
@@ -237,7 +238,7 @@ TEST_F(Faults, ARecordThatIsNotAModelIsRefused) {
   ExpectWorks();
 }
 
-TEST_F(Faults, AModelForOtherKernelsIsRefused) {
+TEST_F(Faults, RefusesAModelForOtherKernels) {
   const std::pair<size_t, uint16_t> fields[] = {
       {offsetof(CardHeader, pes), 4 * kShape.pes},
       {offsetof(CardHeader, version), kCardFormatVersion - 1}};
@@ -249,7 +250,7 @@ TEST_F(Faults, AModelForOtherKernelsIsRefused) {
   ExpectWorks();
 }
 
-TEST_F(Faults, ModelsThatExceedTheBuffersAreRefused) {
+TEST_F(Faults, RefusesModelsThatExceedTheBuffers) {
   const RandomLayer small = {.cells = 4, .projection = 4};
   const RandomModelOptions large[] = {
       {.inputs = 200, .layers = {{.cells = 20, .projection = 57}}},  // columns: 257
@@ -271,7 +272,7 @@ TEST_F(Faults, ModelsThatExceedTheBuffersAreRefused) {
   ExpectWorks();
 }
 
-TEST_F(Faults, PassesWithoutWorkAreRefused) {
+TEST_F(Faults, RefusesPassesWithoutWork) {
   const uint64_t pass = address_ + sizeof(CardHeader);
   const std::pair<size_t, uint16_t> fields[] = {
       {offsetof(CardPassRecord, entries), 0},
@@ -311,13 +312,13 @@ TEST_F(Faults, WriteErrorsEndABatch) {
   ExpectWorks();
 }
 
-TEST_F(Faults, AHeaderThatPromisesTooFewEntriesEndsTheBatchOnly) {
+TEST_F(Faults, AHeaderThatPromisesTooFewEntriesEndsOnlyTheBatch) {
   Poke(address_ + offsetof(CardHeader, entry_beats), static_cast<uint32_t>(card_.entry_beats - 1));
   ExpectError(CardError::kStalled, false);
   ExpectWorks();
 }
 
-TEST_F(Faults, ABusThatStallsForAWhileEndsTheBatchOnly) {
+TEST_F(Faults, ABusThatStallsForAWhileEndsOnlyTheBatch) {
   sim_.Start(placed_.descriptor);
   for (int k = 0; k < 900; ++k) sim_.Cycle();
   sim_.memory().Hang(true);
@@ -329,7 +330,7 @@ TEST_F(Faults, ABusThatStallsForAWhileEndsTheBatchOnly) {
   ExpectWorks();
 }
 
-TEST_F(Faults, ABusThatNeverComesBackNeedsAReset) {
+TEST_F(Faults, ABusThatNeverRecoversNeedsAReset) {
   sim_.Start(placed_.descriptor);
   for (int k = 0; k < 900; ++k) sim_.Cycle();
   sim_.memory().Hang(true);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr CardShape kShape = {.pes = 8, .lanes = 16};
 
-TEST(CycleFormula, AgreesWithTheKernelOverTwentyModels) {
+TEST(CycleFormula, AgreesWithTheKernelForTwentyModels) {
   for (uint32_t k = 0; k < 20; ++k) {
     const auto model = RandomModel(RandomCardModel(k));
     const auto card = PackForCard(*model, kShape);
@@ -32,7 +32,7 @@ TEST(CycleFormula, AgreesWithTheKernelOverTwentyModels) {
   }
 }
 
-TEST(CycleFormula, GrowsByTheSameForEachFurtherFrame) {
+TEST(CycleFormula, GrowsByTheSameNumberForEachFurtherFrame) {
   const auto model = RandomModel(RandomCardModel(1));
   const auto card = PackForCard(*model, kShape);
   ASSERT_TRUE(card.ok()) << card.status();

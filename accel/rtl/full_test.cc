@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The full-size kernel, 32 PEs and 64 lanes, runs a batch of the paper's LSTM.
+// Runs a batch of the paper's LSTM on the full-size kernel, which has 32 PEs and 64 lanes.
 #include <gtest/gtest.h>
 
 #include "Vese_channel_full.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AXI4 masters alone, on a memory that stalls at random. Every word must arrive in its place
-// and in order, no rule of the bus may be broken, and the masters must come to rest when told to
-// stop.
+// Tests the AXI4 masters alone, on a memory that stalls at random. Every word must arrive in its
+// place and in order, no rule of the bus may be broken, and the masters must become idle when they
+// are told to stop.
 #include <gtest/gtest.h>
 #include <verilated.h>
 
@@ -116,7 +116,7 @@ class ReadBench : public MasterBench<Vese_axi_read_read> {
     EXPECT_TRUE(top_.idle_o);
     EXPECT_EQ(memory_.violations(), 0);
   }
-  void StopAndExpectRest() {
+  void StopAndExpectIdle() {
     top_.stop_i = 1;
     for (int k = 0; k < 3 || !top_.idle_o; ++k) {
       ASSERT_LT(k, kPatience);
@@ -136,7 +136,7 @@ class ReadBench : public MasterBench<Vese_axi_read_read> {
   bool failed_ = false;
 };
 
-TEST(ReadMaster, FetchesStretchesInOrder) {
+TEST(ReadMaster, ReadsStretchesInOrder) {
   ReadBench bench;
   for (int k = 0; k < 300; ++k) {
     const int beats = bench.Between(1, 150);
@@ -146,16 +146,16 @@ TEST(ReadMaster, FetchesStretchesInOrder) {
   EXPECT_FALSE(bench.failed());
 }
 
-TEST(ReadMaster, ComesToRestWhenStopped) {
+TEST(ReadMaster, BecomesIdleWhenStopped) {
   for (int cycles = 0; cycles < 60; ++cycles) {
     ReadBench bench;
     bench.Ask(0, 1000);
     for (int k = 0; k < cycles; ++k) bench.Cycle(true);
-    bench.StopAndExpectRest();
+    bench.StopAndExpectIdle();
   }
 }
 
-TEST(ReadMaster, TellsOfAnError) {
+TEST(ReadMaster, ReportsAnError) {
   ReadBench bench;
   bench.FailAt(40 * kBeat);
   bench.Ask(0, 100);
@@ -192,7 +192,7 @@ class WriteBench : public MasterBench<Vese_axi_write_write> {
       for (int k = 0; k < kBeat; ++k) port.wstrb[k] = top_.m_wstrb >> k & 1;
     });
   }
-  // Gives the command for a stretch of random words, single or in pairs. Only the bytes of the
+  // Issues the command for a stretch of random words, single or in pairs. Only the bytes in the
   // strobe are written. The words follow a few cycles later, with pauses.
   void Send(int first, int words, bool pairs, unsigned strobe) {
     for (int k = 0; !top_.ready_o; ++k) {
@@ -225,8 +225,8 @@ class WriteBench : public MasterBench<Vese_axi_write_write> {
     EXPECT_EQ(std::memcmp(memory_.At(base_), expected_.data(), kMemory), 0);
     EXPECT_EQ(memory_.violations(), 0);
   }
-  // Every byte has either its old value or its new one.
-  void StopAndExpectRest() {
+  // Stops the master and expects that every byte then has either its old or its new value.
+  void StopAndExpectIdle() {
     top_.stop_i = 1;
     words_.clear();
     for (int k = 0; k < 3; ++k) Cycle();
@@ -260,12 +260,12 @@ class WriteBench : public MasterBench<Vese_axi_write_write> {
   }
 
   Bytes expected_;
-  std::deque<Word> words_;  // words of the commands given, not yet pushed
+  std::deque<Word> words_;  // words of the issued commands that are not pushed yet
   int room_ = kDepth;
   bool failed_ = false;
 };
 
-TEST(WriteMaster, PutsWordsWhereTheirCommandSays) {
+TEST(WriteMaster, WritesWordsWhereTheirCommandSays) {
   WriteBench bench;
   for (int k = 0; k < 400; ++k) {
     const bool pairs = bench.Between(0, 1) == 1;
@@ -277,17 +277,17 @@ TEST(WriteMaster, PutsWordsWhereTheirCommandSays) {
   EXPECT_FALSE(bench.failed());
 }
 
-TEST(WriteMaster, EndsWhatItBeganWhenStopped) {
+TEST(WriteMaster, FinishesWhatItBeganWhenStopped) {
   for (int cycles = 0; cycles < 120; ++cycles) {
     WriteBench bench;
     bench.Send(kBeat, 100, false, 0xFFFF);
     bench.Send(200 * kBeat, 40, true, 0xFFFF);
     for (int k = 0; k < cycles; ++k) bench.Cycle();
-    bench.StopAndExpectRest();
+    bench.StopAndExpectIdle();
   }
 }
 
-TEST(WriteMaster, TellsOfAnError) {
+TEST(WriteMaster, ReportsAnError) {
   WriteBench bench;
   bench.FailAt(20 * kBeat);
   bench.Send(0, 50, false, 0xFFFF);

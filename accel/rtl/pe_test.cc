@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// One processing element alone. Rows of entries follow each other at a random pace, and the test
-// compares the results with its own sums.
+// Tests one processing element alone. Rows of entries follow each other at a random pace, and the
+// test compares the results with its own sums.
 #include <gtest/gtest.h>
 #include <verilated.h>
 
+#include <bit>
 #include <cstdint>
 #include <random>
 #include <vector>
 
 #include "Vese_pe_bench_pe.h"
+#include "accel/card/card_format.h"
 #include "model/arithmetic.h"
 
 namespace ese {
 namespace {
 
 constexpr int kLanes = 4, kColumns = 2048, kRows = 4;
-constexpr int kShortestRow =
-    12;  // in entries; the drain of a row ends before that of the next begins
+// The fewest entries of a row with which its drain ends before that of the next row begins.
+constexpr int kShortestRow = 12;
 constexpr int kYShift = 15;
 
 struct Row {
@@ -51,12 +53,13 @@ class PeBench {
     for (const int length = Between(kShortestRow, 90); int(row.entries.size()) < length;) {
       const int gap = Between(0, 9) == 0 ? Between(0, 100) : Between(0, 12);
       if ((column += gap + 1) >= kColumns) break;
-      row.entries.push_back(static_cast<uint16_t>(gap << 7 | Between(0, 127)));
+      row.entries.push_back(MakeEntry(gap, Between(kMinWeight, kMaxWeight)));
     }
     return row;
   }
 
-  // Decodes and issues the row's entries, with pauses if asked, while the row before is drained.
+  // Decodes and issues the row's entries, with pauses if `pauses`, while the previous row is
+  // drained.
   void Run(const Row& row, bool pauses) {
     ASSERT_GE(row.entries.size(), size_t{kShortestRow});
     WriteConstants(row);
@@ -64,8 +67,8 @@ class PeBench {
     int column = row.base - 1;
     for (size_t k = 0; k < row.entries.size(); ++k) {
       const uint16_t entry = row.entries[k];
-      column += (entry >> 7) + 1;
-      const int weight = ((entry & 127) ^ 64) - 64;
+      column += EntryGap(entry) + 1;
+      const int weight = EntryWeight(entry);
       for (int lane = 0; lane < kLanes; ++lane) {
         sums[lane] += int64_t{memory_[column][lane]} * weight;
       }
@@ -79,7 +82,7 @@ class PeBench {
     }
     EndRow(row, sums);
   }
-  // Runs until every row that was begun is drained and compared.
+  // Runs until every row that was started is drained and compared.
   void Finish() {
     while (compared_ < kLanes) Cycle();
     for (int k = 0; k < 4; ++k) Cycle();
@@ -90,7 +93,8 @@ class PeBench {
   void WriteConstants(const Row& row) {
     top_.row_write_i = 1;
     top_.row_write_addr_i = static_cast<uint8_t>(index_ % kRows);
-    top_.row_write_data_i = uint64_t(row.shift) << 48 | static_cast<uint32_t>(row.bias);
+    top_.row_write_data_i = std::bit_cast<uint64_t>(
+        CardRow{.bias = row.bias, .shift = static_cast<uint16_t>(row.shift)});
     Cycle();
     top_.row_write_i = 0;
   }
@@ -145,8 +149,8 @@ class PeBench {
     }
   }
 
-  // Runs one clock: supplies the column that was asked for, and drives the controls of the row that
-  // is drained.
+  // Runs one clock. Supplies the requested column and drives the controls of the row that is being
+  // drained.
   void Cycle() {
     const auto lane = [&](int stage) { return static_cast<int>(cycle_ - lane0_at_ - stage); };
     top_.hold_i = cycle_ == hold_at_;
@@ -181,7 +185,7 @@ class PeBench {
   int index_ = 0;  // number of rows run
   int next_column_ = 0;
   int compared_ = 0;
-  std::vector<Accumulator> expected_;  // for the row that is drained
+  std::vector<Accumulator> expected_;  // for the row that is being drained
 };
 
 TEST(Pe, SumsConsecutiveRows) {
@@ -190,7 +194,7 @@ TEST(Pe, SumsConsecutiveRows) {
   bench.Finish();
 }
 
-// A row over all columns whose products are as far from zero as possible: the sums must not
+// The row covers all columns, and its products are as far from zero as possible. The sums must not
 // overflow.
 TEST(Pe, HoldsTheLargestSums) {
   for (const int8_t activation : {-128, 127}) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The formats of ese_pkg.sv against accel/card: constants and enums by value, and structs by what
-// they read from records that accel/card wrote. A change on one side alone fails here.
+// Compares the formats of ese_pkg.sv with those of accel/card: constants and enums by their values,
+// and structs by what they read from records that accel/card wrote. A change on only one side fails
+// here.
 #include <gtest/gtest.h>
 #include <verilated.h>
 
@@ -25,7 +26,7 @@ class PkgTest : public testing::Test {
  protected:
   PkgTest() : probe_(&context_) { Show(nullptr, 0); }
 
-  // Shows the probe a record that begins with these bytes; the others are 0.
+  // Gives the probe a record that begins with these bytes and continues with zeros.
   void Show(const uint8_t* bytes, size_t size) {
     static_assert(sizeof(probe_.record_i) == kCardRecordBytes);
     ASSERT_LE(size, size_t{kCardRecordBytes});
@@ -48,7 +49,7 @@ RandomModelOptions Options() {
           .density = 0.4};
 }
 
-TEST_F(PkgTest, ConstantsAreThoseOfTheCard) {
+TEST_F(PkgTest, ConstantsEqualThoseOfTheCard) {
   EXPECT_EQ(probe_.packed_magic_o, kCardMagic);
   EXPECT_EQ(probe_.packed_version_o, kCardFormatVersion);
   EXPECT_EQ(probe_.record_bytes_o, uint32_t{kCardRecordBytes});
@@ -57,7 +58,7 @@ TEST_F(PkgTest, ConstantsAreThoseOfTheCard) {
   EXPECT_EQ(probe_.weight_bits_o, uint32_t{kCardWeightBits});
 }
 
-TEST_F(PkgTest, EnumsAreThoseOfTheCard) {
+TEST_F(PkgTest, EnumsEqualThoseOfTheCard) {
   const PassKind kinds[] = {PassKind::kGates, PassKind::kProjection, PassKind::kOutput,
                             PassKind::kCopy};
   for (int k = 0; k < 4; ++k) {

@@ -36,7 +36,7 @@ std::string Refusal(const std::string& bytes) {
   return message;
 }
 
-// The smallest network: 2 inputs, 1 cell, 1 output, 2 units.
+// The smallest network, with 2 inputs, 1 cell, 1 output and 2 units.
 constexpr char kSmall[] =
     "<Nnet>\n"
     "<LstmProjectedStreams> 1 2 <CellDim> 1 <ClipGradient> 5  [\n"
@@ -47,7 +47,7 @@ constexpr char kSmall[] =
     "<Softmax> 2 2\n"
     "</Nnet>\n";
 
-// Expects that kSmall is refused after a replacement, and returns the message.
+// Expects that kSmall is refused after the replacement, and returns the message.
 std::string SmallRefusal(const std::string& from, const std::string& to) {
   const std::string changed = absl::StrReplaceAll(kSmall, {{from, to}});
   EXPECT_NE(changed, kSmall) << from;
@@ -56,7 +56,7 @@ std::string SmallRefusal(const std::string& from, const std::string& to) {
 
 class KaldiGoldenTest : public testing::TestWithParam<const char*> {};
 
-TEST_P(KaldiGoldenTest, LogitsAreThoseOfTheEquations) {
+TEST_P(KaldiGoldenTest, LogitsAgreeWithTheEquations) {
   const auto imported = ImportKaldi(*ReadFile(Golden(GetParam())), GetParam());
   ASSERT_TRUE(imported.ok()) << imported.status();
   ASSERT_EQ(imported->topology.layers.size(), 2u);
@@ -79,7 +79,7 @@ TEST(KaldiTest, TextAndBinaryAreTheSameNetwork) {
   EXPECT_EQ(text->network.input_mean, binary->network.input_mean);
 }
 
-TEST(KaldiTest, OlderFilesWithoutEndsOfComponents) {
+TEST(KaldiTest, ReadsOlderFilesWithoutEndsOfComponents) {
   const auto imported = ImportKaldi(kSmall, "small");
   ASSERT_TRUE(imported.ok()) << imported.status();
   const auto& layer = imported->network.layers[0];
@@ -93,7 +93,7 @@ TEST(KaldiTest, OlderFilesWithoutEndsOfComponents) {
   EXPECT_THAT(imported->network.input_inv_stddev, ElementsAre(1, 1));
 }
 
-TEST(KaldiTest, ShiftsAndScalesBecomeTheNormalisation) {
+TEST(KaldiTest, ShiftsAndScalesBecomeTheNormalization) {
   const auto imported =
       ImportKaldi(absl::StrReplaceAll(
                       kSmall, {{"<Nnet>\n",
@@ -108,8 +108,8 @@ TEST(KaldiTest, ShiftsAndScalesBecomeTheNormalisation) {
               HasSubstr("component 1 <Rescale>: value 1 is 0"));
 }
 
-// Kaldi's recipe with --splice 0 writes a feature transform that begins so.
-TEST(KaldiTest, SplicingOfNoFrameIsLeftOut) {
+// With --splice 0, Kaldi's recipe writes a feature transform that begins like this.
+TEST(KaldiTest, IgnoresASpliceWithoutOtherFrames) {
   const std::string text =
       absl::StrReplaceAll(kSmall, {{"<Nnet>\n", "<Nnet>\n<Splice> 2 2 \n[ 0 ]\n"}});
   const auto imported = ImportKaldi(text, "small");
@@ -130,7 +130,7 @@ TEST(KaldiTest, SplicingOfNoFrameIsLeftOut) {
   }
 }
 
-TEST(KaldiTest, SplicingOfOtherFramesIsRefused) {
+TEST(KaldiTest, RefusesASpliceOfOtherFrames) {
   const auto refusal = [](const std::string& component) {
     return SmallRefusal("<Nnet>\n", "<Nnet>\n" + component);
   };
@@ -147,7 +147,7 @@ TEST(KaldiTest, SplicingOfOtherFramesIsRefused) {
   EXPECT_THAT(Refusal(bytes), HasSubstr("expected 2147483647 integers"));
 }
 
-TEST(KaldiTest, CellClipsThatTheCellHasAnywayAreAccepted) {
+TEST(KaldiTest, AcceptsCellClipsThatTheCellHasAnyway) {
   for (const char* clip : {"0", "32", "50"}) {
     EXPECT_TRUE(ImportKaldi(absl::StrReplaceAll(
                                 kSmall, {{"<ClipGradient> 5", absl::StrCat("<CellClip> ", clip)}}),
@@ -158,7 +158,7 @@ TEST(KaldiTest, CellClipsThatTheCellHasAnywayAreAccepted) {
               HasSubstr("component 1 <LstmProjectedStreams>: <CellClip> is 31.9"));
 }
 
-TEST(KaldiTest, OtherComponentsAreRefused) {
+TEST(KaldiTest, RefusesOtherComponents) {
   EXPECT_THAT(SmallRefusal("<LstmProjectedStreams>", "<BlstmProjectedStreams>"),
               AllOf(HasSubstr("component 1 <BlstmProjectedStreams>: is not supported"),
                     HasSubstr("bidirectional LSTMs cannot stream")));
@@ -171,12 +171,12 @@ TEST(KaldiTest, OtherComponentsAreRefused) {
   EXPECT_THAT(Refusal("<Nnet>\n</Nnet>\n"), HasSubstr("has no <LstmProjected>"));
 }
 
-TEST(KaldiTest, ErrorsPrintNoBytesThatATerminalObeys) {
+TEST(KaldiTest, ErrorsContainNoControlCharacters) {
   EXPECT_THAT(SmallRefusal("<LstmProjectedStreams>", "<Lstm\x1b[2J>"),
               AllOf(HasSubstr("expected a token"), Not(HasSubstr("\x1b"))));
 }
 
-TEST(KaldiTest, WrongSizesAreRefused) {
+TEST(KaldiTest, RefusesWrongSizes) {
   EXPECT_THAT(SmallRefusal("11 12", "11"),
               HasSubstr("w_gifo_x: expected 1 numbers in row 1, not 2"));
   EXPECT_THAT(SmallRefusal(" \n 41 42", ""),
@@ -189,25 +189,25 @@ TEST(KaldiTest, WrongSizesAreRefused) {
   EXPECT_THAT(SmallRefusal("Streams> 1 2", "Streams> 1 99999999"), HasSubstr("not between 1 and"));
 }
 
-TEST(KaldiTest, ValuesThatAreNotFiniteAreRefused) {
+TEST(KaldiTest, RefusesNonFiniteValues) {
   for (const char* value : {"nan", "inf", "-inf", "1e39"}) {
     EXPECT_THAT(SmallRefusal("[ 6 ]", absl::StrCat("[ ", value, " ]")),
                 HasSubstr("component 1 <LstmProjectedStreams>: peephole_f_c: a value before byte"));
   }
   std::string bytes = *ReadFile(Golden("projected.nnet"));
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  const size_t first = bytes.rfind("FM ") + 3 + 10;  // of the output layer
+  const size_t first = bytes.rfind("FM ") + 3 + 10;  // in the output layer
   std::memcpy(bytes.data() + first, &nan, sizeof(nan));
   EXPECT_THAT(Refusal(bytes), HasSubstr("<AffineTransform>: linearity: a value before byte"));
 }
 
-TEST(KaldiTest, CompressedMatricesAreRefused) {
+TEST(KaldiTest, RefusesCompressedMatrices) {
   std::string bytes = *ReadFile(Golden("projected.nnet"));
   bytes[bytes.find("FM ")] = 'C';
   EXPECT_THAT(Refusal(bytes), HasSubstr("w_gifo_x: expected a matrix of floats"));
 }
 
-TEST(KaldiTest, HugeSizesInABinaryFileAllocateNothing) {
+TEST(KaldiTest, DoesNotAllocateHugeSizesOfABinaryFile) {
   std::string bytes = *ReadFile(Golden("projected.nnet"));
   const int32_t huge = std::numeric_limits<int32_t>::max();
   std::memcpy(bytes.data() + bytes.find("FM ") + 4, &huge, sizeof(huge));
@@ -215,14 +215,14 @@ TEST(KaldiTest, HugeSizesInABinaryFileAllocateNothing) {
   EXPECT_THAT(Refusal(bytes), HasSubstr("w_gifo_x: expected 2147483647 x 2147483647 numbers"));
 }
 
-TEST(KaldiTest, EveryTruncationIsRefused) {
+TEST(KaldiTest, RefusesEveryTruncation) {
   for (const std::string& bytes : {*ReadFile(Golden("projected.nnet")), std::string(kSmall)}) {
     const size_t last = bytes.find("</Nnet>") + 6;
     for (size_t size = 0; size <= last; ++size) Refusal(bytes.substr(0, size));
   }
 }
 
-TEST(KaldiTest, ErrorsCountGateRowsAsTheFileDoes) {
+TEST(KaldiTest, ErrorsNumberGateRowsAsTheFileDoes) {
   auto imported = ImportKaldi(absl::StrReplaceAll(kSmall, {{"[ 1 2 3 4 ]", "[ 1 2 5000 4 ]"},
                                                            {"21 22", "2 2"},
                                                            {"31 32", "3 3"},

@@ -21,7 +21,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-TEST(OnnxAxesTest, AxesThatAreMixedUpAreRefused) {
+TEST(OnnxAxesTest, RefusesAxesThatAreMixedUp) {
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 Node(m, "lstm1").set_input(0, "swapped");
                 auto& perm = *AddNode(m, "Transpose", {"x1"}, "swapped").add_attribute();
@@ -43,7 +43,7 @@ TEST(OnnxAxesTest, AxesThatAreMixedUpAreRefused) {
               HasSubstr("node 'squeeze0' (Squeeze): removes the axis of time or channels"));
 }
 
-TEST(OnnxAxesTest, ReshapesKeepChannelsApart) {
+TEST(OnnxAxesTest, AcceptsReshapesThatKeepChannelsSeparate) {
   const auto reshape = [](std::vector<int64_t> shape) {
     return [shape](ModelProto& m) {
       NodeProto& node = Node(m, "squeeze1");
@@ -66,14 +66,14 @@ TEST(OnnxAxesTest, ReshapesKeepChannelsApart) {
   EXPECT_THAT(Refusal(reshape({-1})), HasSubstr("does not keep 7 channels apart"));
 }
 
-// Makes squeeze1, before the output layer, a Reshape to `shape`, a value of the graph.
+// Replaces squeeze1, before the output layer, with a Reshape to the graph's value `shape`.
 void ReshapeTo(ModelProto& m, const std::string& shape) {
   NodeProto& node = Node(m, "squeeze1");
   node.set_op_type("Reshape");
   node.set_input(1, shape);
 }
 
-// The length of an axis as exporters compute it, "length<axis>" [1].
+// Adds the nodes with which exporters compute the length of an axis, "length<axis>" [1].
 std::string AddLength(ModelProto& m, const std::string& value, int64_t axis) {
   const std::string suffix = absl::StrCat("_", value, "_", axis);
   AddInteger(m, "index" + suffix, axis);
@@ -88,8 +88,9 @@ void AddConcat(ModelProto& m, const std::vector<std::string>& lengths) {
   ReshapeTo(m, "shape");
 }
 
-// t, n = x.size(0), x.size(1); y.view(t, n, -1), and y.view(t * n, -1).
-TEST(OnnxAxesTest, ShapesThatTheGraphComputes) {
+// The Python code is t, n = x.size(0), x.size(1), followed by y.view(t, n, -1) or y.view(t * n,
+// -1).
+TEST(OnnxAxesTest, AcceptsShapesThatTheGraphComputes) {
   for (const char* value : {"x0", "x1"}) {
     for (const bool joined : {false, true}) {
       ModelProto model = PeepholesModel();
@@ -108,12 +109,12 @@ TEST(OnnxAxesTest, ShapesThatTheGraphComputes) {
   }
 }
 
-TEST(OnnxAxesTest, ChannelsInAComputedShape) {
+TEST(OnnxAxesTest, AcceptsChannelsInAComputedShape) {
   ModelProto model = PeepholesModel();
   AddIntegers(model, "left", {-1});
   AddConcat(model, {"left", AddLength(model, "Y1", 3)});
   ExpectPeepholesLogits(Import(model));
-  // Channels of another value are another number.
+  // The number of channels of another value may differ.
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 AddIntegers(m, "left", {-1});
                 AddConcat(m, {"left", AddLength(m, "x1", 2)});
@@ -121,7 +122,7 @@ TEST(OnnxAxesTest, ChannelsInAComputedShape) {
               HasSubstr("node 'squeeze1' (Reshape): the shape [-1, 6] does not keep 7 channels"));
 }
 
-TEST(OnnxAxesTest, ComputedShapesThatMixAreRefused) {
+TEST(OnnxAxesTest, RefusesComputedShapesThatMixAxes) {
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 AddIntegers(m, "left", {-1});
                 AddConcat(m, {AddLength(m, "x1", 1), "left"});
@@ -153,7 +154,7 @@ TEST(OnnxAxesTest, ComputedShapesThatMixAreRefused) {
               HasSubstr("is the shape of something other than a layer or the input"));
 }
 
-// To the next LSTM, a reshape that swaps time and batch is a transposition.
+// To the next LSTM, a reshape that swaps time and batch looks like a transposition.
 TEST(OnnxAxesTest, ComputedShapesMaySwapTimeAndBatch) {
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 AddIntegers(m, "left", {-1});
@@ -167,7 +168,7 @@ TEST(OnnxAxesTest, ComputedShapesMaySwapTimeAndBatch) {
 }
 
 // An export for a fixed length has numbers where other exports compute lengths.
-TEST(OnnxAxesTest, NumbersOfAnExportForOneLength) {
+TEST(OnnxAxesTest, AcceptsTheNumbersOfAnExportForOneLength) {
   const auto with_shape = [](const std::vector<int64_t>& shape, bool is_fixed) {
     return [=](ModelProto& m) {
       auto& time = *m.mutable_graph()->mutable_input(0)->mutable_type()->mutable_tensor_type();
@@ -185,8 +186,8 @@ TEST(OnnxAxesTest, NumbersOfAnExportForOneLength) {
   EXPECT_THAT(Refusal(with_shape({10, -1}, true)), HasSubstr("[10, -1] does not keep 7 channels"));
 }
 
-TEST(OnnxAxesTest, ShapesWithoutEndAreRefused) {
-  // A cycle, and nodes that each double the one below.
+TEST(OnnxAxesTest, RefusesShapesThatNeverEndOrAreTooLong) {
+  // The first shape is a cycle. In the second, each node doubles the previous one.
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 AddNode(m, "Identity", {"shape"}, "shape");
                 ReshapeTo(m, "shape");
@@ -208,7 +209,7 @@ TEST(OnnxAxesTest, ShapesWithoutEndAreRefused) {
               HasSubstr("its shape has 1000 axes, which are too many"));
 }
 
-TEST(OnnxAxesTest, OneElementOfAnAxisOfOneMayBePicked) {
+TEST(OnnxAxesTest, AcceptsPickingTheElementOfAnAxisOfOne) {
   const auto pick = [](int64_t index, int64_t axis) {
     return [=](ModelProto& m) {
       NodeProto& node = Node(m, "squeeze0");
@@ -235,7 +236,7 @@ TEST(OnnxAxesTest, OneElementOfAnAxisOfOneMayBePicked) {
               HasSubstr("node 'squeeze0' (Gather): is not supported"));
 }
 
-TEST(OnnxAxesTest, RealNumbersStayReal) {
+TEST(OnnxAxesTest, AcceptsCastsOnlyBetweenRealTypes) {
   const auto cast = [](TensorProto::DataType type) {
     return [=](ModelProto& m) {
       SetInteger(AddNode(m, "Cast", {"x1"}, "cast"), "to", type);
@@ -249,7 +250,7 @@ TEST(OnnxAxesTest, RealNumbersStayReal) {
               HasSubstr("node 'added' (Cast): is not supported"));
 }
 
-TEST(OnnxAxesTest, BatchFirstLayers) {
+TEST(OnnxAxesTest, AcceptsBatchFirstLayers) {
   ModelProto model = PeepholesModel();
   for (const char* name : {"lstm0", "lstm1"}) SetInteger(Node(model, name), "layout", 1);
   Tensor(model, "axes0").clear_raw_data();
@@ -261,7 +262,7 @@ TEST(OnnxAxesTest, BatchFirstLayers) {
 }
 
 // If the graph joins frames, the client must send joined frames.
-TEST(OnnxAxesTest, ANoticeNamesAReshapeOfTheInput) {
+TEST(OnnxAxesTest, NamesAReshapeOfTheInputInANotice) {
   ModelProto model = PeepholesModel();
   AddIntegers(model, "joined", {-1, 1, 5});
   AddNode(model, "Reshape", {"x0", "joined"}, "frames");

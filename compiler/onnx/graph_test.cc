@@ -24,7 +24,7 @@ void Rename(ModelProto& m, const std::string& from, const std::string& to) {
   Tensor(m, from).set_name(to);
 }
 
-TEST(OnnxGraphTest, ConstantsOfPlainAttributes) {
+TEST(OnnxGraphTest, ReadsConstantsFromPlainAttributes) {
   ModelProto model = PeepholesModel();
   const std::vector<float> bias = Floats(Tensor(model, "bias"));
   Rename(model, "bias", "unused");
@@ -42,15 +42,15 @@ TEST(OnnxGraphTest, ConstantsOfPlainAttributes) {
   EXPECT_THAT(imported->network.output.bias, Each(0.5));
 }
 
-// A square matrix would otherwise be taken for its transpose.
-TEST(OnnxGraphTest, TransposesThatDoNothing) {
+// Otherwise a square matrix would be mistaken for its transpose.
+TEST(OnnxGraphTest, RecognizesTransposesThatDoNothing) {
   ModelProto model = PeepholesModel();
   Rename(model, "weight", "weight0");
   SetIntegers(AddNode(model, "Transpose", {"weight0"}, "weight"), "perm", {0, 1});
   ExpectPeepholesLogits(Import(model));
 }
 
-TEST(OnnxGraphTest, OperatorsOfOtherSets) {
+TEST(OnnxGraphTest, RefusesOperatorsOfOtherSets) {
   ModelProto model = PeepholesModel();
   for (NodeProto& node : *model.mutable_graph()->mutable_node()) node.set_domain("ai.onnx");
   ExpectPeepholesLogits(Import(model));
@@ -60,7 +60,7 @@ TEST(OnnxGraphTest, OperatorsOfOtherSets) {
   }
 }
 
-TEST(OnnxGraphTest, WeightsThatAreComputedAreRefused) {
+TEST(OnnxGraphTest, RefusesComputedWeights) {
   const auto compute = [](const std::string& type) {
     return [=](ModelProto& m) {
       Rename(m, "weight", "weight0");
@@ -74,7 +74,7 @@ TEST(OnnxGraphTest, WeightsThatAreComputedAreRefused) {
               HasSubstr("(DequantizeLinear); export the model in float, not quantized"));
 }
 
-TEST(OnnxGraphTest, SparseInitializersAreRefused) {
+TEST(OnnxGraphTest, RefusesSparseInitializers) {
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 *m.mutable_graph()->add_sparse_initializer()->mutable_values() =
                     Tensor(m, "weight");
@@ -83,7 +83,7 @@ TEST(OnnxGraphTest, SparseInitializersAreRefused) {
               HasSubstr("node 'output' (Gemm): tensor 'weight' is a sparse initializer; save it"));
 }
 
-TEST(OnnxGraphTest, NamesThatOccurTwiceAreRefused) {
+TEST(OnnxGraphTest, RefusesDuplicateNames) {
   EXPECT_THAT(Refusal([](ModelProto& m) { Rename(m, "W1", "W0"); }),
               HasSubstr("model.onnx: two tensors have the name 'W0'"));
   EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "squeeze1").set_output(0, "x1"); }),

@@ -33,7 +33,7 @@ using testing::IsEmpty;
 // identity output layer turns the single node into a network.
 class OnnxConformanceTest : public testing::TestWithParam<const char*> {};
 
-TEST_P(OnnxConformanceTest, OneStepIsAsExpected) {
+TEST_P(OnnxConformanceTest, OneStepGivesTheExpectedValues) {
   const std::string folder = absl::StrCat("test_lstm_", GetParam(), "/");
   auto model = ReadOnnxMessage<ModelProto>(folder + "model.onnx");
   auto& graph = *model.mutable_graph();
@@ -73,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, OnnxConformanceTest,
                                          "batchwise"),
                          [](const auto& info) { return std::string(info.param); });
 
-TEST(OnnxTest, ExportOfPyTorch) {
+TEST(OnnxTest, ImportsAnExportOfPyTorch) {
   const auto imported = Import(ReadOnnxMessage<ModelProto>("torch.onnx"));
   ASSERT_TRUE(imported.ok()) << imported.status();
   ASSERT_EQ(imported->topology.layers.size(), 2u);
@@ -84,7 +84,7 @@ TEST(OnnxTest, ExportOfPyTorch) {
   ExpectGoldenLogits(*imported, OnnxFolder() + "torch_calibration.safetensors", 1e-5);
 }
 
-TEST(OnnxTest, Peepholes) {
+TEST(OnnxTest, ImportsPeepholes) {
   const auto imported = Import(PeepholesModel());
   ASSERT_TRUE(imported.ok()) << imported.status();
   EXPECT_TRUE(imported->topology.layers[0].peepholes);
@@ -92,9 +92,9 @@ TEST(OnnxTest, Peepholes) {
   ExpectPeepholesLogits(imported);
 }
 
-TEST(OnnxTest, OtherWaysToWriteTheSameNetwork) {
+TEST(OnnxTest, ImportsOtherFormsOfTheSameNetwork) {
   ModelProto model = PeepholesModel();
-  // MatMul and Add instead of Gemm, with the weight transposed by a node, then a softmax.
+  // This form has MatMul and Add instead of Gemm, a node that transposes the weight, and a softmax.
   NodeProto& output = Node(model, "output");
   output.set_op_type("MatMul");
   output.clear_attribute();
@@ -104,7 +104,7 @@ TEST(OnnxTest, OtherWaysToWriteTheSameNetwork) {
   AddNode(model, "Transpose", {"weight"}, "transposed");
   AddNode(model, "Add", {"product", "bias"}, "sum");
   AddNode(model, "Softmax", {"sum"}, "logits");
-  // Values in the list of the type instead of raw bytes, and as wide numbers.
+  // This form has the values in the list of their type instead of raw bytes, and as wide numbers.
   for (const char* name : {"W0", "R1"}) {
     TensorProto& tensor = Tensor(model, name);
     const std::vector<float> values = Floats(tensor);
@@ -112,7 +112,7 @@ TEST(OnnxTest, OtherWaysToWriteTheSameNetwork) {
     tensor.set_data_type(TensorProto::DOUBLE);
     for (const float value : values) tensor.add_double_data(value);
   }
-  // A state that the caller keeps between calls.
+  // In this form the caller keeps the state between calls.
   model.mutable_graph()->add_input()->set_name("h");
   NodeProto& lstm = Node(model, "lstm1");
   lstm.add_input("");
@@ -124,7 +124,8 @@ TEST(OnnxTest, OtherWaysToWriteTheSameNetwork) {
   ExpectPeepholesLogits(imported);
 }
 
-// Exporters put a Linear's bias before its product in an Add; the product is still the chain.
+// Exporters may put a Linear's bias before its product in an Add. The chain continues through the
+// product.
 TEST(OnnxTest, SeveralBiasesAddUp) {
   ModelProto model = PeepholesModel();
   Node(model, "output").set_output(0, "product");
@@ -143,7 +144,7 @@ TEST(OnnxTest, SeveralBiasesAddUp) {
               HasSubstr("node 'output' (Gemm): adds 3 values to 4"));
 }
 
-TEST(OnnxTest, WeightsThatWereLeftOutAreRefused) {
+TEST(OnnxTest, RefusesMissingWeights) {
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 NodeProto& output = Node(m, "output");
                 output.set_op_type("MatMul");
@@ -155,7 +156,7 @@ TEST(OnnxTest, WeightsThatWereLeftOutAreRefused) {
                         "weights with the model"));
 }
 
-TEST(OnnxTest, HalfPrecisionWeights) {
+TEST(OnnxTest, ImportsHalfPrecisionWeights) {
   ModelProto model = PeepholesModel();
   TensorProto& bias = Tensor(model, "bias");
   bias.clear_raw_data();
@@ -166,11 +167,11 @@ TEST(OnnxTest, HalfPrecisionWeights) {
   EXPECT_THAT(imported->network.output.bias, ElementsAre(1, -0.5, 0, 2));
 }
 
-TEST(OnnxTest, ErrorsCountGateRowsAsTheFileDoes) {
+TEST(OnnxTest, ErrorsNumberGateRowsAsTheFileDoes) {
   ModelProto model = PeepholesModel();
   TensorProto& bias = Tensor(model, "B1");
   std::vector<float> values = Floats(bias);
-  values[2 * 7 + 3] = -5000;  // i, o, f, c
+  values[2 * 7 + 3] = -5000;  // the gates are i, o, f, c
   bias.clear_raw_data();
   for (const float value : values) bias.add_float_data(value);
   const auto imported = Import(model);
@@ -181,7 +182,7 @@ TEST(OnnxTest, ErrorsCountGateRowsAsTheFileDoes) {
               HasSubstr("W1 | R1, row 17 (gate f of cell 3)"));
 }
 
-TEST(OnnxTest, LstmsThatCannotStreamAreRefused) {
+TEST(OnnxTest, RefusesLstmsThatCannotStream) {
   for (const char* direction : {"bidirectional", "reverse"}) {
     EXPECT_THAT(Refusal([&](ModelProto& m) { SetText(Node(m, "lstm1"), "direction", direction); }),
                 AllOf(HasSubstr("model.onnx: node 'lstm1' (LSTM): its direction is"),
@@ -195,7 +196,7 @@ TEST(OnnxTest, LstmsThatCannotStreamAreRefused) {
               HasSubstr("node 'lstm1' (LSTM): its output Y_h or Y_c"));
 }
 
-TEST(OnnxTest, LstmsOfOtherArithmeticAreRefused) {
+TEST(OnnxTest, RefusesLstmsWithOtherArithmetic) {
   EXPECT_THAT(Refusal([](ModelProto& m) { SetInteger(Node(m, "lstm0"), "input_forget", 1); }),
               HasSubstr("node 'lstm0' (LSTM): couples its input and forget gates"));
   EXPECT_THAT(Refusal([](ModelProto& m) { SetFloat(Node(m, "lstm0"), "clip", 15.9f); }),
@@ -216,7 +217,7 @@ TEST(OnnxTest, LstmsOfOtherArithmeticAreRefused) {
               HasSubstr("node 'lstm1' (LSTM): starts at 'h0', which is not zero"));
 }
 
-TEST(OnnxTest, StatesThatAreComputedAreRefused) {
+TEST(OnnxTest, RefusesComputedStates) {
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 AddNode(m, "RandomNormal", {}, "h0").set_name("noise");
                 NodeProto& lstm = Node(m, "lstm1");
@@ -226,7 +227,7 @@ TEST(OnnxTest, StatesThatAreComputedAreRefused) {
               HasSubstr("starts at 'h0', which is computed by node 'noise' (RandomNormal)"));
 }
 
-TEST(OnnxTest, OtherNodesAreRefusedByNameAndType) {
+TEST(OnnxTest, RefusesOtherNodesByNameAndType) {
   EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "squeeze0").set_op_type("Relu"); }),
               HasSubstr("node 'squeeze0' (Relu): is not supported"));
   EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "output").set_op_type("Conv"); }),
@@ -242,7 +243,7 @@ TEST(OnnxTest, OtherNodesAreRefusedByNameAndType) {
               HasSubstr("has no LSTM"));
 }
 
-TEST(OnnxTest, BadTensorsAreRefusedByNodeAndName) {
+TEST(OnnxTest, RefusesBadTensorsByNodeAndName) {
   for (const char* name : {"W0", "R0", "B0", "P0", "weight", "bias"}) {
     const char* node = name[1] == '0' ? "node 'lstm0' (LSTM)" : "node 'output' (Gemm)";
     EXPECT_THAT(Refusal([&](ModelProto& m) { Tensor(m, name).set_name("other"); }),
@@ -263,7 +264,7 @@ TEST(OnnxTest, BadTensorsAreRefusedByNodeAndName) {
   }
 }
 
-TEST(OnnxTest, WrongShapesAreRefused) {
+TEST(OnnxTest, RefusesWrongShapes) {
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 Tensor(m, "W0").set_dims(1, 5);
                 Tensor(m, "W0").set_dims(2, 24);
@@ -279,7 +280,7 @@ TEST(OnnxTest, WrongShapesAreRefused) {
               HasSubstr("node 'lstm1' (LSTM): has 7 outputs but what reads them has 6 inputs"));
 }
 
-TEST(OnnxTest, FilesThatAreNotModelsAreRefused) {
+TEST(OnnxTest, RefusesFilesThatAreNotModels) {
   const std::string bytes = *ReadFile(OnnxFolder() + "peepholes.onnx");
   for (const size_t size : {size_t{0}, size_t{1}, bytes.size() / 2, bytes.size() - 1}) {
     EXPECT_THAT(ImportOnnx(bytes.substr(0, size), "cut.onnx").status().message(),
@@ -288,7 +289,7 @@ TEST(OnnxTest, FilesThatAreNotModelsAreRefused) {
 }
 
 // A graph may not have cycles, but a file can.
-TEST(OnnxTest, CyclesEnd) {
+TEST(OnnxTest, RefusesCycles) {
   Refusal([](ModelProto& m) { Node(m, "lstm0").set_input(0, "x1"); });
   Refusal([](ModelProto& m) {
     AddNode(m, "Identity", {"W0"}, "W0");

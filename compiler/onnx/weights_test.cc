@@ -17,7 +17,7 @@ using onnx::ModelProto;
 using onnx::NodeProto;
 using testing::HasSubstr;
 
-// Rows [begin, end) of `value`, as a Slice with attributes (opset 9) or with inputs.
+// Adds a Slice of rows [begin, end) of `value`, with attributes (opset 9) or with inputs.
 std::string AddSlice(ModelProto& m, const std::string& value, int64_t begin, int64_t end,
                      bool has_inputs) {
   const std::string name = absl::StrCat(value, "_", begin, "_", end);
@@ -37,7 +37,8 @@ std::string AddSlice(ModelProto& m, const std::string& value, int64_t begin, int
   return name;
 }
 
-// W1 [1, 28, 6] as PyTorch stores it, gates i, f, g, o, and the nodes that make i, o, f, g of it.
+// Stores W1 [1, 28, 6] as PyTorch does, with the gates i, f, g, o, and adds the nodes that reorder
+// it to i, o, f, g.
 void ReorderByNodes(ModelProto& m, bool has_inputs) {
   const std::vector<float> values = Floats(Tensor(m, "W1"));
   Tensor(m, "W1").set_name("unused");
@@ -54,7 +55,7 @@ void ReorderByNodes(ModelProto& m, bool has_inputs) {
   SetIntegers(AddNode(m, "Unsqueeze", {"joined"}, "W1"), "axes", {0});
 }
 
-TEST(OnnxWeightsTest, GatesThatNodesReorder) {
+TEST(OnnxWeightsTest, FollowsNodesThatReorderGates) {
   for (const bool has_inputs : {false, true}) {
     ModelProto model = PeepholesModel();
     ReorderByNodes(model, has_inputs);
@@ -62,7 +63,7 @@ TEST(OnnxWeightsTest, GatesThatNodesReorder) {
   }
 }
 
-TEST(OnnxWeightsTest, OtherNodesAreRefused) {
+TEST(OnnxWeightsTest, RefusesOtherNodes) {
   const auto change = [](const char* value, const char* attribute, int64_t number) {
     return Refusal([=](ModelProto& m) {
       ReorderByNodes(m, false);
@@ -85,8 +86,8 @@ TEST(OnnxWeightsTest, OtherNodesAreRefused) {
   EXPECT_THAT(change("W1", "axes", 1), HasSubstr("adds an axis that is not the outermost"));
 }
 
-// Each node doubles the values of the one below.
-TEST(OnnxWeightsTest, NoMoreValuesThanTheFileHas) {
+// Each node doubles the values of the previous one.
+TEST(OnnxWeightsTest, ReadsNoMoreValuesThanTheFileHas) {
   EXPECT_THAT(Refusal([](ModelProto& m) {
                 Tensor(m, "W1").set_name("W1_0");
                 for (int k = 0; k < 60; ++k) {

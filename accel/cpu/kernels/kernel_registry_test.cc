@@ -36,7 +36,7 @@ TEST_F(ChooseKernelTest, ANameOverridesTheVariable) {
   EXPECT_EQ(*ChooseKernel("portable"), PortableKernel());
 }
 
-TEST_F(ChooseKernelTest, AnUnknownNameInTheVariableIsAnErrorThatNamesBoth) {
+TEST_F(ChooseKernelTest, TheErrorForAnUnknownNameNamesItAndTheVariable) {
   setenv(kKernelVariable, "avx9000", 1);
   const absl::Status status = ChooseKernel().status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
@@ -44,7 +44,7 @@ TEST_F(ChooseKernelTest, AnUnknownNameInTheVariableIsAnErrorThatNamesBoth) {
   EXPECT_THAT(status.message(), HasSubstr("portable"));
 }
 
-TEST_F(ChooseKernelTest, AnEmptyVariableIsNoChoice) {
+TEST_F(ChooseKernelTest, AnEmptyVariableMakesNoChoice) {
   setenv(kKernelVariable, "", 1);
   EXPECT_EQ(*ChooseKernel(), SupportedKernels().front());
 }
