@@ -25,6 +25,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
 endif()
 target_compile_definitions(ese_flags INTERFACE "ESE_VERSION=\"${PROJECT_VERSION}\"")
 if(ESE_SANITIZE)
+  target_compile_definitions(ese_flags INTERFACE ESE_SANITIZED)
   target_compile_options(ese_flags INTERFACE -fsanitize=${ESE_SANITIZE} -fno-sanitize-recover=all
                                              -fno-omit-frame-pointer)
   target_link_options(ese_flags INTERFACE -fsanitize=${ESE_SANITIZE})

@@ -14,7 +14,7 @@
 
 namespace ese {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef ESE_SANITIZED  // by CMake: gcc and clang define different macros
 inline constexpr bool kSanitized = true;
 #else
 inline constexpr bool kSanitized = false;

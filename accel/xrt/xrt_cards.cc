@@ -23,16 +23,16 @@ constexpr int kStepsWithRoom = 16;  // by default, the scheduler's longest batch
 
 XrtCardInfo LookAt(int index) {
   XrtCardInfo card{.index = index, .status = {}, .name = {}, .bdf = {}, .serial = {}};
+  absl::StatusOr<CardIdentity> identity;
   card.status = TranslateXrt(absl::StrCat("opening card ", index), [&] {
-    const auto identity = Identify(index, xrt::device(static_cast<unsigned int>(index)));
-    if (identity.ok()) {
-      card.name = identity->name;
-      card.bdf = identity->bdf;
-      card.serial = identity->serial;
-    } else {
-      card.status = identity.status();
-    }
+    identity = Identify(index, xrt::device(static_cast<unsigned int>(index)));
   });
+  if (card.status.ok()) card.status = identity.status();
+  if (card.status.ok()) {
+    card.name = identity->name;
+    card.bdf = identity->bdf;
+    card.serial = identity->serial;
+  }
   return card;
 }
 
