@@ -33,9 +33,6 @@
 namespace ese {
 namespace {
 
-constexpr int kRounds = 41;
-constexpr int kFrames = 8;
-
 std::string Our(const std::string& kernel, int lanes) {
   return "ese-" + kernel + " x" + std::to_string(lanes);
 }

@@ -18,8 +18,6 @@ namespace ese {
 namespace {
 
 constexpr int kLanes = 64;
-constexpr int kFrames = 8;
-constexpr int kRounds = 41;
 
 double Entries(const PackedMatrix& matrix) {
   return double(matrix.groups) * matrix.blocks_per_group * kBlockRows * kBlockEntries;

@@ -13,6 +13,9 @@
 
 namespace ese {
 
+inline constexpr int kFrames = 8;  // of each lane in a batch
+inline constexpr int kRounds = 41;
+
 using SharedModel = std::shared_ptr<const PackedModel>;
 
 // The dense products of one step of all layers, without the output layer.

@@ -6,7 +6,7 @@
 
 namespace ese {
 
-KernelLoad::KernelLoad(std::shared_ptr<const PackedModel> model, const Kernel* kernel,
+KernelLoad::KernelLoad(const std::shared_ptr<const PackedModel>& model, const Kernel* kernel,
                        const AlgorithmPlan& plan, int lanes, int frames, int threads)
     : runner_(model, kernel, plan, threads),
       frames_(size_t(frames) * model->model().input_dim() * lanes) {

@@ -18,7 +18,7 @@ namespace ese {
 class KernelLoad {
  public:
   // `kernel` must outlive the load.
-  KernelLoad(std::shared_ptr<const PackedModel> model, const Kernel* kernel,
+  KernelLoad(const std::shared_ptr<const PackedModel>& model, const Kernel* kernel,
              const AlgorithmPlan& plan, int lanes, int frames, int threads = 1);
 
   // Executes the batch: `frames` steps of all lanes, with features and states in and out.

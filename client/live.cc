@@ -18,8 +18,6 @@
 namespace ese {
 namespace {
 
-constexpr int kBlocksPerSecond = 10;
-
 void PrintUnits(const v1::StreamingInferResponse& response, bool times, std::ostream& out) {
   for (const v1::RecognizedUnit& unit : response.units()) {
     if (times) {

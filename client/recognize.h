@@ -12,6 +12,10 @@
 
 namespace ese {
 
+// Content is sent in blocks of 100 ms, live or not, because the server bounds how many frames of a
+// stream may wait.
+inline constexpr int kBlocksPerSecond = 10;
+
 // Where the content comes from, and where the answers go.
 struct RecognizeHooks {
   // Puts the next chunk into *chunk, or leaves it empty if there is none yet. Returns false if the

@@ -24,10 +24,6 @@ namespace {
 
 using Units = std::vector<v1::RecognizedUnit>;
 
-// Sends blocks of 100 ms, as a live client would, because the server bounds how many frames of a
-// stream may wait.
-constexpr int kBlocksPerSecond = 10;
-
 absl::StatusOr<Units> TranscribeFile(const ResumingClient& client, const v1::Model& model,
                                      InputKind kind, const std::string& path) {
   ESE_ASSIGN_OR_RETURN(const Audio audio, ReadAudioFile(path));

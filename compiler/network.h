@@ -11,6 +11,9 @@
 
 namespace ese {
 
+// The largest dimension of a network, and the longest list in a topology.
+inline constexpr int kMaxSize = 1 << 16;
+
 // For each of our gates i, f, g, o: the index of its block of `cells` rows in the file.
 using GateBlocks = std::array<int, 4>;
 inline constexpr GateBlocks kTorchGates = {0, 1, 2, 3};

@@ -19,7 +19,7 @@
 namespace ese {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // The numbers of processing elements for which the report shows the imbalance.
 constexpr int kPes[] = {1, 8, 32};
@@ -234,10 +234,10 @@ void AppendFacts(const std::map<std::string, std::string>& facts, std::string* t
   }
 }
 
-Json DbJson(double db) { return std::isfinite(db) ? Json(db) : Json(nullptr); }
+OrderedJson DbJson(double db) { return std::isfinite(db) ? OrderedJson(db) : OrderedJson(nullptr); }
 
-Json LayersJson(const Model& model) {
-  Json layers = Json::array();
+OrderedJson LayersJson(const Model& model) {
+  OrderedJson layers = OrderedJson::array();
   for (const Layer& layer : model.layers) {
     layers.push_back({{"inputs", layer.inputs},
                       {"cells", layer.cells},
@@ -251,16 +251,16 @@ Json LayersJson(const Model& model) {
   return layers;
 }
 
-Json MatricesJson(const Report& report) {
-  Json matrices = Json::array();
+OrderedJson MatricesJson(const Report& report) {
+  OrderedJson matrices = OrderedJson::array();
   const std::vector<MatrixView> views = Matrices(*report.model);
   for (size_t k = 0; k < views.size(); ++k) {
     const Matrix& m = *views[k].matrix;
-    Json json = {{"name", views[k].name},
-                 {"rows", m.rows},
-                 {"columns", m.columns},
-                 {"entries_per_row", m.entries_per_row},
-                 {"density", Density(m)}};
+    OrderedJson json = {{"name", views[k].name},
+                        {"rows", m.rows},
+                        {"columns", m.columns},
+                        {"entries_per_row", m.entries_per_row},
+                        {"density", Density(m)}};
     for (const int pes : kPes) {
       json["imbalance_over_pes"][absl::StrCat(pes)] =
           ImbalanceOverPes(m.rows, views[k].rows_per_group, pes);
@@ -277,7 +277,7 @@ Json MatricesJson(const Report& report) {
   return matrices;
 }
 
-Json FeaturesJson(const FeatureSettings& f) {
+OrderedJson FeaturesJson(const FeatureSettings& f) {
   if (f.sample_rate_hz == 0) return nullptr;
   return {{"sample_rate_hz", f.sample_rate_hz}, {"frame_length_ms", f.frame_length_ms},
           {"frame_shift_ms", f.frame_shift_ms}, {"num_mel_bins", f.num_mel_bins},
@@ -285,12 +285,12 @@ Json FeaturesJson(const FeatureSettings& f) {
           {"preemphasis", f.preemphasis},       {"stack", f.stack}};
 }
 
-Json FidelityJson(const Report& report) {
+OrderedJson FidelityJson(const Report& report) {
   if (!report.fidelity) return nullptr;
   const Fidelity& f = *report.fidelity;
-  Json json = {{"frames", f.frames},
-               {"logits_snr_db", DbJson(f.logits_snr_db)},
-               {"same_best_unit", f.same_best_unit}};
+  OrderedJson json = {{"frames", f.frames},
+                      {"logits_snr_db", DbJson(f.logits_snr_db)},
+                      {"same_best_unit", f.same_best_unit}};
   for (const double db : f.layer_snr_db) json["layer_snr_db"].push_back(DbJson(db));
   for (const double db : f.unit_snr_db) json["unit_snr_db"].push_back(DbJson(db));
   for (const Saturation& s : f.saturations) {
@@ -326,26 +326,26 @@ std::string TextReport(const Report& report, bool everything) {
 
 std::string JsonReport(const Report& report) {
   const Model& model = *report.model;
-  Json json = {{"name", model.name},
-               {"fingerprint", model.fingerprint()},
-               {"features", FeaturesJson(model.features)},
-               {"input_dim", model.input_dim()},
-               {"input_fraction_bits", model.input_fraction_bits},
-               {"layers", LayersJson(model)},
-               {"units", model.units},
-               {"blank", model.blank},
-               {"matrices", MatricesJson(report)},
-               {"file_bytes", report.file_bytes},
-               {"dense_fp32_bytes", DenseBytes(model)},
-               {"fidelity", FidelityJson(report)},
-               {"facts", model.facts},
-               {"notices", report.notices},
-               {"warnings", report.warnings}};
+  OrderedJson json = {{"name", model.name},
+                      {"fingerprint", model.fingerprint()},
+                      {"features", FeaturesJson(model.features)},
+                      {"input_dim", model.input_dim()},
+                      {"input_fraction_bits", model.input_fraction_bits},
+                      {"layers", LayersJson(model)},
+                      {"units", model.units},
+                      {"blank", model.blank},
+                      {"matrices", MatricesJson(report)},
+                      {"file_bytes", report.file_bytes},
+                      {"dense_fp32_bytes", DenseBytes(model)},
+                      {"fidelity", FidelityJson(report)},
+                      {"facts", model.facts},
+                      {"notices", report.notices},
+                      {"warnings", report.warnings}};
   const std::optional<int64_t> cycles = CardCyclesPerStep(model);
   json["card_cycles_per_step"] = cycles ? Json(*cycles) : Json(nullptr);
   for (const auto& [name, bytes] : Sections(model)) json["section_bytes"][name] = bytes;
   // The names in a model need not be UTF-8, but JSON must be.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 }  // namespace ese

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "compiler/network.h"
 #include "compiler/object_reader.h"
 #include "compiler/strict_json.h"
 #include "features/model_features.h"
@@ -17,7 +18,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kMaxSize = 1 << 16;  // the largest dimension, and the longest list
 constexpr int kMaxLayers = 64;
 
 absl::StatusOr<FeatureSettings> ParseFeatures(const Json& json, const std::string& source) {

@@ -16,7 +16,7 @@
 namespace ese {
 namespace {
 
-constexpr Duration kPollTime = std::chrono::milliseconds(50);  // how often `stop` is read
+constexpr Duration kStopPollTime = std::chrono::milliseconds(50);  // how often `stop` is read
 constexpr Duration kTickTime = std::chrono::seconds(1);
 // Between setting speak_from and the first chunk, so that every shard has read it by then.
 constexpr Duration kHeadStart = std::chrono::milliseconds(50);
@@ -89,9 +89,9 @@ class LoadRun {
     const TimePoint ramped = schedule_.open_from + options_.ramp;
     const TimePoint deadline = ramped + options_.timeout;
     while (!stop_ && clock_.Now() < deadline) {
-      if (tally_.AwaitAccepted(options_.streams, clock_.Now() + kPollTime)) break;
+      if (tally_.AwaitAccepted(options_.streams, clock_.Now() + kStopPollTime)) break;
     }
-    while (!stop_ && clock_.Now() < ramped) std::this_thread::sleep_for(kPollTime);
+    while (!stop_ && clock_.Now() < ramped) std::this_thread::sleep_for(kStopPollTime);
     schedule_.accept_late = false;
     const TimePoint from = clock_.Now() + kHeadStart;
     tally_.MeasureBetween(from, from + options_.run_time);
@@ -102,7 +102,7 @@ class LoadRun {
   void Speak() {
     TimePoint next_tick = tally_.from() + kTickTime;
     while (clock_.Now() < tally_.to() && !stop_ && tally_.ended() < options_.streams) {
-      tally_.AwaitEnded(options_.streams, std::min(clock_.Now() + kPollTime, tally_.to()));
+      tally_.AwaitEnded(options_.streams, std::min(clock_.Now() + kStopPollTime, tally_.to()));
       if (clock_.Now() < next_tick) continue;
       next_tick += kTickTime;
       Tick();

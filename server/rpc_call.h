@@ -65,7 +65,7 @@ class RpcCall {
     void (RpcCall::*reaction)(bool ok);
   };
 
-  RpcCall(CallLoop* loop) : loop_(loop), stream_(&context_) {}
+  explicit RpcCall(CallLoop* loop) : loop_(loop), stream_(&context_) {}
 
   // Asks gRPC for the next call.
   static void Request(CallLoop* loop, grpc::AsyncGenericService* service,

@@ -304,13 +304,13 @@ void StreamCall::AddCheckpoint() {
 
 void StreamCall::WriteNextResponse() {
   if (auto response = stream_->flow.TakeResponse()) {
-    Write(*std::move(response));
+    Write(*response);
   } else if (stream_->flow.HandedOver()) {
     Finish(final_status_);
   }
 }
 
-void StreamCall::Write(OutgoingResponse response) {
+void StreamCall::Write(const OutgoingResponse& response) {
   response_.Clear();
   bool own_buffer = false;
   const grpc::Status serialized = grpc::SerializationTraits<v1::StreamingInferResponse>::Serialize(

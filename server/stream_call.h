@@ -121,7 +121,7 @@ class StreamCall final : public CallHandler, public std::enable_shared_from_this
   void PushFrames();
   void AddCheckpoint();
   void WriteNextResponse();
-  void Write(OutgoingResponse response);
+  void Write(const OutgoingResponse& response);
 
   CallLoop* const loop_;
   RpcCall* const rpc_;

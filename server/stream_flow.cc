@@ -21,7 +21,7 @@ bool MayGrow(const v1::StreamingInferResponse& message) {
          message.log_posteriors().size() < kMergeBytes;
 }
 
-void Merge(v1::StreamingInferResponse answer, v1::StreamingInferResponse* into) {
+void Merge(const v1::StreamingInferResponse& answer, v1::StreamingInferResponse* into) {
   into->set_num_frames(into->num_frames() + answer.num_frames());
   into->mutable_log_posteriors()->append(answer.log_posteriors());
   into->mutable_units()->MergeFrom(answer.units());
@@ -112,7 +112,7 @@ void StreamFlow::AddAnswer(v1::StreamingInferResponse answer) {
   assert(answer.first_frame() == frames_answered_);
   frames_answered_ += answer.num_frames();
   if (!unsent_.empty() && MayGrow(unsent_.back().message)) {
-    Merge(std::move(answer), &unsent_.back().message);
+    Merge(answer, &unsent_.back().message);
   } else {
     AddUnsent(std::move(answer));
   }

@@ -23,6 +23,7 @@ constexpr int kStates = 15;
 constexpr int kRoundTrips = 3;
 constexpr int kSteadyFrames = 3;  // after these, all frames but the last take equally long
 constexpr int kBurst = 16;
+constexpr int kWordsPerRow = sizeof(CardRow) / sizeof(uint16_t);
 
 // The scheduled writes to a bank of activations, as runs of one column per cycle.
 class Bank {
@@ -240,8 +241,8 @@ int64_t BatchCycles(const CardModel& model, int lanes, int frames, const CardMem
 
   // y and x are loaded beside the tables.
   const double record_beats = double{kCardRecordBytes} / model.shape.beat_bytes();
-  const double tables = static_cast<double>(model.passes.size()) * record_beats +
-                        double{sizeof(CardRow) / sizeof(uint16_t)} * model.rows;
+  const double tables =
+      static_cast<double>(model.passes.size()) * record_beats + double{kWordsPerRow} * model.rows;
   const double activations = double(model.y_columns) + model.inputs;
   const double loads = std::max({tables, activations, (tables + activations) / rate});
   const double once = 3 * record_beats + loads + kStates + kRoundTrips * memory.latency;

@@ -7,8 +7,6 @@
 namespace ese {
 namespace {
 
-constexpr int kGranulesPerLine = kLineColumns / kGranule;
-
 // Whole strips, because a kernel writes all rows of a strip at once.
 int Granules(int columns) {
   return (columns + kStripRows - 1) / kStripRows * (kStripRows / kGranule);

@@ -5,11 +5,7 @@
 #include <numeric>
 
 namespace ese {
-namespace {
-
-constexpr int kGranulesPerLine = kLineColumns / kGranule;
-
-}  // namespace
+namespace {}  // namespace
 
 LookupPacker::LookupPacker(const Matrix& matrix, const LookupLayout& layout, int first_column)
     : matrix_(matrix),

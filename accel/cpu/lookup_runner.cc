@@ -9,8 +9,6 @@
 namespace ese {
 namespace {
 
-size_t RoundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
 size_t VectorBytes(const LookupVector& vector) {
   return size_t(vector.lines) * kLookupLanes * kLineColumns;
 }

@@ -8,6 +8,9 @@
 
 namespace ese {
 
+// The least multiple of `to` that is not below n.
+inline size_t RoundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
 // Allocates arrays that live as long as the PackedMemory, side by side, in huge pages if the system
 // grants them. Each step reads all of a model. In pages of 4 KB that costs address translations,
 // and the processor's prefetching stops at every page: 9 % of a step of one lane, 2 % of a step of

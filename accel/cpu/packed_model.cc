@@ -177,7 +177,6 @@ PackedMatrix PackedModel::PackColumns(const Matrix& matrix, int32_t rounding) {
 LookupVector PackedModel::PackVector(const LookupLayout& layout) {
   auto* const offsets = memory_.Take<uint32_t[2]>(layout.granules());
   const auto offset_of = [](uint32_t position) {
-    constexpr uint32_t kGranulesPerLine = kLineColumns / kGranule;
     return position / kGranulesPerLine * kLookupLanes * kLineColumns +
            position % kGranulesPerLine * kGranule;
   };

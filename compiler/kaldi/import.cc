@@ -8,12 +8,11 @@
 #include "absl/strings/str_format.h"
 #include "base/status.h"
 #include "compiler/kaldi/reader.h"
+#include "compiler/network.h"
 #include "model/fixed_point.h"
 
 namespace ese {
 namespace {
-
-constexpr int kMaxSize = 1 << 16;
 
 // Our cell saturates at [-kCellLimit, kCellLimit), so a clip there or beyond changes nothing.
 constexpr double kCellLimit = 32;

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "compiler/network.h"
 #include "compiler/onnx/axes.h"
 #include "compiler/onnx/graph.h"
 #include "compiler/onnx/lstm.h"
@@ -15,7 +16,6 @@ namespace {
 
 using onnx::NodeProto;
 
-constexpr int kMaxSize = 1 << 16;    // rows or columns of the output layer
 constexpr size_t kMaxInputAxes = 5;  // axes of the graph's input
 
 int64_t IntegerAttribute(const NodeProto& node, const char* name) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "compiler/network.h"
 #include "compiler/onnx/weights.h"
 #include "compiler/safetensors.h"
 
@@ -15,8 +16,6 @@ namespace ese {
 namespace {
 
 using onnx::NodeProto;
-
-constexpr int kMaxSize = 1 << 16;
 
 // Our pre-activations saturate at [-16, 16), so a clip there or beyond changes nothing.
 constexpr float kLeastClip = 16;

@@ -88,6 +88,7 @@ struct TanhTable {
 inline constexpr int kLookupLanes = 16;
 inline constexpr int kLineColumns = 64;
 inline constexpr int kGranule = 8;
+inline constexpr int kGranulesPerLine = kLineColumns / kGranule;
 inline constexpr int kStripRows = 16;
 
 // The layout of a vector.
