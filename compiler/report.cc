@@ -342,7 +342,7 @@ std::string JsonReport(const Report& report) {
                       {"notices", report.notices},
                       {"warnings", report.warnings}};
   const std::optional<int64_t> cycles = CardCyclesPerStep(model);
-  json["card_cycles_per_step"] = cycles ? Json(*cycles) : Json(nullptr);
+  json["card_cycles_per_step"] = cycles ? OrderedJson(*cycles) : OrderedJson(nullptr);
   for (const auto& [name, bytes] : Sections(model)) json["section_bytes"][name] = bytes;
   // The names in a model need not be UTF-8, but JSON must be.
   return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
