@@ -2,11 +2,17 @@
 #include "load/search.h"
 
 #include <algorithm>
+#include <atomic>
+#include <sstream>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "load/testing.h"
 
 namespace ese {
 namespace {
+
+using ::testing::SizeIs;
 
 // Runs a search with a server that holds `capacity` streams. Returns the number of runs and sets
 // *best to the result.
@@ -55,6 +61,19 @@ TEST(StreamSearchTest, ToleratesOneBadRun) {
   EXPECT_EQ(search.next(), 20);
   search.Note(false);
   EXPECT_EQ(search.next(), 15);
+}
+
+TEST(SearchTest, FindsTheMostStreams) {
+  FakeServer server({.refusal = {grpc::StatusCode::UNAVAILABLE, "server is full"}});
+  LoadOptions options = ShortRun(server);
+  options.streams = 2;
+  const std::atomic<bool> stop{false};
+  std::ostringstream progress;
+  const absl::StatusOr<SearchReport> report =
+      FindMostStreams(options, std::chrono::hours(1), stop, progress);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->best, 0);
+  EXPECT_THAT(report->runs, SizeIs(4));  // 2 and 1, each twice
 }
 
 }  // namespace
