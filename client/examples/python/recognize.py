@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Streams a WAV file to ese-server and prints each recognised unit after its time in seconds.
 
-    python recognize.py HOST:PORT FILE.wav [MODEL]
+    venv/bin/python recognize.py HOST:PORT FILE.wav [MODEL]
 
-proto/ese/v1/speech.proto describes the protocol. Generate the stubs in this folder first:
+proto/ese/v1/speech.proto describes the protocol. Install the packages and generate the stubs in this folder first:
 
-    pip install --requirement requirements.txt
-    python -m grpc_tools.protoc --proto_path=../../../proto --python_out=. --grpc_python_out=. \
+    python3 -m venv venv
+    venv/bin/pip install --requirement requirements.txt
+    venv/bin/python -m grpc_tools.protoc --proto_path=../../../proto --python_out=. --grpc_python_out=. \
         ese/v1/speech.proto
 """
 
