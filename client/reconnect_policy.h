@@ -38,8 +38,8 @@ class ReconnectPolicy {
   // The server that the stream is on, or is to be opened on next.
   size_t server() const { return server_; }
 
-  // A call on server() has ended with the error `status`. Chooses a new server(), and returns how
-  // long to wait before the stream is opened there. Otherwise returns the error to give up with:
+  // A call on server() has ended with the error `status`. Chooses the next server(), and returns
+  // how long to wait before the stream is opened there, or the error to give up with. The rules:
   // - A stream that was never accepted is tried once on every server.
   // - An accepted stream continues after UNAVAILABLE, CANCELLED and DEADLINE_EXCEEDED until
   //   give_up_after is over. It also continues while a server still holds an old call of the stream

@@ -14,10 +14,10 @@ namespace ese {
 //   - demand: the frames that streams needed in the last second, plus those still expected from the
 //     streams opened in that second, plus those of the new stream, exceed max_load times what the
 //     channels can compute in a second with full lanes.
-//   - processors: the share of the processors that the process used in the last quarter of a
-//     second, plus the share that the streams opened in that time have yet to use, exceeds
-//     kMostUse. This sign sees what the channels' costs do not include: everything that a chunk
-//     costs outside the kernels.
+//   - processors: the share of the processors that the process used for real-time frames in the
+//     last quarter of a second, plus the share that the streams opened in that time have yet to
+//     use, exceeds kMostUse. This sign sees what the channels' costs do not include: everything
+//     that a chunk costs outside the kernels.
 //   - waits: frames have waited for more than half of the target latency, in the scheduler and
 //     before it (see StreamOptions), averaged over about a quarter of a second. This sign also sees
 //     processors that other processes use.

@@ -48,8 +48,9 @@ class XrtCard {
           MetricsRegistry* metrics);
   ~XrtCard();
 
-  // Returns the card, and opens it first if necessary. Returns UNAVAILABLE at once while another
-  // thread is opening a card, so that no card waits for another one that does not answer.
+  // Returns the card, and opens it first if necessary. If it is not open and another thread is
+  // opening a card, returns UNAVAILABLE at once, so that no card waits for another one that does
+  // not answer.
   absl::StatusOr<std::shared_ptr<OpenCard>> Get();
 
   const std::string& name() const { return name_; }  // xrt0
