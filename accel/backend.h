@@ -18,8 +18,8 @@
 
 namespace ese {
 
-// One stream's place in a batch. The buffers belong to whoever made the batch; the channel reads
-// and writes them from Submit until the completion is called, and never after.
+// One stream's place in a batch. The buffers belong to whoever made the batch. The channel reads
+// and writes them from Submit until it calls the completion, and never afterwards.
 struct Lane {
   absl::Span<const int8_t> frames;  // [num_frames][input_dim], quantized; num_frames >= 1
   const StreamState* state_in = nullptr;
@@ -32,8 +32,8 @@ struct Lane {
 struct Batch {
   std::vector<Lane> lanes;
   // The channel sets the members below when it succeeds.
-  // The time from the start of execution to its end, without time in which the executor still ran
-  // the batch before.
+  // The time from the start of execution to its end, excluding time in which the executor was still
+  // running the previous batch.
   Duration compute_time{0};
   int steps = 0;  // the longest lane's frames
 };
@@ -55,11 +55,12 @@ class Channel {
   virtual absl::Status Submit(std::unique_ptr<Batch>* batch, Completion done) = 0;
 
   virtual int max_lanes() const = 0;
-  // For logs and metric labels, for example "cpu0" and "avx512vnni".
+  // For logs and metric labels, for example "cpu0".
   virtual const std::string& name() const = 0;
   // What computes the channel's batches. Channels with the same executor share it: each may have a
   // batch at the same time, but together they compute no faster than one of them alone.
   virtual const std::string& executor() const { return name(); }
+  // For logs and metric labels, for example "avx512vnni".
   virtual const std::string& kernel() const = 0;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The worker thread that channels share as their implementation.
+// A channel's worker thread; several kinds of channel are built on this class.
 #pragma once
 
 #include <functional>
@@ -22,8 +22,8 @@ class BatchWorker {
   // duration of the call. Only the worker's thread calls it.
   using Execute = std::function<absl::Status(Batch*)>;
 
-  // `channel_name` appears in errors. `thread_name`, of up to 15 characters, tells the channels'
-  // processor time from that of other threads.
+  // `channel_name` appears in errors. `thread_name` has at most 15 characters, and lets profilers
+  // separate the channels' processor time from other threads'.
   BatchWorker(std::string channel_name, const char* thread_name, Execute execute);
   // Finishes the batch that was accepted. Must not run within a completion.
   ~BatchWorker();
@@ -42,7 +42,7 @@ class BatchWorker {
 
   Mutex mutex_;
   CondVar has_work_;
-  // From Submit until the batch is finished, not only until the thread takes it.
+  // True from Submit until the batch is finished, not only until the thread takes it.
   bool busy_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<Batch> batch_ ABSL_GUARDED_BY(mutex_);  // accepted, not yet taken

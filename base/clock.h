@@ -18,8 +18,8 @@ inline double ToSeconds(Duration d) { return std::chrono::duration<double>(d).co
 // rings twice at the same time. Thread-safe.
 class Alarm {
  public:
-  // Waits for `ring` if it is running, and it is not called afterwards. May not be called from
-  // within `ring`.
+  // If `ring` is running, waits until it has returned. Afterwards `ring` is not called any more.
+  // Must not be called from within `ring`.
   virtual ~Alarm() = default;
   // Cheap if an earlier time is already set. May be called from within `ring`.
   virtual void Set(TimePoint at) = 0;
@@ -30,7 +30,8 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual TimePoint Now() const = 0;
-  // Returns an alarm that calls `ring`, with no lock of the clock held. The clock must outlive it.
+  // Returns an alarm that calls `ring` without holding a lock of the clock. The clock must outlive
+  // the alarm.
   virtual std::unique_ptr<Alarm> MakeAlarm(std::function<void()> ring) = 0;
 
   // The system's steady clock, which is never destroyed. Each of its alarms has its own thread.

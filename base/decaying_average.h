@@ -8,8 +8,8 @@
 
 namespace ese {
 
-// Each value counts for the time since the value before it. What lies `time` further back counts
-// less by a factor of e. Not thread-safe.
+// Each value counts for the time since the previous value. The weight of a value falls by a factor
+// of e for every `time` that passes. Not thread-safe.
 class DecayingAverage {
  public:
   explicit DecayingAverage(Duration time) : time_(time) {}

@@ -44,7 +44,7 @@ class LatencyHistogram {
 
   static constexpr int kSubBits = 7;
   static constexpr uint64_t kSub = uint64_t{1} << kSubBits;
-  // Values are below 2^63. Beside the exact buckets there are 63 - kSubBits powers of two.
+  // Values are below 2^63. Besides the exact buckets there are 63 - kSubBits powers of two.
   static constexpr size_t kBuckets = kSub * (63 - kSubBits + 1);
 
   static constexpr size_t Bucket(uint64_t value) {

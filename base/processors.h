@@ -6,9 +6,9 @@
 
 namespace ese {
 
-// How many processors this process may use: those that its affinity mask allows, not all of the
-// machine's, limited by the quota of its control group. Above 0 and not always a whole number. Read
-// once.
+// How many processors this process may use: as many as its affinity mask and the quota of its
+// control group allow, which may be fewer than the machine has. The number is above 0 and not
+// always whole. It is determined only once.
 double ProcessorsAllowed();
 // The same as a number of threads: rounded down, and at least 1.
 int ThreadsAllowed();

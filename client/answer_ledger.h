@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps account of which answers the user of a stream has been shown, over all calls of the stream.
+// Keeps track of which answers the user of a stream has been shown, over all calls of the stream.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,15 @@ class AnswerLedger {
   // chunk `first_chunk`, or the end part of that chunk.
   void BeginCall(int64_t first_frame, int64_t first_chunk);
 
-  // Takes the next response of the current call. Returns true if the user is to be shown it; the
-  // frames that the user has had already are then cut off, and chunks_done counts from the
-  // beginning of the stream. Returns false if nothing in it is new.
+  // Takes the next response of the current call. Returns false if nothing in it is new. Otherwise
+  // returns true: show the response to the user. The frames that the user has already seen have
+  // then been cut off, and chunks_done counts from the beginning of the stream.
   //   DATA_LOSS            the server left out or repeated frames
   //   FAILED_PRECONDITION  the server continued the stream with a different model
   absl::StatusOr<bool> Accept(v1::StreamingInferResponse* response);
 
-  int64_t frames() const { return frames_; }  // shown
-  int64_t chunks() const { return chunks_; }  // of which every frame has been shown
+  int64_t frames() const { return frames_; }  // frames shown
+  int64_t chunks() const { return chunks_; }  // chunks whose frames have all been shown
   // Whether the server has accepted the current call, or any call of the stream.
   bool call_accepted() const { return call_accepted_; }
   bool ever_accepted() const { return ever_accepted_; }
@@ -43,8 +43,8 @@ class AnswerLedger {
 
   // The current call:
   bool call_accepted_ = false;
-  int64_t next_frame_ = 0;    // that the server is to answer
-  int64_t chunk_offset_ = 0;  // added to the call's count of chunks gives the stream's
+  int64_t next_frame_ = 0;    // the next frame that the server should answer
+  int64_t chunk_offset_ = 0;  // the stream's count of chunks minus the call's
 };
 
 }  // namespace ese

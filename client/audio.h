@@ -28,7 +28,7 @@ inline constexpr int64_t kMaxAudioSamples = int64_t{1} << 28;
 
 // Reads WAV, FLAC, Ogg (Vorbis, Opus) and every other format that libsndfile recognises by its
 // header. Channels are averaged. Samples that are not 16-bit (24-bit, float, lossy formats) are
-// rounded half to even and clipped to 16 bits. The sample rate stays the file's. Every error names
+// rounded half to even and clipped to 16 bits. The file's sample rate is kept. Every error names
 // `path` and a remedy:
 //   NOT_FOUND, PERMISSION_DENIED    the system's error
 //   INVALID_ARGUMENT                a directory, a device, an empty file, not audio, or no samples
@@ -47,9 +47,9 @@ class Resampler {
   // INVALID_ARGUMENT if a rate is not positive, or more than 256 times the other.
   static absl::StatusOr<Resampler> Create(int from_hz, int to_hz);
 
-  // Appends to *out what can be computed from all samples so far, or everything if `last`. The
-  // output does not depend on how the samples are divided into calls.
-  // FAILED_PRECONDITION after `last`.
+  // Appends to *out what can be computed from all samples so far, or all that remains if `last` is
+  // true. The output does not depend on how the samples are divided into calls.
+  // FAILED_PRECONDITION: an earlier call had `last` set.
   absl::Status Process(absl::Span<const int16_t> in, bool last, std::vector<int16_t>* out);
 
  private:

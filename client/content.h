@@ -30,7 +30,7 @@ size_t ElementBytes(const v1::Model& model, InputKind kind);
 // Seconds of audio in one frame of the model; 0 if the model takes features only.
 double FrameSeconds(const v1::Model& model);
 
-// Encodes the content of one stream, from blocks of samples of any size. Its memory does not grow
+// Encodes the content of one stream from blocks of samples of any size. Its memory does not grow
 // with the stream. Not thread-safe.
 class ContentEncoder {
  public:
@@ -39,8 +39,8 @@ class ContentEncoder {
   // model's rate.
   static absl::StatusOr<ContentEncoder> Create(const v1::Model& model, InputKind kind, int rate_hz);
 
-  // Appends to *out the content that the samples so far complete, which may be nothing, or all the
-  // rest if `last`. No samples are taken after `last`.
+  // Appends to *out the content that the samples so far complete, which may be nothing. If `last`
+  // is true, appends all that remains; no samples may follow.
   absl::Status Encode(absl::Span<const int16_t> samples, bool last, std::string* out);
 
  private:

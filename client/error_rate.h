@@ -15,8 +15,8 @@ namespace ese {
 struct ErrorCounts {
   int64_t reference = 0;  // phones in the reference
   int64_t substitutions = 0;
-  int64_t deletions = 0;   // phones in the reference only
-  int64_t insertions = 0;  // phones recognised only
+  int64_t deletions = 0;   // phones that only the reference has
+  int64_t insertions = 0;  // phones that only the recognised text has
 
   int64_t errors() const { return substitutions + deletions + insertions; }
   // errors / reference, which exceeds 1 if many phones were inserted. REQUIRES: reference > 0
@@ -35,10 +35,10 @@ struct Alignment {
   std::vector<AlignedPair> pairs;
 };
 
-// Finds an alignment with the fewest errors, where each kind of error costs one. Among several, it
-// chooses from the end: a match or substitution before a deletion, and a deletion before an
-// insertion. Time is proportional to reference.size() * recognised.size(); so is memory, at one
-// byte per pair.
+// Finds an alignment with the fewest errors, where each kind of error costs one. If there are
+// several, it decides from the end backwards: it prefers a match or substitution to a deletion, and
+// a deletion to an insertion. Time is proportional to reference.size() * recognised.size(), and so
+// is memory, at one byte per pair.
 Alignment Align(absl::Span<const std::string> reference, absl::Span<const std::string> recognised);
 
 }  // namespace ese

@@ -18,22 +18,22 @@ namespace ese {
 
 struct FakeScript {
   std::vector<std::string> units = {};  // one with each chunk, the rest with the final response
-  grpc::Status refusal = {};            // unless OK, refuses every stream with this
+  grpc::Status refusal = {};            // unless it is OK, every stream is refused with it
   int64_t retry_after_ms = -1;          // sent with a refusal; -1: none
   // The first `failing_calls` calls end with `failure` instead of sending the response with this
   // number. 0 is the acceptance; the number after the final response is the end of the call.
   int64_t fail_at_response = -1;
   grpc::Status failure{grpc::StatusCode::INTERNAL, "scripted failure"};
   int64_t failing_calls = INT64_MAX;
-  // After so many chunks of a call, sends a checkpoint and UNAVAILABLE, and refuses later streams.
+  // After this many chunks of a call, sends a checkpoint and UNAVAILABLE and refuses later streams.
   int64_t drain_after_chunks = -1;
-  // After so many chunks of a call, keeps reading but answers nothing more.
+  // After this many chunks of a call, keeps reading but answers nothing more.
   int64_t silent_after_chunks = -1;
   bool hang_at_end = false;    // answers every chunk, but the half-close only after Stop
   bool forget_final = false;   // ends calls with OK but without a final response
   bool checkpoints = true;     // sends the checkpoints that clients ask for
   bool forgets_state = false;  // resumes streams with the state of a new stream
-  std::string key = "key";     // for the tokens of checkpoints; tokens with another are refused
+  std::string key = "key";     // of checkpoint tokens; tokens with another key are refused
 };
 
 // 16 kHz audio; 25 ms windows with 8 mel bins every 10 ms, three of them in a frame: 24 values

@@ -14,7 +14,7 @@
 namespace ese {
 
 struct LiveOptions {
-  std::string model;  // empty: the server's only one
+  std::string model;  // empty: the server's only model
   InputKind input = InputKind::kAudio;
   int rate_hz = 16000;  // of the samples on standard input: signed 16-bit little-endian, mono
   bool times = false;   // print one unit per line, with its time

@@ -23,8 +23,8 @@ struct RecognizeHooks {
   std::function<absl::StatusOr<bool>(std::string* chunk)> next_chunk;
   // Called with each response, in order, on the thread that called Recognize.
   std::function<void(const v1::StreamingInferResponse&)> on_response;
-  // Called when the stream has ended. Must make a waiting next_chunk return. May be empty if
-  // next_chunk never waits.
+  // Called when the stream has ended. If next_chunk is waiting, this must make it return. May be
+  // empty if next_chunk never waits.
   std::function<void()> interrupt;
 };
 

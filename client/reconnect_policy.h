@@ -38,13 +38,13 @@ class ReconnectPolicy {
   // The server that the stream is on, or is to be opened on next.
   size_t server() const { return server_; }
 
-  // A call on server() has ended with the error `status`. Returns how long to wait before the
-  // stream is opened on the new server(), or the error to give up with:
+  // A call on server() has ended with the error `status`. Chooses the next server(), and returns
+  // how long to wait before the stream is opened there, or the error to give up with. The rules:
   // - A stream that was never accepted is tried once on every server.
   // - An accepted stream continues after UNAVAILABLE, CANCELLED and DEADLINE_EXCEEDED until
-  //   give_up_after is over. It also continues while a server still holds an old call of it
-  //   (ALREADY_EXISTS), and as long as a server that cannot continue it (PERMISSION_DENIED,
-  //   NOT_FOUND, FAILED_PRECONDITION) leaves others to try.
+  //   give_up_after is over. It also continues while a server still holds an old call of the stream
+  //   (ALREADY_EXISTS), and if a server cannot continue it (PERMISSION_DENIED, NOT_FOUND,
+  //   FAILED_PRECONDITION) as long as there are others to try.
   absl::StatusOr<Duration> Next(const absl::Status& status, Progress progress, TimePoint now);
 
  private:

@@ -17,8 +17,8 @@ class ReplayBuffer {
  public:
   explicit ReplayBuffer(size_t max_bytes) : max_bytes_(max_bytes) {}
 
-  // While it is full, do not append: a checkpoint must make room first. The last chunk appended
-  // may exceed the bound.
+  // Do not append while the buffer is full: a checkpoint must make room first. The last chunk
+  // appended may exceed the bound.
   bool full() const { return bytes_ >= max_bytes_; }
   void Append(std::string chunk);
 
@@ -37,7 +37,8 @@ class ReplayBuffer {
 
   // Everything that is kept is to be sent again. REQUIRES: keeps()
   void Rewind() { sent_ = 0; }
-  // The stream's number of the first chunk that is kept; its beginning may have been dropped.
+  // The number within the stream of the first chunk that is kept. The chunk's beginning may have
+  // been dropped.
   int64_t first_chunk() const { return first_chunk_; }
   // The place of the first byte that is kept, in bytes from the beginning of the content.
   int64_t first_byte() const { return first_byte_; }
@@ -48,7 +49,7 @@ class ReplayBuffer {
 
   const size_t max_bytes_;
   std::deque<std::string> chunks_;
-  size_t sent_ = 0;   // so many of chunks_ have been sent in the current call
+  size_t sent_ = 0;   // how many of chunks_ have been sent in the current call
   size_t bytes_ = 0;  // in chunks_
   int64_t first_chunk_ = 0;
   int64_t first_byte_ = 0;

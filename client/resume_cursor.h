@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a stream stands that may go through several calls: what has been answered, and what its
-// next call starts from.
+// Tracks the position of a stream that may go through several calls: what has been answered, and
+// where its next call starts.
 //
 // The owner keeps or can recompute the stream's content. After a break it opens a call with
 // config() and sends the content again from byte checkpoint_bytes() on. The cursor takes the
@@ -26,8 +26,8 @@ class ResumeCursor {
   // The config for the next call. It carries the token of the last checkpoint, if there was one.
   const v1::StreamingConfig& config() const { return config_; }
 
-  // A new call begins, at the last checkpoint. `first_chunk` is the stream's number of the first
-  // chunk that is sent in it, of which the beginning may be left out.
+  // A new call begins, at the last checkpoint. `first_chunk` is the number within the stream of the
+  // first chunk that the call sends. The chunk's beginning may be left out.
   void BeginCall(int64_t first_chunk);
 
   // What a response meant.
@@ -36,8 +36,8 @@ class ResumeCursor {
     bool acceptance = false;  // it is the first response of its call
     bool checkpoint = false;  // it moved checkpoint_frames() and checkpoint_bytes()
   };
-  // Takes the next response of the current call, and takes its checkpoint out of it. Errors are
-  // those of AnswerLedger::Accept.
+  // Takes the next response of the current call and removes its checkpoint. Errors are those of
+  // AnswerLedger::Accept.
   absl::StatusOr<Answer> Accept(v1::StreamingInferResponse* response);
 
   // How far the current call got, for ReconnectPolicy.

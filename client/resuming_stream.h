@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stream that survives the end of its calls. When the connection breaks, or the server drains or
-// dies, the stream continues on another server, or on the same one once that is back. It starts
+// dies, the stream continues on another server, or on the same server once it is back. It starts
 // again from its last checkpoint and sends the content since then once more. The user sees every
 // frame exactly once, in order, with the same bits.
 //
@@ -31,8 +31,8 @@ struct ResumingClientOptions {
   // used; the others take over when it fails.
   std::vector<std::string> addresses = {"127.0.0.1:7700"};
   Duration timeout = std::chrono::seconds(10);  // for each server, as ClientOptions::timeout
-  // How often the server is asked for a checkpoint. What follows the last one is sent again after a
-  // break.
+  // How often the server is asked for a checkpoint. After a break, all content since the last
+  // checkpoint is sent again.
   uint32_t checkpoint_every_frames = 100;
   // The most content that is kept for sending again; Send waits while there is more. Must exceed
   // the content of checkpoint_every_frames frames.
@@ -49,7 +49,7 @@ class ResumingClient {
   static absl::StatusOr<std::unique_ptr<ResumingClient>> Connect(
       const ResumingClientOptions& options);
 
-  // As the functions of SpeechClient, on the server that was reached.
+  // Like the functions of SpeechClient, on the server that was reached.
   absl::StatusOr<v1::ListModelsResponse> ListModels() const;
   absl::StatusOr<v1::Model> FindModel(const std::string& name) const;
 
@@ -86,7 +86,7 @@ class ResumingStream {
   // Waits while the kept content is at its bound.
   absl::Status Send(std::string chunk) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status HalfClose() ABSL_LOCKS_EXCLUDED(mutex_);
-  // As SpeechStream::Receive, but checkpoints are taken out of the responses.
+  // Like SpeechStream::Receive, but removes checkpoints from the responses.
   absl::StatusOr<bool> Receive(v1::StreamingInferResponse* response) ABSL_LOCKS_EXCLUDED(mutex_);
   void Cancel() ABSL_LOCKS_EXCLUDED(mutex_);
 

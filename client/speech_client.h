@@ -7,8 +7,8 @@
 // This is one call to one server. resuming_stream.h makes a stream that continues over several
 // calls.
 //
-// No wait for the server is longer than ClientOptions::timeout; then the call is cancelled and
-// DEADLINE_EXCEEDED is returned. HTTP proxies named in the environment are ignored.
+// No wait for the server is longer than ClientOptions::timeout. After that the call is cancelled,
+// and DEADLINE_EXCEEDED is returned. HTTP proxies named in the environment are ignored.
 #pragma once
 
 #include <chrono>
@@ -84,14 +84,14 @@ class SpeechStream {
   ~SpeechStream();
 
   // Waits until gRPC has taken the previous chunk, then sends this one. An error means that the
-  // call has ended, and is the call's. REQUIRES: HalfClose has not been called
+  // call has ended, and is the call's error. REQUIRES: HalfClose has not been called
   absl::Status Send(std::string chunk);
   // Tells the server that the content has ended.
   absl::Status HalfClose();
 
   // Waits for the next response. Returns false when the call has ended with OK. An error means that
-  // the call has ended. It is DEADLINE_EXCEEDED if for ClientOptions::timeout the server owed an
-  // answer (its first response, the answer to a chunk, or the end after HalfClose) and sent none.
+  // the call has ended. DEADLINE_EXCEEDED: the server owed an answer (its first response, the
+  // answer to a chunk, or the end after HalfClose) and sent none for ClientOptions::timeout.
   absl::StatusOr<bool> Receive(v1::StreamingInferResponse* response);
 
   // Ends the call. May be called from any thread; waits of other threads then return CANCELLED.

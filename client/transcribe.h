@@ -14,7 +14,7 @@ namespace ese {
 
 struct TranscribeOptions {
   std::vector<std::string> files;
-  std::string model;  // empty: the server's only one
+  std::string model;  // empty: the server's only model
   InputKind input = InputKind::kAudio;
   bool times = false;      // print the time of each unit
   std::string references;  // path of a table, see references.h; empty: none

@@ -24,8 +24,8 @@ inline constexpr GateBlocks kKaldiGates = {1, 2, 0, 3};  // blocks g, i, f, o
 struct MatrixName {
   std::string tensors;       // "lstm.weight_ih_l0 | lstm.weight_hh_l0"
   std::string density_flag;  // the option that prunes it, "--density-gates"
-  int cells =
-      0;  // for gates only: our row 4 * cell + gate is the file's row blocks[gate] * cells + cell
+  // For gates only: our row 4 * cell + gate is the file's row blocks[gate] * cells + cell.
+  int cells = 0;
   GateBlocks blocks = kTorchGates;
 
   // "row 1029 (gate f of cell 5)". The row number is that of the tensor in the file.

@@ -42,9 +42,9 @@ struct PrunedMatrix {
 };
 
 // Prunes a matrix. With a density, every row keeps round(density * columns) entries, but at least
-// 1: those of the largest magnitudes, and of equal ones that of the lower column. An entry of zero
-// weight is inserted into a gap of more than kMaxGap columns; the other rows are then padded to the
-// same length with entries of zero weight in their lowest unused columns.
+// 1: those with the largest magnitudes. If two are equal, the one in the lower column is kept. An
+// entry of zero weight is inserted into a gap of more than kMaxGap columns; the other rows are then
+// padded to the same length with entries of zero weight in their lowest unused columns.
 // Returns INVALID_ARGUMENT for a density outside (0, 1], or for a training mask with unequal rows.
 absl::StatusOr<PrunedMatrix> Prune(const DenseMatrix& dense, const PruneOptions& options);
 

@@ -20,7 +20,8 @@ inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
 // "[4096, 153]".
 std::string ShapeText(const std::vector<int64_t>& shape);
 
-// "a, b, c". Of more than twenty names, the first twenty and the number of the others.
+// "a, b, c". If there are more than twenty names, lists the first twenty and the number of the
+// rest.
 std::string NameList(const std::vector<std::string>& names);
 
 // The tensors of one file, held in memory. Construction checks the whole header: every type is

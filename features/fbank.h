@@ -38,7 +38,7 @@ struct FbankOptions {
   float frame_shift_ms = 10;   // from one window to the next; at most frame_length_ms
   int num_mel_bins = 51;       // triangles; each must cover at least one FFT bin
   float low_freq_hz = 20;      // start of the first triangle
-  float high_freq_hz = 0;      // end of the last one; 0 or negative: relative to Nyquist
+  float high_freq_hz = 0;      // end of the last triangle; 0 or negative: relative to Nyquist
   float preemphasis = 0.97f;   // within the window: x[i] - preemphasis * x[i-1]
   int stack = 3;               // windows in a frame
 };
@@ -46,9 +46,9 @@ struct FbankOptions {
 // INVALID_ARGUMENT: an option cannot be used. The message names it and says what to set instead.
 absl::Status Validate(const FbankOptions& options);
 
-// The sample at which frame `frame` of a stream begins. A new stream that gets the samples from
-// there on gives `frame` and all later frames with the same bits, because no window depends on
-// samples before its own. REQUIRES: Validate(options).ok()
+// The sample at which frame `frame` of a stream begins. If a new stream gets the samples from there
+// on, its frames have the same bits as `frame` and the later frames of the original stream, because
+// no window depends on samples before its own. REQUIRES: Validate(options).ok()
 int64_t FrameStartSample(const FbankOptions& options, int64_t frame);
 
 // The same in milliseconds: frame_shift_ms * stack * frame, where the shift is rounded down to
@@ -90,7 +90,7 @@ class FbankStream {
 
  private:
   std::shared_ptr<const FbankTables> tables_;
-  std::vector<int16_t> pending_;  // samples from the next window on; less than a window
+  std::vector<int16_t> pending_;  // samples from the next window on; fewer than a window has
   std::vector<float> energies_;   // of the unfinished frame; fewer than dim() between calls
 };
 

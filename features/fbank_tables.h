@@ -10,7 +10,7 @@
 
 namespace ese {
 
-// A triangle over num_bins FFT bins from first_bin on: those whose weights are not zero.
+// A triangle over the num_bins FFT bins from first_bin on, which have weights other than zero.
 struct MelTriangle {
   int first_bin;
   int num_bins;

@@ -26,7 +26,7 @@ struct LoadOptions {
   std::vector<std::string> addresses = {"127.0.0.1:7700"};
   // The longest wait for a connection, for the acceptance of a stream, and for a chunk's answer.
   Duration timeout = std::chrono::seconds(10);
-  std::string model;  // empty: the server's only one
+  std::string model;  // empty: the server's only model
   LoadSourceOptions source;
   int streams = 100;
   LoadPace pace = LoadPace::kRealTime;
@@ -46,7 +46,7 @@ struct LoadOptions {
   bool resume = false;
   uint32_t checkpoint_every_frames = 0;
   Duration cut_every{0};  // cuts one connection at this interval; 0: never
-  // After the run, sends what each stream sent once more without breaks, and compares all
+  // After the run, sends the streams' content once more without breaks, and compares all
   // posteriors.
   bool verify = false;
 };

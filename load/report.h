@@ -21,9 +21,9 @@ struct LoadSecond {
 };
 
 struct LoadReport {
-  int streams = 0;    // asked for
-  int accepted = 0;   // by the server
-  int completed = 0;  // answered to the end, with OK
+  int streams = 0;    // streams asked for
+  int accepted = 0;   // streams that the server accepted
+  int completed = 0;  // streams answered to the end, with OK
   int connections = 0;
   double seconds = 0;  // measured
   int64_t frames = 0;  // answered in that time
@@ -43,7 +43,7 @@ struct LoadReport {
   bool verified = false;
   int64_t frames_verified = 0;
   int differing = 0;     // streams whose posteriors differ from those of an undisturbed stream
-  bool stopped = false;  // early, by `stop`
+  bool stopped = false;  // the run was ended early by `stop`
 
   bool ok() const {
     return refused.count == 0 && errors.empty() && chunks_answered > 0 && differing == 0;

@@ -20,7 +20,7 @@ struct LoadSchedule {
   Duration ramp{0};
   std::atomic<TimePoint> speak_from{TimePoint::max()};
   std::atomic<TimePoint> speak_until{TimePoint::max()};
-  std::atomic<bool> accept_late{true};  // false: give up streams that are not accepted by now
+  std::atomic<bool> accept_late{true};  // false: give up streams that have not been accepted
   Duration cut_every{0};                // between cuts while streams speak; 0: no cuts
   Duration timeout;                     // for an answer, and for all answers after the end
   int streams;                          // of all shards
@@ -39,7 +39,7 @@ class LoadShard {
   // Runs until every stream has ended, which is at the latest soon after speak_until + timeout.
   void Run();
 
-  // To be read after Run.
+  // Call this after Run.
   const std::vector<std::unique_ptr<LoadStream>>& streams() const { return streams_; }
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the streams of a load test send: recordings, which are decoded and encoded once, shared by
-// all streams, and looped without a gap. Without recordings it is noise; streams then start at
-// different points of it, so that a server that confuses their states is found out.
+// all streams, and looped without a gap. Without recordings they send noise, and start at different
+// points of it, so that the run reveals a server that confuses their states.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct LoadSourceOptions {
   // In any format that audio.h reads. Stream i sends file i modulo their number.
   std::vector<std::string> files = {};
   double chunk_ms = 90;  // rounded to whole frames or samples, at least one
-  double frame_ms = 30;  // for models that take features only, which do not tell it
+  double frame_ms = 30;  // for models that take features only, which do not define a frame's length
   uint64_t seed = 1;     // for the noise
 };
 
@@ -53,7 +53,7 @@ class LoadSource {
   void Add(std::string content);
 
   v1::StreamingConfig config_;
-  std::vector<std::string> contents_;  // each followed by one more chunk, of its beginning
+  std::vector<std::string> contents_;  // each followed by one chunk that repeats its beginning
   std::vector<size_t> sizes_;          // of contents_ without that chunk
   int variants_ = 0;
   size_t variant_bytes_ = 0;  // between the starting points of variants in one content

@@ -33,7 +33,7 @@ struct LoadBehaviour {
   int priority = 0;
   bool return_units = false;
   bool return_posteriors = false;
-  bool keeps_hashes = false;  // after every frame, see AnswerHash
+  bool keeps_hashes = false;  // keeps the hash after every frame, see AnswerHash
   ReconnectOptions reconnect;
 };
 
@@ -108,14 +108,14 @@ class LoadStream final : public LoadCall::Handler {
   void Open();
   // The speaker begins. Chunks become due on the stream's clock, or as others are answered.
   void BeginToSpeak(TimePoint from);
-  // Another chunk was due at `scheduled`. It is sent as soon as the connection takes it. Its
-  // latency counts from `scheduled` even if it is sent late, so a server that slows sending down
-  // cannot hide its delay (coordinated omission). Returns false if no further chunk will become
-  // due.
+  // Another chunk was due at `scheduled`. It is sent as soon as the connection accepts it. Its
+  // latency counts from `scheduled` even if it is sent late, so that a server that slows down
+  // sending cannot hide its delay (coordinated omission). Returns false if no further chunk will
+  // become due.
   bool Due(TimePoint scheduled);
-  // No further chunk will become due. Ends the content after those that are.
+  // No further chunk will become due. Ends the content after the chunks that are due already.
   void Finish();
-  // Gives the stream up if the server has not accepted it. `timeout` is how long it has had.
+  // Gives the stream up if the server has not accepted it. `timeout` is how long the server had.
   void GiveUpUnlessAccepted(Duration timeout);
   // Gives the stream up if an answer has been due for longer than `timeout`.
   void CheckStalled(TimePoint now, Duration timeout);
@@ -163,7 +163,7 @@ class LoadStream final : public LoadCall::Handler {
   bool finishing_ = false;
   bool half_closed_ = false;  // the current call
   bool ended_ = false;
-  absl::Status failure_;  // why the stream is given up; OK: it is not
+  absl::Status failure_;  // why the stream is given up; OK: it is not given up
 };
 
 }  // namespace ese

@@ -41,7 +41,7 @@ class LoadTally {
   LatencyRecorder queue;
   LatencyRecorder compute;
   LatencyRecorder rest;
-  // How late this client was in sending.
+  // How late this client sent chunks.
   LatencyRecorder lag;
   // The time from a break to the acceptance of the stream's next call.
   LatencyRecorder resume;
@@ -49,7 +49,7 @@ class LoadTally {
   std::atomic<int64_t> chunks_due{0};  // measured ones
   std::atomic<int64_t> chunks_answered{0};
   std::atomic<int64_t> frames{0};  // answered in the measured time
-  std::atomic<int64_t> breaks{0};  // of calls whose streams were to continue
+  std::atomic<int64_t> breaks{0};  // breaks of calls whose streams should continue
   std::atomic<int64_t> resumed{0};
   std::atomic<int64_t> cuts{0};  // connections
 

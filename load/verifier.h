@@ -23,7 +23,7 @@ class LoadVerifier {
   // Adds a stream whose posteriors are to be compared.
   void Expect(const LoadStream& stream);
 
-  // Sends each variant of the source once, without breaks, as far as the streams got, and writes
+  // Sends each variant of the source once, without breaks, up to where the streams got, and writes
   // the result of the comparison to the report. If a variant cannot be sent to the end, its streams
   // count as differing.
   void Run(LoadReport* report);

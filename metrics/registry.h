@@ -34,8 +34,8 @@ using prometheus::Gauge;      // Set(value), Increment(by = 1), Decrement(by = 1
 using prometheus::Histogram;  // Observe(value)
 using prometheus::Labels;     // map of label name to value
 
-// Upper edges, in seconds, of buckets for latencies from 0.25 ms to 1 s. They include 10 ms (one
-// frame) and 30 ms (the scheduler's default target).
+// Upper edges, in seconds, of buckets for latencies from 0.25 ms to 1 s. They include 10 ms (a
+// frame at the usual 100 frames per second) and 30 ms (the scheduler's default target).
 const std::vector<double>& LatencyBuckets();
 
 // Thread-safe, but Serve may not run at the same time as Show, port or another Serve. Handles are

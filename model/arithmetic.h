@@ -42,7 +42,7 @@ int16_t TanhMagnitude(int16_t magnitude);
 Gate Tanh(TanhInput u);         // (5) odd-symmetric; at most 1.75 LSB of Q0.15 from tanh
 Gate Sigmoid(PreActivation z);  // (6) sigmoid(z) + sigmoid(-z) = 1; at most 2 LSB off
 
-// Converts the formats to which tanh is applied to its argument, with saturation (9, 11).
+// Convert a pre-activation or a cell to the format of tanh's argument, with saturation (9, 11).
 inline TanhInput ToTanhInput(PreActivation z) { return {Saturate<int16_t>(2 * int32_t{z.raw})}; }
 inline TanhInput ToTanhInput(Cell c) { return {Saturate<int16_t>(4 * int32_t{c.raw})}; }
 

@@ -9,9 +9,9 @@ namespace ese {
 // The columns that one row keeps, ascending.
 using Columns = std::vector<int>;
 
-// Returns the rows with columns added that are to be kept with a weight of 0: one wherever a gap
-// would exceed kMaxGap, and then each row's lowest unused columns, until all rows are as long as
-// the longest.
+// Returns the rows with added columns, which are to be kept with a weight of 0. First adds a column
+// wherever a gap would exceed kMaxGap, then each row's lowest unused columns until all rows are as
+// long as the longest.
 std::vector<Columns> EqualRows(const std::vector<Columns>& rows);
 
 }  // namespace ese

@@ -4,8 +4,8 @@
 //
 // A Model is immutable and shared. Its arrays point into one memory-mapped `.ese` file, and loading
 // checks every index and bound in it (docs/model_format.md). A ModelDraft has the same content in
-// vectors, on its way into a file. A Model comes only from a file's bytes, so nothing unchecked
-// reaches a back end.
+// vectors before it is written to a file. A Model can be made only from a file's bytes, so nothing
+// unchecked reaches a back end.
 #pragma once
 
 #include <cstdint>
@@ -77,7 +77,7 @@ struct BasicLayer {
   bool has_peepholes = false;
   GActivation g_activation = GActivation::kTanh;
   int hidden_fraction_bits = kMinHiddenFractionBits;  // the format of m, the cells' outputs
-  int output_fraction_bits = kMinHiddenFractionBits;  // the format of y; m's without a projection
+  int output_fraction_bits = kMinHiddenFractionBits;  // the format of y; without projection, m's
   BasicMatrix<Array> gates;  // [4 * cells, inputs + outputs]; row 4 * cell + gate, gates i f g o
   BasicMatrix<Array> projection;  // [outputs, cells]; empty if there is none
   Array<int16_t> peepholes;       // [cells][3] Q3.12 for i, f, o; empty if there are none
@@ -144,7 +144,8 @@ class Model : public BasicModel<ConstSpan> {
   std::string fingerprint_;
 };
 
-// Returns the bytes of an `.ese` file. Fails as FromBytes does if the draft's content is wrong.
+// Returns the bytes of an `.ese` file. Returns the errors of FromBytes if the draft's content is
+// wrong.
 absl::StatusOr<std::string> SerializeModel(const ModelDraft& draft);
 
 // What the LSTM remembers of one stream, all layers end to end: 2 bytes for each cell and 1 for

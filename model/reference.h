@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The normative step, written to be read. Every back end must equal it bit for bit.
+// The normative step, written for readability. Every back end must equal it bit for bit.
 #pragma once
 
 #include <cstdint>

@@ -11,13 +11,13 @@
 namespace ese {
 
 // Refuses a new stream if the open ones would suffer. There are three signs, and one is enough:
-//   - demand: the sum of two rates would exceed max_load times what the channels can compute with
-//     full lanes. They are the frames that streams needed in the last second, and the frames that
-//     the streams opened in that second have yet to send if they are real-time streams.
-//   - processors: the sum of two shares would exceed kMostUse. They are what the process used of
-//     its processors in the last quarter of a second, and what the streams opened in that time have
-//     yet to use. This sign sees what the channels' costs do not include: everything that a chunk
-//     costs outside the kernels.
+//   - demand: the frames that streams needed in the last second, plus those still expected from the
+//     streams opened in that second, plus those of the new stream, exceed max_load times what the
+//     channels can compute in a second with full lanes.
+//   - processors: the share of the processors that the process used for real-time frames in the
+//     last quarter of a second, plus the share that the streams opened in that time have yet to
+//     use, exceeds kMostUse. This sign sees what the channels' costs do not include: everything
+//     that a chunk costs outside the kernels.
 //   - waits: frames have waited for more than half of the target latency, in the scheduler and
 //     before it (see StreamOptions), averaged over about a quarter of a second. This sign also sees
 //     processors that other processes use.
@@ -39,7 +39,8 @@ class Admission {
   // A stream was opened.
   void Opened(TimePoint now);
   // A batch of this many frames was computed; real_time_frames of them were real-time frames
-  // (RealTimeCredit). `wait` is the longest wait among the streams with real-time frames only.
+  // (RealTimeCredit). `wait` is the longest wait among the streams whose frames in the batch were
+  // all real-time frames.
   void Taken(TimePoint now, int frames, int real_time_frames, Duration wait);
 
   // The demand as a share of the channels' capacity, which is in frames per second.
@@ -54,7 +55,7 @@ class Admission {
   absl::Status Check(TimePoint now, double capacity, Duration upstream = Duration(0));
 
  private:
-  // Holds from when the value rises above one level until it falls below another.
+  // Becomes true when the value exceeds `above`, and stays true until it drops to `below`.
   class Latch {
    public:
     bool Holds(double value, double above, double below) {

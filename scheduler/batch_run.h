@@ -29,7 +29,7 @@ struct ChannelTest {
 struct BatchRun {
   std::unique_ptr<Batch> batch;
   int channel = 0;                                      // index of the channel
-  int steps = 0;                                        // frames of the longest lane, at most
+  int steps = 0;                                        // upper bound on the longest lane's frames
   Duration expected{0};                                 // predicted compute time
   std::vector<std::shared_ptr<StreamRecord>> streams;   // one for each lane
   std::vector<TakenFrames> taken;                       // one for each lane
@@ -41,8 +41,8 @@ struct BatchRun {
   AlignedBuffer<int32_t> logits;                        // likewise
 };
 
-// Recycles BatchRuns, which have buffers for full batches. It holds as many as were ever in use at
-// once, about two for each channel. Thread-safe. Must outlive the runs.
+// Recycles BatchRuns, which have buffers for full batches. It keeps the largest number that were in
+// use at the same time, about two for each channel. Thread-safe. Must outlive the runs.
 class BatchRunPool {
  public:
   BatchRunPool(const Model& model, int max_lanes, int max_frames_per_lane);

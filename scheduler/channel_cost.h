@@ -28,8 +28,8 @@ struct ChannelCost {
   void Learn(int steps, int frames, Duration took);
 };
 
-// The costs from the times that an idle channel took for three batches: one lane and one step, one
-// lane and `steps` steps, and `lanes` lanes and `steps` steps. REQUIRES: steps >= 2.
+// Derives the costs from the times that an idle channel took for three batches: one lane with one
+// step, one lane with `steps` steps, and `lanes` lanes with `steps` steps. REQUIRES: steps >= 2.
 ChannelCost MeasuredCost(Duration one_step, Duration one_lane, Duration full, int lanes, int steps);
 
 // The most lanes that a batch may have within the budget. If one lane alone takes over half of the

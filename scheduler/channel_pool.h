@@ -18,7 +18,7 @@ namespace ese {
 //   testing --passed--> free <------> busy
 //    |   ^                             |  \  its batch is overdue
 //    |   | rested                fails |   v
-//    +---+--- resting <----------------+  hung: rests once it returns its batch at last
+//    +---+--- resting <----------------+  hung: rests when it finally returns its batch
 //
 // A channel gets batches of streams only after it has computed test batches, whose results are
 // known, as the reference does. It is tested at the start and after each failure. The first test
@@ -66,10 +66,10 @@ class ChannelPool {
 
   // When the next rest ends; TimePoint::max() if no channel rests.
   TimePoint NextTest() const;
-  // How many channels work, or may be expected to after a test: those that are neither hung nor
-  // stopped by kFailuresToStop failures.
+  // How many channels are neither hung nor stopped by kFailuresToStop failures. This includes
+  // channels that have not been tested yet.
   int working() const { return working_; }
-  // How many of those have passed a test.
+  // How many of the working channels have passed a test.
   int proven() const;
   // Frames per second that the working channels compute with full lanes and this many steps. For
   // each executor only its fastest channel counts. 0 until a channel has been measured.
@@ -86,7 +86,7 @@ class ChannelPool {
     int failures = 0;  // in a row
     bool proven = false;
     TimePoint rests_until{};
-    uint64_t released = 0;  // when it was last freed, as a count; the smallest is idle for longest
+    uint64_t released = 0;  // value of releases_ when last freed; the smallest is idle for longest
     ChannelCost cost{};
   };
 

@@ -104,17 +104,18 @@ class ChannelSupervisor {
   }
 
  private:
-  // What a channel executes.
+  // The run that a channel executes.
   struct Execution {
-    std::shared_ptr<BatchRun> run;  // null if none, or if it was given up
-    TimePoint overdue;              // when it is given up
+    std::shared_ptr<BatchRun> run;  // null if there is none, or if it was given up
+    TimePoint overdue;              // when the run will be given up
   };
 
   void Submitted(const std::shared_ptr<BatchRun>& run) ABSL_LOCKS_EXCLUDED(mutex_);
   void Complete(std::shared_ptr<BatchRun> run, const absl::Status& status);
   void CompleteTest(std::shared_ptr<BatchRun> run, absl::Status status);
   void CompleteLate(std::shared_ptr<BatchRun> run) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Returns false if the run was given up; if true, it cannot be given up from now on.
+  // True: the caller owns the run, which can no longer be given up. False: it had been given up
+  // already.
   bool TakeBack(const std::shared_ptr<BatchRun>& run) ABSL_LOCKS_EXCLUDED(mutex_);
   void RunEnded() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -142,7 +143,7 @@ class ChannelSupervisor {
 
   mutable Mutex mutex_;
   std::vector<Execution> executing_ ABSL_GUARDED_BY(mutex_);  // one for each channel
-  int in_flight_ ABSL_GUARDED_BY(mutex_) = 0;                 // runs, until their results are out
+  int in_flight_ ABSL_GUARDED_BY(mutex_) = 0;                 // runs for which RunEnded is due
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   CondVar all_ended_;  // in_flight_ is 0
   // Last, because the threads of its channels use all of the above.

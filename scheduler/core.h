@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler itself: takes ready streams to free channels, and results to callbacks.
+// The scheduler itself: it brings ready streams to free channels, and results to callbacks.
 //
 // The life of a BatchRun (batch_run.h):
 //
@@ -10,8 +10,9 @@
 //                                   v     v
 //                             refused     given up, until the channel completes it late ----> pool
 //
-// Completed or refused, it returns its streams to the ready queue (FinishLanes); given up, its
-// streams continue at once with copies of their states, and the late results are ignored.
+// A run that is completed or refused returns its streams to the ready queue (FinishLanes). When a
+// run is given up, its streams continue at once with copies of their states, and its late results
+// are ignored.
 //
 // Dispatch runs on whichever thread makes a stream ready or a channel free. It fills and submits
 // batches until no stream is ready or no channel is free, so there is no scheduler thread to wake.
@@ -24,17 +25,16 @@
 //   3. Dispatch submits the channel's next batch, and while the channel executes it
 //   4. the results of this batch are delivered.
 // So a stream's next batch may be completed on another channel before step 4 reaches the stream.
-// Its results stay in order all the same, see stream_record.h.
+// The stream's results still stay in order (stream_record.h).
 //
 // The alarm does what must happen at a certain time, or on another thread: it sends batches that
 // have waited long enough for more lanes, gives up overdue ones, tests channels that have rested,
 // and delivers results that a thread may not deliver because it is inside Push.
 //
 // Locks: this mutex guards the ready queue and admission, ChannelSupervisor has one for the
-// channels, and each stream has its own for its frames and results. The supervisor's may be taken
-// while this one is held, and no other pair is held together. None is held while a batch is filled
-// or submitted or a callback runs. The work under this mutex is O(lanes log streams) for each
-// batch.
+// channels, and each stream has its own for its frames and results. Lock order: this mutex, then
+// the supervisor's. No other two of these are ever held together, and none is held while a batch is
+// submitted or a callback runs. The work under this mutex is O(lanes log streams) for each batch.
 #pragma once
 
 #include <memory>

@@ -13,7 +13,7 @@
 
 namespace ese {
 
-// The streams of one tenant, which have one share together. FairQueue creates and destroys tenants.
+// The streams of one tenant, which share one weight. FairQueue creates and destroys tenants.
 class Tenant : public ReadyItem {
  private:
   friend class FairQueue;
@@ -28,12 +28,12 @@ class Tenant : public ReadyItem {
 // Weighted fair queueing by virtual start times (Goyal, Vin, Cheng: Start-time Fair Queuing, 1996):
 // the next stream belongs to the waiting tenant with the least virtual time. Taking frames advances
 // a tenant's virtual time by frames / weight. A tenant that returns after a pause continues at the
-// current virtual time, so nobody can save up. It follows that
+// current virtual time, so a pause earns no credit. It follows that
 //   - while all waiting streams are taken in time, tenants affect only the order;
 //   - when there is not enough for all, tenants that always wait get frames in proportion to their
 //     weights;
-//   - no tenant starves: its turn comes again once the others have had as much virtual time as its
-//     own last batch cost it.
+//   - no tenant starves: its turn comes again once every other waiting tenant's virtual time has
+//     passed its own.
 // All operations are O(log streams + log tenants). Owns no streams. Not thread-safe.
 class FairQueue {
  public:
@@ -42,7 +42,7 @@ class FairQueue {
   ~FairQueue();
 
   // Call each once for every stream: Join when it is opened and Leave when it is closed. Leave also
-  // removes the stream if it waits, and from then on Push ignores it.
+  // removes the stream from the queue if it is waiting; afterwards Push ignores the stream.
   Tenant* Join(const std::string& name);
   void Leave(Tenant* tenant, ReadyItem* stream);
 
@@ -51,10 +51,10 @@ class FairQueue {
 
   // Does nothing if the stream has left. REQUIRES: the stream is not in the queue.
   void Push(Tenant* tenant, ReadyItem* stream, TimePoint deadline);
-  // First returns the stream that Pop removes next. REQUIRES: !empty().
+  // The stream that Pop removes and returns next. REQUIRES: !empty().
   ReadyItem* First() const;
   ReadyItem* Pop();
-  // Charges the tenant for frames that were taken; a negative number pays back.
+  // Charges the tenant for frames that were taken. A negative number refunds frames.
   void Charge(Tenant* tenant, int frames);
 
  private:

@@ -9,8 +9,8 @@
 
 namespace ese {
 
-// The processors that a process may use, and their time that it has used. Injected like the clock.
-// Thread-safe.
+// How many processors a process may use, and how much processor time it has used. Injected like
+// the clock. Thread-safe.
 class ProcessorBudget {
  public:
   virtual ~ProcessorBudget() = default;
@@ -19,7 +19,7 @@ class ProcessorBudget {
   // The processor time of all its threads so far.
   virtual Duration Taken() const = 0;
 
-  // That of this process (base/processors.h). Never destroyed.
+  // The budget of this process (base/processors.h). Never destroyed.
   static const ProcessorBudget* Process();
 };
 

@@ -6,8 +6,8 @@
 
 namespace ese {
 
-// Counts events in fixed windows of time. The results refer to the time of one window's length that
-// ends now; events of the previous window are taken as evenly spread over it. Not thread-safe.
+// Counts events in fixed windows of time. The results cover the last window-long interval; events
+// of the previous window are taken as evenly spread over it. Not thread-safe.
 class RateMeter {
  public:
   explicit RateMeter(Duration window) : window_(window) {}
@@ -16,15 +16,15 @@ class RateMeter {
     MoveTo(now);
     current_ += events;
   }
-  // Events in the last window's length of time.
+  // How many events the last window-long interval had.
   double Count(TimePoint now) {
     MoveTo(now);
     const double passed = ToSeconds(now - start_) / ToSeconds(window_);
     return current_ + previous_ * (1 - passed);
   }
-  // The sum over these events, each weighted by the part of the window's length that had passed
-  // before the event. If the events are opened streams that each send one frame a window, this is
-  // how many of their frames a meter that counts frames does not show yet.
+  // The sum over these events, each weighted by the part of that interval that had passed before
+  // the event. If each event is the opening of a stream that sends one frame per window, the sum is
+  // how many of the streams' frames a meter that counts frames does not show yet.
   double Outstanding(TimePoint now) {
     MoveTo(now);
     const double passed = ToSeconds(now - start_) / ToSeconds(window_);

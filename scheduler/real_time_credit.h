@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells which of a stream's frames a real-time stream would send, and which are beyond that.
+// Splits a stream's frames into those within the real-time rate and those in excess of it.
 #pragma once
 
 #include <algorithm>

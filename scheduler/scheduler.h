@@ -2,15 +2,16 @@
 // Ready streams -> batches -> channels.
 //
 // Every stream has a bounded queue of frames. A stream with waiting frames and no batch in flight
-// is ready; ready streams wait in one queue, earliest deadline first. A channel that becomes free
-// takes up to max_lanes() ready streams, each with up to max_frames_per_lane frames: one queue
-// serves all channels, and no channel idles while streams are ready, except for a short wait for
-// more lanes. A stream is in at most one batch at a time, so its frames never overlap or reorder.
-// Batching never changes a stream's results.
+// is ready. Ready streams wait in one queue, which shares fairly between tenants and takes the
+// earliest deadline first within a tenant (fair_queue.h). A channel that becomes free takes up to
+// max_lanes() ready streams, each with up to max_frames_per_lane frames. Since one queue serves all
+// channels, no channel idles while streams are ready, except for a short wait for more lanes. A
+// stream is in at most one batch at a time, so its frames never overlap or reorder. Batching never
+// changes a stream's results.
 //
 // A stream is ready again as soon as its batch is completed, so the channel starts its next batch
 // before the results of this one are delivered. A stream's callbacks still come one after another,
-// and its batches get at most one ahead of them (core.h).
+// and at most one further batch is computed before they have caught up (stream_record.h).
 //
 // A failed batch leaves the streams' states as they were. Its streams are ready again with their
 // old deadlines, and run on other channels while the failing one rests (channel_pool.h). When no
@@ -44,25 +45,26 @@ struct SchedulerOptions {
   int max_streams = 4096;       // more are refused with UNAVAILABLE
   int max_queued_frames = 256;  // of one stream; a push that does not fit is refused whole
   // Queued frames of all streams together, in bytes. A push that does not fit is refused whole, but
-  // every stream may always hold max_frames_per_lane frames, so that it makes progress. So at most
-  // this plus max_streams times the frames of one lane is ever queued.
+  // every stream may always hold max_frames_per_lane frames, so that it makes progress. The queue
+  // therefore never exceeds this value plus max_streams times the bytes of max_frames_per_lane
+  // frames.
   int64_t max_queued_bytes = int64_t{256} << 20;
   int max_frames_per_lane = 16;  // of one stream in one batch; this sizes the buffers
-  // From push to result, at least 0. A batch may take a quarter of it; streams wait a tenth of it
-  // at most for others to fill the lanes; and once frames wait for half of it, new streams are
-  // refused.
+  // Target time from push to result; must not be negative. A batch may take a quarter of it,
+  // streams wait at most a tenth of it for others to fill the lanes, and new streams are refused
+  // once frames wait for more than half of it.
   Duration target_latency = std::chrono::milliseconds(30);
   // A new stream is refused if the open ones need more than this part of what the channels were
   // measured to compute. 0 disables all of admission control: the limits on load, processors and
   // waits.
   double max_load = 0.85;
   // A new stream is also refused if the open ones need nearly all of these processors, see
-  // Admission. Null: not watched. Must outlive the scheduler.
+  // Admission. If null, processors are not watched. Must outlive the scheduler.
   const ProcessorBudget* processors = nullptr;
   // A batch that takes longer than this, and longer than ten times the expected time, runs again on
   // another channel.
   Duration watchdog = std::chrono::seconds(2);
-  int max_attempts = 3;  // failed batches of a frame until its stream ends
+  int max_attempts = 3;  // a stream ends when one of its frames has failed in this many batches
   // The tenants' shares when there is not enough for all, each > 0. Tenants not named have 1.
   std::map<std::string, double> tenant_weights = {};
 };
@@ -124,8 +126,8 @@ class Scheduler {
 
   const Model& model() const;
   int open_streams() const;
-  // Channels that work or may be expected to shortly. While there is none, Open refuses and open
-  // streams end with UNAVAILABLE, until a channel has passed a test.
+  // How many channels work or can be expected to work shortly. While there are none, Open refuses
+  // new streams, and streams with waiting frames end with UNAVAILABLE.
   int working_channels() const;
   // How many of those have passed a test; only they compute for streams. Right after the
   // constructor it is 0, because the tests have just begun.
@@ -144,9 +146,10 @@ class Scheduler::Stream {
   // unless it is called from within that callback, which is then destroyed when it returns.
   ~Stream();
 
-  // Queues frames [n][input_dim], n >= 1: all or none. INVALID_ARGUMENT: empty, or not whole
-  // frames. RESOURCE_EXHAUSTED: more frames than there is room for; nothing was taken. Other
-  // streams may have used room since room() was called, except that one lane's frames always fit.
+  // Queues frames [n][input_dim], n >= 1: all or none. INVALID_ARGUMENT: `frames` is empty, or does
+  // not consist of whole frames. RESOURCE_EXHAUSTED: there is not enough room for the frames, and
+  // none was taken. Other streams may have used up room since room() was called, but a stream can
+  // always hold max_frames_per_lane frames.
   // If the stream has ended with an error, returns that error.
   absl::Status Push(absl::Span<const int8_t> frames);
   // How many frames Push would take now. A frame counts as queued until the callback with its

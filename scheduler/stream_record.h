@@ -7,18 +7,18 @@
 //     |    no frames, or two results wait     |   frames are waiting  |
 //     +---------------------------------------+-----------------------+  Succeed, Fail, Return
 //
-// The member that makes the stream ready tells its caller so, and the caller must put the stream
-// into the ready queue. Until the stream is taken from the queue, its phase does not change. So a
-// stream is in the ready queue at most once, and in at most one batch.
+// A member function that makes the stream ready reports it to its caller, and the caller must put
+// the stream into the ready queue. Until the stream is taken from the queue, its phase does not
+// change. So a stream is in the ready queue at most once, and in at most one batch.
 //
 // Results wait in the order of their batches. Any thread may deliver the next one unless a callback
 // of the stream is running; the thread that runs it then goes on until no result is left. So
 // callbacks come in order and one at a time, even if consecutive batches ran on different channels.
-// A stream with two results whose callbacks have not returned is not ready: its batches get at most
-// one ahead of its callbacks.
+// A stream with two results whose callbacks have not returned is not ready, so at most one further
+// batch is computed before its callbacks have caught up.
 //
-// If a batch leaves some of a stream's frames behind, the stream counts as ready only since that
-// batch was taken, however old those frames are. Streams that were ready by then go first. So
+// If a batch leaves some of a stream's frames behind, the stream's ready time is reset to when that
+// batch was taken, even if the frames are older. Streams that were ready by then go first. So
 // streams with a backlog take turns, with each other and with streams that have none.
 #pragma once
 
@@ -76,8 +76,8 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
 
   // Valid until the stream is closed.
   Tenant* tenant() const { return tenant_; }
-  // Since when the stream has been ready, and its deadline in the ready queue. REQUIRES: the caller
-  // was told that the stream is ready, and it has not been taken from the ready queue since.
+  // The time since which the stream has been ready, and its deadline in the ready queue. REQUIRES:
+  // the stream was reported as ready and has not been taken from the ready queue since.
   TimePoint ready_since() const { return ready_since_; }
   TimePoint deadline() const;
   // How many frames Take could take now. REQUIRES: as for ready_since.
@@ -121,9 +121,9 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
   bool BecomeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool FailLocked(const absl::Status& error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void EndLocked(const absl::Status& error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Counts frames as held: more of them, or fewer if negative.
+  // Adds `frames`, which may be negative, to the frames that count as held.
   void Hold(int frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The same for more frames, unless that would exceed a limit; returns whether it did not.
+  // Does the same and returns true, unless that would exceed a limit. REQUIRES: frames > 0.
   bool TryHold(int frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int RoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -132,14 +132,14 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
   const int input_dim_;
   const int priority_;
 
-  // Written when the stream becomes ready, and read only by the thread that was told so and by the
-  // thread that takes the stream from the ready queue, whose lock orders them.
+  // Written when the stream becomes ready. It is read only by the thread that was told so and by
+  // the thread that takes the stream from the ready queue, and that queue's lock orders the two.
   TimePoint ready_since_{};
   std::atomic<int> waiting_ = 0;  // frames in queue_ not in flight; written with mutex_ held
 
   mutable Mutex mutex_;
   Phase phase_ ABSL_GUARDED_BY(mutex_) = Phase::kIdle;
-  FrameQueue queue_ ABSL_GUARDED_BY(mutex_);   // waiting frames, after those in flight
+  FrameQueue queue_ ABSL_GUARDED_BY(mutex_);   // frames in flight first, then waiting ones
   int in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // frames
   RealTimeCredit credit_ ABSL_GUARDED_BY(mutex_);
   int held_ ABSL_GUARDED_BY(mutex_) = 0;        // frames pushed whose callbacks have not begun
@@ -150,7 +150,7 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
   TimePoint taken_at_ ABSL_GUARDED_BY(mutex_){};   // when the last batch was taken
   TimePoint served_at_ ABSL_GUARDED_BY(mutex_){};  // when the last batch that succeeded was taken
   int attempts_ ABSL_GUARDED_BY(mutex_) = 0;       // failed batches of the frames at the front
-  absl::Status error_ ABSL_GUARDED_BY(mutex_);     // what the stream has ended with
+  absl::Status error_ ABSL_GUARDED_BY(mutex_);     // why the stream has ended; OK if it has not
   absl::InlinedVector<Delivery, 2> deliveries_ ABSL_GUARDED_BY(mutex_);  // oldest first
   bool delivering_ ABSL_GUARDED_BY(mutex_) = false;  // a callback is running on deliverer_
   std::thread::id deliverer_ ABSL_GUARDED_BY(mutex_);

@@ -43,7 +43,7 @@ class PuppetChannel final : public Channel {
   void Refuse(const absl::Status& error);
 
  private:
-  // The accepted batch and its completion, which the channel then no longer has.
+  // A batch and its completion, taken out of the channel.
   struct Accepted {
     std::unique_ptr<Batch> batch;
     Completion done;

@@ -16,8 +16,8 @@ struct ChannelSpec {
 };
 
 // Parses a list of parts that are separated by commas. "4" and "cpu:4" mean 4 channels on
-// processors, "xrt:all" means all cards, and "xrt:0" means one card. INVALID_ARGUMENT names the
-// part that is none of these.
+// processors, "xrt:all" means all cards, and "xrt:0" means one card. INVALID_ARGUMENT: a part is
+// none of these; the message names it.
 absl::StatusOr<ChannelSpec> ParseChannelSpec(const std::string& text);
 
 }  // namespace ese

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The models that a server serves: for each name the version that takes new streams, and the
+// The models that a server serves: for each name the version that serves new streams, and the
 // retired versions, which only continue the streams that they have.
 #pragma once
 
@@ -38,25 +38,26 @@ class ModelCatalog {
  public:
   using ServedPtr = std::shared_ptr<const ServedModel>;
 
-  // At most this many retired versions without streams stay loaded. Beyond that, those retired
-  // first are dropped before their grace period ends.
+  // At most this many retired versions without streams stay loaded. If there are more, those that
+  // were retired first are dropped before their grace period ends.
   static constexpr int kMaxIdle = 4;
 
   // A retired version stays for `resume_grace` after its last stream has ended. `clock` must
   // outlive the catalog.
   ModelCatalog(Clock* clock, Duration resume_grace);
 
-  // Lets this version take the new streams of its name, and retires the one that did.
+  // From now on this version serves all new streams that ask for its name. Retires the version that
+  // did so before, if there is one.
   void Publish(ServedPtr served);
   // Publishes a retired version again. Returns false if the catalog does not have it.
   bool Reinstate(const std::string& name, const std::string& fingerprint);
-  // Retires the version that takes the new streams of this name, if there is one.
+  // Retires the version that serves new streams of this name, if there is one.
   void Withdraw(const std::string& name);
   // Removes and returns the retired versions whose time has come. Call it periodically. Destroying
   // the returned versions joins threads.
   std::vector<ServedPtr> TakeUnused();
 
-  // Returns the version that takes new streams of this name; an empty name means the only model.
+  // Returns the version that serves new streams of this name; an empty name means the only model.
   // NOT_FOUND: there is none; the message lists the names. INVALID_ARGUMENT: the name is empty and
   // there are several models.
   absl::StatusOr<ServedPtr> Find(const std::string& name) const;
@@ -65,7 +66,7 @@ class ModelCatalog {
   absl::StatusOr<ServedPtr> FindVersion(const std::string& name,
                                         const std::string& fingerprint) const;
 
-  // The versions that take new streams.
+  // The versions that serve new streams.
   std::vector<ServedPtr> Current() const;
   // The retired versions, beginning with the one that was retired last.
   std::vector<ServedPtr> Retired() const;

@@ -4,9 +4,9 @@
 // thread, so that streams are not disturbed.
 //
 // If several sources have a model with the same name, the one that was written last is served. When
-// it is removed, the one before it is served again. A version takes new streams once a channel has
-// passed the known-answer test. A model that cannot be served is refused with one line in the log,
-// and whatever was served before stays.
+// it is removed, the one before it is served again. A version serves new streams once one of its
+// channels has passed the known-answer test. A model that cannot be served is refused with one line
+// in the log, and whatever was served before stays.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@
 
 namespace ese {
 
-// Makes the channels that a model runs on, at least one. Called by one thread at a time, also while
-// the server is serving.
+// Makes the channels that a model runs on, at least one. It is called by only one thread at a time,
+// and also while the server is serving.
 using ChannelFactory = std::function<absl::StatusOr<std::vector<std::unique_ptr<Channel>>>(
     std::shared_ptr<const Model>)>;
 
@@ -44,10 +44,10 @@ class ModelManager {
   // Calls Stop if nobody has.
   ~ModelManager();
 
-  // Serves a model as long as no newer file of the folder has its name. Does not wait until its
-  // channels have passed their tests. REQUIRES: Watch has not been called. INVALID_ARGUMENT: a
-  // model of that name was added before, its audio settings cannot be used, or it gets no channel.
-  // Returns the factory's errors, too.
+  // Serves a model as long as no newer file in the folder holds a model of the same name. Does not
+  // wait until its channels have passed their tests. REQUIRES: Watch has not been called.
+  // INVALID_ARGUMENT: a model of that name was added before, its audio settings cannot be used, or
+  // it gets no channel. Also returns the factory's errors.
   absl::Status Add(std::shared_ptr<const Model> model);
   // Serves the models that are in the folder now, then checks it every `interval` until Stop.
   // Returns an error if the folder cannot be listed.
@@ -74,7 +74,7 @@ class ModelManager {
   absl::Status Update();
   // Serves the newest version of each name, and withdraws names that have none.
   void ServeNewestVersions();
-  // Lets the version take new streams; returns false if it had to be refused.
+  // Makes the version serve new streams. Returns false if it had to be refused.
   bool Serve(const std::string& source, const Version& version);
   absl::Status Load(const std::string& source, const Version& version);
   absl::StatusOr<std::shared_ptr<ServedModel>> Make(std::shared_ptr<const Model> model);

@@ -21,7 +21,7 @@ struct OptionRange {
   double least = 0;
   bool above_least = false;  // `least` itself is not allowed
   double most = std::numeric_limits<double>::infinity();
-  const char* text = nullptr;  // how to say it, if not in numbers
+  const char* text = nullptr;  // the range in words; null: it is printed as numbers
 };
 
 inline constexpr OptionRange kAboveZero = {.above_least = true};
@@ -43,9 +43,10 @@ struct Option {
       member;           // where the value goes; holds the default
   const char* help;     // complete sentences; the range and the default are appended
   OptionRange range{};  // of a number
-  // For an option whose member does not hold its default; empty: none is shown.
+  // The default to show instead of the member's value. An empty text shows none.
   const char* default_text = nullptr;
-  // Returns what is wrong with the text, or "". An error is one of the command line's syntax.
+  // Returns what is wrong with the text, or "". An error counts as a command-line syntax error
+  // (exit status 2).
   std::function<std::string(const std::string&)> check_syntax = nullptr;
   // Called after all options have been parsed and the ranges of those above have been checked.
   std::function<absl::Status()> check = nullptr;
@@ -56,8 +57,8 @@ struct Option {
 // Adds a flag for each row. The table must outlive `app` and must not move.
 void DeclareOptions(std::vector<Option>& table, CLI::App& app);
 
-// To be called after parsing: checks each row in turn and fills the durations. INVALID_ARGUMENT
-// names the option, its value and what is allowed.
+// Call this after parsing. It checks each row in turn and fills the durations. INVALID_ARGUMENT: a
+// value is not allowed; the message names the option, its value and what is allowed.
 absl::Status CheckOptions(std::vector<Option>& table);
 
 }  // namespace ese

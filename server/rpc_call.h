@@ -16,9 +16,9 @@ namespace ese {
 // Converts a status to gRPC's type.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
-// Implements a method. All its functions are called on the loop's thread. A handler must call
-// RpcCall::Finish or WriteAndFinish exactly once, even after OnCancel. After that it must not start
-// another operation.
+// Handles one call of an RPC method. All its functions are called on the loop's thread. A handler
+// must call RpcCall::Finish or WriteAndFinish exactly once, even after OnCancel. After that it must
+// not start another operation.
 class CallHandler {
  public:
   virtual ~CallHandler() = default;

@@ -42,8 +42,8 @@ struct ServingOptions {
 
 class Server {
  public:
-  // Returns a server that serves `models` and those of the folder. INVALID_ARGUMENT: there are
-  // neither models nor a folder, two models have one name, or an option is bad. NOT_FOUND: the
+  // Returns a server that serves `models` and the models in the folder. INVALID_ARGUMENT: there are
+  // neither models nor a folder, two models have the same name, or an option is bad. NOT_FOUND: the
   // folder cannot be listed. UNAVAILABLE: the server cannot listen at the address; the message
   // gives the reason. Also returns errors of CheckpointSigner::FromFiles and of the factory.
   // `metrics` must outlive the server.
@@ -57,12 +57,12 @@ class Server {
   const std::string& address() const { return address_; }
   const ModelCatalog& catalog() const { return catalog_; }
 
-  // Reports SERVING as long as some model that takes new streams has a working channel, otherwise
+  // Reports SERVING as long as some model that serves new streams has a working channel, otherwise
   // NOT_SERVING. Call it about once a second until StartDrain.
   void UpdateHealth();
 
-  // Begins an orderly end: reports NOT_SERVING and refuses new streams with UNAVAILABLE. Streams
-  // whose clients use checkpoints get one and end with UNAVAILABLE. Other streams continue.
+  // Begins an orderly end: reports NOT_SERVING and refuses new streams with UNAVAILABLE. A stream
+  // whose client uses checkpoints gets one and ends with UNAVAILABLE. Other streams continue.
   void StartDrain();
   // Waits until no stream is open. Returns false if `limit` passes first.
   bool WaitUntilIdle(Duration limit);

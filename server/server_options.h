@@ -23,7 +23,7 @@ struct ServerOptions {
   bool list_channels = false;  // print the channels that --channels may name, then exit
   int pin = -1;                // CpuChannelOptions::first_processor
   int channel_threads = 1;     // threads in each CPU channel
-  double drain_seconds = 10;   // how long open streams may continue during a drain
+  double drain_seconds = 10;   // how long open streams may continue after a drain has begun
   std::string ready_file;      // empty means none
   std::string log_level = "info";
 };

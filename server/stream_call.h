@@ -52,7 +52,7 @@ enum class HandOverScope {
 //          |                 |          |                                    |
 //          +--error, cancel--+----------+--> kFailing --no write in flight---+
 //
-// Whether a read or a write is in flight does not depend on the phase; two booleans say so. When
+// Whether a read or a write is in flight does not depend on the phase; two booleans record it. When
 // the call leaves kAwaitingConfig or kStreaming, its client has LifetimeOptions::leave_time to read
 // what it is owed. Then the call is cancelled, so that no slow reader holds it open.
 //

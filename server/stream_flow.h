@@ -92,7 +92,7 @@ class StreamFlow {
   OutgoingResponse& AddUnsent(v1::StreamingInferResponse message);
   // Returns the last unsent response. Adds an empty one if there is none or it is the greeting.
   OutgoingResponse& LastUnsent();
-  // Reports the chunks that are completely answered by now in the last unsent response.
+  // Makes the last unsent response report the chunks that are completely answered by now.
   void ReportAnsweredChunks();
   bool AllAnswered() const;
   bool AllWritten() const;

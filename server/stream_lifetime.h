@@ -13,7 +13,7 @@ namespace ese {
 
 struct LifetimeOptions {
   Duration config_timeout = std::chrono::seconds(10);  // from the start of the call to its config
-  Duration idle_timeout = std::chrono::minutes(10);    // without a message read or written
+  Duration idle_timeout = std::chrono::minutes(10);    // since a message was last read or written
   Duration max_age = Duration::max();                  // from the start of the call
   // How long a client may take to read the last responses when its stream ends. Then the call is
   // cancelled.
@@ -42,8 +42,8 @@ class StreamLifetime {
     return Verdict::kAlive;
   }
 
-  // Returns when to check next, because the verdict of a stream that is alive cannot change before
-  // then. So an active stream is checked once in its idle timeout and not at every message.
+  // Returns when to check next: the verdict of a stream that is alive cannot change before then. So
+  // an active stream is checked once per idle timeout and not at every message.
   TimePoint NextCheck() const {
     if (!configured_) return Later(begun_, options_->config_timeout);
     return std::min(Later(active_, options_->idle_timeout), Later(begun_, options_->max_age));

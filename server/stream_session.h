@@ -57,7 +57,7 @@ class StreamSession {
   StreamSession(std::shared_ptr<const ServedModel> served, const v1::StreamingConfig& config,
                 InputKind input, const StreamCheckpoint* resume);
 
-  // Return the features [n][input_dim] that `chunk` completes.
+  // These return the features [n][input_dim] that `chunk` completes.
   absl::StatusOr<std::vector<float>> DecodeFeatures(absl::string_view chunk) const;
   absl::StatusOr<std::vector<float>> DecodeAudio(absl::string_view chunk);
 

@@ -17,7 +17,7 @@
 namespace ese {
 
 // One pass of the kernel's array over a matrix, or a copy. A step is a list of passes. The fields
-// are those of CardPassRecord, and what the host needs beside them.
+// are those of CardPassRecord plus what only the host needs.
 struct CardPass {
   PassKind kind = PassKind::kGates;
   bool g_sigmoid = false;
@@ -63,7 +63,7 @@ std::vector<uint8_t> PackDescriptor(const CardModel& model, const std::vector<La
                                     const BatchAddresses& addresses);
 std::vector<uint8_t> PackInputs(const CardModel& model, const std::vector<Lane>& lanes);
 std::vector<uint8_t> PackStates(const CardModel& model, const std::vector<Lane>& lanes);
-// The same into existing memory. Bytes of lanes that are not in use become unspecified.
+// Do the same into existing memory. Bytes of lanes that are not in use become unspecified.
 void PackInputs(const CardModel& model, const std::vector<Lane>& lanes, uint8_t* bytes);
 void PackStates(const CardModel& model, const std::vector<Lane>& lanes, uint8_t* bytes);
 

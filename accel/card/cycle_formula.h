@@ -13,7 +13,7 @@ namespace ese {
 struct CardMemoryTiming {
   // Cycles from a request to its first beat, on average.
   double latency = 90;
-  // Beats a cycle of all ports together, averaged over refreshes. The default is DDR4-2400
+  // Beats per cycle, all ports together, averaged over refreshes. The default is DDR4-2400
   // (rtl_bench.cc).
   double beats_per_cycle = 1.29;
 };

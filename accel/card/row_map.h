@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the rows of a matrix are dealt to PEs: the only place where host code knows it.
+// How the rows of a matrix are dealt to PEs. No other host code may assume this order.
 //
 // Rows go to PEs in turn, `pes` at a time. Gate rows are dealt by cell, so that the four gate rows
 // of a cell follow one another on one PE. In an output pass with pieces, the PEs share `count` rows
@@ -53,7 +53,7 @@ class RowMap {
 
   // Rows of the matrix that the pass covers.
   int matrix_rows() const { return count_ * gates_; }
-  // Rows that each PE has for these.
+  // Rows that each PE has for them.
   int pe_rows() const { return pieces_ > 1 ? 1 : (count_ + pes_ - 1) / pes_ * gates_; }
 
  private:

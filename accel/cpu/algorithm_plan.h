@@ -25,9 +25,9 @@ struct AlgorithmCosts {
 // The algorithm for each number of lanes. Immutable.
 class AlgorithmPlan {
  public:
-  // Look-up for up to `lanes` lanes, columns for more.
+  // Uses look-up for up to `lanes` lanes and columns for more.
   static AlgorithmPlan LookUpTo(int lanes);
-  // For each number of lanes the algorithm that costs less; columns if both cost the same.
+  // Uses the algorithm that costs less for each number of lanes, and columns if both cost the same.
   explicit AlgorithmPlan(const AlgorithmCosts& costs);
   // Measures the costs on this thread now, which takes tens of milliseconds. A kernel that has only
   // the columns algorithm needs no measuring.
@@ -38,7 +38,7 @@ class AlgorithmPlan {
   Algorithm For(int lanes) const {
     return lookup_[lanes] ? Algorithm::kLookup : Algorithm::kColumns;
   }
-  // The numbers of lanes for which it is look-up, such as "1-48" or "none".
+  // The numbers of lanes that use look-up, such as "1-48" or "none".
   std::string LookupLanes() const;
 
  private:

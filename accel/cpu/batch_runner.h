@@ -29,8 +29,9 @@ class BatchRunner {
   ThreadTeam& team() { return team_; }
 
   // Executes all frames of all lanes. Fills in the lanes' states and logits and the batch's steps.
-  // The longest lanes go first within the vectors, so that lanes that have ended cost nothing once
-  // the rest fits narrower vectors. REQUIRES: ValidateBatch(model, *batch, kMaxLanes) is OK.
+  // The longest lanes go first within the vectors, so lanes that have ended cost nothing as soon as
+  // the remaining lanes fit into narrower vectors. REQUIRES: ValidateBatch(model, *batch,
+  // kMaxLanes) is OK.
   void Run(Batch* batch);
 
  private:

@@ -19,7 +19,7 @@ class ColumnsRunner {
   // `kernel` must outlive the runner.
   ColumnsRunner(std::shared_ptr<const PackedModel> model, const Kernel* kernel);
 
-  // The width in lanes of the narrowest vectors that hold so many lanes.
+  // The width, in lanes, of the narrowest vectors that hold this many lanes.
   static int WidthFor(int lanes) { return lanes <= 16 ? 16 : lanes <= 32 ? 32 : kMaxLanes; }
 
   // Fills in the lanes' logits and, when a lane or the segment ends, the lane's state_out.

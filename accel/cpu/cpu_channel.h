@@ -20,8 +20,8 @@ struct CpuChannelOptions {
   // pinned to the next processor. -1 leaves the threads to the operating system. If every thread
   // has a core to itself, pinning keeps the model in that core's cache.
   int first_processor = -1;
-  // The kernel's name. If empty, the kernel that ESE_CPU_KERNEL names, or else the fastest that the
-  // processor supports.
+  // The kernel's name. If empty: the kernel named by ESE_CPU_KERNEL; if that names none either, the
+  // fastest one that the processor supports.
   std::string kernel = "";
   // Threads of each channel. Two threads compute a step of few lanes in 0.6 of the time of one, but
   // only while each has a processor to itself. Otherwise they wait for each other, and a step takes
@@ -33,8 +33,8 @@ struct CpuChannelOptions {
 // kernel's algorithms is faster for each number of lanes, which takes tens of milliseconds. A
 // channel must not be destroyed from within a completion. REQUIRES: count >= 1. INVALID_ARGUMENT:
 // the back end cannot take the model; the kernel is unknown or this processor does not support it
-// (the message names those it supports); the number of threads is not positive, or the kernel
-// cannot use so many; or a thread cannot be pinned to its processor.
+// (the message names those it supports); the number of threads is not positive, or is more than the
+// kernel can use; or a thread cannot be pinned to its processor.
 absl::StatusOr<std::vector<std::unique_ptr<Channel>>> CreateCpuChannels(
     std::shared_ptr<const Model> model, const CpuChannelOptions& options = {});
 

@@ -13,8 +13,8 @@ namespace ese {
 // Immutable.
 class LookupLayout {
  public:
-  // The layout of [x ; y]. x and y each take whole granules. y comes first, so that the lines that
-  // hold it hold nothing else.
+  // The layout of [x ; y]. x and y each take whole granules. y comes first, so that at most the
+  // last line of y's first copies also holds anything else.
   LookupLayout(int inputs, int outputs);
 
   int granules() const { return static_cast<int>(second_position_.size()); }

@@ -3,9 +3,9 @@
 // and tiles).
 //
 // Each entry can be looked up in either of two lines. A line that has t tiles in a strip takes up
-// to 4 t entries of each row. The packer assigns every entry to one of its lines, with as few tiles
-// in all as it can: for each row this is a bipartite matching between the row's entries and the
-// room in the lines.
+// to 4 t entries of each row. The packer assigns every entry to one of its lines and uses as few
+// tiles in total as it can: for each row this is a bipartite matching between the row's entries and
+// the room in the lines.
 #pragma once
 
 #include <cstdint>
@@ -26,13 +26,13 @@ struct LookupTiles {
 // Packs strips of one matrix and owns the working memory for it. Not thread-safe.
 class LookupPacker {
  public:
-  // Column c of the matrix lies where `layout` has column c + first_column. The matrix and the
+  // `layout` places column c of the matrix as its column c + first_column. The matrix and the
   // layout must outlive the packer.
   LookupPacker(const Matrix& matrix, const LookupLayout& layout, int first_column);
 
   // Appends the tiles of the strip of rows [kStripRows] to *out. A row of -1 is a row of zeros;
   // such rows come last. The tiles go through the lines upwards or downwards: if strips alternate,
-  // each strip begins with the lines that the strip before has left in the first-level cache.
+  // each strip begins with the lines that the previous strip has left in the first-level cache.
   void Append(const int* rows, bool upwards, LookupTiles* out);
   // The sum of the weights in row i of the strip that was appended last.
   int32_t SumOfWeights(int i) const { return sums_[i]; }
@@ -59,25 +59,27 @@ class LookupPacker {
 
   // Reads the strip's entries and counts the candidates for each line.
   void ReadRows(const int* rows);
-  // Gives each line a number of tiles in proportion to its candidates: in all, as few tiles as can
-  // hold a row's entries, or if rows are short, one tile for each line that covers the columns.
+  // Gives each line a number of tiles in proportion to its candidates. The total is the fewest
+  // tiles that hold a row's entries. If rows are short, each line that covers the columns gets one
+  // tile.
   void AllotTiles();
-  // Assigns every entry of each row to a line with room for it. Adds tiles where that is
-  // impossible.
+  // Assigns every entry of each row to a line that has room for it. Adds tiles if there is no such
+  // assignment.
   void AssignLines();
-  // A first assignment for all entries of rows first to end - 1: each goes to the line with more
-  // slack.
+  // Makes a first assignment for all entries of rows first to end - 1: each entry goes to whichever
+  // of its lines has more slack.
   void AssignGreedily(int first, int end);
   // Moves entries of row r out of lines that have more of them than room.
   void RepairRow(int r);
-  // Takes one entry of row r out of an overfull line: searches breadth-first for a shortest
-  // augmenting path of the row's matching, a chain of entries each of which moves to its other
-  // line, the last one to a line with room, and moves all entries on it. Returns false if there is
-  // no such path; queue_ then has all lines that the search reached, none of which has room.
+  // Takes one entry of row r out of an overfull line. For this it searches breadth-first for a
+  // shortest augmenting path of the row's matching, and moves all entries on the path. A path is a
+  // chain of entries that each move to their other line, the last one to a line with room. Returns
+  // false if there is no such path; queue_ then has all lines that the search reached, and none of
+  // them has room.
   bool MoveAlongAugmentingPath(int r, int line);
   // Moves the entries of row r on the path that the search found to `line`.
   void ApplyPath(int r, int line);
-  // Of the lines in queue_, the one that lacks most room for its candidates.
+  // The line in queue_ with the largest shortage of room for its candidates.
   int LineToWiden() const;
   // Writes the strip's tiles.
   void Emit(bool upwards, LookupTiles* out);
@@ -89,13 +91,13 @@ class LookupPacker {
   const LookupLayout& layout_;
   std::vector<Entry> columns_;  // [columns of the matrix]: an entry of weight 0 for each
 
-  // The strip in hand.
+  // The strip that is being packed.
   int rows_ = 0;                // rows that are not zeros; they come first
   std::vector<Entry> entries_;  // [entries in a row][kStripRows]
   int32_t sums_[kStripRows];
-  std::vector<int> candidates_;  // [kStripRows][lines]: the row's entries that have this line
-  // [kStripRows][lines], in half entries: the line's room, less what is assigned to it, less half
-  // of the entries that have this line and are not assigned yet.
+  std::vector<int> candidates_;  // [kStripRows][lines]: how many of the row's entries have the line
+  // [kStripRows][lines], in half entries: the line's room, minus the entries assigned to it, minus
+  // half of the entries that have this line and are not assigned yet.
   std::vector<int> slack_;
   std::vector<size_t> next_;  // [kStripRows][lines]: where Emit writes the next entry
 

@@ -39,7 +39,7 @@ class LookupRunner {
     AlignedBuffer<int16_t> c;
   };
 
-  // What one thread of the team computes: the model's matrices, each with some of its strips only.
+  // What one thread of the team computes: the model's matrices, but only some strips of each.
   struct Part {
     std::vector<PackedLayer> layers;
     LookupMatrix output;

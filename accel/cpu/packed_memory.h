@@ -8,7 +8,7 @@
 
 namespace ese {
 
-// The least multiple of `to` that is not below n.
+// The smallest multiple of `to` that is at least n.
 inline size_t RoundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 // Allocates arrays that live as long as the PackedMemory, side by side, in huge pages if the system

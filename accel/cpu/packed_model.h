@@ -36,8 +36,8 @@ class PackedModel {
   // A matrix for the columns algorithm. `rounding` is added to every row's addend.
   PackedMatrix PackColumns(const Matrix& matrix, int32_t rounding);
   LookupVector PackVector(const LookupLayout& layout);
-  // A matrix for look-up, with its rows in order. Its column c lies where `layout` has column
-  // c + first_column. Results are shifted right by `shift`.
+  // A matrix for look-up, with its rows in order. `layout` places column c of the matrix as its
+  // column c + first_column. Results are shifted right by `shift`.
   LookupMatrix PackStripsInOrder(const Matrix& matrix, const LookupLayout& layout, int first_column,
                                  int shift);
   // The same, but strip s has rows row_of(s, 0) to row_of(s, 15), where -1 is a row of zeros. If

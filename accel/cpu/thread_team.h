@@ -10,9 +10,9 @@
 
 namespace ese {
 
-// A step takes only microseconds, less than putting a thread to sleep and waking it. So the threads
-// poll within Run and for a while after it, and sleep only when there is no work for longer. This
-// is worthwhile only if each thread has a processor to itself.
+// A step takes only microseconds, which is less than it takes to put a thread to sleep and wake it.
+// So the threads poll during Run and for a while after it, and sleep only if no work comes in that
+// time. This is worthwhile only if each thread has a processor to itself.
 class ThreadTeam {
  public:
   // A team of `threads`, one of which is the caller of Run. REQUIRES: threads >= 1.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Remembers the results of batches, so that the cards of a benchmark can be faster than the
-// processors that emulate them. The bits are correct, because they were computed from the same
+// processors that emulate them. The results are correct, because they were computed from the same
 // bytes.
 #pragma once
 
@@ -40,7 +40,7 @@ class BatchMemo {
 
   const size_t capacity_;
   Mutex mutex_;
-  // By a checksum of the first inputs.
+  // The key is a checksum of the first bytes of the inputs.
   std::multimap<uint32_t, EntryPointer> entries_ ABSL_GUARDED_BY(mutex_);
 };
 

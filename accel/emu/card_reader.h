@@ -12,7 +12,7 @@ namespace ese::emu {
 
 // Reads the packed model at `address`: header, passes and a copy of the bytes. The passes have no
 // matrices; UnpackModel (card_unpacker.h) makes those. Returns the error with which the kernel
-// would end, or kBadModel where the header's sums are not those of the passes.
+// would end, or kBadModel if the header's sums are not those of the passes.
 CardError ReadCardModel(const CardShape& shape, KernelMemory* memory, uint64_t address,
                         CardModel* out);
 

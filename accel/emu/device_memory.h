@@ -16,7 +16,7 @@ namespace ese::emu {
 // Its bytes do not move during its lifetime.
 struct Buffer {
   Buffer() { Written(); }
-  // To be called after the host has changed `device`.
+  // Call this after the host has changed `device`.
   void Written() {
     static std::atomic<uint64_t> writes = 0;
     version = ++writes;

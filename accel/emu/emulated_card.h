@@ -33,26 +33,27 @@ struct CardOptions {
   int64_t memo_batches = 0;         // ESE_EMU_MEMO: results kept (batch_memo.h)
   std::string fault_file = {};      // ESE_EMU_FAULT_FILE
 
-  // Throws std::invalid_argument naming the variable.
+  // Throws std::invalid_argument if a variable is invalid; the message names it.
   static CardOptions FromEnvironment();
 };
 
 // All handles of one card share this. Thread-safe. Errors are std::exceptions, as in XRT's own
 // shims; where a real card's driver returns an errno, this throws std::system_error with it.
 //
-// A card that falls off the bus loses its memory and its xclbin and ends the batches that run. Its
-// sessions stay over even when it is back.
+// A card that falls off the bus loses its memory and its xclbin, and ends the batches that are
+// running. Its sessions are over, and stay over when the card is back.
 class EmulatedCard {
  public:
   // `memo` may be null. `faults` and `memo` must outlive the card.
   EmulatedCard(int index, const CardOptions& options, FaultFile* faults, BatchMemo* memo);
-  ~EmulatedCard();  // ends the batches that run
+  ~EmulatedCard();  // ends the batches that are running
 
-  // Begins a session and returns its number. Throws ENODEV if the card is gone, or EACCES.
+  // Begins a session and returns its number. Throws ENODEV if the card is gone, or EACCES if this
+  // user may not open it.
   int Open();
   // Throws ENODEV if the session is over.
   void Require(int session);
-  // Whether the card was lost since that session began.
+  // Whether the card has been lost since that session began.
   bool IsOver(int session);
 
   // Starts a thread for each compute unit of the xclbin; does nothing if it is already loaded.

@@ -17,7 +17,7 @@ namespace ese::emu {
 
 class FunctionalUnit final : public Unit {
  public:
-  // `memo` may be null, and must outlive this.
+  // `memo` may be null. It must outlive this object.
   FunctionalUnit(const CardShape& shape, BatchMemo* memo) : shape_(shape), memo_(memo) {}
 
   UnitWork Run(KernelMemory* memory, uint64_t descriptor) override;

@@ -10,12 +10,12 @@
 namespace ese::emu {
 
 inline constexpr double kIdleWatts = 20;
-// The whole card of the ESE paper, which equals one compute unit that computes 32 x 64 products a
-// cycle at 200 MHz.
+// The power of the ESE paper's whole card, which equals one compute unit that computes 32 x 64
+// products per cycle at 200 MHz.
 inline constexpr double kPaperWatts = 41;
 inline constexpr double kJoulesPerProduct =
     (kPaperWatts - kIdleWatts) / (kCardMegahertz * 1e6 * 32 * 64);
-// PCIe at 15 pJ a bit.
+// PCIe takes 15 pJ per bit.
 inline constexpr double kJoulesPerByte = 15e-12 * 8;
 
 inline constexpr double kVolts = 12;  // the only rail

@@ -22,7 +22,7 @@ class KernelMemory {
 };
 
 struct UnitWork {
-  int64_t cycles = 0;  // that the kernel takes; 0 after an error
+  int64_t cycles = 0;  // clock cycles that the kernel takes; 0 after an error
   double products = 0;
 };
 

@@ -31,7 +31,7 @@ absl::StatusOr<SensorReadings> ParseSensors(const std::string& electrical,
 
 struct SensorOptions {
   Duration interval = std::chrono::seconds(1);
-  // The FPGA counts as too hot from this temperature on, until it is more than kCoolerBy below it.
+  // From this temperature on the FPGA counts as too hot, until it is more than kCoolerBy cooler.
   // 0 turns this off.
   double hot_celsius = 90;
 };

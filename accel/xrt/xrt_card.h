@@ -48,8 +48,9 @@ class XrtCard {
           MetricsRegistry* metrics);
   ~XrtCard();
 
-  // Returns the card, and opens it first if necessary. While another thread is opening a card, this
-  // returns UNAVAILABLE at once, so that no card waits for another that does not answer.
+  // Returns the card, and opens it first if necessary. If it is not open and another thread is
+  // opening a card, returns UNAVAILABLE at once, so that no card waits for another one that does
+  // not answer.
   absl::StatusOr<std::shared_ptr<OpenCard>> Get();
 
   const std::string& name() const { return name_; }  // xrt0
@@ -72,7 +73,7 @@ class XrtCard {
   uint64_t alarms() const { return alarms_; }
 
   // Records that unit `unit` has just finished a batch that began at `start`. Returns how long the
-  // unit worked on it, without the time that it spent on the batch before.
+  // unit worked on it, excluding the time that it spent on the previous batch.
   Duration Succeeded(int unit, TimePoint start);
   uint64_t successes() const { return successes_; }
 

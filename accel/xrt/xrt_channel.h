@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes a batch slot of a compute unit a channel.
+// A channel that runs its batches in one batch slot of a compute unit.
 #pragma once
 
 #include <atomic>

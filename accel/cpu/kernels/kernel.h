@@ -14,7 +14,7 @@
 // docs/performance.md says what each costs; algorithm_plan.h measures which one is faster for each
 // number of lanes.
 //
-// A kernel's source file may include only this header and <immintrin.h> or <arm_neon.h> beside the
+// A kernel's source file may include only this header, <immintrin.h> or <arm_neon.h>, and the
 // headers written for kernels alone. Whatever it includes is compiled for its instruction set, and
 // the linker might pick such a copy of a shared inline function for code that runs on every
 // processor.
@@ -79,9 +79,9 @@ struct TanhTable {
 //
 // A lane's vector holds every granule twice: granule g of G at position g, and again at a second
 // position >= G, where its neighbours are different granules. So each entry can be looked up in
-// either of two lines, which lets the packer even out the rows of a strip. On the paper's LSTM, 11
-// % of the products are padding. With granules of 16 columns padding takes 20 %, without the second
-// copy 85 %.
+// either of two lines, which lets the packer even out the rows of a strip. On the paper's LSTM,
+// 11 % of the products are padding. With granules of 16 columns it would be 20 %, and without the
+// second copy 85 %.
 //
 // Lanes are computed in groups of up to 16. A group's vector is uint8_t [lines][16 lanes][64], each
 // byte being value + 128.
@@ -203,8 +203,8 @@ class Kernel {
   ~Kernel() = default;
 };
 
-// Each is defined in its own source file, and returns null if the target's architecture has no such
-// instructions.
+// Each of these is defined in its own source file, and returns null if the target's architecture
+// does not have the kernel's instructions.
 const Kernel* PortableKernel();
 const Kernel* Avx2Kernel();
 const Kernel* AvxVnniKernel();

@@ -16,9 +16,10 @@ inline constexpr char kKernelVariable[] = "ESE_CPU_KERNEL";
 // The kernels that this processor supports, the fastest first. They are never destroyed.
 std::vector<const Kernel*> SupportedKernels();
 
-// The kernel called `name`. If that is empty, the kernel that ESE_CPU_KERNEL names, or else the
-// fastest. INVALID_ARGUMENT: there is no such kernel, or this processor does not support it; the
-// message names the variable if the name came from there, and lists the supported kernels.
+// Returns the kernel called `name`. If `name` is empty, returns the kernel named by ESE_CPU_KERNEL;
+// if that names none either, the fastest one. INVALID_ARGUMENT: there is no such kernel, or this
+// processor does not support it; the message lists the supported kernels, and names the variable if
+// the name came from there.
 absl::StatusOr<const Kernel*> ChooseKernel(const std::string& name = "");
 
 }  // namespace ese

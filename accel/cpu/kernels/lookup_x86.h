@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernels by look-up on x86 share. For their files only: everything is local to the file
-// that includes it (see kernel.h).
+// Code that the look-up kernels for x86 share. Only their source files may include it: everything
+// here is local to the file that includes it (see kernel.h).
 #pragma once
 
 #include <immintrin.h>
@@ -26,7 +26,7 @@ inline __attribute__((always_inline)) void StoreLane(__m128i activations,
 }
 
 // Tables of functions by the number of lanes, from 1. Loops has kCells<lanes>, kProject<lanes> and
-// kLogits<lanes>: LookupKernel's methods for so many lanes.
+// kLogits<lanes>: LookupKernel's methods for this many lanes.
 template <typename Loops, int... kLess1>
 struct LookupTable {
   // These types are spelled out because clang 14 does not deduce them from the variable templates.
