@@ -59,7 +59,7 @@ function(ese_test)
   target_link_libraries(${ARG_NAME} PRIVATE ese_flags ${ARG_DEPS} ese_test_paths GTest::gmock
                                              GTest::gtest_main)
   if(ESE_SANITIZE)
-    # Optimising instrumented code takes most of a build. The tests' own code is not worth it.
+    # Optimising instrumented code takes most of a build.
     target_compile_options(${ARG_NAME} PRIVATE -O0)
   endif()
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
