@@ -59,7 +59,11 @@ function(ese_test)
   target_link_libraries(${ARG_NAME} PRIVATE ese_flags ${ARG_DEPS} ese_test_paths GTest::gmock
                                              GTest::gtest_main)
   # The tests' own code computes little, and optimising it takes much of a build.
-  target_compile_options(${ARG_NAME} PRIVATE $<IF:$<BOOL:${ESE_SANITIZE}>,-O0,-O1>)
+  if(ESE_SANITIZE)
+    target_compile_options(${ARG_NAME} PRIVATE -O0)
+  else()
+    target_compile_options(${ARG_NAME} PRIVATE -O1)
+  endif()
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
   set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ESE_TEST_TIMEOUT_SECONDS})
 endfunction()
