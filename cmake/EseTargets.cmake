@@ -64,6 +64,8 @@ function(ese_test)
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE ese_flags ${ARG_DEPS} ese_test_paths GTest::gmock
                                              GTest::gtest_main)
+  # Tests define the same helpers, so their sources cannot be compiled together.
+  set_target_properties(${ARG_NAME} PROPERTIES UNITY_BUILD OFF)
   # The tests' own code computes little, and optimising it takes much of a build.
   if(ESE_SANITIZE)
     target_compile_options(${ARG_NAME} PRIVATE -O0)
