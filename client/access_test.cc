@@ -2,6 +2,10 @@
 // TLS and tokens: each program path against a server in this process, and each fault's message.
 #include "client/access.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <sstream>
 
@@ -9,6 +13,7 @@
 #include "client/client_command.h"
 #include "client/fake_server.h"
 #include "client/speech_client.h"
+#include "client/tls_diagnosis.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -125,6 +130,21 @@ TEST_F(AccessTest, PlaintextAndTlsDoNotMix) {
   FakeServer plain;
   EXPECT_THAT(Message(ListModels(plain.address(), Tls())),
               AllOf(HasSubstr("does not speak TLS"), HasSubstr("leave out --tls")));
+}
+
+TEST_F(AccessTest, ListenerThatNeverAnswers) {
+  const std::string path = ::testing::TempDir() + "/access_test.silent";
+  unlink(path.c_str());
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  ASSERT_LT(path.copy(address.sun_path, sizeof(address.sun_path) - 1), sizeof(address.sun_path));
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(fd, 1), 0);
+  EXPECT_THAT(Message(DiagnoseConnection("unix:" + path, Tls(), std::chrono::milliseconds(50))),
+              HasSubstr("does not answer the TLS handshake"));
+  close(fd);
+  unlink(path.c_str());
 }
 
 TEST_F(AccessTest, NoSocketAtAUnixPath) {

@@ -96,7 +96,7 @@ std::string Reason() {
 std::string FaultAfterHandshake(SSL* ssl, Duration timeout) {
   char byte;
   const int error = Complete(ssl, timeout, [&] { return SSL_read(ssl, &byte, 1); });
-  if (error == SSL_ERROR_NONE) return "";
+  if (error == SSL_ERROR_NONE || error == SSL_ERROR_WANT_READ) return "";
   return Reason();
 }
 
@@ -118,6 +118,9 @@ std::string TlsFault(SSL* ssl, const std::string& name, const AccessOptions& acc
     const std::string reason = FaultAfterHandshake(ssl, timeout);
     if (!reason.empty()) return RefusedByServer(reason, access);
     return "the first connection failed and a second one succeeded; try again";
+  }
+  if (error == SSL_ERROR_WANT_READ) {
+    return "the server does not answer the TLS handshake; is it an ese-server with TLS?";
   }
   const int64_t result = SSL_get_verify_result(ssl);
   if (result != X509_V_OK) return CertificateFault(result, name);
