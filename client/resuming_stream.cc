@@ -27,7 +27,7 @@ absl::StatusOr<std::unique_ptr<ResumingClient>> ResumingClient::Connect(
   Servers servers;
   for (const std::string& address : options.addresses) {
     ESE_ASSIGN_OR_RETURN(std::unique_ptr<SpeechClient> server,
-                         SpeechClient::Create({address, options.timeout}));
+                         SpeechClient::Create({address, options.timeout, options.access}));
     servers.push_back(std::move(server));
   }
   absl::Status first_error;

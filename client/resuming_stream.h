@@ -31,6 +31,7 @@ struct ResumingClientOptions {
   // used; the others take over when it fails.
   std::vector<std::string> addresses = {"127.0.0.1:7700"};
   Duration timeout = std::chrono::seconds(10);  // for each server, as ClientOptions::timeout
+  AccessOptions access;                         // to every server
   // How often the server is asked for a checkpoint. After a break, all content since the last
   // checkpoint is sent again.
   uint32_t checkpoint_every_frames = 100;
