@@ -46,7 +46,8 @@ class ResumingStream;
 // Thread-safe.
 class ResumingClient {
  public:
-  // If no server can be reached, returns the error of SpeechClient::Connect for the first one.
+  // If no server can be reached, the error has the code of SpeechClient::Connect for the first one
+  // and names the reasons of all.
   static absl::StatusOr<std::unique_ptr<ResumingClient>> Connect(
       const ResumingClientOptions& options);
 
