@@ -227,6 +227,59 @@ TEST(OnnxTest, RefusesComputedStates) {
               HasSubstr("starts at 'h0', which is computed by node 'noise' (RandomNormal)"));
 }
 
+// The state is cut out of the features, which the caller does not keep between calls.
+TEST(OnnxTest, RefusesStatesMadeOfTheFeatures) {
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddNode(m, "Slice", {"x0"}, "h0");
+                NodeProto& lstm = Node(m, "lstm1");
+                lstm.add_input("");
+                lstm.add_input("h0");
+              }),
+              HasSubstr("node 'lstm1' (LSTM): starts at 'h0', which is made of 'x0'"));
+}
+
+// This is what torch.onnx.export writes for nn.LSTM(proj_size=7) with 14 cells.
+TEST(OnnxTest, RefusesStatesOfAnotherSize) {
+  for (const bool is_h : {true, false}) {
+    EXPECT_THAT(Refusal([&](ModelProto& m) {
+                  AddTensor(m, "state", {1, 1, 14}, std::vector<float>(14));
+                  NodeProto& lstm = Node(m, "lstm1");
+                  lstm.add_input("");
+                  lstm.add_input(is_h ? "state" : "");
+                  if (!is_h) lstm.add_input("state");
+                }),
+                AllOf(HasSubstr(is_h ? "its initial_h, 'state'" : "its initial_c, 'state'"),
+                      HasSubstr("has 14 values for 7 cells"), HasSubstr("proj_size")));
+  }
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddIntegers(m, "start", {1, 1});
+                AddIntegers(m, "end", {14});
+                SetInteger(AddNode(m, "Concat", {"start", "end"}, "shape"), "axis", 0);
+                AddNode(m, "ConstantOfShape", {"shape"}, "state");
+                NodeProto& lstm = Node(m, "lstm1");
+                lstm.add_input("");
+                lstm.add_input("state");
+              }),
+              HasSubstr("has 14 values for 7 cells"));
+}
+
+TEST(OnnxTest, RefusesLengthsThatMayEndASequence) {
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddIntegers(m, "lengths", {5});
+                Node(m, "lstm1").add_input("lengths");
+              }),
+              HasSubstr("node 'lstm1' (LSTM): its sequence_lens, 'lengths', may end sequences"));
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddNode(m, "Cast", {"x0"}, "lengths");
+                Node(m, "lstm1").add_input("lengths");
+              }),
+              HasSubstr("may end sequences"));
+  ModelProto model = PeepholesModel();
+  model.mutable_graph()->add_input()->set_name("lengths");
+  Node(model, "lstm1").add_input("lengths");
+  ExpectPeepholesLogits(Import(model));
+}
+
 TEST(OnnxTest, RefusesOtherNodesByNameAndType) {
   EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "squeeze0").set_op_type("Relu"); }),
               HasSubstr("node 'squeeze0' (Relu): is not supported"));
