@@ -11,6 +11,7 @@
 #include "compiler/onnx/graph.h"
 #include "compiler/onnx/lstm.h"
 #include "compiler/onnx/tail.h"
+#include "compiler/onnx/unsupported.h"
 
 namespace ese {
 namespace {
@@ -123,11 +124,10 @@ absl::Status OnnxImporter::ReadOutput(std::string* value) {
       }
       *value = InputOf(*node, 0);
     } else {
-      return graph_.Refuse(
-          *node,
-          "is not supported in the output layer, which is Gemm, or MatMul and Add, "
-          "and optionally Softmax or LogSoftmax; name the logits as the first "
-          "output of the graph");
+      return RefuseUnsupported(graph_, *node,
+                               " in the output layer, which is Gemm, or MatMul and Add, "
+                               "and optionally Softmax or LogSoftmax; name the logits as the first "
+                               "output of the graph");
     }
     tail_.push_back(node);
   }
@@ -216,9 +216,9 @@ absl::Status OnnxImporter::ReadLayers(std::string* value) {
     } else if (OnnxType(*node) == "LSTM") {
       ESE_RETURN_IF_ERROR(ReadLayer(*node, *value));
     } else {
-      return graph_.Refuse(
-          *node,
-          "is not supported; between the graph's input and its output layer there may be "
+      return RefuseUnsupported(
+          graph_, *node,
+          "; between the graph's input and its output layer there may be "
           "forward LSTMs and nodes that change shapes. Give a normalisation of the input "
           "in the topology (\"input\"), and take everything else out of the export");
     }

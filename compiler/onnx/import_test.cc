@@ -296,6 +296,35 @@ TEST(OnnxTest, RefusesOtherNodesByNameAndType) {
               HasSubstr("has no LSTM"));
 }
 
+// One message lists all nodes that must go, and begins with the one that decides.
+TEST(OnnxTest, ListsAllUnsupportedNodes) {
+  const auto change = [](const char* type) {
+    return [type](ModelProto& m) {
+      Node(m, "squeeze0").set_op_type("Relu");
+      Node(m, "squeeze1").set_op_type("Tanh");
+      Node(m, "lstm0").set_op_type(type);
+    };
+  };
+  EXPECT_THAT(Refusal(change("LSTM")),
+              AllOf(HasSubstr("node 'squeeze1' (Tanh): is not supported"),
+                    HasSubstr("Not supported either: node 'squeeze0' (Relu)")));
+  EXPECT_THAT(
+      Refusal(change("GRU")),
+      AllOf(HasSubstr("node 'lstm0' (GRU): is not supported: of the recurrent operators, only"),
+            HasSubstr("either: node 'squeeze1' (Tanh), node 'squeeze0' (Relu)")));
+  EXPECT_THAT(Refusal(change("DynamicQuantizeLSTM")),
+              HasSubstr("node 'lstm0' (DynamicQuantizeLSTM): is quantized; export"));
+}
+
+TEST(OnnxTest, ExplainsHowToServeASigmoid) {
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                Node(m, "output").set_output(0, "z");
+                AddNode(m, "Sigmoid", {"z"}, "logits");
+              }),
+              AllOf(HasSubstr("node 'added' (Sigmoid): is not supported: the server's posteriors"),
+                    HasSubstr("as two units with the logits 0 and z")));
+}
+
 TEST(OnnxTest, RefusesBadTensorsByNodeAndName) {
   for (const char* name : {"W0", "R0", "B0", "P0", "weight", "bias"}) {
     const char* node = name[1] == '0' ? "node 'lstm0' (LSTM)" : "node 'output' (Gemm)";
