@@ -42,12 +42,11 @@ int PortOf(int fd) {
   return ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
 }
 
-MHD_Result Send(MHD_Connection* connection, unsigned status, std::string text) {
+MHD_Result Refuse(MHD_Connection* connection, unsigned status, std::string text) {
   MHD_Response* const response =
       MHD_create_response_from_buffer(text.size(), text.data(), MHD_RESPMEM_MUST_COPY);
   if (response == nullptr) return MHD_NO;
-  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-                          "text/plain; version=0.0.4; charset=utf-8");
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
   if (status == MHD_HTTP_METHOD_NOT_ALLOWED) {
     MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
   }
@@ -59,7 +58,7 @@ MHD_Result Send(MHD_Connection* connection, unsigned status, std::string text) {
 // Refuses a request that is not a GET or HEAD without a body.
 MHD_Result CheckHeaders(MHD_Connection* connection, const std::string& method) {
   if (method != MHD_HTTP_METHOD_GET && method != MHD_HTTP_METHOD_HEAD) {
-    return Send(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+    return Refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
   }
   const char* const length =
       MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
@@ -190,9 +189,10 @@ MHD_Result HttpServer::Answer(void* self, MHD_Connection* connection, const char
     return CheckHeaders(connection, method);
   }
   if (std::string(path) != "/metrics") {
-    return Send(connection, MHD_HTTP_NOT_FOUND, "there is only /metrics\n");
+    return Refuse(connection, MHD_HTTP_NOT_FOUND, "there is only /metrics\n");
   }
-  return Send(connection, MHD_HTTP_OK, server->render_());
+  MHD_Response* const page = server->page_.Get();
+  return page == nullptr ? MHD_NO : MHD_queue_response(connection, MHD_HTTP_OK, page);
 }
 
 void HttpServer::Answered(void* self, MHD_Connection* connection, void** /*state*/,

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "metrics/shared_page.h"
 #include "microhttpd.h"
 
 namespace ese {
@@ -25,7 +26,8 @@ class HttpServer {
   // How long the server accepts nothing after the process has run out of descriptors or memory.
   static constexpr Duration kPause = std::chrono::milliseconds(100);
 
-  // Serves http://ADDRESS/metrics, whose text `render` returns, until destruction. `address` is
+  // Serves http://ADDRESS/metrics, whose text `render` returns, until destruction; see
+  // shared_page.h for how long a text serves several readers. `address` is
   // HOST:PORT as in base/listen_address.h. `render` runs on the server's thread. `clock` must
   // outlive the server; the server looks at it after each event, so a test that moves its clock
   // then sends a request.
@@ -48,7 +50,7 @@ class HttpServer {
   };
 
   HttpServer(std::function<std::string()> render, Clock* clock)
-      : render_(std::move(render)), clock_(clock) {}
+      : clock_(clock), page_(std::move(render), clock) {}
 
   // Callbacks of libmicrohttpd.
   static MHD_Result Answer(void* self, MHD_Connection* connection, const char* path,
@@ -69,7 +71,6 @@ class HttpServer {
   void MakeRoom();
   void CloseLate();
 
-  const std::function<std::string()> render_;
   Clock* const clock_;
   int listen_fd_ = -1;
   int stop_fd_ = -1;  // readable when the thread shall end
@@ -77,6 +78,7 @@ class HttpServer {
   int port_ = 0;
   std::thread thread_;
   // Only the thread uses these.
+  SharedPage page_;
   std::list<Connection> connections_;  // oldest first
   TimePoint paused_until_{};           // accepts nothing until then
 };

@@ -88,6 +88,56 @@ TEST(HttpServerTest, ClientsThatDoNotReadDoNotDelayAScrape) {
   for (const int fd : slow) close(fd);
 }
 
+TEST(HttpServerTest, ReadersShareAPageForTenTimesItsCost) {
+  FakeClock clock;
+  constexpr Duration kCost = std::chrono::milliseconds(20);
+  std::atomic<int> renders = 0;
+  const auto server = StartServer(
+      [&] {
+        clock.Advance(kCost);
+        return absl::StrCat("page ", ++renders, "\n");
+      },
+      &clock);
+  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page 1\n"));
+  clock.Advance(10 * kCost - Duration(1));
+  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page 1\n"));
+  clock.Advance(Duration(1));
+  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page 2\n"));
+}
+
+TEST(HttpServerTest, APageThatCostsMuchIsAtMostASecondOld) {
+  FakeClock clock;
+  std::atomic<int> renders = 0;
+  const auto server = StartServer(
+      [&] {
+        clock.Advance(std::chrono::seconds(3));
+        return absl::StrCat("page ", ++renders, "\n");
+      },
+      &clock);
+  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page 1\n"));
+  clock.Advance(SharedPage::kMaxAge);
+  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page 2\n"));
+}
+
+TEST(HttpServerTest, SlowReadersHoldFewPages) {
+  FakeClock clock;
+  std::atomic<int> renders = 0;
+  const auto server = StartServer(
+      [&] {
+        ++renders;
+        return LargePage();
+      },
+      &clock);
+  std::vector<int> slow(20);
+  for (int& fd : slow) {
+    fd = StartAnswer(server->port());
+    clock.Advance(SharedPage::kMaxAge / 10);
+  }
+  // Five are rendered in the first half second, and one when the last of them is a second old.
+  EXPECT_EQ(renders, SharedPage::kMaxPages + 2);
+  for (const int fd : slow) close(fd);
+}
+
 TEST(HttpServerTest, ARequestThatDripsInIsLate) {
   FakeClock clock;
   const auto server = StartServer([] { return "page\n"; }, &clock);
