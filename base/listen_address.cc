@@ -61,10 +61,4 @@ absl::StatusOr<int> Listen(const ListenAddress& address) {
   return refuse(std::strerror(reason));
 }
 
-absl::Status TryListen(const ListenAddress& address) {
-  const absl::StatusOr<int> fd = Listen(address);
-  if (fd.ok()) ::close(*fd);
-  return fd.status();
-}
-
 }  // namespace ese

@@ -22,8 +22,4 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
 // UNAVAILABLE names the address, the reason and the remedy.
 absl::StatusOr<int> Listen(const ListenAddress& address);
 
-// Tries to listen at the address with plain sockets, to find out why it does not work, because gRPC
-// does not say. UNAVAILABLE names the address, the reason and the remedy.
-absl::Status TryListen(const ListenAddress& address);
-
 }  // namespace ese
