@@ -48,7 +48,8 @@ absl::StatusOr<int> Listen(const ListenAddress& address) {
   const int error = ::getaddrinfo(host.c_str(), absl::StrCat(address.port).c_str(), &hints, &found);
   if (error != 0) return refuse(::gai_strerror(error));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, ::freeaddrinfo);
-  const int fd = ::socket(found->ai_family, found->ai_socktype, found->ai_protocol);
+  const int fd = ::socket(found->ai_family, found->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                          found->ai_protocol);
   if (fd < 0) return refuse(std::strerror(errno));
   const int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -58,12 +59,6 @@ absl::StatusOr<int> Listen(const ListenAddress& address) {
   const int reason = errno;
   ::close(fd);
   return refuse(std::strerror(reason));
-}
-
-absl::Status TryListen(const ListenAddress& address) {
-  const absl::StatusOr<int> fd = Listen(address);
-  if (fd.ok()) ::close(*fd);
-  return fd.status();
 }
 
 }  // namespace ese

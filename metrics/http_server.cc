@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "metrics/http_server.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -16,9 +21,6 @@
 namespace ese {
 namespace {
 
-// The server accepts at most a few connections before it closes those that MakeRoom has shut down.
-constexpr unsigned kSpareConnections = 64;
-constexpr unsigned kTimeoutSeconds = 5;
 constexpr size_t kMaxRequestBytes = 16 << 10;
 
 std::string PeerOf(const sockaddr* address) {
@@ -32,13 +34,19 @@ std::string PeerOf(const sockaddr* address) {
   return std::string(reinterpret_cast<const char*>(&ip->sin6_addr), 8);
 }
 
-MHD_Result Send(MHD_Connection* connection, unsigned status, std::string text, bool close) {
+int PortOf(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  // The port is at the same place in both families.
+  return ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
+}
+
+MHD_Result Refuse(MHD_Connection* connection, unsigned status, std::string text) {
   MHD_Response* const response =
       MHD_create_response_from_buffer(text.size(), text.data(), MHD_RESPMEM_MUST_COPY);
   if (response == nullptr) return MHD_NO;
-  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-                          "text/plain; version=0.0.4; charset=utf-8");
-  if (close) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
   if (status == MHD_HTTP_METHOD_NOT_ALLOWED) {
     MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
   }
@@ -47,77 +55,165 @@ MHD_Result Send(MHD_Connection* connection, unsigned status, std::string text, b
   return result;
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address,
-                                                              std::function<std::string()> render) {
-  ESE_ASSIGN_OR_RETURN(const ListenAddress parsed, ParseListenAddress(address));
-  ESE_ASSIGN_OR_RETURN(const int fd, Listen(parsed));
-  std::unique_ptr<HttpServer> server(new HttpServer(std::move(render)));
-  sockaddr_storage bound{};
-  socklen_t size = sizeof(bound);
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size);
-  const bool ipv6 = bound.ss_family == AF_INET6;
-  server->port_ = ntohs(ipv6 ? reinterpret_cast<sockaddr_in6*>(&bound)->sin6_port
-                             : reinterpret_cast<sockaddr_in*>(&bound)->sin_port);
-  server->daemon_ = MHD_start_daemon(
-      MHD_USE_EPOLL_INTERNALLY | MHD_USE_ITC | (ipv6 ? MHD_USE_IPv6 : 0), 0, nullptr, nullptr,
-      &HttpServer::Answer, server.get(), MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-      static_cast<unsigned>(kMaxConnections) + kSpareConnections, MHD_OPTION_CONNECTION_TIMEOUT,
-      kTimeoutSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, kMaxRequestBytes,
-      MHD_OPTION_NOTIFY_CONNECTION, &HttpServer::Notify, server.get(), MHD_OPTION_END);
-  if (server->daemon_ != nullptr) return server;
-  return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", address,
-                                             ": libmicrohttpd does not start; check the "
-                                             "limits of threads and open files"));
-}
-
-HttpServer::~HttpServer() {
-  if (daemon_ != nullptr) MHD_stop_daemon(daemon_);
-}
-
-MHD_Result HttpServer::Answer(void* self, MHD_Connection* connection, const char* path,
-                              const char* method, const char* /*version*/, const char* /*body*/,
-                              size_t* /*body_size*/, void** /*state*/) {
-  const std::string verb = method;
-  if (verb != MHD_HTTP_METHOD_GET && verb != MHD_HTTP_METHOD_HEAD) {
-    return Send(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n", true);
+// Refuses a request that is not a GET or HEAD without a body.
+MHD_Result CheckHeaders(MHD_Connection* connection, const std::string& method) {
+  if (method != MHD_HTTP_METHOD_GET && method != MHD_HTTP_METHOD_HEAD) {
+    return Refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
   }
   const char* const length =
       MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
   const bool body = (length != nullptr && std::string(length) != "0") ||
                     MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
                                                 MHD_HTTP_HEADER_TRANSFER_ENCODING) != nullptr;
-  if (body) return MHD_NO;  // closes the connection
-  if (std::string(path) != "/metrics") {
-    return Send(connection, MHD_HTTP_NOT_FOUND, "there is only /metrics\n", false);
-  }
-  return Send(connection, MHD_HTTP_OK, static_cast<HttpServer*>(self)->render_(), false);
+  return body ? MHD_NO : MHD_YES;  // MHD_NO closes the connection
 }
 
-void HttpServer::Notify(void* self, MHD_Connection* connection, void** /*state*/,
-                        MHD_ConnectionNotificationCode event) {
-  auto* const server = static_cast<HttpServer*>(self);
-  const int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-  if (event == MHD_CONNECTION_NOTIFY_CLOSED) {
-    server->connections_.remove_if([fd](const Connection& c) { return c.fd == fd; });
-    return;
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address,
+                                                              std::function<std::string()> render,
+                                                              Clock* clock) {
+  ESE_ASSIGN_OR_RETURN(const ListenAddress parsed, ParseListenAddress(address));
+  std::unique_ptr<HttpServer> server(new HttpServer(std::move(render), clock));
+  ESE_ASSIGN_OR_RETURN(server->listen_fd_, Listen(parsed));
+  server->port_ = PortOf(server->listen_fd_);
+  if (!server->StartDaemon()) {
+    return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", address,
+                                               ": libmicrohttpd does not start; check the limits "
+                                               "of memory and open files"));
   }
-  const sockaddr* const peer =
-      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
-  if (server->connections_.size() >= kMaxConnections) server->MakeRoom();
-  server->connections_.push_back({fd, PeerOf(peer)});
+  server->thread_ = std::thread([self = server.get()] { self->Run(); });
+  return server;
 }
 
-// Shuts down the oldest connection of the peer that has most of them, so that one peer cannot
-// displace another.
+bool HttpServer::StartDaemon() {
+  stop_fd_ = ::eventfd(0, EFD_CLOEXEC);
+  if (stop_fd_ < 0) return false;
+  daemon_ =
+      MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, nullptr, nullptr,
+                       &HttpServer::Answer, this, MHD_OPTION_CONNECTION_LIMIT,
+                       static_cast<unsigned>(kMaxConnections), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                       kMaxRequestBytes, MHD_OPTION_NOTIFY_COMPLETED, &HttpServer::Answered, this,
+                       MHD_OPTION_NOTIFY_CONNECTION, &HttpServer::Notify, this, MHD_OPTION_END);
+  return daemon_ != nullptr;
+}
+
+HttpServer::~HttpServer() {
+  if (thread_.joinable()) {
+    ::eventfd_write(stop_fd_, 1);
+    thread_.join();
+  }
+  if (daemon_ != nullptr) MHD_stop_daemon(daemon_);
+  if (stop_fd_ >= 0) ::close(stop_fd_);
+  if (listen_fd_ >= 0) ::close(listen_fd_);
+}
+
+// libmicrohttpd could accept connections too. But it busy-waits while accept fails for want of
+// descriptors, and it knows no time limit that a client cannot extend by sending another byte.
+void HttpServer::Run() {
+  const int epoll_fd = MHD_get_daemon_info(daemon_, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+  while (true) {
+    const bool paused = clock_->Now() < paused_until_;
+    pollfd fds[] = {
+        {stop_fd_, POLLIN, 0}, {epoll_fd, POLLIN, 0}, {paused ? -1 : listen_fd_, POLLIN, 0}};
+    ::poll(fds, std::size(fds), Timeout());
+    if (fds[0].revents != 0) return;
+    if (fds[2].revents != 0) Accept();
+    MHD_run(daemon_);
+    CloseLate();
+  }
+}
+
+// Returns how long to wait for an event, in milliseconds; -1 means without limit.
+int HttpServer::Timeout() const {
+  MHD_UNSIGNED_LONG_LONG ready = 0;  // 0 if libmicrohttpd has something to do
+  if (MHD_get_timeout(daemon_, &ready) == MHD_YES && ready == 0) return 0;
+  const TimePoint now = clock_->Now();
+  TimePoint next = TimePoint::max();
+  if (now < paused_until_) next = paused_until_;
+  for (const Connection& c : connections_) next = std::min(next, c.deadline);
+  if (next == TimePoint::max()) return -1;
+  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - now).count();
+  return static_cast<int>(std::clamp<int64_t>(wait, 0, INT_MAX));
+}
+
+void HttpServer::Accept() {
+  if (connections_.size() >= kMaxConnections) MakeRoom();
+  sockaddr_storage peer{};
+  socklen_t size = sizeof(peer);
+  const int fd = ::accept4(listen_fd_, reinterpret_cast<sockaddr*>(&peer), &size,
+                           SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0) {
+    MHD_add_connection(daemon_, fd, reinterpret_cast<const sockaddr*>(&peer), size);
+  } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+    paused_until_ = clock_->Now() + kPause;
+  }
+}
+
+// Closes a connection of the peer that has most of them, so that one peer cannot displace another.
+// It is the oldest one that is not being answered, if there is one, so that silent connections
+// cannot displace a scraper of the same peer.
 void HttpServer::MakeRoom() {
   std::map<std::string, int> counts;
   for (const Connection& c : connections_) ++counts[c.peer];
-  const auto most = std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; });
-  const auto victim = std::ranges::find(connections_, most->first, &Connection::peer);
+  const auto victim = std::ranges::min_element(connections_, {}, [&counts](const Connection& c) {
+    return std::pair(-counts[c.peer], c.answering);
+  });
   ::shutdown(victim->fd, SHUT_RDWR);
-  connections_.erase(victim);
+  MHD_run(daemon_);  // sees the shutdown and closes
+}
+
+void HttpServer::CloseLate() {
+  const TimePoint now = clock_->Now();
+  for (const Connection& c : connections_) {
+    if (c.deadline <= now) ::shutdown(c.fd, SHUT_RDWR);
+  }
+}
+
+HttpServer::Connection& HttpServer::StateOf(MHD_Connection* connection) {
+  return *static_cast<Connection*>(
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context);
+}
+
+// libmicrohttpd calls this twice: when the headers are complete, and when the whole request is. It
+// closes the connection after an answer to the first call.
+MHD_Result HttpServer::Answer(void* self, MHD_Connection* connection, const char* path,
+                              const char* method, const char* /*version*/, const char* /*body*/,
+                              size_t* /*body_size*/, void** second_call) {
+  auto* const server = static_cast<HttpServer*>(self);
+  if (*second_call == nullptr) {
+    *second_call = self;
+    Connection& state = StateOf(connection);
+    state.answering = true;
+    state.deadline = server->clock_->Now() + kTimeLimit;
+    return CheckHeaders(connection, method);
+  }
+  if (std::string(path) != "/metrics") {
+    return Refuse(connection, MHD_HTTP_NOT_FOUND, "there is only /metrics\n");
+  }
+  MHD_Response* const page = server->page_.Get();
+  return page == nullptr ? MHD_NO : MHD_queue_response(connection, MHD_HTTP_OK, page);
+}
+
+void HttpServer::Answered(void* self, MHD_Connection* connection, void** /*state*/,
+                          MHD_RequestTerminationCode /*how*/) {
+  Connection& state = StateOf(connection);
+  state.answering = false;
+  state.deadline = static_cast<HttpServer*>(self)->clock_->Now() + kTimeLimit;
+}
+
+void HttpServer::Notify(void* self, MHD_Connection* connection, void** state,
+                        MHD_ConnectionNotificationCode event) {
+  auto* const server = static_cast<HttpServer*>(self);
+  if (event == MHD_CONNECTION_NOTIFY_CLOSED) {
+    server->connections_.remove_if([state](const Connection& c) { return &c == *state; });
+    return;
+  }
+  const int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+  const sockaddr* const peer =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+  *state = &server->connections_.emplace_back(
+      Connection{.fd = fd, .peer = PeerOf(peer), .deadline = server->clock_->Now() + kTimeLimit});
 }
 
 }  // namespace ese

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The HTTP server behind /metrics: libmicrohttpd with one thread. Silent and slow clients cannot
-// keep a scraper waiting: when there are too many connections, an old one makes room for a new one.
+// The HTTP server behind /metrics: libmicrohttpd on one thread, which accepts the connections
+// itself. Silent and slow clients cannot keep a scraper waiting: connections have a time limit, and
+// when there are too many, one of them makes room for a new one.
 #pragma once
 
 #include <functional>
 #include <list>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "metrics/shared_page.h"
 #include "microhttpd.h"
 
 namespace ese {
@@ -17,12 +21,20 @@ namespace ese {
 class HttpServer {
  public:
   static constexpr size_t kMaxConnections = 64;
+  // A connection is closed if it takes longer than this to send a request, or to receive an answer.
+  static constexpr Duration kTimeLimit = std::chrono::seconds(10);
+  // How long the server accepts nothing after the process has run out of descriptors or memory.
+  static constexpr Duration kPause = std::chrono::milliseconds(100);
 
-  // Serves http://ADDRESS/metrics, whose text `render` returns, until destruction. `address` is
-  // HOST:PORT as in base/listen_address.h. `render` runs on the server's thread.
+  // Serves http://ADDRESS/metrics, whose text `render` returns, until destruction; see
+  // shared_page.h for how long a text serves several readers. `address` is
+  // HOST:PORT as in base/listen_address.h. `render` runs on the server's thread. `clock` must
+  // outlive the server; the server looks at it after each event, so a test that moves its clock
+  // then sends a request.
   // INVALID_ARGUMENT: not such an address. UNAVAILABLE: it is impossible to listen there.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const std::string& address,
-                                                           std::function<std::string()> render);
+                                                           std::function<std::string()> render,
+                                                           Clock* clock = Clock::Real());
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
@@ -32,22 +44,43 @@ class HttpServer {
  private:
   struct Connection {
     int fd;
-    std::string peer;  // its address, without the port
+    std::string peer;        // its address, without the port
+    TimePoint deadline;      // of the request, or of the answer
+    bool answering = false;  // has sent a request and not received the whole answer
   };
 
-  explicit HttpServer(std::function<std::string()> render) : render_(std::move(render)) {}
+  HttpServer(std::function<std::string()> render, Clock* clock)
+      : clock_(clock), page_(std::move(render), clock) {}
 
+  // Callbacks of libmicrohttpd.
   static MHD_Result Answer(void* self, MHD_Connection* connection, const char* path,
                            const char* method, const char* version, const char* body,
-                           size_t* body_size, void** state);
+                           size_t* body_size, void** second_call);
+  static void Answered(void* self, MHD_Connection* connection, void** state,
+                       MHD_RequestTerminationCode how);
   static void Notify(void* self, MHD_Connection* connection, void** state,
                      MHD_ConnectionNotificationCode event);
-  void MakeRoom();
 
-  const std::function<std::string()> render_;
-  std::list<Connection> connections_;  // oldest first; only the server's thread uses it
+  // What Notify keeps for the connection.
+  static Connection& StateOf(MHD_Connection* connection);
+
+  bool StartDaemon();
+  void Run();
+  int Timeout() const;
+  void Accept();
+  void MakeRoom();
+  void CloseLate();
+
+  Clock* const clock_;
+  int listen_fd_ = -1;
+  int stop_fd_ = -1;  // readable when the thread shall end
   MHD_Daemon* daemon_ = nullptr;
   int port_ = 0;
+  std::thread thread_;
+  // Only the thread uses these.
+  SharedPage page_;
+  std::list<Connection> connections_;  // oldest first
+  TimePoint paused_until_{};           // accepts nothing until then
 };
 
 }  // namespace ese

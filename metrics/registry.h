@@ -66,7 +66,8 @@ class MetricsRegistry {
   // only some of the time. No other metric may have the names that `more` uses.
   void Show(const std::shared_ptr<prometheus::Collectable>& more);
 
-  // Serves http://ADDRESS/metrics from a thread of its own until the registry is destroyed.
+  // Serves http://ADDRESS/metrics from a thread of its own until the registry is destroyed. Readers
+  // share a page that is at most a second old (shared_page.h).
   // `address` is HOST:PORT as in base/listen_address.h; port 0 takes a free port, see
   // port(). INVALID_ARGUMENT: not such an address. UNAVAILABLE: the server cannot listen there.
   // FAILED_PRECONDITION: already serving. The message names the address, the reason and the remedy.

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/listen_address.h"
 #include "base/status.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 
@@ -83,6 +82,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
 Server::Server(const ServingOptions& options, CheckpointSigner signer,
                const ChannelFactory& make_channels, MetricsRegistry* metrics)
     : options_(options),
+      metrics_registry_(metrics),
       metrics_(metrics),
       signer_(std::move(signer)),
       catalog_(Clock::Real(), options.model_grace),
@@ -91,13 +91,14 @@ Server::Server(const ServingOptions& options, CheckpointSigner signer,
 Server::~Server() { Stop(); }
 
 absl::Status Server::Listen() {
-  ESE_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options_.listen));
+  ESE_ASSIGN_OR_RETURN(listener_, Listener::Open({.address = options_.listen,
+                                                  .max_connections = options_.max_connections},
+                                                 metrics_registry_));
   // These two calls apply to all gRPC servers of the process.
   grpc::EnableDefaultHealthCheckService(false);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
+  listener_->AddTo(builder, grpc::InsecureServerCredentials());
   builder.RegisterService(service_.get());
   builder.RegisterService(&health_);
   builder.RegisterAsyncGenericService(&calls_);
@@ -105,8 +106,6 @@ absl::Status Server::Listen() {
     loops_.push_back(std::make_unique<CallLoop>(builder.AddCompletionQueue()));
   }
   builder.SetMaxReceiveMessageSize(options_.max_message_bytes);
-  // Two servers on one port would share the calls at random. Let the second one fail instead.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Otherwise gRPC enlarges the window of each connection and buffers up to several megabytes of a
   // stream that is not read, which none of our limits counts. The default window of 64 KB holds ten
   // chunks of a real-time stream.
@@ -116,19 +115,15 @@ absl::Status Server::Listen() {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinPingIntervalMs);
   grpc_ = builder.BuildAndStart();
-  if (!grpc_ || port == 0) {
-    grpc_.reset();
+  if (!grpc_) {
     loops_.clear();
-    ESE_RETURN_IF_ERROR(TryListen(listen));
-    return absl::UnavailableError(absl::StrCat("gRPC cannot listen at ", options_.listen,
-                                               "; choose another address or port"));
+    return absl::InternalError("gRPC cannot start a server");
   }
-  address_ = absl::StrCat(listen.host, ":", port);
   UpdateHealth();
   for (const auto& loop : loops_) {
     loop->Start(&calls_, [this](RpcCall* call) { return Accept(call); });
   }
-  return absl::OkStatus();
+  return listener_->Start();
 }
 
 std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
@@ -141,9 +136,10 @@ std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
 }
 
 void Server::UpdateHealth() {
-  health_.SetServing(std::ranges::any_of(catalog_.Current(), [](const auto& served) {
+  const bool can_compute = std::ranges::any_of(catalog_.Current(), [](const auto& served) {
     return served->scheduler->working_channels() > 0;
-  }));
+  });
+  health_.SetServing(can_compute && listener_->accepting());
 }
 
 void Server::StartDrain() {
@@ -162,6 +158,7 @@ void Server::Stop() {
   WaitUntilIdle(kHandOverLimit);
   service_->AbortAll(ShuttingDown());
   health_.Shutdown();
+  listener_->Stop();
   grpc_->Shutdown(std::chrono::system_clock::now() + kShutdownLimit);
   grpc_->Wait();
   for (const auto& loop : loops_) loop->Stop();

@@ -15,6 +15,7 @@
 #include "server/call_loop.h"
 #include "server/checkpoint.h"
 #include "server/health.h"
+#include "server/listener.h"
 #include "server/model_catalog.h"
 #include "server/model_manager.h"
 #include "server/server_metrics.h"
@@ -25,11 +26,13 @@
 namespace ese {
 
 struct ServingOptions {
-  std::string listen = "127.0.0.1:7700";  // HOST:PORT; port 0 takes a free port
-  int max_message_bytes = 1 << 20;        // a larger request ends its call
-  int loops = 1;                          // number of threads that serve calls
-  SchedulerOptions scheduler;             // applies to each model
-  LifetimeOptions lifetime;               // applies to each stream
+  // HOST:PORT or unix:PATH; port 0 takes a free port.
+  std::string listen = "127.0.0.1:7700";
+  int max_connections = 0;  // 0: as many as the descriptors allow (server/descriptor_limit.h)
+  int max_message_bytes = 1 << 20;  // a larger request ends its call
+  int loops = 1;                    // number of threads that serve calls
+  SchedulerOptions scheduler;       // applies to each model
+  LifetimeOptions lifetime;         // applies to each stream
   // The files of CheckpointSigner::FromFiles. Without any, the server makes a random key, and its
   // checkpoints are valid in this process only.
   std::vector<std::string> checkpoint_keys;
@@ -45,8 +48,9 @@ class Server {
   // Returns a server that serves `models` and the models in the folder. INVALID_ARGUMENT: there are
   // neither models nor a folder, two models have the same name, or an option is bad. NOT_FOUND: the
   // folder cannot be listed. UNAVAILABLE: the server cannot listen at the address; the message
-  // gives the reason. Also returns errors of CheckpointSigner::FromFiles and of the factory.
-  // `metrics` must outlive the server.
+  // gives the reason. RESOURCE_EXHAUSTED: the file descriptors do not suffice for max_connections.
+  // Also returns errors of CheckpointSigner::FromFiles and of the factory. `metrics` must outlive
+  // the server.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServingOptions& options, const std::vector<std::shared_ptr<const Model>>& models,
       const ChannelFactory& make_channels, MetricsRegistry* metrics);
@@ -54,11 +58,11 @@ class Server {
   ~Server();
 
   // The address at which the server listens, with the actual port.
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return listener_->address(); }
   const ModelCatalog& catalog() const { return catalog_; }
 
-  // Reports SERVING as long as some model that serves new streams has a working channel, otherwise
-  // NOT_SERVING. Call it about once a second until StartDrain.
+  // Reports SERVING as long as new connections are accepted and some model that serves new streams
+  // has a working channel, otherwise NOT_SERVING. Call it about once a second until StartDrain.
   void UpdateHealth();
 
   // Begins an orderly end: reports NOT_SERVING and refuses new streams with UNAVAILABLE. A stream
@@ -78,7 +82,7 @@ class Server {
   std::shared_ptr<CallHandler> Accept(RpcCall* call);
 
   const ServingOptions options_;
-  std::string address_;
+  MetricsRegistry* const metrics_registry_;
   ServerMetrics metrics_;
   CheckpointSigner signer_;
   StreamIds stream_ids_;
@@ -87,6 +91,7 @@ class Server {
   std::unique_ptr<SpeechService> service_;
   Health health_;
   grpc::AsyncGenericService calls_;  // the calls that the loops serve
+  std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::Server> grpc_;
   std::vector<std::unique_ptr<CallLoop>> loops_;
 };

@@ -14,6 +14,7 @@
 #include "base/listen_address.h"
 #include "base/processors.h"
 #include "base/status.h"
+#include "server/listen_socket.h"
 #include "server/option_table.h"
 
 namespace ese {
@@ -98,8 +99,7 @@ absl::Status CheckQueuedFrames(const SchedulerOptions& scheduler) {
       scheduler.max_frames_per_lane, "; raise it"));
 }
 
-absl::Status CheckAddress(const char* option, const std::string& text) {
-  const absl::Status status = ParseListenAddress(text).status();
+absl::Status CheckAddress(const char* option, const absl::Status& status) {
   if (status.ok()) return status;
   return absl::InvalidArgumentError(absl::StrCat("--", option, ": ", status.message()));
 }
@@ -144,8 +144,12 @@ std::vector<Option> AddressOptions(Values& values) {
        .name = "listen",
        .unit = "HOST:PORT",
        .member = &options.serving.listen,
-       .help = "Address of the gRPC service. Port 0 chooses a free port.",
-       .check = [&options] { return CheckAddress("listen", options.serving.listen); }},
+       .help = "Address of the gRPC service, or unix:PATH for a unix socket. Port 0 chooses a free "
+               "port. [::] takes IPv4 connections as well as IPv6 ones.",
+       .check =
+           [&options] {
+             return CheckAddress("listen", CheckListenAddress(options.serving.listen));
+           }},
       {.group = kAddresses,
        .name = "metrics",
        .unit = "HOST:PORT",
@@ -153,8 +157,9 @@ std::vector<Option> AddressOptions(Values& values) {
        .help = "Address of the HTTP server for /metrics. \"\" disables it.",
        .check =
            [&options] {
-             return options.metrics.empty() ? absl::OkStatus()
-                                            : CheckAddress("metrics", options.metrics);
+             return options.metrics.empty()
+                        ? absl::OkStatus()
+                        : CheckAddress("metrics", ParseListenAddress(options.metrics).status());
            }},
       {.group = kAddresses,
        .name = "ready-file",
@@ -234,6 +239,13 @@ std::vector<Option> ChannelOptions(Values& values) {
 std::vector<Option> LimitOptions(Values& values) {
   SchedulerOptions& scheduler = values.options.serving.scheduler;
   return {
+      {.group = kLimits,
+       .name = "max-connections",
+       .unit = "N",
+       .member = &values.options.serving.max_connections,
+       .help = "Maximum number of open connections. Further ones are closed at once. 0 means as "
+               "many as the limit of file descriptors allows, but at most 10000.",
+       .range = kZeroOrAbove},
       {.group = kLimits,
        .name = "max-streams",
        .unit = "N",
