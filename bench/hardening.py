@@ -5,7 +5,7 @@
 It prints each figure as a line of JSON on standard output, and its progress on standard error. Each attack of
 bench/attacks.py runs at its full rate against a server of its own, which may use 512 MB of memory and 1,024
 descriptors and serves 300 live streams in real time. After the run, ese-load compares the bits of all answers
-with those of undisturbed streams; for this it opens new streams, which fail if the server accepts none.
+with those of undisturbed streams, for which it opens new streams.
 
     hardening.p99_ratio.ATTACK     p99 of the streams' answers under attack, divided by the undisturbed p99
     hardening.memory_mib.ATTACK    the server's peak of memory above what it used before the attack
@@ -13,6 +13,8 @@ with those of undisturbed streams; for this it opens new streams, which fail if 
                                    what it was before
     hardening.lost_streams         live streams that did not end as they should, over all attacks
     hardening.different_bits       streams with another answer than undisturbed ones
+    hardening.unverified_streams   streams that could not be compared, because the server did not serve
+                                   undisturbed ones after the attack
 
 The undisturbed p99 is measured beside a process that burns as much processor time as it gets at the niceness of
 the attacks. On a machine with two processors, an attack takes time from server and load merely because it
@@ -154,13 +156,14 @@ def measure_undisturbed(work, seconds):
         burn.kill()
         burn.wait()
         report = read_report(work, load)
-    if not report or report["completed"] < STREAMS or report["differing"]:
+    if not report or report["completed"] < STREAMS or report["differing"] or report["unverified"]:
         sys.exit(f"the undisturbed streams failed already:\n{(work / 'load.log').read_text()}")
     return report["latency"]["percentiles_ms"]["99"]
 
 
 def measure(work, name, seconds, undisturbed_ms):
-    """Runs one attack. Returns the numbers of lost streams and of streams with different bits."""
+    """Runs one attack. Returns the numbers of streams that were lost, that had different bits, and that had
+    nothing to compare their bits with."""
     with Server(work) as server:
         load = start_load(work, server, seconds)
         time.sleep(RAMP_SECONDS)
@@ -172,8 +175,9 @@ def measure(work, name, seconds, undisturbed_ms):
         after = server.cgroup.used_bytes()
         report = read_report(work, load)
         state = server.state()
-    lost = STREAMS - report["completed"] if report else STREAMS
-    differing = report["differing"] if report else 0
+    lost, differing, unverified = STREAMS, 0, STREAMS
+    if report:
+        lost, differing, unverified = STREAMS - report["completed"], report["differing"], report["unverified"]
     if report:
         p99 = report["latency"]["percentiles_ms"]["99"]
         figure(f"p99_ratio.{name}", p99 / undisturbed_ms, "ratio", limit=P99_RATIO_LIMIT, p99_ms=p99,
@@ -183,9 +187,9 @@ def measure(work, name, seconds, undisturbed_ms):
            server=state)
     figure(f"recovery_s.{name}", recovery, "s", waited_s=RECOVERY_LIMIT_SECONDS,
            after_mib=round(after / (1 << 20), 1))
-    if lost or differing:
+    if lost or differing or unverified:
         say(f"{name}: {lost} streams lost, {differing} differ; ese-load says:\n{(work / 'load.log').read_text()}")
-    return lost, differing
+    return lost, differing, unverified
 
 
 def main():
@@ -197,7 +201,7 @@ def main():
     if unknown := set(arguments.attacks) - set(attacks.BY_NAME):
         parser.error(f"no attack is called {unknown.pop()}; choose from {', '.join(attacks.BY_NAME)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # runs every __exit__
-    lost, differing = {}, {}
+    sums = {"lost_streams": {}, "different_bits": {}, "unverified_streams": {}}
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         say("== undisturbed")
@@ -205,9 +209,10 @@ def main():
         figure("undisturbed_p99_ms", undisturbed_ms, "ms", streams=STREAMS, processors=os.cpu_count())
         for name in arguments.attacks or attacks.BY_NAME:
             say(f"== {name}")
-            lost[name], differing[name] = measure(work, name, arguments.seconds, undisturbed_ms)
-    figure("lost_streams", sum(lost.values()), "streams", by_attack={n: c for n, c in lost.items() if c})
-    figure("different_bits", sum(differing.values()), "streams", by_attack={n: c for n, c in differing.items() if c})
+            for counts, count in zip(sums.values(), measure(work, name, arguments.seconds, undisturbed_ms)):
+                counts[name] = count
+    for name, counts in sums.items():
+        figure(name, sum(counts.values()), "streams", by_attack={a: count for a, count in counts.items() if count})
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ class Trial:
         self._expect(numbers["completed"] == numbers["streams"],
                      f"{numbers['streams'] - numbers['completed']} of {what} were lost")
         self._expect(numbers["differing"] == 0, f"{numbers['differing']} of {what} had other bits")
+        self._expect(numbers["unverified"] == 0, f"{numbers['unverified']} of {what} had nothing to compare with")
 
     def _check_scrape(self):
         try:
