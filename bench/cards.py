@@ -133,7 +133,7 @@ def print_faults(report, counted):
     figure("fault.lost_streams", report["streams"] - report["completed"], "streams",
            streams=report["streams"], faults=counted)
     figure("fault.different_bits", report["differing"], "streams",
-           frames_verified=report["frames_verified"])
+           unverified=report["unverified"], frames_verified=report["frames_verified"])
     seconds = [second["p99_ms"] for second in report["timeline"]]
     by_phase = {name: seconds[k * PHASE_SECONDS:(k + 1) * PHASE_SECONDS]
                 for k, (name, _) in enumerate(PHASES)}

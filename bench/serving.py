@@ -225,7 +225,7 @@ def bench_resume(work, model, streams):
                resume_p99_ms=report["resume"]["percentiles_ms"]["99"],
                latency_max_ms=report["latency"]["percentiles_ms"]["100"], drained_exit=drained)
         figure("resume.differing_streams", report["differing"], "streams",
-               frames_verified=report["frames_verified"])
+               unverified=report["unverified"], frames_verified=report["frames_verified"])
 
 
 def main():

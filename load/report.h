@@ -42,11 +42,13 @@ struct LoadReport {
   std::map<std::string, LoadTally::Errors> errors;  // other failed streams by status code
   bool verified = false;
   int64_t frames_verified = 0;
-  int differing = 0;     // streams whose posteriors differ from those of an undisturbed stream
+  int differing = 0;   // streams whose posteriors differ from those of an undisturbed stream
+  int unverified = 0;  // streams without an undisturbed one to compare with, because none succeeded
   bool stopped = false;  // the run was ended early by `stop`
 
   bool ok() const {
-    return refused.count == 0 && errors.empty() && chunks_answered > 0 && differing == 0;
+    return refused.count == 0 && errors.empty() && chunks_answered > 0 && differing == 0 &&
+           unverified == 0;
   }
 };
 

@@ -65,6 +65,12 @@ void PrintBreaks(const LoadReport& report, std::ostream& out) {
     out << absl::StreamFormat(
         "verified     the posteriors of %d frames; %d streams differ from an undisturbed one\n",
         report.frames_verified, report.differing);
+    if (report.unverified > 0) {
+      out << absl::StreamFormat(
+          "unverified   %d streams, because no undisturbed stream succeeded; run again when the "
+          "server has room\n",
+          report.unverified);
+    }
   }
 }
 
@@ -119,6 +125,7 @@ nlohmann::ordered_json ToJson(const LoadOptions& options, const LoadReport& repo
   if (report.verified) {
     json["frames_verified"] = report.frames_verified;
     json["differing"] = report.differing;
+    json["unverified"] = report.unverified;
   }
   json["timeline"] = nlohmann::ordered_json::array();
   for (const LoadSecond& second : report.timeline) json["timeline"].push_back(ToJson(second));

@@ -24,8 +24,8 @@ class LoadVerifier {
   void Expect(const LoadStream& stream);
 
   // Sends each variant of the source once, without breaks, up to where the streams got, and writes
-  // the result of the comparison to the report. If a variant cannot be sent to the end, its streams
-  // count as differing.
+  // the result of the comparison to the report. If a variant cannot be sent that far, its streams
+  // count as unverified.
   void Run(LoadReport* report);
 
  private:

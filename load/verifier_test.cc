@@ -77,6 +77,16 @@ TEST(LoadTest, FindsWrongPosteriors) {
   EXPECT_FALSE(report.ok());
 }
 
+TEST(LoadTest, StreamsWithoutAnUndisturbedOneAreUnverified) {
+  FakeServer server({.drain_after_chunks = 4});  // refuses the undisturbed streams
+  LoadOptions options = Resuming(server);
+  options.timeout = kShortTimeout;
+  const LoadReport report = Load(options);
+  EXPECT_GT(report.unverified, 0);
+  EXPECT_EQ(report.differing, 0);
+  EXPECT_EQ(report.frames_verified, 0);
+}
+
 TEST(LoadTest, StreamsThatNoServerContinuesAreLost) {
   FakeServer server({.drain_after_chunks = 4});
   LoadOptions options = Resuming(server);
