@@ -15,15 +15,6 @@
 namespace ese {
 namespace {
 
-// Calls step(features, is_first) for every frame; is_first is true at the start of an utterance.
-template <typename Step>
-void ForEachFrame(const Calibration& calibration, Step&& step) {
-  const float* frame = calibration.features.data();
-  for (const int64_t length : calibration.lengths) {
-    for (int64_t t = 0; t < length; ++t, frame += calibration.dim) step(frame, t == 0);
-  }
-}
-
 // Sums of squares of a quantity and of its error.
 struct ErrorSum {
   double signal = 0;
@@ -221,6 +212,19 @@ Calibration Sample(const Calibration& calibration, int64_t frames) {
     }
     begin = end;
   }
+  return sample;
+}
+
+Calibration SampleAtMost(const Calibration& calibration, int64_t frames) {
+  Calibration sample = Sample(calibration, frames);
+  int64_t left = frames;
+  size_t utterances = 0;
+  for (; utterances < sample.lengths.size() && left > 0; ++utterances) {
+    sample.lengths[utterances] = std::min(sample.lengths[utterances], left);
+    left -= sample.lengths[utterances];
+  }
+  sample.lengths.resize(utterances);
+  sample.features.resize((frames - left) * sample.dim);
   return sample;
 }
 

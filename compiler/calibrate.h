@@ -37,6 +37,18 @@ absl::Status CheckNormalised(const ImportedNetwork& imported, const Calibration&
 // Takes every n-th utterance, with n chosen so that about `frames` frames remain.
 Calibration Sample(const Calibration& calibration, int64_t frames);
 
+// The same, with at most `frames` frames: the last utterances are cut off.
+Calibration SampleAtMost(const Calibration& calibration, int64_t frames);
+
+// Calls step(features, is_first) for every frame; is_first is true at the start of an utterance.
+template <typename Step>
+void ForEachFrame(const Calibration& calibration, Step&& step) {
+  const float* frame = calibration.features.data();
+  for (const int64_t length : calibration.lengths) {
+    for (int64_t t = 0; t < length; ++t, frame += calibration.dim) step(frame, t == 0);
+  }
+}
+
 // Fraction bits of the 8-bit vectors.
 struct Formats {
   int input = 5;

@@ -198,21 +198,30 @@ absl::Status CheckSameShapes(const Topology& topology, const Model& model) {
                    "'; give the topology and weights that it was compiled from"));
 }
 
-std::vector<std::string> Warnings(const Fidelity& fidelity) {
+// `cause` is the largest cause of error.
+std::vector<std::string> Warnings(const Fidelity& fidelity, const Cause& cause) {
   std::vector<std::string> warnings;
   const auto check = [&](const std::string& what, double db) {
     const double error = std::pow(10, -db / 10);
     if (!(error > kWarnAboveError)) return;
     warnings.push_back(absl::StrFormat(
-        "%s: the error's energy is %.1f %% of the signal's, an SNR of %.1f dB; calibrate with "
-        "more and more typical features, and measure recognition before you serve this model",
-        what, 100 * error, db));
+        "%s: the error's energy is %.1f %% of the signal's, an SNR of %.1f dB; the largest cause "
+        "is %s, which alone leaves the logits %.1f dB: %s; measure recognition before you serve "
+        "this model",
+        what, 100 * error, db, cause.what, cause.logits_snr_db, cause.remedy));
   };
   for (size_t l = 0; l < fidelity.layer_snr_db.size(); ++l) {
     check(absl::StrCat("output of layer ", l), fidelity.layer_snr_db[l]);
   }
   check("logits", fidelity.logits_snr_db);
   return warnings;
+}
+
+// Measures the model in *report, finds the causes of its error, and warns of large errors.
+void MeasureReport(const Network& network, const Calibration& calibration, Report* report) {
+  report->fidelity = Measure(network, *report->model, calibration);
+  report->causes = MeasureCauses(network, *report->model, calibration);
+  report->warnings = Warnings(*report->fidelity, LargestCause(report->causes));
 }
 
 }  // namespace
@@ -253,8 +262,7 @@ absl::StatusOr<Compiled> Compile(const ImportedNetwork& imported, const Calibrat
   ESE_RETURN_IF_ERROR(Finish(draft, &compiled));
   report.weight_snr_db = WeightSnrs(network, *report.model);
   if (calibration != nullptr) {
-    report.fidelity = Measure(network, *report.model, *calibration);
-    report.warnings = Warnings(*report.fidelity);
+    MeasureReport(network, *calibration, &report);
     draft.facts["compiler.calibration_frames"] = absl::StrCat(report.fidelity->frames);
     draft.facts["compiler.logits_snr_db"] = absl::StrFormat("%.1f", report.fidelity->logits_snr_db);
     ESE_RETURN_IF_ERROR(Finish(draft, &compiled));
@@ -271,10 +279,7 @@ absl::Status CompareWithNetwork(const ImportedNetwork& imported, const Calibrati
   std::vector<PruneReport> ignored;
   ESE_ASSIGN_OR_RETURN(const Network network, PruneNetwork(imported.network, options, &ignored));
   report->weight_snr_db = WeightSnrs(network, *report->model);
-  if (calibration != nullptr) {
-    report->fidelity = Measure(network, *report->model, *calibration);
-    report->warnings = Warnings(*report->fidelity);
-  }
+  if (calibration != nullptr) MeasureReport(network, *calibration, report);
   return absl::OkStatus();
 }
 

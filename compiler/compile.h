@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "compiler/calibrate.h"
+#include "compiler/causes.h"
 #include "compiler/network.h"
 #include "compiler/prune.h"
 #include "model/model.h"
@@ -34,6 +35,7 @@ struct Report {
   std::vector<PruneReport> prunes;    // empty for a model that was loaded, not compiled
   std::vector<double> weight_snr_db;  // empty without weights to compare with
   std::optional<Fidelity> fidelity;   // absent without calibration
+  std::vector<Cause> causes;          // empty without calibration
   std::vector<std::string> notices;   // what the user should know
   std::vector<std::string> warnings;  // outputs whose error exceeds kWarnAboveError
 };

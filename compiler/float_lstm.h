@@ -2,17 +2,31 @@
 // The LSTM of model/reference.h in real numbers. The quantized model is measured against it.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "compiler/network.h"
 
 namespace ese {
 
+// The values that a simulation rounds and saturates as the quantized model does. By default it
+// rounds nothing.
+struct Roundings {
+  struct OfLayer {
+    std::optional<int> hidden;   // fraction bits of m
+    std::optional<int> outputs;  // fraction bits of a projected y
+    bool cells = false;          // c
+    bool gates = false;          // pre-activations, gates and tanh c
+  };
+  std::optional<int> input;     // fraction bits of x
+  std::vector<OfLayer> layers;  // empty, or one for each layer
+};
+
 // Runs one stream at a time, in double precision. Not thread-safe.
 class FloatLstm {
  public:
   // `network` must outlive this.
-  explicit FloatLstm(const Network* network);
+  explicit FloatLstm(const Network* network, const Roundings& roundings = {});
 
   // Resets the state to that at the start of a stream.
   void Reset();
@@ -32,10 +46,12 @@ class FloatLstm {
  private:
   struct LayerState {
     std::vector<double> v, z, c, m, y;  // v is [x ; y']
+    Roundings::OfLayer roundings;
   };
   void LayerStep(const BasicNetworkLayer<SparseMatrix>& layer, LayerState* state) const;
 
   const Network* network_;
+  std::optional<int> input_bits_;
   std::vector<double> x_;
   std::vector<LayerState> layers_;
   std::vector<double> logits_;

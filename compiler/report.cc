@@ -224,6 +224,16 @@ void AppendFidelity(const Report& report, bool everything, std::string* text) {
   }
 }
 
+void AppendCauses(const std::vector<Cause>& causes, std::string* text) {
+  if (causes.empty()) return;
+  absl::StrAppend(text, "\nSNR of the logits if only this were quantized\n");
+  for (const Cause& cause : causes) {
+    absl::StrAppendFormat(text, "%-28s%12s dB\n", cause.what, DbText(cause.logits_snr_db));
+  }
+  const Cause& largest = LargestCause(causes);
+  absl::StrAppend(text, "most would be gained at: ", largest.what, "; ", largest.remedy, "\n");
+}
+
 void AppendFacts(const std::map<std::string, std::string>& facts, std::string* text) {
   if (facts.empty()) return;
   absl::StrAppend(text, "\nfacts\n");
@@ -285,6 +295,16 @@ OrderedJson FeaturesJson(const FeatureSettings& f) {
           {"preemphasis", f.preemphasis},       {"stack", f.stack}};
 }
 
+OrderedJson CausesJson(const std::vector<Cause>& causes) {
+  OrderedJson json = OrderedJson::array();
+  for (const Cause& cause : causes) {
+    json.push_back({{"what", cause.what},
+                    {"logits_snr_db", DbJson(cause.logits_snr_db)},
+                    {"remedy", cause.remedy}});
+  }
+  return json;
+}
+
 OrderedJson FidelityJson(const Report& report) {
   if (!report.fidelity) return nullptr;
   const Fidelity& f = *report.fidelity;
@@ -314,6 +334,7 @@ std::string TextReport(const Report& report, bool everything) {
   AppendBytes(report, everything, &text);
   if (everything) AppendCard(report, &text);
   AppendFidelity(report, everything, &text);
+  AppendCauses(report.causes, &text);
   if (everything) AppendFacts(report.model->facts, &text);
   for (const std::string& warning : report.warnings) {
     absl::StrAppend(&text, "\nwarning: ", warning, "\n");
@@ -338,6 +359,7 @@ std::string JsonReport(const Report& report) {
                       {"file_bytes", report.file_bytes},
                       {"dense_fp32_bytes", DenseBytes(model)},
                       {"fidelity", FidelityJson(report)},
+                      {"causes", CausesJson(report.causes)},
                       {"facts", model.facts},
                       {"notices", report.notices},
                       {"warnings", report.warnings}};
