@@ -38,6 +38,7 @@ absl::Status Validate(const ServingOptions& options) {
       {"max_message_bytes", options.max_message_bytes},
       {"loops", options.loops},
       {"max_streams", scheduler.max_streams},
+      {"max_waiting_calls", options.max_waiting_calls},
       {"max_queued_frames", scheduler.max_queued_frames},
       {"max_frames_per_lane", scheduler.max_frames_per_lane},
       {"target_latency", scheduler.target_latency.count()},
@@ -75,7 +76,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
                         .checkpoint_max_age = options.checkpoint_max_age,
                         .stream_ids = &server->stream_ids_,
                         .lifetime = options.lifetime},
-      options.scheduler.max_streams);
+      options.scheduler.max_streams, options.max_waiting_calls);
   ESE_RETURN_IF_ERROR(server->Listen());
   return server;
 }
@@ -126,7 +127,8 @@ absl::Status Server::Listen() {
   address_ = absl::StrCat(listen.host, ":", port);
   UpdateHealth();
   for (const auto& loop : loops_) {
-    loop->Start(&calls_, [this](RpcCall* call) { return Accept(call); });
+    loop->Start(
+        &calls_, [this](RpcCall* call) { return Accept(call); }, options_.hooks);
   }
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@
 #include "grpcpp/grpcpp.h"
 #include "metrics/registry.h"
 #include "scheduler/scheduler.h"
+#include "server/call_hooks.h"
 #include "server/call_loop.h"
 #include "server/checkpoint.h"
 #include "server/health.h"
@@ -30,6 +31,8 @@ struct ServingOptions {
   int loops = 1;                          // number of threads that serve calls
   SchedulerOptions scheduler;             // applies to each model
   LifetimeOptions lifetime;               // applies to each stream
+  int max_waiting_calls = 2048;           // calls that have not sent their config yet
+  CallHooks hooks;
   // The files of CheckpointSigner::FromFiles. Without any, the server makes a random key, and its
   // checkpoints are valid in this process only.
   std::vector<std::string> checkpoint_keys;

@@ -11,12 +11,11 @@
 
 namespace ese {
 
-StreamCall::StreamCall(RpcCall* rpc, const StreamEnvironment* environment,
-                       std::function<void(StreamCall*)> on_done)
+StreamCall::StreamCall(RpcCall* rpc, const StreamEnvironment* environment, StreamCallOwner* owner)
     : loop_(rpc->loop()),
       rpc_(rpc),
       environment_(*environment),
-      on_done_(std::move(on_done)),
+      owner_(owner),
       lifetime_(&environment_.lifetime, environment_.clock->Now()) {}
 
 template <typename Event>
@@ -111,7 +110,7 @@ void StreamCall::OnDone() {
   const bool cancelled = final_status_.ok() && rpc_->IsCancelled();
   const absl::Status status = cancelled ? rpc_->WhyCancelled() : final_status_;
   environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
-  on_done_(this);
+  owner_->Remove(this);
 }
 
 void StreamCall::OnResult(const StreamResult& result) {
@@ -158,6 +157,8 @@ absl::Status StreamCall::HandleConfig(const v1::StreamingConfig& config) {
     return absl::FailedPreconditionError(
         "this is a second config, but a call carries only one stream; start another call");
   }
+  rpc_->NoteUseful();
+  ESE_RETURN_IF_ERROR(owner_->TakePlace(this));
   std::optional<StreamCheckpoint> resume;
   if (!config.resume_token().empty()) {
     ESE_ASSIGN_OR_RETURN(resume, environment_.signer->Open(config.resume_token(), UnixNow(),
