@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/listen_address.h"
 #include "base/status.h"
-#include "grpcpp/ext/proto_server_reflection_plugin.h"
 
 namespace ese {
 namespace {
@@ -93,14 +92,11 @@ Server::~Server() { Stop(); }
 
 absl::Status Server::Listen() {
   ESE_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options_.listen));
-  // These two calls apply to all gRPC servers of the process.
+  // This applies to all gRPC servers of the process.
   grpc::EnableDefaultHealthCheckService(false);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(service_.get());
-  builder.RegisterService(&health_);
   builder.RegisterAsyncGenericService(&calls_);
   for (int i = 0; i < options_.loops; ++i) {
     loops_.push_back(std::make_unique<CallLoop>(builder.AddCompletionQueue()));
@@ -134,11 +130,14 @@ absl::Status Server::Listen() {
 }
 
 std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
-  if (call->method() == SpeechService::kStreamingInferMethod)
-    return service_->HandleStreamingInfer(call);
-  if (call->method() == Health::kWatchMethod) return health_.HandleWatch(call);
+  const std::string& method = call->method();
+  if (method == SpeechService::kStreamingInferMethod) return service_->HandleStreamingInfer(call);
+  if (method == SpeechService::kListModelsMethod) return service_->HandleListModels(call);
+  if (method == Health::kCheckMethod) return health_.HandleCheck(call);
+  if (method == Health::kWatchMethod) return health_.HandleWatch(call);
+  if (method == Reflection::kMethod) return reflection_.Handle(call);
   return std::make_shared<RefusedCall>(
-      call, absl::UnimplementedError(absl::StrCat("this server has no method ", call->method(),
+      call, absl::UnimplementedError(absl::StrCat("this server has no method ", method,
                                                   "; reflection lists its services")));
 }
 

@@ -18,6 +18,7 @@
 #include "server/health.h"
 #include "server/model_catalog.h"
 #include "server/model_manager.h"
+#include "server/reflection.h"
 #include "server/server_metrics.h"
 #include "server/speech_service.h"
 #include "server/stream_ids.h"
@@ -89,6 +90,7 @@ class Server {
   ModelManager models_;
   std::unique_ptr<SpeechService> service_;
   Health health_;
+  Reflection reflection_{{"ese.v1.SpeechInference", "grpc.health.v1.Health"}};
   grpc::AsyncGenericService calls_;  // the calls that the loops serve
   std::unique_ptr<grpc::Server> grpc_;
   std::vector<std::unique_ptr<CallLoop>> loops_;

@@ -10,6 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/retry_after.h"
+#include "ese/v1/speech.pb.h"
+#include "server/unary_call.h"
 
 namespace ese {
 namespace {
@@ -31,15 +33,17 @@ std::shared_ptr<CallHandler> SpeechService::HandleStreamingInfer(RpcCall* rpc) {
   return std::make_shared<RefusedCall>(rpc, status);
 }
 
-grpc::Status SpeechService::ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
-                                       v1::ListModelsResponse* response) {
-  for (const auto& served : environment_.catalog->Current()) {
-    *response->add_models() = Describe(*served->model);
-  }
-  for (const auto& served : environment_.catalog->Retired()) {
-    *response->add_retired() = Describe(*served->model);
-  }
-  return grpc::Status::OK;
+std::shared_ptr<CallHandler> SpeechService::HandleListModels(RpcCall* rpc) {
+  return MakeUnaryCall<v1::ListModelsRequest, v1::ListModelsResponse>(
+      rpc, [this](const v1::ListModelsRequest&, v1::ListModelsResponse* response) {
+        for (const auto& served : environment_.catalog->Current()) {
+          *response->add_models() = Describe(*served->model);
+        }
+        for (const auto& served : environment_.catalog->Retired()) {
+          *response->add_retired() = Describe(*served->model);
+        }
+        return absl::OkStatus();
+      });
 }
 
 void SpeechService::RefuseNewStreams() {

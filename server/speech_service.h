@@ -13,18 +13,16 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "base/mutex.h"
-#include "ese/v1/speech.grpc.pb.h"
 #include "server/model_catalog.h"
 #include "server/stream_call.h"
 
 namespace ese {
 
 // Thread-safe. Shut down the gRPC server before you destroy the service.
-class SpeechService final
-    : public v1::SpeechInference::WithGenericMethod_StreamingInfer<v1::SpeechInference::Service>,
-      private StreamCallOwner {
+class SpeechService final : private StreamCallOwner {
  public:
   static constexpr char kStreamingInferMethod[] = "/ese.v1.SpeechInference/StreamingInfer";
+  static constexpr char kListModelsMethod[] = "/ese.v1.SpeechInference/ListModels";
 
   // Admits `max_streams` StreamingInfer calls with a config for each loaded version of a model, and
   // refuses more with UNAVAILABLE. At most `max_waiting_calls` more may wait for their config. When
@@ -34,8 +32,8 @@ class SpeechService final
 
   // Returns the handler for a call of kStreamingInferMethod.
   std::shared_ptr<CallHandler> HandleStreamingInfer(RpcCall* call);
-  grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* request,
-                          v1::ListModelsResponse* response) override;
+  // Returns the handler for a call of kListModelsMethod.
+  std::shared_ptr<CallHandler> HandleListModels(RpcCall* call);
 
   // Refuses new streams with UNAVAILABLE from now on.
   void RefuseNewStreams();

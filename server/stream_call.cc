@@ -6,8 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "grpcpp/impl/codegen/proto_utils.h"
-#include "server/request_limits.h"
+#include "server/message_bytes.h"
 
 namespace ese {
 
@@ -132,12 +131,7 @@ void StreamCall::OnResult(const StreamResult& result) {
 
 absl::Status StreamCall::HandleRequest() {
   v1::StreamingInferRequest request;
-  const bool parsed =
-      grpc::SerializationTraits<v1::StreamingInferRequest>::Deserialize(&request_, &request).ok();
-  if (!parsed) {
-    return absl::InvalidArgumentError("a message is not an ese.v1.StreamingInferRequest");
-  }
-  ESE_RETURN_IF_ERROR(CheckFieldLengths(request));
+  ESE_RETURN_IF_ERROR(ParseRequest(&request_, &request));
   switch (request.request_case()) {
     case v1::StreamingInferRequest::kConfig:
       return HandleConfig(request.config());
@@ -314,14 +308,9 @@ void StreamCall::WriteNextResponse() {
 }
 
 void StreamCall::Write(const OutgoingResponse& response) {
-  response_.Clear();
-  bool own_buffer = false;
-  const grpc::Status serialized = grpc::SerializationTraits<v1::StreamingInferResponse>::Serialize(
-      response.message, &response_, &own_buffer);
-  if (!serialized.ok()) {
-    return Fail(absl::InternalError(
-        absl::StrCat("a response cannot be serialized: ", serialized.error_message())));
-  }
+  auto bytes = SerializeResponse(response.message);
+  if (!bytes.ok()) return Fail(bytes.status());
+  response_ = *std::move(bytes);
   const TimePoint now = environment_.clock->Now();
   for (const TimePoint arrival : response.chunk_arrivals) {
     environment_.metrics->ChunkAnswered(now - arrival);
