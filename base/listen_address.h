@@ -22,8 +22,8 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
 // address, the reason and the remedy.
 absl::StatusOr<int> Listen(const ListenAddress& address);
 
-// Tries to listen at the address with plain sockets, to find out why it does not work, because gRPC
-// does not say. UNAVAILABLE names the address, the reason and the remedy.
+// Finds out why gRPC failed to listen, which it does not report, by trying the same with a plain
+// socket. UNAVAILABLE names the address, the reason and the remedy.
 absl::Status TryListen(const ListenAddress& address);
 
 }  // namespace ese

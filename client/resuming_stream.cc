@@ -74,7 +74,8 @@ absl::Status ResumingStream::Send(std::string chunk) {
   MutexLock lock(mutex_);
   while (!ended_ && buffer_.full()) changed_.Wait(mutex_);
   if (ended_) {
-    return end_.ok() ? absl::AbortedError("the server ended the stream before its content") : end_;
+    return end_.ok() ? absl::AbortedError("the server ended the stream before all content was sent")
+                     : end_;
   }
   buffer_.Append(std::move(chunk));
   changed_.NotifyAll();

@@ -63,12 +63,12 @@ class MetricsRegistry {
   void Remove(const Labels& labels) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Also exports what `more` collects, for as long as `more` lives. This is for values that exist
-  // only at times. No other metric may have the names that `more` uses.
+  // only some of the time. No other metric may have the names that `more` uses.
   void Show(const std::shared_ptr<prometheus::Collectable>& more);
 
   // Serves http://ADDRESS/metrics from a thread of its own until the registry is destroyed.
   // `address` is HOST:PORT as in base/listen_address.h; port 0 takes a free port, see
-  // port(). INVALID_ARGUMENT: not such an address. UNAVAILABLE: it is impossible to listen there.
+  // port(). INVALID_ARGUMENT: not such an address. UNAVAILABLE: the server cannot listen there.
   // FAILED_PRECONDITION: already serving. The message names the address, the reason and the remedy.
   absl::Status Serve(const std::string& address);
   // The port that Serve listens on; 0 before Serve.

@@ -117,8 +117,8 @@ struct ModelDraft : BasicModel<Vector> {};
 class Model : public BasicModel<ConstSpan> {
  public:
   // Maps a file into memory and checks it. NOT_FOUND, PERMISSION_DENIED: it cannot be opened.
-  // DATA_LOSS: it is damaged. INVALID_ARGUMENT: it is not a model, is of another version, or has
-  // wrong content. Messages name the section and the offset or row.
+  // DATA_LOSS: it is damaged. INVALID_ARGUMENT: it is not a model, has a version that is not
+  // supported, or has wrong content. Messages name the section and the offset or row.
   static absl::StatusOr<std::shared_ptr<const Model>> FromFile(const std::string& path);
   // Does the same with a file's bytes in memory.
   static absl::StatusOr<std::shared_ptr<const Model>> FromBytes(std::string bytes);
@@ -134,7 +134,8 @@ class Model : public BasicModel<ConstSpan> {
     return features.sample_rate_hz ? features.frame_shift_ms * features.stack : 0;
   }
 
-  // Normalises and quantizes one frame: reads features [input_dim], writes x [input_dim] (15).
+  // Normalises and quantizes one frame: reads features [input_dim], writes x [input_dim]
+  // (equation 15 of docs/arithmetic.md).
   // Returns the index of the first feature that is NaN or infinite, or -1 if all are finite.
   int QuantizeFrame(const float* features, int8_t* x) const;
 

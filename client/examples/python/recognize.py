@@ -48,13 +48,13 @@ def read(variable):
 
 
 def connect(server):
-    token = os.environ.get("ESE_TOKEN")
     if not (authorities := read("ESE_TLS_CA")):
-        if token:
-            raise ValueError("ESE_TOKEN would be sent unencrypted; set ESE_TLS_CA, too")
+        for variable in ("ESE_TOKEN", "ESE_TLS_CERTIFICATE", "ESE_TLS_KEY"):
+            if os.environ.get(variable):
+                raise ValueError(f"{variable} needs an encrypted connection; set ESE_TLS_CA, too")
         return grpc.insecure_channel(server)
     credentials = grpc.ssl_channel_credentials(authorities, read("ESE_TLS_KEY"), read("ESE_TLS_CERTIFICATE"))
-    if token:
+    if token := os.environ.get("ESE_TOKEN"):
         credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(token))
     return grpc.secure_channel(server, credentials)
 
