@@ -26,8 +26,9 @@ CallLoop::CallLoop(std::unique_ptr<grpc::ServerCompletionQueue> queue) : queue_(
 
 CallLoop::~CallLoop() { Stop(); }
 
-void CallLoop::Start(grpc::AsyncGenericService* service, Accept accept) {
+void CallLoop::Start(grpc::AsyncGenericService* service, Accept accept, CallHooks hooks) {
   service_ = service;
+  hooks_ = std::move(hooks);
   accept_ = std::move(accept);
   for (int i = 0; i < kRequestedCalls; ++i) RequestCall();
   thread_ = std::thread([this] { Run(); });

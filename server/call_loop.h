@@ -23,6 +23,7 @@
 #include "grpcpp/alarm.h"
 #include "grpcpp/generic/async_generic_service.h"
 #include "grpcpp/grpcpp.h"
+#include "server/call_hooks.h"
 
 namespace ese {
 
@@ -43,7 +44,7 @@ class CallLoop {
 
   // Starts to accept calls of `service`, which must outlive the loop. REQUIRES: the gRPC server has
   // been started.
-  void Start(grpc::AsyncGenericService* service, Accept accept);
+  void Start(grpc::AsyncGenericService* service, Accept accept, CallHooks hooks);
   // Waits until all calls have ended, then joins the thread. REQUIRES: the gRPC server has been
   // shut down.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -76,6 +77,7 @@ class CallLoop {
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   grpc::AsyncGenericService* service_ = nullptr;
   Accept accept_;
+  CallHooks hooks_;
 
   // Used on the loop's thread only.
   std::set<std::pair<TimePoint, RpcCall*>> timers_;

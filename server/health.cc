@@ -6,9 +6,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "ese/v1/speech.grpc.pb.h"
-#include "grpcpp/impl/codegen/proto_utils.h"
-#include "server/request_limits.h"
+#include "server/message_bytes.h"
+#include "server/unary_call.h"
 
 namespace ese {
 
@@ -25,19 +26,24 @@ class HealthWatch final : public CallHandler, public std::enable_shared_from_thi
   }
 
  private:
-  void OnStart() override { call_->Read(&message_); }
+  void OnStart() override {
+    call_->SetTimer(Clock::Real()->Now() + UnaryCall::kPatience);
+    call_->Read(&message_);
+  }
   void OnReadDone(bool ok) override {
+    if (finished_) return;
+    if (!ok) return Finish(absl::InvalidArgumentError("the call ended before its request came"));
     HealthCheckRequest request;
-    if (!ok ||
-        !grpc::SerializationTraits<HealthCheckRequest>::Deserialize(&message_, &request).ok()) {
-      return Finish(
-          absl::InvalidArgumentError("the message is not a grpc.health.v1.HealthCheckRequest"));
-    }
-    if (const absl::Status status = CheckFieldLengths(request); !status.ok()) {
+    if (const absl::Status status = ParseRequest(&message_, &request); !status.ok()) {
       return Finish(status);
     }
+    call_->NoteUseful();
     service_ = request.service();
     Advance();
+  }
+  void OnTimer() override {
+    if (finished_ || service_) return;
+    Finish(absl::DeadlineExceededError("no request came; send it as soon as the call starts"));
   }
   void OnWriteDone(bool /*ok*/) override {
     writing_ = false;
@@ -59,13 +65,9 @@ class HealthWatch final : public CallHandler, public std::enable_shared_from_thi
     reported_ = status;
     HealthCheckResponse response;
     response.set_status(status);
-    bool own_buffer = false;
-    grpc::ByteBuffer message;
-    if (!grpc::SerializationTraits<HealthCheckResponse>::Serialize(response, &message, &own_buffer)
-             .ok()) {
-      return Finish(absl::InternalError("a health status cannot be serialized"));
-    }
-    message_ = message;
+    auto message = SerializeResponse(response);
+    if (!message.ok()) return Finish(message.status());
+    message_ = *std::move(message);
     writing_ = true;
     call_->Write(message_);
   }
@@ -93,24 +95,33 @@ void Health::SetServing(bool serving) {
   NotifyWatches();
 }
 
-grpc::Status Health::Check(grpc::ServerContext*, const HealthCheckRequest* request,
-                           HealthCheckResponse* response) {
-  if (const absl::Status lengths = CheckFieldLengths(*request); !lengths.ok()) {
-    return ToGrpcStatus(lengths);
-  }
-  const auto status = StatusOf(request->service());
+absl::Status Health::Check(const HealthCheckRequest& request, HealthCheckResponse* response) const {
+  const auto status = StatusOf(request.service());
   if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
-    return {grpc::StatusCode::NOT_FOUND, absl::StrCat("there is no service \"", request->service(),
-                                                      "\"; this server has \"\" and ",
-                                                      v1::SpeechInference::service_full_name())};
+    return absl::NotFoundError(absl::StrCat("there is no service \"", request.service(),
+                                            "\"; this server has \"\" and ",
+                                            v1::SpeechInference::service_full_name()));
   }
   response->set_status(status);
-  return grpc::Status::OK;
+  return absl::OkStatus();
+}
+
+std::shared_ptr<CallHandler> Health::HandleCheck(RpcCall* call) {
+  return MakeUnaryCall<HealthCheckRequest, HealthCheckResponse>(
+      call, [this](const HealthCheckRequest& request, HealthCheckResponse* response) {
+        return Check(request, response);
+      });
 }
 
 std::shared_ptr<CallHandler> Health::HandleWatch(RpcCall* call) {
   auto watch = std::make_shared<HealthWatch>(call, this);
   const MutexLock lock(mutex_);
+  if (watches_.size() >= kMaxWatches) {
+    return std::make_shared<RefusedCall>(
+        call, absl::ResourceExhaustedError(absl::StrCat(
+                  "this server has ", kMaxWatches,
+                  " watches of its health already; end those that are not used, or call Check")));
+  }
   watches_.insert(watch);
   return watch;
 }

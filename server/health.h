@@ -4,12 +4,15 @@
 // the messages of all calls (docs/operations.md).
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <set>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "base/mutex.h"
-#include "grpc/health/v1/health.grpc.pb.h"
+#include "grpc/health/v1/health.pb.h"
 #include "server/rpc_call.h"
 
 namespace ese {
@@ -18,17 +21,18 @@ class HealthWatch;
 
 // Thread-safe. There are two services, "" (the whole server) and ese.v1.SpeechInference. Their
 // status is always the same.
-class Health final
-    : public grpc::health::v1::Health::WithGenericMethod_Watch<grpc::health::v1::Health::Service> {
+class Health {
  public:
+  static constexpr char kCheckMethod[] = "/grpc.health.v1.Health/Check";
   static constexpr char kWatchMethod[] = "/grpc.health.v1.Health/Watch";
+
+  // More watches at once are refused with RESOURCE_EXHAUSTED.
+  static constexpr size_t kMaxWatches = 1024;
 
   void SetServing(bool serving);
 
-  grpc::Status Check(grpc::ServerContext* context,
-                     const grpc::health::v1::HealthCheckRequest* request,
-                     grpc::health::v1::HealthCheckResponse* response) override;
-
+  // Returns the handler for a call of kCheckMethod.
+  std::shared_ptr<CallHandler> HandleCheck(RpcCall* call);
   // Returns the handler for a call of kWatchMethod.
   std::shared_ptr<CallHandler> HandleWatch(RpcCall* call);
   // Ends all present and future watches.
@@ -36,6 +40,8 @@ class Health final
 
  private:
   friend class HealthWatch;
+  absl::Status Check(const grpc::health::v1::HealthCheckRequest& request,
+                     grpc::health::v1::HealthCheckResponse* response) const;
   grpc::health::v1::HealthCheckResponse::ServingStatus StatusOf(const std::string& service) const;
   bool shut_down() const;
   void Remove(const std::shared_ptr<HealthWatch>& watch);

@@ -27,6 +27,13 @@ constexpr Bound kBounds[] = {
     {"ese.v1.StreamingConfig.resume_token", kMaxTokenBytes},
     {"ese.v1.StreamingConfig.tenant", kMaxNameBytes},
     {"grpc.health.v1.HealthCheckRequest.service", kMaxNameBytes},
+    {"grpc.reflection.v1alpha.ExtensionRequest.containing_type", kMaxNameBytes},
+    {"grpc.reflection.v1alpha.ServerReflectionRequest.all_extension_numbers_of_type",
+     kMaxNameBytes},
+    {"grpc.reflection.v1alpha.ServerReflectionRequest.file_by_filename", kMaxNameBytes},
+    {"grpc.reflection.v1alpha.ServerReflectionRequest.file_containing_symbol", kMaxNameBytes},
+    {"grpc.reflection.v1alpha.ServerReflectionRequest.host", kMaxNameBytes},
+    {"grpc.reflection.v1alpha.ServerReflectionRequest.list_services", kMaxNameBytes},
 };
 
 bool NeedsBound(const FieldDescriptor& field) {

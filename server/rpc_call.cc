@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/retry_after.h"
@@ -35,6 +36,11 @@ void RpcCall::WriteAndFinish(const grpc::ByteBuffer& message) {
   stream_.WriteAndFinish(message, grpc::WriteOptions(), grpc::Status::OK, Begin(finish_tag_));
 }
 
+void RpcCall::NoteUseful() {
+  if (std::exchange(useful_, true)) return;
+  if (const auto& on_useful = loop_->hooks_.on_useful_call) on_useful(context_.peer());
+}
+
 void RpcCall::SetTimer(TimePoint at) {
   loop_->SetTimer(this, timer_, at);
   timer_ = at;
@@ -56,6 +62,8 @@ void RpcCall::OnEvent(void* tag, bool ok) {
   if (call->in_flight_ > 0 || (call->handler_ && !(call->ended_ && call->finished_))) return;
   if (call->handler_) {
     call->loop_->ClearTimer(call, call->timer_);
+    const auto& on_wasted = call->loop_->hooks_.on_wasted_call;
+    if (!call->useful_ && on_wasted) on_wasted(call->context_.peer());
     call->handler_->OnDone();
   }
   CallLoop* const loop = call->loop_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 #include "base/clock.h"
@@ -40,6 +41,8 @@ class RpcCall {
  public:
   CallLoop* loop() const { return loop_; }
   const std::string& method() const { return context_.method(); }
+  // The client has sent what the call needs to begin. Reports the call as useful (CallHooks), once.
+  void NoteUseful();
   // Returns why the call was cancelled: DEADLINE_EXCEEDED or CANCELLED.
   absl::Status WhyCancelled() const;
   bool IsCancelled() const { return context_.IsCancelled(); }
@@ -86,7 +89,8 @@ class RpcCall {
   grpc::GenericServerAsyncReaderWriter stream_;
   std::shared_ptr<CallHandler> handler_;
   TimePoint timer_{};
-  int in_flight_ = 0;      // operations that have not completed
+  int in_flight_ = 0;  // operations that have not completed
+  bool useful_ = false;
   bool finished_ = false;  // Finish has completed
   bool ended_ = false;     // gRPC has reported the end of the call
 

@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "grpcpp/ext/proto_server_reflection_plugin.h"
 
 namespace ese {
 namespace {
@@ -37,6 +36,7 @@ absl::Status Validate(const ServingOptions& options) {
       {"max_message_bytes", options.max_message_bytes},
       {"loops", options.loops},
       {"max_streams", scheduler.max_streams},
+      {"max_waiting_calls", options.max_waiting_calls},
       {"max_queued_frames", scheduler.max_queued_frames},
       {"max_frames_per_lane", scheduler.max_frames_per_lane},
       {"target_latency", scheduler.target_latency.count()},
@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
                         .checkpoint_max_age = options.checkpoint_max_age,
                         .stream_ids = &server->stream_ids_,
                         .lifetime = options.lifetime},
-      options.scheduler.max_streams);
+      options.scheduler.max_streams, options.max_waiting_calls);
   ESE_RETURN_IF_ERROR(server->Listen());
   return server;
 }
@@ -94,13 +94,10 @@ absl::Status Server::Listen() {
   ESE_ASSIGN_OR_RETURN(listener_, Listener::Open({.address = options_.listen,
                                                   .max_connections = options_.max_connections},
                                                  metrics_registry_));
-  // These two calls apply to all gRPC servers of the process.
+  // This applies to all gRPC servers of the process.
   grpc::EnableDefaultHealthCheckService(false);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   listener_->AddTo(builder, grpc::InsecureServerCredentials());
-  builder.RegisterService(service_.get());
-  builder.RegisterService(&health_);
   builder.RegisterAsyncGenericService(&calls_);
   for (int i = 0; i < options_.loops; ++i) {
     loops_.push_back(std::make_unique<CallLoop>(builder.AddCompletionQueue()));
@@ -121,17 +118,21 @@ absl::Status Server::Listen() {
   }
   UpdateHealth();
   for (const auto& loop : loops_) {
-    loop->Start(&calls_, [this](RpcCall* call) { return Accept(call); });
+    loop->Start(
+        &calls_, [this](RpcCall* call) { return Accept(call); }, options_.hooks);
   }
   return listener_->Start();
 }
 
 std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
-  if (call->method() == SpeechService::kStreamingInferMethod)
-    return service_->HandleStreamingInfer(call);
-  if (call->method() == Health::kWatchMethod) return health_.HandleWatch(call);
+  const std::string& method = call->method();
+  if (method == SpeechService::kStreamingInferMethod) return service_->HandleStreamingInfer(call);
+  if (method == SpeechService::kListModelsMethod) return service_->HandleListModels(call);
+  if (method == Health::kCheckMethod) return health_.HandleCheck(call);
+  if (method == Health::kWatchMethod) return health_.HandleWatch(call);
+  if (method == Reflection::kMethod) return reflection_.Handle(call);
   return std::make_shared<RefusedCall>(
-      call, absl::UnimplementedError(absl::StrCat("this server has no method ", call->method(),
+      call, absl::UnimplementedError(absl::StrCat("this server has no method ", method,
                                                   "; reflection lists its services")));
 }
 

@@ -12,12 +12,14 @@
 #include "grpcpp/grpcpp.h"
 #include "metrics/registry.h"
 #include "scheduler/scheduler.h"
+#include "server/call_hooks.h"
 #include "server/call_loop.h"
 #include "server/checkpoint.h"
 #include "server/health.h"
 #include "server/listener.h"
 #include "server/model_catalog.h"
 #include "server/model_manager.h"
+#include "server/reflection.h"
 #include "server/server_metrics.h"
 #include "server/speech_service.h"
 #include "server/stream_ids.h"
@@ -33,6 +35,8 @@ struct ServingOptions {
   int loops = 1;                    // number of threads that serve calls
   SchedulerOptions scheduler;       // applies to each model
   LifetimeOptions lifetime;         // applies to each stream
+  int max_waiting_calls = 2048;     // calls that have not sent their config yet
+  CallHooks hooks;
   // The files of CheckpointSigner::FromFiles. Without any, the server makes a random key, and its
   // checkpoints are valid in this process only.
   std::vector<std::string> checkpoint_keys;
@@ -90,6 +94,7 @@ class Server {
   ModelManager models_;
   std::unique_ptr<SpeechService> service_;
   Health health_;
+  Reflection reflection_{{"ese.v1.SpeechInference", "grpc.health.v1.Health"}};
   grpc::AsyncGenericService calls_;  // the calls that the loops serve
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::Server> grpc_;

@@ -253,6 +253,14 @@ std::vector<Option> LimitOptions(Values& values) {
        .help = "Maximum number of open streams of each model. Further streams are refused.",
        .range = kAboveZero},
       {.group = kLimits,
+       .name = "max-waiting-calls",
+       .unit = "N",
+       .member = &values.options.serving.max_waiting_calls,
+       .help =
+           "Maximum number of calls that have not sent their config. When another one comes, the "
+           "oldest of them is ended.",
+       .range = kAboveZero},
+      {.group = kLimits,
        .name = "max-load",
        .unit = "FRACTION",
        .member = &scheduler.max_load,

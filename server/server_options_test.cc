@@ -169,6 +169,7 @@ TEST_F(ServerOptionsTest, BadValuesExitWith1AndSayWhatIsAllowed) {
   expect("--channels", "xrt:all", "cards need --xclbin");
   expect("--channel-threads", "0", "--channel-threads is 0; it must be above 0");
   expect("--max-streams", "0", "--max-streams is 0");
+  expect("--max-waiting-calls", "0", "--max-waiting-calls is 0");
   expect("--max-queued-frames", "4", "less than --max-frames-per-lane");
   expect("--max-frames-per-lane", "0", "above 0");
   expect("--target-latency-ms", "nan", "above 0");

@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/retry_after.h"
+#include "ese/v1/speech.pb.h"
+#include "server/unary_call.h"
 
 namespace ese {
 namespace {
@@ -18,27 +21,29 @@ constexpr std::chrono::seconds kRetryAfter{1};
 
 }  // namespace
 
-SpeechService::SpeechService(const StreamEnvironment& environment, int max_streams)
-    : environment_(environment), max_streams_(max_streams) {}
+SpeechService::SpeechService(const StreamEnvironment& environment, int max_streams,
+                             int max_waiting_calls)
+    : environment_(environment), max_streams_(max_streams), max_waiting_calls_(max_waiting_calls) {}
 
 std::shared_ptr<CallHandler> SpeechService::HandleStreamingInfer(RpcCall* rpc) {
-  auto call =
-      std::make_shared<StreamCall>(rpc, &environment_, [this](StreamCall* done) { Remove(done); });
+  auto call = std::make_shared<StreamCall>(rpc, &environment_, static_cast<StreamCallOwner*>(this));
   const absl::Status status = Admit(call);
   if (status.ok()) return call;
   environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
   return std::make_shared<RefusedCall>(rpc, status);
 }
 
-grpc::Status SpeechService::ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
-                                       v1::ListModelsResponse* response) {
-  for (const auto& served : environment_.catalog->Current()) {
-    *response->add_models() = Describe(*served->model);
-  }
-  for (const auto& served : environment_.catalog->Retired()) {
-    *response->add_retired() = Describe(*served->model);
-  }
-  return grpc::Status::OK;
+std::shared_ptr<CallHandler> SpeechService::HandleListModels(RpcCall* rpc) {
+  return MakeUnaryCall<v1::ListModelsRequest, v1::ListModelsResponse>(
+      rpc, [this](const v1::ListModelsRequest&, v1::ListModelsResponse* response) {
+        for (const auto& served : environment_.catalog->Current()) {
+          *response->add_models() = Describe(*served->model);
+        }
+        for (const auto& served : environment_.catalog->Retired()) {
+          *response->add_retired() = Describe(*served->model);
+        }
+        return absl::OkStatus();
+      });
 }
 
 void SpeechService::RefuseNewStreams() {
@@ -66,17 +71,46 @@ std::vector<std::shared_ptr<StreamCall>> SpeechService::OpenCalls() {
   const MutexLock lock(mutex_);
   std::vector<std::shared_ptr<StreamCall>> open;
   open.reserve(calls_.size());
-  for (const auto& [raw, call] : calls_) open.push_back(call);
+  for (const auto& [raw, open_call] : calls_) open.push_back(open_call.call);
   return open;
 }
 
 absl::Status SpeechService::Admit(std::shared_ptr<StreamCall> call) {
-  const MutexLock lock(mutex_);
-  if (refusing_) {
-    return absl::UnavailableError("this server is shutting down; use another replica");
+  std::shared_ptr<StreamCall> evicted;
+  {
+    const MutexLock lock(mutex_);
+    if (refusing_) {
+      return absl::UnavailableError("this server is shutting down; use another replica");
+    }
+    if (waiting_.size() >= static_cast<size_t>(max_waiting_calls_)) {
+      OpenCall& oldest = calls_.at(waiting_.front());
+      StopWaiting(oldest);
+      evicted = oldest.call;
+    }
+    StreamCall* const raw = call.get();
+    waiting_.push_back(raw);
+    calls_.emplace(raw, OpenCall{std::move(call), std::prev(waiting_.end())});
   }
+  if (evicted) evicted->Abort(Evicted());
+  return absl::OkStatus();
+}
+
+absl::Status SpeechService::Evicted() const {
+  absl::Status status = absl::ResourceExhaustedError(
+      absl::StrCat("the call had not sent its config when more than ", max_waiting_calls_,
+                   " calls waited for theirs (--max-waiting-calls); send the config as soon as the "
+                   "call starts"));
+  SetRetryAfter(kRetryAfter, &status);
+  return status;
+}
+
+absl::Status SpeechService::TakePlace(StreamCall* call) {
+  const MutexLock lock(mutex_);
+  OpenCall& open = calls_.at(call);
+  if (!open.waiting) return Evicted();  // the config came just too late
+  StopWaiting(open);
   const int64_t limit = int64_t{max_streams_} * std::max(1, environment_.catalog->size());
-  if (static_cast<int64_t>(calls_.size()) >= limit) {
+  if (places_taken_ >= limit) {
     absl::Status status = absl::UnavailableError(
         absl::StrCat("all ", limit,
                      " streams of this server are in use (--max-streams); try again later, or "
@@ -84,16 +118,24 @@ absl::Status SpeechService::Admit(std::shared_ptr<StreamCall> call) {
     SetRetryAfter(kRetryAfter, &status);
     return status;
   }
-  StreamCall* const raw = call.get();
-  calls_.emplace(raw, std::move(call));
+  open.has_place = true;
+  ++places_taken_;
   return absl::OkStatus();
+}
+
+void SpeechService::StopWaiting(OpenCall& call) {
+  waiting_.erase(*call.waiting);
+  call.waiting.reset();
 }
 
 void SpeechService::Remove(StreamCall* call) {
   std::shared_ptr<StreamCall> removed;  // destroyed after the lock is released
   const MutexLock lock(mutex_);
   const auto found = calls_.find(call);
-  removed = std::move(found->second);
+  OpenCall& open = found->second;
+  if (open.waiting) StopWaiting(open);
+  if (open.has_place) --places_taken_;
+  removed = std::move(open.call);
   calls_.erase(found);
   if (calls_.empty()) idle_.NotifyAll();
 }

@@ -6,17 +6,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "grpcpp/impl/codegen/proto_utils.h"
-#include "server/request_limits.h"
+#include "server/message_bytes.h"
 
 namespace ese {
 
-StreamCall::StreamCall(RpcCall* rpc, const StreamEnvironment* environment,
-                       std::function<void(StreamCall*)> on_done)
+StreamCall::StreamCall(RpcCall* rpc, const StreamEnvironment* environment, StreamCallOwner* owner)
     : loop_(rpc->loop()),
       rpc_(rpc),
       environment_(*environment),
-      on_done_(std::move(on_done)),
+      owner_(owner),
       lifetime_(&environment_.lifetime, environment_.clock->Now()) {}
 
 template <typename Event>
@@ -111,7 +109,7 @@ void StreamCall::OnDone() {
   const bool cancelled = final_status_.ok() && rpc_->IsCancelled();
   const absl::Status status = cancelled ? rpc_->WhyCancelled() : final_status_;
   environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
-  on_done_(this);
+  owner_->Remove(this);
 }
 
 void StreamCall::OnResult(const StreamResult& result) {
@@ -133,12 +131,7 @@ void StreamCall::OnResult(const StreamResult& result) {
 
 absl::Status StreamCall::HandleRequest() {
   v1::StreamingInferRequest request;
-  const bool parsed =
-      grpc::SerializationTraits<v1::StreamingInferRequest>::Deserialize(&request_, &request).ok();
-  if (!parsed) {
-    return absl::InvalidArgumentError("a message is not an ese.v1.StreamingInferRequest");
-  }
-  ESE_RETURN_IF_ERROR(CheckFieldLengths(request));
+  ESE_RETURN_IF_ERROR(ParseRequest(&request_, &request));
   switch (request.request_case()) {
     case v1::StreamingInferRequest::kConfig:
       return HandleConfig(request.config());
@@ -158,6 +151,8 @@ absl::Status StreamCall::HandleConfig(const v1::StreamingConfig& config) {
     return absl::FailedPreconditionError(
         "this is a second config, but a call carries only one stream; start another call");
   }
+  rpc_->NoteUseful();
+  ESE_RETURN_IF_ERROR(owner_->TakePlace(this));
   std::optional<StreamCheckpoint> resume;
   if (!config.resume_token().empty()) {
     ESE_ASSIGN_OR_RETURN(resume, environment_.signer->Open(config.resume_token(), UnixNow(),
@@ -313,14 +308,9 @@ void StreamCall::WriteNextResponse() {
 }
 
 void StreamCall::Write(const OutgoingResponse& response) {
-  response_.Clear();
-  bool own_buffer = false;
-  const grpc::Status serialized = grpc::SerializationTraits<v1::StreamingInferResponse>::Serialize(
-      response.message, &response_, &own_buffer);
-  if (!serialized.ok()) {
-    return Fail(absl::InternalError(
-        absl::StrCat("a response cannot be serialized: ", serialized.error_message())));
-  }
+  auto bytes = SerializeResponse(response.message);
+  if (!bytes.ok()) return Fail(bytes.status());
+  response_ = *std::move(bytes);
   const TimePoint now = environment_.clock->Now();
   for (const TimePoint arrival : response.chunk_arrivals) {
     environment_.metrics->ChunkAnswered(now - arrival);

@@ -4,7 +4,6 @@
 // loop, which holds them up only while they copy the logits.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +34,20 @@ struct StreamEnvironment {
   LifetimeOptions lifetime;
 };
 
+class StreamCall;
+
+// What a call tells the service that it belongs to, on the call's loop.
+class StreamCallOwner {
+ public:
+  // The call's config has come. An error means that there is no place for its stream.
+  virtual absl::Status TakePlace(StreamCall* call) = 0;
+  // The call has ended. Called last.
+  virtual void Remove(StreamCall* call) = 0;
+
+ protected:
+  ~StreamCallOwner() = default;
+};
+
 // Which streams a drain hands over to another server.
 enum class HandOverScope {
   kResumableStreams,  // streams whose client uses checkpoints and has more content to send
@@ -59,9 +72,8 @@ enum class HandOverScope {
 // The call takes raw bytes, so that it can tell a malformed message from the end of the stream.
 class StreamCall final : public CallHandler, public std::enable_shared_from_this<StreamCall> {
  public:
-  // `environment` must outlive the call. `on_done` is called last.
-  StreamCall(RpcCall* rpc, const StreamEnvironment* environment,
-             std::function<void(StreamCall*)> on_done);
+  // `environment` and `owner` must outlive the call.
+  StreamCall(RpcCall* rpc, const StreamEnvironment* environment, StreamCallOwner* owner);
 
   // Ends the call with this error, unless it has already ended. Thread-safe.
   void Abort(const absl::Status& status);
@@ -126,7 +138,7 @@ class StreamCall final : public CallHandler, public std::enable_shared_from_this
   CallLoop* const loop_;
   RpcCall* const rpc_;
   const StreamEnvironment& environment_;
-  const std::function<void(StreamCall*)> on_done_;
+  StreamCallOwner* const owner_;
 
   Phase phase_ = Phase::kAwaitingConfig;
   StreamLifetime lifetime_;             // used in kAwaitingConfig and kStreaming

@@ -2,6 +2,7 @@
 // Many clients break the rules at once. Each one is refused or held back, and the server then frees
 // what it held. Meanwhile a well-behaved stream continues and gets its own bits.
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -14,7 +15,21 @@
 namespace ese {
 namespace {
 
-class BadInputTest : public BystanderTest {};
+class BadInputTest : public BystanderTest {
+ protected:
+  // Runs a stream on a server that has one place besides the bystander's. The place may still
+  // belong to the previous stream for a moment after that has ended.
+  StreamOutcome RunAloneUntilAdmitted() {
+    StreamOutcome outcome;
+    EXPECT_TRUE(Eventually([&] {
+      outcome = RunStream(stub_.get(), audio_.config, {audio_.bytes});
+      return outcome.status.error_code() != grpc::StatusCode::UNAVAILABLE;
+    }));
+    return outcome;
+  }
+};
+
+bool IsLocal(const std::string& peer) { return peer.starts_with("ipv4:127.0.0.1:"); }
 
 TEST_F(BadInputTest, ServesFloodsOfTinyChunks) {
   Start();
@@ -85,6 +100,51 @@ TEST_F(BadInputTest, EndsCallsThatNeverSendAConfig) {
       EXPECT_EQ(stream->Finish().status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
     }
   }
+  ExpectAllFree();
+}
+
+TEST_F(BadInputTest, CallsWithoutAConfigTakeNoPlacesAndTheOldestMakesWay) {
+  constexpr int kWaiting = 20, kCalls = 200;
+  ServingOptions options;
+  options.scheduler.max_streams = 2;  // one is the bystander's
+  options.max_waiting_calls = kWaiting;
+  options.lifetime.config_timeout = std::chrono::minutes(5);
+  Start(options);
+  bystander_->AwaitAnswers(1);
+  std::vector<std::unique_ptr<StreamClient>> silent;
+  for (int i = 0; i < kCalls; ++i) {
+    silent.push_back(std::make_unique<StreamClient>(stub_.get()));
+    if (i % 20 == 0) ExpectAnswersOf(audio_, RunAloneUntilAdmitted());
+  }
+  for (int i = 0; i < kCalls - 2 * kWaiting; ++i) {
+    ExpectError(silent[i]->Finish().status, grpc::StatusCode::RESOURCE_EXHAUSTED,
+                "(--max-waiting-calls); send the config as soon as the call starts");
+  }
+  for (const auto& call : silent) call->Cancel();
+  silent.clear();
+  ExpectAllFree();
+}
+
+TEST_F(BadInputTest, CallsWithoutAConfigAreReportedAsWasted) {
+  std::atomic<int> useful = 0, wasted = 0;
+  ServingOptions options;
+  options.hooks = {.on_useful_call = [&](const std::string& peer) { useful += IsLocal(peer); },
+                   .on_wasted_call = [&](const std::string& peer) { wasted += IsLocal(peer); }};
+  options.lifetime.config_timeout = std::chrono::milliseconds(50);
+  Start(options);
+  bystander_->AwaitAnswers(1);
+  EXPECT_EQ(useful, 1);
+  for (int i = 0; i < 10; ++i) {
+    StreamClient silent(stub_.get());
+    ExpectError(silent.Finish().status, grpc::StatusCode::DEADLINE_EXCEEDED, "no config");
+  }
+  StreamClient ended(stub_.get());
+  ended.HalfClose();
+  ExpectError(ended.Finish().status, grpc::StatusCode::FAILED_PRECONDITION, "send a request");
+  EXPECT_TRUE(Eventually([&] { return wasted == 11; })) << wasted;
+  ExpectAnswersOf(audio_, RunStream(stub_.get(), audio_.config, {audio_.bytes}));
+  EXPECT_EQ(useful, 2);
+  EXPECT_EQ(wasted, 11);
   ExpectAllFree();
 }
 
