@@ -62,7 +62,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   if (!options.checkpoint_keys.empty()) {
     ESE_ASSIGN_OR_RETURN(signer, CheckpointSigner::FromFiles(options.checkpoint_keys));
   }
+  ESE_ASSIGN_OR_RETURN(auto access, AccessControl::Load(options.access));
+  ESE_RETURN_IF_ERROR(access->CheckAddress(options.listen));
   std::unique_ptr<Server> server(new Server(options, std::move(signer), make_channels, metrics));
+  server->access_ = std::move(access);
   for (const auto& model : models) ESE_RETURN_IF_ERROR(server->models_.Add(model));
   if (!options.model_dir.empty()) {
     ESE_RETURN_IF_ERROR(server->models_.Watch(options.model_dir, options.model_poll));
@@ -97,7 +100,7 @@ absl::Status Server::Listen() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(options_.listen, access_->NewCredentials(), &port);
   builder.RegisterService(service_.get());
   builder.RegisterService(&health_);
   builder.RegisterAsyncGenericService(&calls_);

@@ -12,6 +12,7 @@
 #include "grpcpp/grpcpp.h"
 #include "metrics/registry.h"
 #include "scheduler/scheduler.h"
+#include "server/access.h"
 #include "server/call_loop.h"
 #include "server/checkpoint.h"
 #include "server/health.h"
@@ -26,10 +27,11 @@ namespace ese {
 
 struct ServingOptions {
   std::string listen = "127.0.0.1:7700";  // HOST:PORT; port 0 takes a free port
-  int max_message_bytes = 1 << 20;        // a larger request ends its call
-  int loops = 1;                          // number of threads that serve calls
-  SchedulerOptions scheduler;             // applies to each model
-  LifetimeOptions lifetime;               // applies to each stream
+  AccessOptions access;
+  int max_message_bytes = 1 << 20;  // a larger request ends its call
+  int loops = 1;                    // number of threads that serve calls
+  SchedulerOptions scheduler;       // applies to each model
+  LifetimeOptions lifetime;         // applies to each stream
   // The files of CheckpointSigner::FromFiles. Without any, the server makes a random key, and its
   // checkpoints are valid in this process only.
   std::vector<std::string> checkpoint_keys;
@@ -45,8 +47,8 @@ class Server {
   // Returns a server that serves `models` and the models in the folder. INVALID_ARGUMENT: there are
   // neither models nor a folder, two models have the same name, or an option is bad. NOT_FOUND: the
   // folder cannot be listed. UNAVAILABLE: the server cannot listen at the address; the message
-  // gives the reason. Also returns errors of CheckpointSigner::FromFiles and of the factory.
-  // `metrics` must outlive the server.
+  // gives the reason. Also returns errors of CheckpointSigner::FromFiles, of AccessControl and of
+  // the factory. `metrics` must outlive the server.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServingOptions& options, const std::vector<std::shared_ptr<const Model>>& models,
       const ChannelFactory& make_channels, MetricsRegistry* metrics);
@@ -60,6 +62,9 @@ class Server {
   // Reports SERVING as long as some model that serves new streams has a working channel, otherwise
   // NOT_SERVING. Call it about once a second until StartDrain.
   void UpdateHealth();
+
+  // Reads the files of access control again. See AccessControl::Reload.
+  absl::Status ReloadAccess() { return access_->Reload(); }
 
   // Begins an orderly end: reports NOT_SERVING and refuses new streams with UNAVAILABLE. A stream
   // whose client uses checkpoints gets one and ends with UNAVAILABLE. Other streams continue.
@@ -78,6 +83,7 @@ class Server {
   std::shared_ptr<CallHandler> Accept(RpcCall* call);
 
   const ServingOptions options_;
+  std::unique_ptr<AccessControl> access_;
   std::string address_;
   ServerMetrics metrics_;
   CheckpointSigner signer_;
