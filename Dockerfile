@@ -23,4 +23,6 @@ COPY pretrained/en-phones.ese /usr/local/share/ese/models/
 USER ese
 EXPOSE 7700 9700
 ENTRYPOINT ["ese-server"]
-CMD ["--listen", "0.0.0.0:7700", "--metrics", "0.0.0.0:9700", "--model", "/usr/local/share/ese/models/en-phones.ese"]
+# A container's loopback address cannot be reached from outside, hence the address and --insecure, the leave to
+# serve it without TLS. To serve with TLS, mount a certificate and pass --tls-certificate and --tls-key instead.
+CMD ["--listen", "0.0.0.0:7700", "--insecure", "--metrics", "0.0.0.0:9700", "--model", "/usr/local/share/ese/models/en-phones.ese"]

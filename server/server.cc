@@ -61,7 +61,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   if (!options.checkpoint_keys.empty()) {
     ESE_ASSIGN_OR_RETURN(signer, CheckpointSigner::FromFiles(options.checkpoint_keys));
   }
+  ESE_ASSIGN_OR_RETURN(auto access, AccessControl::Load(options.access));
+  ESE_RETURN_IF_ERROR(access->CheckAddress(options.listen));
   std::unique_ptr<Server> server(new Server(options, std::move(signer), make_channels, metrics));
+  server->access_ = std::move(access);
   for (const auto& model : models) ESE_RETURN_IF_ERROR(server->models_.Add(model));
   if (!options.model_dir.empty()) {
     ESE_RETURN_IF_ERROR(server->models_.Watch(options.model_dir, options.model_poll));
@@ -97,7 +100,7 @@ absl::Status Server::Listen() {
   // This applies to all gRPC servers of the process.
   grpc::EnableDefaultHealthCheckService(false);
   grpc::ServerBuilder builder;
-  listener_->AddTo(builder, grpc::InsecureServerCredentials());
+  listener_->AddTo(builder, access_->NewCredentials());
   builder.RegisterAsyncGenericService(&calls_);
   for (int i = 0; i < options_.loops; ++i) {
     loops_.push_back(std::make_unique<CallLoop>(builder.AddCompletionQueue()));

@@ -12,6 +12,7 @@
 #include "grpcpp/grpcpp.h"
 #include "metrics/registry.h"
 #include "scheduler/scheduler.h"
+#include "server/access.h"
 #include "server/call_hooks.h"
 #include "server/call_loop.h"
 #include "server/checkpoint.h"
@@ -30,6 +31,7 @@ namespace ese {
 struct ServingOptions {
   // HOST:PORT or unix:PATH; port 0 takes a free port.
   std::string listen = "127.0.0.1:7700";
+  AccessOptions access;
   int max_connections = 0;  // 0: as many as the descriptors allow (server/descriptor_limit.h)
   int max_message_bytes = 1 << 20;  // a larger request ends its call
   int loops = 1;                    // number of threads that serve calls
@@ -53,8 +55,8 @@ class Server {
   // neither models nor a folder, two models have the same name, or an option is bad. NOT_FOUND: the
   // folder cannot be listed. UNAVAILABLE: the server cannot listen at the address; the message
   // gives the reason. RESOURCE_EXHAUSTED: the file descriptors do not suffice for max_connections.
-  // Also returns errors of CheckpointSigner::FromFiles and of the factory. `metrics` must outlive
-  // the server.
+  // Also returns errors of CheckpointSigner::FromFiles, of AccessControl and of the factory.
+  // `metrics` must outlive the server.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServingOptions& options, const std::vector<std::shared_ptr<const Model>>& models,
       const ChannelFactory& make_channels, MetricsRegistry* metrics);
@@ -68,6 +70,9 @@ class Server {
   // Reports SERVING as long as new connections are accepted and some model that serves new streams
   // has a working channel, otherwise NOT_SERVING. Call it about once a second until StartDrain.
   void UpdateHealth();
+
+  // Reads the files of access control again. See AccessControl::Reload.
+  absl::Status ReloadAccess() { return access_->Reload(); }
 
   // Begins an orderly end: reports NOT_SERVING and refuses new streams with UNAVAILABLE. A stream
   // whose client uses checkpoints gets one and ends with UNAVAILABLE. Other streams continue.
@@ -87,6 +92,7 @@ class Server {
 
   const ServingOptions options_;
   MetricsRegistry* const metrics_registry_;
+  std::unique_ptr<AccessControl> access_;
   ServerMetrics metrics_;
   CheckpointSigner signer_;
   StreamIds stream_ids_;

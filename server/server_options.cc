@@ -14,6 +14,7 @@
 #include "base/listen_address.h"
 #include "base/processors.h"
 #include "base/status.h"
+#include "server/access_options.h"
 #include "server/listen_socket.h"
 #include "server/option_table.h"
 
@@ -373,10 +374,14 @@ std::vector<Option> LifetimeAndCheckpointOptions(Values& values) {
   };
 }
 
+std::vector<Option> AccessRows(Values& values) {
+  return AccessOptionRows(&values.options.serving.access);
+}
+
 std::vector<Option> OptionTable(Values& values) {
   std::vector<Option> table;
-  for (auto part :
-       {ModelOptions, AddressOptions, ChannelOptions, LimitOptions, LifetimeAndCheckpointOptions}) {
+  for (auto part : {ModelOptions, AddressOptions, AccessRows, ChannelOptions, LimitOptions,
+                    LifetimeAndCheckpointOptions}) {
     std::ranges::move(part(values), std::back_inserter(table));
   }
   return table;

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small files that a program reads again when they change.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+
+namespace ese {
+
+// Returns the contents of a file. NOT_FOUND names the file and the reason.
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path);
+
+// Notices that files were written, replaced, removed or created, by their sizes, times and inodes.
+// A change counts once the files have kept still for one interval, so that a pair of files that is
+// written one after the other is seen as one change. Thread-safe.
+class WatchedFiles {
+ public:
+  // Notes what the files look like now. Read them after this, so that no change is missed.
+  WatchedFiles(std::vector<std::string> paths, Duration interval);
+  // Waits for a call of on_change that runs.
+  ~WatchedFiles();
+  WatchedFiles(const WatchedFiles&) = delete;
+  WatchedFiles& operator=(const WatchedFiles&) = delete;
+
+  // Starts a thread that calls `on_change` after each change. REQUIRES: not called before.
+  void Start(std::function<void()> on_change);
+
+ private:
+  std::string Look() const;
+  void Run() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Waits for one interval, or until the destructor is called; returns whether it was.
+  bool WaitForStop() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const std::vector<std::string> paths_;
+  const Duration interval_;
+  std::string reported_;  // what the files looked like at the last call of on_change_
+  std::function<void()> on_change_;
+
+  Mutex mutex_;
+  CondVar stop_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace ese

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks certificates before they are put into service. All functions are thread-safe.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace ese {
+
+// A file in PEM; messages name the path.
+struct PemFile {
+  std::string path;
+  std::string content;
+};
+
+// INVALID_ARGUMENT: the chain is not complete PEM, one of its certificates has expired or is not
+// valid yet, the key is not PEM or is encrypted, OpenSSL refuses to serve with the pair, or the key
+// does not belong to the first certificate.
+absl::Status CheckCertificatePair(const PemFile& chain, const PemFile& key);
+
+// INVALID_ARGUMENT: the file has no certificate, or is not complete PEM. Expired authorities are
+// allowed, because a bundle may keep them.
+absl::Status CheckAuthorities(const PemFile& authorities);
+
+}  // namespace ese
