@@ -11,9 +11,13 @@
 namespace ese {
 namespace {
 
-bool IsTransient(absl::StatusCode code) {
+// A busy server ends calls with RESOURCE_EXHAUSTED and says when to try again. Without that hint it
+// refuses the request itself, which no other server would take either.
+bool IsTransient(const absl::Status& status) {
+  const absl::StatusCode code = status.code();
   return code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kCancelled ||
-         code == absl::StatusCode::kDeadlineExceeded;
+         code == absl::StatusCode::kDeadlineExceeded ||
+         (code == absl::StatusCode::kResourceExhausted && RetryAfter(status));
 }
 
 // This server cannot continue the stream, but another one may be able to.
@@ -37,7 +41,7 @@ absl::StatusOr<Duration> ReconnectPolicy::Next(const absl::Status& status, Progr
                                                TimePoint now) {
   const absl::StatusCode code = status.code();
   if (progress == Progress::kNews) {
-    if (!IsTransient(code)) return status;
+    if (!IsTransient(status)) return status;
     failures_ = refusals_ = 0;
     last_errors_.assign(servers_, absl::OkStatus());
     last_errors_[server_] = status;
@@ -50,7 +54,7 @@ absl::StatusOr<Duration> ReconnectPolicy::Next(const absl::Status& status, Progr
   last_errors_[server_] = status;
   const bool resuming = progress == Progress::kNothing;
   const bool refused = resuming && IsRefusalOfOneServer(code);
-  if (!IsTransient(code) && !refused && !(resuming && code == absl::StatusCode::kAlreadyExists)) {
+  if (!IsTransient(status) && !refused && !(resuming && code == absl::StatusCode::kAlreadyExists)) {
     return GiveUp(status);
   }
   if (refused) ++refusals_;

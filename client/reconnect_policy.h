@@ -44,10 +44,11 @@ class ReconnectPolicy {
   // how long to wait before the stream is opened there, or the error to give up with, which names
   // what each server answered last if several have failed. The rules:
   // - A stream that was never accepted is tried once on every server.
-  // - An accepted stream continues after UNAVAILABLE, CANCELLED and DEADLINE_EXCEEDED until
-  //   give_up_after is over. It also continues while a server still holds an old call of the stream
-  //   (ALREADY_EXISTS), and if a server cannot continue it (PERMISSION_DENIED, NOT_FOUND,
-  //   FAILED_PRECONDITION) as long as there are others to try.
+  // - An accepted stream continues after UNAVAILABLE, CANCELLED, DEADLINE_EXCEEDED, and
+  //   RESOURCE_EXHAUSTED with a hint when to try again, until give_up_after is over. It also
+  //   continues while a server still holds an old call of the stream (ALREADY_EXISTS), and if a
+  //   server cannot continue it (PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION) as long as
+  //   there are others to try.
   absl::StatusOr<Duration> Next(const absl::Status& status, Progress progress, TimePoint now);
 
  private:

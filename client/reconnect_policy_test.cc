@@ -109,6 +109,15 @@ TEST(ReconnectPolicyTest, GivesUpInTheEnd) {
               HasSubstr("gone; no server continued the stream within 60 s"));
 }
 
+TEST(ReconnectPolicyTest, AServerThatIsShortOfSomethingForAMomentIsLeft) {
+  ReconnectPolicy policy(2, 0, Options(), 1);
+  absl::Status status = absl::ResourceExhaustedError("too many calls wait for their config");
+  EXPECT_FALSE(policy.Next(status, Progress::kNone, kNow).ok()) << "without a hint";
+  SetRetryAfter(seconds(1), &status);
+  EXPECT_EQ(*policy.Next(status, Progress::kNone, kNow), Duration(0));
+  EXPECT_EQ(policy.server(), 1u);
+}
+
 TEST(ReconnectPolicyTest, RefusedByEveryServer) {
   ReconnectPolicy policy(2, 0, Options(), 1);
   const absl::Status refusal = absl::PermissionDeniedError("another key");
