@@ -61,6 +61,14 @@ class Server {
   // NOT_SERVING. Call it about once a second until StartDrain.
   void UpdateHealth();
 
+  // Reads all files of the folder again, soon and on its thread, even those that have not changed.
+  // REQUIRES: options.model_dir is not empty.
+  void ReadModelsAgain() { models_.ReadAgain(); }
+
+  // Returns whether the loops, which accept connections and serve calls, run a task within `limit`.
+  // Does not return if a scheduler hangs. Call it on the thread that calls UpdateHealth and Stop.
+  bool IsAlive(Duration limit);
+
   // Begins an orderly end: reports NOT_SERVING and refuses new streams with UNAVAILABLE. A stream
   // whose client uses checkpoints gets one and ends with UNAVAILABLE. Other streams continue.
   void StartDrain();
