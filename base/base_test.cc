@@ -34,6 +34,14 @@ TEST(ProcessorsTest, ReadsTheQuotasOfControlGroups) {
   }
 }
 
+TEST(ProcessorsTest, FindsTheControlGroupsThatMayHaveAQuota) {
+  EXPECT_THAT(GroupsOf("0::/system.slice/ese.service"),
+              ElementsAre("", "/system.slice", "/system.slice/ese.service"));
+  EXPECT_THAT(GroupsOf("0::/"), ElementsAre(""));
+  EXPECT_THAT(GroupsOf("12:cpu:/old"), ElementsAre(""));
+  EXPECT_THAT(GroupsOf(""), ElementsAre(""));
+}
+
 TEST(ProcessorsTest, ThisProcessHasAtMostTheProcessorsThatItMayRunOn) {
   cpu_set_t allowed;
   ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);

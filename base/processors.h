@@ -2,6 +2,9 @@
 // The processors that this process may use.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "absl/strings/string_view.h"
 
 namespace ese {
@@ -12,6 +15,11 @@ namespace ese {
 double ProcessorsAllowed();
 // The same as a number of threads: rounded down, and at least 1.
 int ThreadsAllowed();
+
+// The control group that a line of /proc/self/cgroup names, such as "0::/system.slice/ese.service",
+// and those above it, from the root ("") down. Each may have a quota. Version 1 has none that we
+// read.
+std::vector<std::string> GroupsOf(absl::string_view proc_cgroup);
 
 // The number of processors that a control group's cpu.max ("QUOTA PERIOD" or "max PERIOD") grants,
 // at most `processors`.

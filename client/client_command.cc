@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/printable.h"
 #include "base/status.h"
 #include "client/access_flags.h"
 #include "client/live.h"
@@ -126,7 +127,7 @@ bool Run(const CLI::App& app, Arguments& arguments, Console& console) {
   } else {
     status = RunModels(arguments, console);
   }
-  if (!status.ok()) console.err << "ese-client: " << status.message() << '\n';
+  if (!status.ok()) console.err << "ese-client: " << Printable(status.message()) << '\n';
   return status.ok();
 }
 

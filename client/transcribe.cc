@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
+#include "base/printable.h"
 #include "base/status.h"
 #include "client/audio.h"
 #include "client/error_rate.h"
@@ -125,7 +126,7 @@ class Transcription {
 void PrintFileError(const std::string& path, const absl::Status& status, std::ostream& err) {
   const std::string message(status.message());
   const bool named = message.rfind(path, 0) == 0;
-  err << "ese-client: " << (named ? "" : path + ": ") << message << '\n';
+  err << "ese-client: " << Printable(named ? message : absl::StrCat(path, ": ", message)) << '\n';
 }
 
 }  // namespace
@@ -134,7 +135,7 @@ bool RunTranscribe(const ResumingClientOptions& servers, const TranscribeOptions
                    Console& console) {
   Transcription transcription(options, console);
   if (absl::Status status = transcription.Prepare(servers); !status.ok()) {
-    console.err << "ese-client: " << status.message() << '\n';
+    console.err << "ese-client: " << Printable(status.message()) << '\n';
     return false;
   }
   bool all_done = true;
@@ -145,7 +146,7 @@ bool RunTranscribe(const ResumingClientOptions& servers, const TranscribeOptions
     }
   }
   if (absl::Status status = transcription.Finish(); !status.ok()) {
-    console.err << "ese-client: " << status.message() << '\n';
+    console.err << "ese-client: " << Printable(status.message()) << '\n';
     all_done = false;
   }
   return all_done;

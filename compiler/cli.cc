@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/printable.h"
 #include "base/status.h"
 #include "compiler/calibrate.h"
 #include "compiler/compile.h"
@@ -190,7 +191,7 @@ int RunCompiler(const std::vector<std::string>& arguments, std::ostream& out, st
     status = absl::UnavailableError("cannot write the report to standard output; make room");
   }
   if (status.ok()) return 0;
-  err << "ese-compile: " << status.message() << "\n";
+  err << "ese-compile: " << Printable(status.message()) << "\n";
   return kFailed;
 }
 

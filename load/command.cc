@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/printable.h"
 #include "base/status.h"
 #include "client/access_flags.h"
 #include "client/figures.h"
@@ -271,7 +272,7 @@ int LoadMain(int argc, const char* const* argv, Console console, const std::atom
   Complete(arguments);
   const absl::StatusOr<bool> clean = Run(arguments, console, stop);
   if (!clean.ok()) {
-    console.err << "ese-load: " << clean.status().message() << '\n';
+    console.err << "ese-load: " << Printable(clean.status().message()) << '\n';
     return 1;
   }
   console.out.flush();

@@ -117,9 +117,13 @@ struct ModelDraft : BasicModel<Vector> {};
 class Model : public BasicModel<ConstSpan> {
  public:
   // Maps a file into memory and checks it. NOT_FOUND, PERMISSION_DENIED: it cannot be opened.
-  // DATA_LOSS: it is damaged. INVALID_ARGUMENT: it is not a model, has a version that is not
-  // supported, or has wrong content. Messages name the section and the offset or row.
+  // DATA_LOSS: it is damaged. INVALID_ARGUMENT: it is not a model or not a regular file, has a
+  // version that is not supported, or has wrong content. Messages name the section and the offset
+  // or row.
   static absl::StatusOr<std::shared_ptr<const Model>> FromFile(const std::string& path);
+  // Does the same, but reads the file into memory, because it may be overwritten at any time. A
+  // file whose size differs from the size in its header is refused before the rest is read.
+  static absl::StatusOr<std::shared_ptr<const Model>> ReadFile(const std::string& path);
   // Does the same with a file's bytes in memory.
   static absl::StatusOr<std::shared_ptr<const Model>> FromBytes(std::string bytes);
 

@@ -221,6 +221,25 @@ TEST(ModelFormatTest, MapsFilesAndNamesThePathInErrors) {
               HasSubstr("not a regular file"));
 }
 
+TEST(ModelFormatTest, ReadsFilesAndComparesTheSizesFirst) {
+  const std::string path = ::testing::TempDir() + "/model_format_test_" + std::to_string(getpid());
+  std::ofstream(path, std::ios::binary) << SmallFile();
+  const auto model = Model::ReadFile(path);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->fingerprint(), (*Model::FromBytes(SmallFile()))->fingerprint());
+  // A file of a terabyte without data. Reading it would fail for lack of memory.
+  ASSERT_EQ(truncate(path.c_str(), off_t{1} << 40), 0);
+  for (const auto& refused : {Model::ReadFile(path), Model::FromFile(path)}) {
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kDataLoss);
+    EXPECT_THAT(refused.status().message(), HasSubstr("its header says"));
+  }
+  ASSERT_EQ(truncate(path.c_str(), 63), 0);
+  EXPECT_THAT(Model::ReadFile(path).status().message(), HasSubstr("header: 63 bytes of 64"));
+  ASSERT_EQ(truncate(path.c_str(), 0), 0);
+  EXPECT_THAT(Model::ReadFile(path).status().message(), HasSubstr(path + ": an empty file"));
+  unlink(path.c_str());
+}
+
 TEST(QuantizeFrameTest, NormalizesAndFindsTheFirstBadValue) {
   const auto model = *Model::FromBytes(SmallFile());
   std::vector<float> features(model->input_mean.begin(), model->input_mean.end());

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loader checks everything in a file before it uses it. docs/model_format.md has the layout.
 // Each error names the section and the offset or row.
-#include <fcntl.h>
 #include <openssl/sha.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
 
 #include "absl/strings/escaping.h"
+#include "base/aligned_buffer.h"
 #include "base/crc32c.h"
+#include "base/regular_file.h"
 #include "base/status.h"
 #include "model/arithmetic.h"
 #include "model/manifest.pb.h"
@@ -36,6 +36,40 @@ absl::Status Invalid(const Args&... what) {
 absl::Status CheckDimension(const char* what, uint64_t value, uint64_t low, uint64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
   return Invalid("manifest: ", what, " is ", value, "; must be from ", low, " to ", high);
+}
+
+// Checks the header at the beginning of a file of `file_bytes` bytes, of which `bytes` are known.
+absl::Status CheckHeader(absl::Span<const uint8_t> bytes, uint64_t file_bytes,
+                         ModelHeader* header) {
+  if (bytes.size() < sizeof(kModelMagic) - 1 ||
+      std::memcmp(bytes.data(), kModelMagic, sizeof(header->magic)) != 0) {
+    return Invalid("not a compiled model: it does not begin with ", kModelMagic,
+                   "; make one with ese-compile");
+  }
+  if (bytes.size() < sizeof(*header)) {
+    return Damaged("header: ", bytes.size(), " bytes of ", sizeof(*header));
+  }
+  std::memcpy(header, bytes.data(), sizeof(*header));
+  if (header->header_crc32c != Crc32c(header, offsetof(ModelHeader, header_crc32c))) {
+    return Damaged("header at offset 0: checksum mismatch");
+  }
+  if (header->version < kOldestModelVersion || header->version > kModelVersion) {
+    return Invalid("model format version ", header->version, "; this program reads versions ",
+                   kOldestModelVersion, " to ", kModelVersion, ": compile the model again");
+  }
+  if (header->file_bytes != file_bytes) {
+    return Damaged("file of ", file_bytes, " bytes; its header says ", header->file_bytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AtPath(const std::string& path, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
+}
+
+absl::Status CheckNotEmpty(const RegularFile& file, const std::string& path) {
+  if (file.size() > 0) return absl::OkStatus();
+  return AtPath(path, Invalid("an empty file, not a compiled model"));
 }
 
 }  // namespace
@@ -62,25 +96,7 @@ class ModelLoader {
  private:
   absl::Status ReadHeader() {
     ModelHeader header;
-    if (file_.size() < sizeof(kModelMagic) - 1 ||
-        std::memcmp(file_.data(), kModelMagic, sizeof(header.magic)) != 0) {
-      return Invalid("not a compiled model: it does not begin with ", kModelMagic,
-                     "; make one with ese-compile");
-    }
-    if (file_.size() < sizeof(header)) {
-      return Damaged("header: ", file_.size(), " bytes of ", sizeof(header));
-    }
-    std::memcpy(&header, file_.data(), sizeof(header));
-    if (header.header_crc32c != Crc32c(&header, offsetof(ModelHeader, header_crc32c))) {
-      return Damaged("header at offset 0: checksum mismatch");
-    }
-    if (header.version < kOldestModelVersion || header.version > kModelVersion) {
-      return Invalid("model format version ", header.version, "; this program reads versions ",
-                     kOldestModelVersion, " to ", kModelVersion, ": compile the model again");
-    }
-    if (header.file_bytes != file_.size()) {
-      return Damaged("file of ", file_.size(), " bytes; its header says ", header.file_bytes);
-    }
+    ESE_RETURN_IF_ERROR(CheckHeader(file_, file_.size(), &header));
     if (header.manifest_bytes > file_.size() - sizeof(header)) {
       return Damaged("manifest at offset ", sizeof(header), ": ", header.manifest_bytes,
                      " bytes go past the end of the file");
@@ -327,23 +343,36 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::FromBytes(std::string bytes)
 }
 
 absl::StatusOr<std::shared_ptr<const Model>> Model::FromFile(const std::string& path) {
-  const auto at_path = [&](const absl::Status& status) {
-    return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
-  };
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return at_path(absl::ErrnoToStatus(errno, "cannot open the model"));
-  struct stat info;
-  const bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-  const size_t size = regular ? static_cast<size_t>(info.st_size) : 0;
-  void* data = size > 0 ? mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-  const int map_error = errno;
-  close(fd);
-  if (!regular) return at_path(Invalid("not a regular file"));
-  if (size == 0) return at_path(Invalid("an empty file, not a compiled model"));
-  if (data == MAP_FAILED) return at_path(absl::ErrnoToStatus(map_error, "cannot map the model"));
+  ESE_ASSIGN_OR_RETURN(const RegularFile file, RegularFile::Open(path));
+  ESE_RETURN_IF_ERROR(CheckNotEmpty(file, path));
+  const size_t size = file.size();
+  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+  if (data == MAP_FAILED) {
+    return AtPath(path, absl::ErrnoToStatus(errno, "cannot map the model"));
+  }
   std::shared_ptr<const void> storage(data, [size](void* mapped) { munmap(mapped, size); });
   auto model = ModelLoader({static_cast<const uint8_t*>(data), size}, std::move(storage)).Load();
-  if (!model.ok()) return at_path(model.status());
+  if (!model.ok()) return AtPath(path, model.status());
+  return model;
+}
+
+absl::StatusOr<std::shared_ptr<const Model>> Model::ReadFile(const std::string& path) {
+  ESE_ASSIGN_OR_RETURN(RegularFile file, RegularFile::Open(path));
+  ESE_RETURN_IF_ERROR(CheckNotEmpty(file, path));
+  // Compare the sizes before taking memory for the rest of the file.
+  char first[sizeof(ModelHeader)];
+  ESE_ASSIGN_OR_RETURN(const size_t known, file.Read(absl::MakeSpan(first)));
+  ModelHeader header;
+  const absl::Status status =
+      CheckHeader({reinterpret_cast<const uint8_t*>(first), known}, file.size(), &header);
+  if (!status.ok()) return AtPath(path, status);
+  auto storage = std::make_shared<AlignedBuffer<uint8_t>>(file.size());
+  std::copy_n(first, known, storage->begin());
+  const auto rest = absl::MakeSpan(reinterpret_cast<char*>(storage->data()), storage->size());
+  ESE_ASSIGN_OR_RETURN(const size_t more, file.Read(rest.subspan(known)));
+  const auto bytes = absl::MakeConstSpan(storage->data(), known + more);
+  auto model = ModelLoader(bytes, std::move(storage)).Load();
+  if (!model.ok()) return AtPath(path, model.status());
   return model;
 }
 

@@ -7,11 +7,11 @@
 #include <cassert>
 #include <chrono>
 #include <cstring>
-#include <fstream>
 #include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/regular_file.h"
 #include "base/status.h"
 #include "ese/internal/checkpoint.pb.h"
 #include "openssl/crypto.h"
@@ -31,6 +31,7 @@ static_assert(std::endian::native == std::endian::little,
 constexpr absl::string_view kMagic("ESC\1", 4);
 constexpr size_t kHeaderBytes = 8;
 constexpr size_t kMacBytes = 32;
+constexpr size_t kMaxKeyBytes = size_t{1} << 16;  // of a file
 
 using Mac = std::array<uint8_t, kMacBytes>;
 using Body = internal::CheckpointBody;
@@ -154,13 +155,13 @@ absl::StatusOr<CheckpointSigner> CheckpointSigner::FromFiles(
     const std::vector<std::string>& paths) {
   std::vector<std::string> keys;
   for (const std::string& path : paths) {
-    std::ifstream file(path, std::ios::binary);
-    const std::string key{std::istreambuf_iterator<char>(file), {}};
-    if (!file) {
-      return absl::NotFoundError(absl::StrCat("cannot read the checkpoint key ", path,
-                                              "; create one with: head -c 32 /dev/urandom > ",
-                                              path));
+    const auto read = ReadRegularFile(path, kMaxKeyBytes);
+    if (!read.ok()) {
+      return absl::Status(read.status().code(),
+                          absl::StrCat("the checkpoint key: ", read.status().message(),
+                                       "; create one with: head -c 32 /dev/urandom > ", path));
     }
+    const std::string& key = *read;
     if (key.size() < kMinKeyBytes) {
       return absl::InvalidArgumentError(absl::StrCat(
           "the checkpoint key ", path, " has ", key.size(), " bytes, but needs at least ",

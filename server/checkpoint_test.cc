@@ -145,6 +145,8 @@ TEST(CheckpointTest, KeysAreReadFromFiles) {
               HasSubstr("has 31 bytes, but needs at least 32"));
   EXPECT_EQ(CheckpointSigner::FromFiles({path + ".none"}).status().code(),
             absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(CheckpointSigner::FromFiles({"/dev/zero"}).status().message()),
+              HasSubstr("/dev/zero is a device"));
 }
 
 TEST(CheckpointTest, StreamIdsDiffer) { EXPECT_NE(RandomStreamId(), RandomStreamId()); }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // ese-server: connects models, channels on processors and cards, the gRPC service and /metrics.
-#include <csignal>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,71 +15,28 @@
 #include "accel/xrt/xrt_cards.h"
 #include "base/listen_address.h"
 #include "base/mutex.h"
+#include "base/printable.h"
 #include "base/processors.h"
 #include "base/status.h"
 #include "grpc/support/log.h"
 #include "metrics/registry.h"
+#include "process/process.h"
+#include "process/threads.h"
 #include "scheduler/processor_use.h"
 #include "server/server.h"
 #include "server/server_options.h"
-#include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
 
 namespace ese {
 namespace {
 
-// The file exists exactly while the server serves, so that a supervisor can wait for it.
-class ReadyFile {
- public:
-  explicit ReadyFile(std::string path) : path_(std::move(path)) { Remove(); }
-  ~ReadyFile() { Remove(); }
+// How long a loop of calls may take until it runs a task. Longer means that it hangs.
+constexpr Duration kAliveLimit = std::chrono::seconds(5);
+// Threads of gRPC, /metrics and the process itself, with some to spare.
+constexpr int kOtherThreads = 32;
 
-  // Writes the file atomically: a reader sees either all lines or no file.
-  absl::Status Write(const std::string& text) {
-    if (path_.empty()) return absl::OkStatus();
-    const std::string part = path_ + ".part";
-    std::error_code error;
-    {
-      std::ofstream file(part);
-      file << text;
-      file.flush();
-      if (!file) error = std::error_code(errno, std::generic_category());
-    }
-    if (!error) std::filesystem::rename(part, path_, error);
-    if (!error) return absl::OkStatus();
-    std::error_code ignored;
-    std::filesystem::remove(part, ignored);
-    return absl::PermissionDeniedError(absl::StrCat("cannot write the ready file ", path_, ": ",
-                                                    error.message(),
-                                                    "; choose another with --ready-file"));
-  }
-
- private:
-  void Remove() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove(path_, ignored);
-  }
-
-  const std::string path_;
-};
-
-sigset_t EndSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  return signals;
-}
-
-void StartLogging(const std::string& level) {
-  auto logger = std::make_shared<spdlog::logger>("ese-server",
-                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
-  logger->set_level(spdlog::level::from_str(level));
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(std::move(logger));
-  // Otherwise gRPC writes to stderr in its own format, even if we report the same failure
-  // ourselves.
+// Otherwise gRPC writes to stderr in its own format, even if we report the same failure ourselves.
+void SendGrpcMessagesToLog() {
   gpr_set_log_function([](gpr_log_func_args* args) { spdlog::debug("grpc: {}", args->message); });
 }
 
@@ -124,6 +80,8 @@ absl::StatusOr<Channels> MakeChannels(const std::shared_ptr<const Model>& model,
                                       const ServerOptions& options, XrtCards* cards) {
   Channels channels;
   if (options.channels.cpu > 0) {
+    // The channels and the scheduler's timer cannot do without their threads.
+    ESE_RETURN_IF_ERROR(CheckThreadsCanStart(options.channels.cpu * options.channel_threads + 1));
     ESE_ASSIGN_OR_RETURN(channels, CreateCpuChannels(model, {.count = options.channels.cpu,
                                                              .first_processor = options.pin,
                                                              .threads = options.channel_threads}));
@@ -178,36 +136,32 @@ void LogStart(const Server& server, const std::string& channels,
                metrics_address.empty() ? "none" : metrics_address);
 }
 
-// Serves until the first signal, then drains until all streams have ended, the time is up or a
-// second signal comes.
-void ServeUntilSignalled(Server& server, double drain_seconds) {
-  const sigset_t signals = EndSignals();
-  constexpr timespec kSecond{.tv_sec = 1, .tv_nsec = 0};
-  int signal = 0;
-  while ((signal = sigtimedwait(&signals, nullptr, &kSecond)) < 0) server.UpdateHealth();
-  spdlog::info("received {}; draining for at most {} s", signal == SIGTERM ? "SIGTERM" : "SIGINT",
-               drain_seconds);
-  server.StartDrain();
-  const TimePoint end = Clock::Real()->Now() + std::chrono::duration_cast<Duration>(
-                                                   std::chrono::duration<double>(drain_seconds));
-  bool idle = false;
-  constexpr timespec kNoWait{};
-  while (!idle && Clock::Real()->Now() < end && sigtimedwait(&signals, nullptr, &kNoWait) < 0) {
-    idle = server.WaitUntilIdle(std::chrono::milliseconds(50));
-  }
-  spdlog::info("{}", idle ? "all streams have ended" : "ending the streams that are still open");
-  server.Stop();
+// The threads of a channel wait for each other many times in each step, so one without a processor
+// holds up all of them.
+void WarnOfTooManyThreads(const ServerOptions& options) {
+  if (options.channel_threads <= ProcessorsAllowed()) return;
+  spdlog::warn(
+      "--channel-threads is {}, but this process may use only {} processors (affinity and control "
+      "group): steps will take many times as long, and streams may fail; use --channel-threads {}",
+      options.channel_threads, ProcessorsAllowed(), ThreadsAllowed());
 }
 
-absl::Status Run(const ServerOptions& options) {
-  // Block the signals before any thread starts, so that only sigtimedwait receives them.
-  const sigset_t signals = EndSignals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-  StartLogging(options.log_level);
-  ReadyFile ready(options.ready_file);
-  ESE_ASSIGN_OR_RETURN(const auto models, LoadModels(options.models));
+// Returns what the process does with the server, which must outlive it.
+Servable ServableOf(Server& server) {
+  return {.tick = [&server] { server.UpdateHealth(); },
+          .alive = [&server] { return server.IsAlive(kAliveLimit); },
+          .start_drain = [&server] { server.StartDrain(); },
+          .wait_until_idle = [&server](Duration limit) { return server.WaitUntilIdle(limit); },
+          .stop = [&server] { server.Stop(); }};
+}
+
+absl::StatusOr<ExitStatus> Run(const ServerOptions& options) {
   MetricsRegistry metrics;
+  ESE_ASSIGN_OR_RETURN(const auto process, Process::Start(options.process, &metrics));
+  SendGrpcMessagesToLog();
+  ESE_RETURN_IF_ERROR(CheckThreadsCanStart(options.serving.loops + kOtherThreads));
+  WarnOfTooManyThreads(options);
+  ESE_ASSIGN_OR_RETURN(const auto models, LoadModels(options.models));
   std::string metrics_address;
   if (!options.metrics.empty()) {
     ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics));
@@ -227,8 +181,15 @@ absl::Status Run(const ServerOptions& options) {
   };
   ESE_ASSIGN_OR_RETURN(const auto server,
                        Server::Start(options.serving, models, make_channels, &metrics));
-  ESE_RETURN_IF_ERROR(
-      ready.Write(absl::StrCat("grpc=", server->address(), "\nmetrics=", metrics_address, "\n")));
+  if (!options.serving.model_dir.empty()) {
+    process->reloads().Add("the models of the folder", [&server = *server] {
+      server.ReadModelsAgain();
+      return absl::OkStatus();
+    });
+  }
+  process->reloads().Add("certificates", [&server = *server] { return server.ReloadAccess(); });
+  ESE_RETURN_IF_ERROR(process->Ready(absl::StrCat(
+      "grpc=", server->address(), "\nmetrics=", metrics_address, "\npid=", getpid(), "\n")));
   {
     const MutexLock lock(made_mutex);
     LogStart(*server, made, metrics_address);
@@ -237,11 +198,23 @@ absl::Status Run(const ServerOptions& options) {
     spdlog::info(
         "without --checkpoint-key, checkpoints are valid only as long as this process runs");
   }
-  ServeUntilSignalled(*server, options.drain_seconds);
-  return absl::OkStatus();
+  return process->Serve(ServableOf(*server));
+}
+
+// Returns the status of the command line, of ListChannels or of Run.
+absl::StatusOr<ExitStatus> Act(const CommandLine& command_line, const CommandLineError& error) {
+  if (!error.status.ok()) return error.status;
+  if (!command_line.options.list_channels) return Run(command_line.options);
+  ESE_RETURN_IF_ERROR(ListChannels());
+  return ExitStatus::kDrained;
+}
+
+ExitStatus StatusFor(const absl::Status& failed) {
+  return absl::IsResourceExhausted(failed) ? ExitStatus::kNoResources : ExitStatus::kFailed;
 }
 
 int Main(int argc, char** argv) {
+  ExplainMissingThreads();
   CommandLine command_line;
   const CommandLineError error = ParseServerOptions(argc, argv, &command_line);
   if (error.status.ok() && !command_line.text.empty()) {
@@ -249,14 +222,13 @@ int Main(int argc, char** argv) {
     return 0;
   }
   command_line.options.serving.scheduler.processors = ProcessorBudget::Process();
-  const auto act = [](const ServerOptions& options) {
-    return options.list_channels ? ListChannels() : Run(options);
-  };
-  const absl::Status status = error.status.ok() ? act(command_line.options) : error.status;
-  if (!status.ok()) {
-    std::fprintf(stderr, "ese-server: %s\n", std::string(status.message()).c_str());
+  const absl::StatusOr<ExitStatus> ended = Act(command_line, error);
+  if (!ended.ok()) {
+    WriteError(absl::StrCat("ese-server: ", Printable(ended.status().message()), "\n"));
   }
-  const int exit_status = status.ok() ? 0 : error.status.ok() ? 1 : error.exit_status;
+  const int exit_status = ended.ok()          ? static_cast<int>(*ended)
+                          : error.status.ok() ? static_cast<int>(StatusFor(ended.status()))
+                                              : error.exit_status;
   if (command_line.options.channels.cards) {
     // XRT's destructors wait for all batches, even for one that a hung unit never finishes.
     std::fflush(nullptr);

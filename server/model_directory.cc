@@ -3,9 +3,7 @@
 
 #include <sys/stat.h>
 
-#include <cerrno>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <utility>
 
@@ -77,24 +75,20 @@ absl::StatusOr<ModelDirectory::Changes> ModelDirectory::Poll() {
   return changes;
 }
 
+void ModelDirectory::Forget() {
+  for (auto& [path, known] : known_) known.read = false;
+}
+
 absl::StatusOr<std::shared_ptr<const Model>> ModelDirectory::Read(const std::string& path) {
-  const auto at_path = [&](const absl::Status& status) {
-    return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
-  };
   Stamp stamp;
-  if (!StampOf(path, &stamp)) return at_path(absl::NotFoundError("the file no longer exists"));
-  if (stamp.size > kMaxFileBytes) {
-    return at_path(absl::InvalidArgumentError(absl::StrCat(
-        "the file has ", stamp.size, " bytes; a model may have at most ", kMaxFileBytes)));
+  if (!StampOf(path, &stamp)) {
+    return absl::NotFoundError(absl::StrCat(path, ": the file no longer exists"));
   }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return at_path(absl::ErrnoToStatus(errno, "cannot open the model"));
-  std::string bytes(static_cast<size_t>(stamp.size), '\0');
-  file.read(bytes.data(), stamp.size);
-  bytes.resize(static_cast<size_t>(file.gcount()));
-  auto model = Model::FromBytes(std::move(bytes));
-  if (!model.ok()) return at_path(model.status());
-  return model;
+  if (stamp.size > kMaxFileBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": the file has ", stamp.size, " bytes; a model may have at most ", kMaxFileBytes));
+  }
+  return Model::ReadFile(path);
 }
 
 }  // namespace ese

@@ -40,6 +40,9 @@ class ModelDirectory {
   // nothing is known about its files.
   absl::StatusOr<Changes> Poll();
 
+  // Makes the next poll read every file again, as long as it has not changed since the last poll.
+  void Forget();
+
   // Reads a model into memory, because its file may be overwritten at any time. Returns the errors
   // of Model::FromFile.
   static absl::StatusOr<std::shared_ptr<const Model>> Read(const std::string& path);

@@ -102,6 +102,16 @@ TEST_F(ModelDirectoryTest, AMalformedFileGivesAnErrorThatNamesIt) {
   EXPECT_THAT(Read(), IsEmpty());
 }
 
+TEST_F(ModelDirectoryTest, ForgetMakesItReadEveryFileAgain) {
+  Write("a.ese", Bytes(1));
+  Write("bad.ese", "not a model");
+  EXPECT_THAT(Read(), SizeIs(2));
+  EXPECT_THAT(Read(), IsEmpty());
+  directory_.Forget();
+  EXPECT_THAT(Read(), SizeIs(2));
+  EXPECT_THAT(Read(), IsEmpty());
+}
+
 TEST_F(ModelDirectoryTest, AFileThatWasReadIsReportedAsGoneOnce) {
   Write("a.ese", Bytes(1));
   EXPECT_THAT(Read(), SizeIs(1));

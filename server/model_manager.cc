@@ -65,6 +65,12 @@ absl::Status ModelManager::Watch(const std::string& folder, Duration interval) {
   return absl::OkStatus();
 }
 
+void ModelManager::ReadAgain() {
+  const MutexLock lock(mutex_);
+  read_again_ = true;
+  stop_.NotifyAll();
+}
+
 void ModelManager::Stop() {
   {
     const MutexLock lock(mutex_);
@@ -76,7 +82,7 @@ void ModelManager::Stop() {
 
 void ModelManager::Run(Duration interval) {
   pthread_setname_np(pthread_self(), "ese-models");
-  while (!WaitForStop(interval)) {
+  while (!WaitForCheck(interval)) {
     const absl::Status status = Update();
     if (!status.ok() && !folder_is_lost_) {
       spdlog::error("{}; the loaded models are still served", std::string(status.message()));
@@ -90,6 +96,15 @@ bool ModelManager::WaitForStop(Duration limit) {
   const MutexLock lock(mutex_);
   while (!stopping_ && stop_.WaitUntil(mutex_, end)) {
   }
+  return stopping_;
+}
+
+bool ModelManager::WaitForCheck(Duration limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  const MutexLock lock(mutex_);
+  while (!stopping_ && !read_again_ && stop_.WaitUntil(mutex_, end)) {
+  }
+  if (std::exchange(read_again_, false)) directory_->Forget();
   return stopping_;
 }
 

@@ -52,6 +52,9 @@ class ModelManager {
   // Serves the models that are in the folder now, then checks it every `interval` until Stop.
   // Returns an error if the folder cannot be listed.
   absl::Status Watch(const std::string& folder, Duration interval);
+  // Makes the next check read every file, even those that have not changed, and makes that check
+  // soon. Thread-safe.
+  void ReadAgain() ABSL_LOCKS_EXCLUDED(mutex_);
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
@@ -70,6 +73,8 @@ class ModelManager {
   void Run(Duration interval) ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits for `limit` or until Stop; returns whether Stop was called.
   bool WaitForStop(Duration limit) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The same, but a call of ReadAgain also ends the wait.
+  bool WaitForCheck(Duration limit) ABSL_LOCKS_EXCLUDED(mutex_);
   // Checks the folder once and acts on the changes.
   absl::Status Update();
   // Serves the newest version of each name, and withdraws names that have none.
@@ -100,6 +105,7 @@ class ModelManager {
   Mutex mutex_;
   CondVar stop_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool read_again_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

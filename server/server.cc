@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/mutex.h"
 #include "base/status.h"
 
 namespace ese {
@@ -144,6 +145,29 @@ void Server::UpdateHealth() {
     return served->scheduler->working_channels() > 0;
   });
   health_.SetServing(can_compute && listener_->accepting());
+}
+
+bool Server::IsAlive(Duration limit) {
+  // Owned together with the tasks, which may run long after this call has given up.
+  struct Answers {
+    Mutex mutex;
+    CondVar changed;
+    size_t count ABSL_GUARDED_BY(mutex) = 0;
+  };
+  const auto answers = std::make_shared<Answers>();
+  for (const auto& loop : loops_) {
+    loop->Post([answers] {
+      const MutexLock lock(answers->mutex);
+      ++answers->count;
+      answers->changed.NotifyAll();
+    });
+  }
+  for (const auto& served : catalog_.Current()) served->scheduler->open_streams();
+  const auto end = std::chrono::steady_clock::now() + limit;
+  const MutexLock lock(answers->mutex);
+  while (answers->count < loops_.size() && answers->changed.WaitUntil(answers->mutex, end)) {
+  }
+  return answers->count == loops_.size();
 }
 
 void Server::StartDrain() {

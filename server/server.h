@@ -73,6 +73,13 @@ class Server {
 
   // Reads the files of access control again. See AccessControl::Reload.
   absl::Status ReloadAccess() { return access_->Reload(); }
+  // Reads all files of the folder again, soon and on its thread, even those that have not changed.
+  // REQUIRES: options.model_dir is not empty.
+  void ReadModelsAgain() { models_.ReadAgain(); }
+
+  // Returns whether the loops, which accept connections and serve calls, run a task within `limit`.
+  // Does not return if a scheduler hangs. Call it on the thread that calls UpdateHealth and Stop.
+  bool IsAlive(Duration limit);
 
   // Begins an orderly end: reports NOT_SERVING and refuses new streams with UNAVAILABLE. A stream
   // whose client uses checkpoints gets one and ends with UNAVAILABLE. Other streams continue.

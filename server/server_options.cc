@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "base/listen_address.h"
 #include "base/processors.h"
+#include "base/regular_file.h"
 #include "base/status.h"
 #include "server/access_options.h"
 #include "server/listen_socket.h"
@@ -165,15 +166,22 @@ std::vector<Option> AddressOptions(Values& values) {
       {.group = kAddresses,
        .name = "ready-file",
        .unit = "FILE",
-       .member = &options.ready_file,
-       .help = "A file that the server writes when it is ready, with the lines grpc=HOST:PORT and "
-               "metrics=HOST:PORT. The server removes it when it stops."},
+       .member = &options.process.ready_file,
+       .help =
+           "A file that the server writes when it is ready, with the lines grpc=HOST:PORT, "
+           "metrics=HOST:PORT and pid=N. The server removes it when it stops, unless another file "
+           "has replaced it."},
+      {.group = kAddresses,
+       .name = "log-file",
+       .unit = "FILE",
+       .member = &options.process.log_file,
+       .help = "A file to append the log to, instead of standard error. SIGHUP opens it again."},
       {.group = kAddresses,
        .name = "log-level",
        .unit = "LEVEL",
-       .member = &options.log_level,
+       .member = &options.process.log_level,
        .help = "The least severe messages to log: trace, debug, info, warn, error or off.",
-       .check = [&options] { return CheckLogLevel(options.log_level); }},
+       .check = [&options] { return CheckLogLevel(options.process.log_level); }},
   };
 }
 
@@ -297,8 +305,9 @@ std::vector<Option> LimitOptions(Values& values) {
        .name = "max-message-bytes",
        .unit = "BYTES",
        .member = &values.options.serving.max_message_bytes,
-       .help = "Maximum size of a request. A larger request ends its call with RESOURCE_EXHAUSTED.",
-       .range = kAboveZero},
+       .help = "Maximum size of a request. A larger request ends its call with RESOURCE_EXHAUSTED. "
+               "Requests that resume a stream carry a checkpoint, whose size depends on the model.",
+       .range = {.least = 4096}},
       {.group = kLimits,
        .name = "target-latency-ms",
        .unit = "MILLISECONDS",
@@ -354,10 +363,10 @@ std::vector<Option> LifetimeAndCheckpointOptions(Values& values) {
       {.group = kStreams,
        .name = "drain-seconds",
        .unit = "SECONDS",
-       .member = &values.options.drain_seconds,
+       .member = DurationMember{.member = &values.options.process.drain},
        .help = "How long open streams may continue after SIGTERM or SIGINT. A second signal ends "
                "them immediately.",
-       .range = kZeroOrAbove},
+       .range = {.most = 7 * 24 * 3600}},
       {.group = kCheckpoints,
        .name = "checkpoint-key",
        .unit = "FILE",
@@ -393,6 +402,13 @@ std::string MessageOf(const CLI::Error& error) {
                              {{"\n", " "}, {"INI was not able to parse", "unknown name"}});
 }
 
+// Returns what is wrong if the path is not a regular file; reading a FIFO might wait for ever. A
+// missing file is found later.
+std::string NotAFile(const std::string& path) {
+  const absl::Status status = RegularFile::Open(path).status();
+  return absl::IsInvalidArgument(status) ? std::string(status.message()) : "";
+}
+
 // Parses the command line and the configuration file. *help is set if --help was given.
 CommandLineError Parse(CLI::App& app, int argc, const char* const* argv, std::string* help) {
   try {
@@ -424,11 +440,13 @@ CommandLineError ParseServerOptions(int argc, const char* const* argv, CommandLi
   options.serving.loops = std::max(1, cores / 2);
   CLI::App app("Serves compiled speech models (.ese) over gRPC.", "ese-server");
   app.get_formatter()->column_width(32);
+  app.footer(kExitStatusHelp);
   app.set_config(
          "--config", "",
          "Read options from this file. Each line is `name = value`,\nwith a name of this list. "
          "The command line takes precedence.")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check([](const std::string& path) { return NotAFile(path); });
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_flag("--version", values.version, "Print the version, then exit.");
   std::vector<Option> table = OptionTable(values);

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "process/process.h"
 #include "server/channel_spec.h"
 #include "server/server.h"
 
@@ -23,9 +24,7 @@ struct ServerOptions {
   bool list_channels = false;  // print the channels that --channels may name, then exit
   int pin = -1;                // CpuChannelOptions::first_processor
   int channel_threads = 1;     // threads in each CPU channel
-  double drain_seconds = 10;   // how long open streams may continue after a drain has begun
-  std::string ready_file;      // empty means none
-  std::string log_level = "info";
+  ProcessOptions process;
 };
 
 // The result of parsing a command line. If `text` is not empty (--help or --version), the program

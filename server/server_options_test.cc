@@ -48,7 +48,7 @@ TEST_F(ServerOptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_GE(options.channels.cpu, 1);
   EXPECT_EQ(options.serving.max_message_bytes, 1 << 20);
   EXPECT_EQ(options.serving.scheduler.target_latency, std::chrono::milliseconds(30));
-  EXPECT_EQ(options.drain_seconds, 10);
+  EXPECT_EQ(options.process.drain, std::chrono::seconds(10));
   const SchedulerOptions defaults;
   EXPECT_EQ(options.serving.scheduler.watchdog, defaults.watchdog);
   EXPECT_EQ(options.serving.scheduler.max_load, defaults.max_load);
@@ -95,7 +95,7 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
                      "--target-latency-ms",
                      "2.5",
                      "--max-message-bytes",
-                     "1000",
+                     "10000",
                      "--drain-seconds",
                      "0",
                      "--ready-file",
@@ -120,11 +120,11 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
   EXPECT_EQ(options.serving.scheduler.max_queued_frames, 64);
   EXPECT_EQ(options.serving.scheduler.max_frames_per_lane, 4);
   EXPECT_EQ(options.serving.scheduler.target_latency, std::chrono::microseconds(2500));
-  EXPECT_EQ(options.serving.max_message_bytes, 1000);
+  EXPECT_EQ(options.serving.max_message_bytes, 10000);
   EXPECT_EQ(options.channel_threads, 2);
-  EXPECT_EQ(options.drain_seconds, 0);
-  EXPECT_EQ(options.ready_file, "r");
-  EXPECT_EQ(options.log_level, "debug");
+  EXPECT_EQ(options.process.drain, Duration(0));
+  EXPECT_EQ(options.process.ready_file, "r");
+  EXPECT_EQ(options.process.log_level, "debug");
 }
 
 TEST_F(ServerOptionsTest, AFileSetsOptionsAndFlagsTakePrecedence) {
@@ -173,7 +173,10 @@ TEST_F(ServerOptionsTest, BadValuesExitWith1AndSayWhatIsAllowed) {
   expect("--max-queued-frames", "4", "less than --max-frames-per-lane");
   expect("--max-frames-per-lane", "0", "above 0");
   expect("--target-latency-ms", "nan", "above 0");
-  expect("--max-message-bytes", "0", "above 0");
+  expect("--max-message-bytes", "4095", "4096 or above");
+  expect("--drain-seconds", "1e10", "0 or above and at most 604800");
+  expect("--drain-seconds", "nan", "0 or above and at most 604800");
+  expect("--drain-seconds", "inf", "0 or above and at most 604800");
   expect("--pin", "-2", "--pin is -2; it must be a processor's number, or -1 for none");
   expect("--max-load", "-0.1", "0 or above");
   expect("--max-queued-bytes", "0", "above 0");
@@ -183,6 +186,7 @@ TEST_F(ServerOptionsTest, BadValuesExitWith1AndSayWhatIsAllowed) {
   expect("--tenant-weight", "gold=nan", "a weight above 0");
   ExpectError({"--model", "a", "--tenant-weight", "x=1", "--tenant-weight", "x=2"}, 1,
               "names \"x\" twice");
+  ExpectError({"--model", "a", "--config", "/dev/null"}, 2, "not a regular file");
   expect("--model-grace-seconds", "-1", "0 or above");
   expect("--drain-seconds", "-1", "0 or above");
   expect("--listen", "here", "--listen: \"here\" is not HOST:PORT");

@@ -23,7 +23,7 @@ extern char** environ;
 
 namespace ese {
 
-Program::Program(const std::string& path, std::vector<std::string> arguments) {
+Program::Program(const std::string& path, std::vector<std::string> arguments, int errors) {
   static int count = 0;
   error_path_ = absl::StrCat(testing::TempDir(), "ese_program_", ::getpid(), "_", ++count, ".err");
   arguments.insert(arguments.begin(), path);
@@ -33,8 +33,12 @@ Program::Program(const std::string& path, std::vector<std::string> arguments) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, error_path_.c_str(),
-                                   O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (errors >= 0) {
+    posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
+  } else {
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, error_path_.c_str(),
+                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  }
   const int error = posix_spawn(&pid_, path.c_str(), &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   running_ = error == 0;

@@ -13,8 +13,8 @@ namespace ese {
 class Program {
  public:
   // `arguments` does not include the program's own name. The program's errors go to a file, so that
-  // it never blocks while it writes them.
-  Program(const std::string& path, std::vector<std::string> arguments);
+  // it never blocks while it writes them, or to `errors` if that is not -1.
+  Program(const std::string& path, std::vector<std::string> arguments, int errors = -1);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;

@@ -126,7 +126,7 @@ TEST_F(ProgramTest, OpenStreamsMayFinishOnlyForALimitedTime) {
   ASSERT_TRUE(stream.Begin(content.config, content.bytes));
   program.Signal(SIGINT);
   EXPECT_EQ(stream.Finish().status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(program.Wait(), 0);
+  EXPECT_EQ(program.Wait(), 3);
 }
 
 TEST_F(ProgramTest, ASecondSignalEndsOpenStreams) {
@@ -142,7 +142,7 @@ TEST_F(ProgramTest, ASecondSignalEndsOpenStreams) {
   }));
   program.Signal(SIGTERM);
   EXPECT_EQ(stream.Finish().status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(program.Wait(), 0);
+  EXPECT_EQ(program.Wait(), 4);
 }
 
 // In a rolling restart, SIGTERM makes the stream move at once to a replica with the same key.
