@@ -14,7 +14,6 @@
 #include "absl/strings/str_join.h"
 #include "accel/cpu/cpu_channel.h"
 #include "accel/xrt/xrt_cards.h"
-#include "base/listen_address.h"
 #include "base/mutex.h"
 #include "base/processors.h"
 #include "base/status.h"
@@ -208,12 +207,7 @@ absl::Status Run(const ServerOptions& options) {
   ReadyFile ready(options.ready_file);
   ESE_ASSIGN_OR_RETURN(const auto models, LoadModels(options.models));
   MetricsRegistry metrics;
-  std::string metrics_address;
-  if (!options.metrics.empty()) {
-    ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics));
-    ESE_ASSIGN_OR_RETURN(const auto address, ParseListenAddress(options.metrics));
-    metrics_address = absl::StrCat(address.host, ":", metrics.port());
-  }
+  if (!options.metrics.empty()) ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics));
   ESE_ASSIGN_OR_RETURN(const auto cards, OpenCards(options, &metrics));
   Mutex made_mutex;  // guards `made`, because another thread loads the models of a folder
   std::string made = "not made yet";
@@ -228,10 +222,10 @@ absl::Status Run(const ServerOptions& options) {
   ESE_ASSIGN_OR_RETURN(const auto server,
                        Server::Start(options.serving, models, make_channels, &metrics));
   ESE_RETURN_IF_ERROR(
-      ready.Write(absl::StrCat("grpc=", server->address(), "\nmetrics=", metrics_address, "\n")));
+      ready.Write(absl::StrCat("grpc=", server->address(), "\nmetrics=", metrics.address(), "\n")));
   {
     const MutexLock lock(made_mutex);
-    LogStart(*server, made, metrics_address);
+    LogStart(*server, made, metrics.address());
   }
   if (options.serving.checkpoint_keys.empty()) {
     spdlog::info(
