@@ -18,8 +18,4 @@ struct ListenAddress {
 // INVALID_ARGUMENT if `text` is not HOST:PORT with a port from 0 to 65535.
 absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
 
-// Returns a socket that listens at the address and does not block; the caller closes it.
-// UNAVAILABLE names the address, the reason and the remedy.
-absl::StatusOr<int> Listen(const ListenAddress& address);
-
 }  // namespace ese

@@ -10,12 +10,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <iterator>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/listen_address.h"
 #include "base/status.h"
 
 namespace ese {
@@ -32,14 +31,6 @@ std::string PeerOf(const sockaddr* address) {
   // One host may have every address of its /64.
   const auto* ip = reinterpret_cast<const sockaddr_in6*>(address);
   return std::string(reinterpret_cast<const char*>(&ip->sin6_addr), 8);
-}
-
-int PortOf(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  // The port is at the same place in both families.
-  return ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
 }
 
 MHD_Result Refuse(MHD_Connection* connection, unsigned status, std::string text) {
@@ -73,10 +64,8 @@ MHD_Result CheckHeaders(MHD_Connection* connection, const std::string& method) {
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address,
                                                               std::function<std::string()> render,
                                                               Clock* clock) {
-  ESE_ASSIGN_OR_RETURN(const ListenAddress parsed, ParseListenAddress(address));
-  std::unique_ptr<HttpServer> server(new HttpServer(std::move(render), clock));
-  ESE_ASSIGN_OR_RETURN(server->listen_fd_, Listen(parsed));
-  server->port_ = PortOf(server->listen_fd_);
+  ESE_ASSIGN_OR_RETURN(ListenSockets sockets, ListenSockets::Open(address));
+  std::unique_ptr<HttpServer> server(new HttpServer(std::move(sockets), std::move(render), clock));
   if (!server->StartDaemon()) {
     return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", address,
                                                ": libmicrohttpd does not start; check the limits "
@@ -105,20 +94,22 @@ HttpServer::~HttpServer() {
   }
   if (daemon_ != nullptr) MHD_stop_daemon(daemon_);
   if (stop_fd_ >= 0) ::close(stop_fd_);
-  if (listen_fd_ >= 0) ::close(listen_fd_);
 }
 
 // libmicrohttpd could accept connections too. But it busy-waits while accept fails for want of
 // descriptors, and it knows no time limit that a client cannot extend by sending another byte.
 void HttpServer::Run() {
   const int epoll_fd = MHD_get_daemon_info(daemon_, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+  std::vector<pollfd> fds = {{stop_fd_, POLLIN, 0}, {epoll_fd, POLLIN, 0}};
+  const size_t others = fds.size();
+  for (const UniqueFd& listener : sockets_.sockets()) fds.push_back({listener.get(), POLLIN, 0});
   while (true) {
     const bool paused = clock_->Now() < paused_until_;
-    pollfd fds[] = {
-        {stop_fd_, POLLIN, 0}, {epoll_fd, POLLIN, 0}, {paused ? -1 : listen_fd_, POLLIN, 0}};
-    ::poll(fds, std::size(fds), Timeout());
+    ::poll(fds.data(), paused ? others : fds.size(), Timeout());
     if (fds[0].revents != 0) return;
-    if (fds[2].revents != 0) Accept();
+    for (size_t i = others; !paused && i < fds.size(); ++i) {
+      if (fds[i].revents != 0) Accept(fds[i].fd);
+    }
     MHD_run(daemon_);
     CloseLate();
   }
@@ -137,12 +128,12 @@ int HttpServer::Timeout() const {
   return static_cast<int>(std::clamp<int64_t>(wait, 0, INT_MAX));
 }
 
-void HttpServer::Accept() {
+void HttpServer::Accept(int listener) {
   if (connections_.size() >= kMaxConnections) MakeRoom();
   sockaddr_storage peer{};
   socklen_t size = sizeof(peer);
-  const int fd = ::accept4(listen_fd_, reinterpret_cast<sockaddr*>(&peer), &size,
-                           SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const int fd =
+      ::accept4(listener, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0) {
     MHD_add_connection(daemon_, fd, reinterpret_cast<const sockaddr*>(&peer), size);
   } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/listen_socket.h"
 #include "metrics/shared_page.h"
 #include "microhttpd.h"
 
@@ -28,10 +29,10 @@ class HttpServer {
 
   // Serves http://ADDRESS/metrics, whose text `render` returns, until destruction; see
   // shared_page.h for how long a text serves several readers. `address` is
-  // HOST:PORT as in base/listen_address.h. `render` runs on the server's thread. `clock` must
-  // outlive the server; the server looks at it after each event, so a test that moves its clock
-  // then sends a request.
-  // INVALID_ARGUMENT: not such an address. UNAVAILABLE: it is impossible to listen there.
+  // HOST:PORT or unix:PATH as in base/listen_socket.h. `render` runs on the server's thread.
+  // `clock` must outlive the server; the server looks at it after each event, so a test that moves
+  // its clock then sends a request. INVALID_ARGUMENT: not such an address. UNAVAILABLE: it is
+  // impossible to listen there.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const std::string& address,
                                                            std::function<std::string()> render,
                                                            Clock* clock = Clock::Real());
@@ -39,18 +40,19 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  int port() const { return port_; }
+  // What clients connect to: HOST:PORT with the actual port, or unix:PATH.
+  const std::string& address() const { return sockets_.address(); }
 
  private:
   struct Connection {
     int fd;
-    std::string peer;        // its address, without the port
+    std::string peer;        // its address without the port, or "" at a unix socket
     TimePoint deadline;      // of the request, or of the answer
     bool answering = false;  // has sent a request and not received the whole answer
   };
 
-  HttpServer(std::function<std::string()> render, Clock* clock)
-      : clock_(clock), page_(std::move(render), clock) {}
+  HttpServer(ListenSockets sockets, std::function<std::string()> render, Clock* clock)
+      : clock_(clock), sockets_(std::move(sockets)), page_(std::move(render), clock) {}
 
   // Callbacks of libmicrohttpd.
   static MHD_Result Answer(void* self, MHD_Connection* connection, const char* path,
@@ -67,15 +69,14 @@ class HttpServer {
   bool StartDaemon();
   void Run();
   int Timeout() const;
-  void Accept();
+  void Accept(int listener);
   void MakeRoom();
   void CloseLate();
 
   Clock* const clock_;
-  int listen_fd_ = -1;
+  const ListenSockets sockets_;
   int stop_fd_ = -1;  // readable when the thread shall end
   MHD_Daemon* daemon_ = nullptr;
-  int port_ = 0;
   std::thread thread_;
   // Only the thread uses these.
   SharedPage page_;

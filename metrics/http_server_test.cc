@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -38,8 +39,8 @@ std::unique_ptr<HttpServer> StartServer(std::function<std::string()> render,
 }
 
 // Returns a connection whose client has sent a request and read the first byte of the answer.
-int StartAnswer(int port) {
-  const int fd = ConnectToLoopback(port);
+int StartAnswer(const std::string& address) {
+  const int fd = ConnectToLoopback(address);
   Send(fd, kRequest);
   char byte = 0;
   EXPECT_EQ(read(fd, &byte, 1), 1);
@@ -55,8 +56,8 @@ TEST(HttpServerTest, SilentConnectionsDoNotDelayAScrape) {
   FakeClock clock;  // so that none is closed for being late
   const auto server = StartServer([] { return "page\n"; }, &clock);
   std::vector<int> silent(200);
-  for (int& fd : silent) fd = ConnectToLoopback(server->port());
-  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("\r\n\r\npage\n"));
+  for (int& fd : silent) fd = ConnectToLoopback(server->address());
+  EXPECT_THAT(HttpGet(server->address(), "/metrics"), EndsWith("\r\n\r\npage\n"));
   // The scrape and the youngest silent connections are left.
   const size_t closed = silent.size() - (HttpServer::kMaxConnections - 1);
   for (size_t i = 0; i < silent.size(); ++i) EXPECT_EQ(Closed(silent[i]), i < closed) << i;
@@ -66,10 +67,10 @@ TEST(HttpServerTest, SilentConnectionsDoNotDelayAScrape) {
 TEST(HttpServerTest, SilentConnectionsDoNotDisplaceAnAnswer) {
   FakeClock clock;
   const auto server = StartServer(LargePage, &clock);
-  const int scraper = StartAnswer(server->port());
+  const int scraper = StartAnswer(server->address());
   std::vector<int> silent(200);
-  for (int& fd : silent) fd = ConnectToLoopback(server->port());
-  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("end\n"));
+  for (int& fd : silent) fd = ConnectToLoopback(server->address());
+  EXPECT_THAT(HttpGet(server->address(), "/metrics"), EndsWith("end\n"));
   shutdown(scraper, SHUT_WR);  // so that the server closes the connection after its answer
   EXPECT_THAT(ReadAll(scraper), EndsWith("end\n"));
   close(scraper);
@@ -81,10 +82,10 @@ TEST(HttpServerTest, ClientsThatDoNotReadDoNotDelayAScrape) {
   const auto server = StartServer(LargePage, &clock);
   std::vector<int> slow(2 * HttpServer::kMaxConnections);
   for (int& fd : slow) {
-    fd = ConnectToLoopback(server->port());
+    fd = ConnectToLoopback(server->address());
     Send(fd, kRequest);
   }
-  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("end\n"));
+  EXPECT_THAT(HttpGet(server->address(), "/metrics"), EndsWith("end\n"));
   for (const int fd : slow) close(fd);
 }
 
@@ -98,11 +99,11 @@ TEST(HttpServerTest, ReadersShareAPageForTenTimesItsCost) {
         return absl::StrCat("page ", ++renders, "\n");
       },
       &clock);
-  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page 1\n"));
+  EXPECT_THAT(HttpGet(server->address(), "/metrics"), EndsWith("page 1\n"));
   clock.Advance(10 * kCost - Duration(1));
-  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page 1\n"));
+  EXPECT_THAT(HttpGet(server->address(), "/metrics"), EndsWith("page 1\n"));
   clock.Advance(Duration(1));
-  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page 2\n"));
+  EXPECT_THAT(HttpGet(server->address(), "/metrics"), EndsWith("page 2\n"));
 }
 
 TEST(HttpServerTest, APageThatCostsMuchIsAtMostASecondOld) {
@@ -114,9 +115,9 @@ TEST(HttpServerTest, APageThatCostsMuchIsAtMostASecondOld) {
         return absl::StrCat("page ", ++renders, "\n");
       },
       &clock);
-  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page 1\n"));
+  EXPECT_THAT(HttpGet(server->address(), "/metrics"), EndsWith("page 1\n"));
   clock.Advance(SharedPage::kMaxAge);
-  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page 2\n"));
+  EXPECT_THAT(HttpGet(server->address(), "/metrics"), EndsWith("page 2\n"));
 }
 
 TEST(HttpServerTest, SlowReadersHoldFewPages) {
@@ -130,7 +131,7 @@ TEST(HttpServerTest, SlowReadersHoldFewPages) {
       &clock);
   std::vector<int> slow(20);
   for (int& fd : slow) {
-    fd = StartAnswer(server->port());
+    fd = StartAnswer(server->address());
     clock.Advance(SharedPage::kMaxAge / 10);
   }
   // Five are rendered in the first half second, and one when the last of them is a second old.
@@ -141,14 +142,14 @@ TEST(HttpServerTest, SlowReadersHoldFewPages) {
 TEST(HttpServerTest, ARequestThatDripsInIsLate) {
   FakeClock clock;
   const auto server = StartServer([] { return "page\n"; }, &clock);
-  const int fd = ConnectToLoopback(server->port());
+  const int fd = ConnectToLoopback(server->address());
   Send(fd, "GET /metrics HTTP/1.1\r\nX: ");
   for (int i = 0; i < 9; ++i) {
-    HttpGet(server->port(), "/metrics");  // makes the server look at the connection
+    HttpGet(server->address(), "/metrics");  // makes the server look at the connection
     clock.Advance(HttpServer::kTimeLimit / 10);
     Send(fd, "x");
   }
-  HttpGet(server->port(), "/metrics");
+  HttpGet(server->address(), "/metrics");
   EXPECT_FALSE(Closed(fd));
   clock.Advance(HttpServer::kTimeLimit / 10);
   Send(fd, "x");
@@ -159,9 +160,9 @@ TEST(HttpServerTest, ARequestThatDripsInIsLate) {
 TEST(HttpServerTest, AnAnswerThatIsNotReadIsLate) {
   FakeClock clock;
   const auto server = StartServer(LargePage, &clock);
-  const int fd = StartAnswer(server->port());
+  const int fd = StartAnswer(server->address());
   clock.Advance(HttpServer::kTimeLimit);
-  HttpGet(server->port(), "/metrics");
+  HttpGet(server->address(), "/metrics");
   EXPECT_THAT(ReadAll(fd), Not(EndsWith("end\n")));
   close(fd);
 }
@@ -169,7 +170,7 @@ TEST(HttpServerTest, AnAnswerThatIsNotReadIsLate) {
 TEST(HttpServerTest, EachRequestOfAConnectionHasItsOwnTime) {
   FakeClock clock;
   const auto server = StartServer([] { return "page\n"; }, &clock);
-  const int fd = ConnectToLoopback(server->port());
+  const int fd = ConnectToLoopback(server->address());
   for (int i = 0; i < 5; ++i) {
     Send(fd, kRequest);
     std::string answer;
@@ -213,7 +214,7 @@ TEST(HttpServerTest, NeitherSpinsNorStopsWithoutDescriptors) {
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
   const int looks = clock.looks();
   const TimePoint start = Clock::Real()->Now();
-  ConnectToLoopback(fd, server->port());
+  ConnectToLoopback(fd, server->address());
   Send(fd, "GET /metrics HTTP/1.0\r\n\r\n");
   EXPECT_TRUE(Eventually([&] { return Clock::Real()->Now() - start > 3 * HttpServer::kPause; }));
   const auto pauses = (Clock::Real()->Now() - start) / HttpServer::kPause;
@@ -227,38 +228,38 @@ TEST(HttpServerTest, NeitherSpinsNorStopsWithoutDescriptors) {
 
 TEST(HttpServerTest, RefusesLargeRequests) {
   const auto server = StartServer([] { return "page\n"; });
-  EXPECT_THAT(HttpGet(server->port(), absl::StrCat("/metrics?", std::string(20000, 'x'))),
+  EXPECT_THAT(HttpGet(server->address(), absl::StrCat("/metrics?", std::string(20000, 'x'))),
               StartsWith("HTTP/1.1 414 "));
   EXPECT_THAT(
-      Exchange(server->port(), absl::StrCat("GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ",
-                                            std::string(20000, 'x'), "\r\n\r\n")),
+      Exchange(server->address(), absl::StrCat("GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ",
+                                               std::string(20000, 'x'), "\r\n\r\n")),
       StartsWith("HTTP/1.1 431 "));
-  EXPECT_THAT(HttpGet(server->port(), "/metrics"), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(HttpGet(server->address(), "/metrics"), StartsWith("HTTP/1.1 200 "));
 }
 
 TEST(HttpServerTest, RefusesOtherMethods) {
   const auto server = StartServer([] { return "page\n"; });
-  EXPECT_THAT(Exchange(server->port(), "DELETE /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+  EXPECT_THAT(Exchange(server->address(), "DELETE /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"),
               StartsWith("HTTP/1.1 405 "));
 }
 
 TEST(HttpServerTest, ClosesTheConnectionOfARequestWithABody) {
   const auto server = StartServer([] { return "page\n"; });
   // The body must not pass for a second request.
-  EXPECT_EQ(Exchange(server->port(),
+  EXPECT_EQ(Exchange(server->address(),
                      absl::StrCat("GET /metrics HTTP/1.1\r\nHost: localhost\r\n",
                                   "Content-Length: ", sizeof(kRequest) - 1, "\r\n\r\n", kRequest)),
             "");
-  EXPECT_EQ(Exchange(server->port(),
+  EXPECT_EQ(Exchange(server->address(),
                      "GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
                      "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
             "");
-  EXPECT_THAT(HttpGet(server->port(), "/metrics"), EndsWith("page\n"));
+  EXPECT_THAT(HttpGet(server->address(), "/metrics"), EndsWith("page\n"));
 }
 
 TEST(HttpServerTest, AnswersHeadWithoutThePage) {
   const auto server = StartServer([] { return "page\n"; });
-  EXPECT_THAT(Exchange(server->port(), "HEAD /metrics HTTP/1.0\r\n\r\n"), EndsWith("\r\n\r\n"));
+  EXPECT_THAT(Exchange(server->address(), "HEAD /metrics HTTP/1.0\r\n\r\n"), EndsWith("\r\n\r\n"));
 }
 
 TEST(HttpServerTest, ServesIpv6) {
@@ -267,8 +268,23 @@ TEST(HttpServerTest, ServesIpv6) {
   const int fd = socket(AF_INET6, SOCK_STREAM, 0);
   sockaddr_in6 to{};
   to.sin6_family = AF_INET6;
-  to.sin6_port = htons(static_cast<uint16_t>((*server)->port()));
+  to.sin6_port = htons(static_cast<uint16_t>(std::stoi((*server)->address().substr(6))));
   to.sin6_addr = in6addr_loopback;
+  ASSERT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+  Send(fd, "GET /metrics HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(ReadAll(fd), EndsWith("page\n"));
+  close(fd);
+}
+
+TEST(HttpServerTest, ServesAUnixSocket) {
+  const std::string path = absl::StrCat(testing::TempDir(), "ese_metrics_", getpid());
+  const auto server = HttpServer::Start("unix:" + path, [] { return "page\n"; });
+  ASSERT_EQ(server.status(), absl::OkStatus());
+  EXPECT_EQ((*server)->address(), "unix:" + path);
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  path.copy(to.sun_path, sizeof(to.sun_path) - 1);
   ASSERT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
   Send(fd, "GET /metrics HTTP/1.0\r\n\r\n");
   EXPECT_THAT(ReadAll(fd), EndsWith("page\n"));

@@ -95,11 +95,11 @@ void MetricsRegistry::Show(const std::shared_ptr<prometheus::Collectable>& more)
 absl::Status MetricsRegistry::Serve(const std::string& address) {
   if (http_ != nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("cannot serve metrics on ", address,
-                                                      ": they are already served on port ", port_,
+                                                      ": they are already served at ", address_,
                                                       "; call Serve only once"));
   }
   ESE_ASSIGN_OR_RETURN(http_, HttpServer::Start(address, [this] { return Render(); }));
-  port_ = http_->port();
+  address_ = http_->address();
   return absl::OkStatus();
 }
 

@@ -38,8 +38,8 @@ using prometheus::Labels;     // map of label name to value
 // frame at the usual 100 frames per second) and 30 ms (the scheduler's default target).
 const std::vector<double>& LatencyBuckets();
 
-// Thread-safe, but Serve may not run at the same time as Show, port or another Serve. Handles are
-// valid until they are removed or the registry is destroyed.
+// Thread-safe, but Serve may not run at the same time as Show, address or another Serve. Handles
+// are valid until they are removed or the registry is destroyed.
 class MetricsRegistry {
  public:
   // A new registry has ese_build_info{version,compiler} 1 and the metrics of process_metrics.h.
@@ -68,12 +68,13 @@ class MetricsRegistry {
 
   // Serves http://ADDRESS/metrics from a thread of its own until the registry is destroyed. Readers
   // share a page that is at most a second old (shared_page.h).
-  // `address` is HOST:PORT as in base/listen_address.h; port 0 takes a free port, see
-  // port(). INVALID_ARGUMENT: not such an address. UNAVAILABLE: the server cannot listen there.
-  // FAILED_PRECONDITION: already serving. The message names the address, the reason and the remedy.
+  // `address` is HOST:PORT or unix:PATH as in base/listen_socket.h; port 0 takes a free port, see
+  // address(). INVALID_ARGUMENT: not such an address. UNAVAILABLE: the server cannot listen
+  // there. FAILED_PRECONDITION: already serving. The message names the address, the reason and the
+  // remedy.
   absl::Status Serve(const std::string& address);
-  // The port that Serve listens on; 0 before Serve.
-  int port() const { return port_; }
+  // What clients connect to, with the actual port; "" before Serve.
+  const std::string& address() const { return address_; }
 
   // The answer of /metrics, in Prometheus's text format.
   std::string Render() const;
@@ -96,7 +97,7 @@ class MetricsRegistry {
   std::map<const void*, Entry> metrics_ ABSL_GUARDED_BY(mutex_);  // by handle
   std::vector<std::weak_ptr<prometheus::Collectable>> more_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<HttpServer> http_;  // set by Serve
-  int port_ = 0;
+  std::string address_;
 };
 
 }  // namespace ese

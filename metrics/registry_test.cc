@@ -62,12 +62,12 @@ TEST(RegistryTest, LatencyBucketsSpanAQuarterMillisecondToASecond) {
 TEST(RegistryTest, ServesOnAFreePortAndReportsIt) {
   MetricsRegistry registry;
   registry.GetGauge("ese_test_celsius", "Test.")->Set(42);
-  EXPECT_EQ(registry.port(), 0);
+  EXPECT_EQ(registry.address(), "");
   ASSERT_EQ(registry.Serve("127.0.0.1:0"), absl::OkStatus());
-  ASSERT_GT(registry.port(), 0);
-  EXPECT_THAT(HttpGet(registry.port(), "/metrics"),
+  EXPECT_NE(registry.address(), "127.0.0.1:0");
+  EXPECT_THAT(HttpGet(registry.address(), "/metrics"),
               AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("ese_test_celsius 42\n")));
-  EXPECT_THAT(HttpGet(registry.port(), "/elsewhere"), HasSubstr(" 404 "));
+  EXPECT_THAT(HttpGet(registry.address(), "/elsewhere"), HasSubstr(" 404 "));
 }
 
 TEST(RegistryTest, RemovesMetricsByTheirLabels) {
@@ -103,7 +103,7 @@ TEST(RegistryTest, ShowsTheResourcesOfTheProcess) {
   EXPECT_EQ(Value(registry, "process_open_fds"), fds + 1);
   close(fd);
   ASSERT_EQ(registry.Serve("127.0.0.1:0"), absl::OkStatus());
-  EXPECT_THAT(HttpGet(registry.port(), "/metrics"),
+  EXPECT_THAT(HttpGet(registry.address(), "/metrics"),
               HasSubstr("# TYPE process_cpu_seconds_total counter\n"));
 }
 
@@ -116,12 +116,12 @@ TEST(RegistryTest, RefusesToServeTwice) {
 TEST(RegistryTest, NamesTheAddressAndTheRemedyIfAPortIsInUse) {
   MetricsRegistry first, second;
   ASSERT_EQ(first.Serve("127.0.0.1:0"), absl::OkStatus());
-  const std::string address = absl::StrCat("127.0.0.1:", first.port());
+  const std::string address = first.address();
   const absl::Status status = second.Serve(address);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(status.message(),
               AllOf(HasSubstr(address), HasSubstr("in use"), HasSubstr("choose another")));
-  EXPECT_EQ(second.port(), 0);
+  EXPECT_EQ(second.address(), "");
   EXPECT_EQ(second.Serve("127.0.0.1:0"), absl::OkStatus()) << "another address may be tried";
 }
 

@@ -15,18 +15,19 @@
 
 namespace ese {
 
-inline void ConnectToLoopback(int fd, int port) {
+// Connects the IPv4 socket `fd` to the port of `address`.
+inline void ConnectToLoopback(int fd, const std::string& address) {
   sockaddr_in to{};
   to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<uint16_t>(port));
+  to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0) << std::strerror(errno);
 }
 
 // The caller closes the socket.
-inline int ConnectToLoopback(int port) {
+inline int ConnectToLoopback(const std::string& address) {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  ConnectToLoopback(fd, port);
+  ConnectToLoopback(fd, address);
   return fd;
 }
 
@@ -44,16 +45,16 @@ inline void Send(int fd, const std::string& request) {
 }
 
 // Returns all that the server answers to `request` until it closes the connection.
-inline std::string Exchange(int port, const std::string& request) {
-  const int fd = ConnectToLoopback(port);
+inline std::string Exchange(const std::string& address, const std::string& request) {
+  const int fd = ConnectToLoopback(address);
   Send(fd, request);
   const std::string answer = ReadAll(fd);
   close(fd);
   return answer;
 }
 
-inline std::string HttpGet(int port, const std::string& path) {
-  return Exchange(port, absl::StrCat("GET ", path, " HTTP/1.0\r\nHost: localhost\r\n\r\n"));
+inline std::string HttpGet(const std::string& address, const std::string& path) {
+  return Exchange(address, absl::StrCat("GET ", path, " HTTP/1.0\r\nHost: localhost\r\n\r\n"));
 }
 
 }  // namespace ese

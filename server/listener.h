@@ -12,12 +12,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/listen_socket.h"
 #include "base/unique_fd.h"
 #include "grpcpp/grpcpp.h"
 #include "metrics/registry.h"
 #include "server/accept_rate.h"
 #include "server/connection_table.h"
-#include "server/listen_socket.h"
 
 namespace ese {
 

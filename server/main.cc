@@ -13,7 +13,6 @@
 #include "absl/strings/str_join.h"
 #include "accel/cpu/cpu_channel.h"
 #include "accel/xrt/xrt_cards.h"
-#include "base/listen_address.h"
 #include "base/mutex.h"
 #include "base/printable.h"
 #include "base/processors.h"
@@ -162,12 +161,7 @@ absl::StatusOr<ExitStatus> Run(const ServerOptions& options) {
   ESE_RETURN_IF_ERROR(CheckThreadsCanStart(options.serving.loops + kOtherThreads));
   WarnOfTooManyThreads(options);
   ESE_ASSIGN_OR_RETURN(const auto models, LoadModels(options.models));
-  std::string metrics_address;
-  if (!options.metrics.empty()) {
-    ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics));
-    ESE_ASSIGN_OR_RETURN(const auto address, ParseListenAddress(options.metrics));
-    metrics_address = absl::StrCat(address.host, ":", metrics.port());
-  }
+  if (!options.metrics.empty()) ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics));
   ESE_ASSIGN_OR_RETURN(const auto cards, OpenCards(options, &metrics));
   Mutex made_mutex;  // guards `made`, because another thread loads the models of a folder
   std::string made = "not made yet";
@@ -187,12 +181,13 @@ absl::StatusOr<ExitStatus> Run(const ServerOptions& options) {
       return absl::OkStatus();
     });
   }
-  process->reloads().Add("certificates", [&server = *server] { return server.ReloadAccess(); });
+  process->reloads().Add("certificates and tokens",
+                         [&server = *server] { return server.ReloadAccess(); });
   ESE_RETURN_IF_ERROR(process->Ready(absl::StrCat(
-      "grpc=", server->address(), "\nmetrics=", metrics_address, "\npid=", getpid(), "\n")));
+      "grpc=", server->address(), "\nmetrics=", metrics.address(), "\npid=", getpid(), "\n")));
   {
     const MutexLock lock(made_mutex);
-    LogStart(*server, made, metrics_address);
+    LogStart(*server, made, metrics.address());
   }
   if (options.serving.checkpoint_keys.empty()) {
     spdlog::info(

@@ -11,12 +11,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "base/listen_address.h"
+#include "base/listen_socket.h"
 #include "base/processors.h"
 #include "base/regular_file.h"
 #include "base/status.h"
 #include "server/access_options.h"
-#include "server/listen_socket.h"
 #include "server/option_table.h"
 
 namespace ese {
@@ -156,12 +155,13 @@ std::vector<Option> AddressOptions(Values& values) {
        .name = "metrics",
        .unit = "HOST:PORT",
        .member = &options.metrics,
-       .help = "Address of the HTTP server for /metrics. \"\" disables it.",
+       .help = "Address of the HTTP server for /metrics, or unix:PATH for a unix socket. \"\" "
+               "disables it.",
        .check =
            [&options] {
              return options.metrics.empty()
                         ? absl::OkStatus()
-                        : CheckAddress("metrics", ParseListenAddress(options.metrics).status());
+                        : CheckAddress("metrics", CheckListenAddress(options.metrics));
            }},
       {.group = kAddresses,
        .name = "ready-file",

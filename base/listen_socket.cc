@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/listen_socket.h"
+#include "base/listen_socket.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
