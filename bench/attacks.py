@@ -5,7 +5,7 @@
     bench/attacks.py NAME HOST:PORT --seconds 60 --rate 100
 
 Attacks on /metrics (ON_METRICS) take the address of /metrics, all others that of gRPC. An attack makes at most
---rate actions a second, by default its full rate, with the lowest priority for the processors (nice 19). It
+--rate actions a second, by default its full rate, with the lowest priority for the processors (--nice 19). It
 begins again when the server closes its connection. At the end it prints a line of JSON with the number of its
 actions and of broken connections. bench/hardening.py measures what the attacks do to live streams, and
 tests/attack_test.py checks that they do little."""
@@ -309,11 +309,11 @@ def run(name, address, pace):
         pace.connections += 1
 
 
-def start(name, addresses, seconds, rate=None):
+def start(name, addresses, seconds, nice=19):
     """Starts an attack as a process of its own. `addresses` are the lines of the server's --ready-file."""
     address = addresses["metrics" if name in ON_METRICS else "grpc"]
-    command = [sys.executable, __file__, name, address, "--seconds", str(seconds)]
-    return subprocess.Popen(command + (["--rate", str(rate)] if rate else []), stdout=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, __file__, name, address, "--seconds", str(seconds), "--nice", str(nice)],
+                            stdout=subprocess.PIPE)
 
 
 def main():
@@ -322,8 +322,9 @@ def main():
     parser.add_argument("address", metavar="HOST:PORT")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rate", type=float, help="actions a second (default: the attack's full rate)")
+    parser.add_argument("--nice", type=int, default=19)
     arguments = parser.parse_args()
-    os.nice(19)
+    os.nice(arguments.nice)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     host, _, port = arguments.address.rpartition(":")

@@ -198,6 +198,10 @@ class FakeServer::Service::Session {
     }
     if (script_.forgets_state) state_.hash = State().hash;
     call_ = service_.NewCall(config_, &call_number_);
+    if (call_number_ >= script_.accepted_calls) {
+      service_.AwaitStop();
+      return grpc::Status::CANCELLED;
+    }
     return grpc::Status::OK;
   }
 

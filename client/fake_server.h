@@ -20,6 +20,7 @@ namespace ese {
 struct FakeScript {
   std::vector<std::string> units = {};  // one with each chunk, the rest with the final response
   grpc::Status refusal = {};            // unless it is OK, every stream is refused with it
+  int64_t accepted_calls = INT64_MAX;   // later calls wait in vain until Stop
   int64_t retry_after_ms = -1;          // sent with a refusal; -1: none
   // The first `failing_calls` calls end with `failure` instead of sending the response with this
   // number. 0 is the acceptance; the number after the final response is the end of the call.

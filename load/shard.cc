@@ -83,7 +83,7 @@ void LoadShard::Poll(TimePoint now) {
     told_to_speak_ = true;
     for (auto& stream : streams_) stream->BeginToSpeak(speak_from);
   }
-  if (!late_given_up_ && !schedule_.accept_late) {
+  if (!late_given_up_ && (!schedule_.accept_late || now >= schedule_.accept_until)) {
     late_given_up_ = true;
     for (auto& stream : streams_) stream->GiveUpUnlessAccepted(schedule_.timeout);
   }

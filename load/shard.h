@@ -20,10 +20,11 @@ struct LoadSchedule {
   Duration ramp{0};
   std::atomic<TimePoint> speak_from{TimePoint::max()};
   std::atomic<TimePoint> speak_until{TimePoint::max()};
-  std::atomic<bool> accept_late{true};  // false: give up streams that have not been accepted
-  Duration cut_every{0};                // between cuts while streams speak; 0: no cuts
-  Duration timeout;                     // for an answer, and for all answers after the end
-  int streams;                          // of all shards
+  std::atomic<bool> accept_late{true};        // false: give up streams that have not been accepted
+  TimePoint accept_until = TimePoint::max();  // from then on too
+  Duration cut_every{0};                      // between cuts while streams speak; 0: no cuts
+  Duration timeout;                           // for an answer, and for all answers after the end
+  int streams;                                // of all shards
   uint64_t seed;
 };
 

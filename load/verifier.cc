@@ -41,6 +41,7 @@ void LoadVerifier::Run(LoadReport* report) {
   std::vector<std::vector<uint64_t>> hashes;
   // All servers give the same bits, so the first that can be reached is enough.
   for (const std::string& address : addresses_) {
+    schedule.accept_until = Clock::Real()->Now() + timeout_;
     LoadShard shard(0, 1, &schedule, &behaviour_, &source_, &tally, {address}, 1, access_);
     shard.Run();
     hashes.clear();

@@ -87,6 +87,16 @@ TEST(LoadTest, StreamsWithoutAnUndisturbedOneAreUnverified) {
   EXPECT_EQ(report.frames_verified, 0);
 }
 
+TEST(LoadTest, GivesUpUndisturbedStreamsThatAreNeverAccepted) {
+  FakeServer server({.accepted_calls = 6});
+  LoadOptions options = ShortRun(server);
+  options.verify = true;
+  options.timeout = kShortTimeout;
+  const LoadReport report = Load(options);
+  EXPECT_EQ(report.completed, 6);
+  EXPECT_EQ(report.unverified, 6);
+}
+
 TEST(LoadTest, StreamsThatNoServerContinuesAreLost) {
   FakeServer server({.drain_after_chunks = 4});
   LoadOptions options = Resuming(server);
