@@ -193,7 +193,7 @@ class Applier {
     }
     // A number stands for the axis at its place if that has this length.
     for (size_t k = 0; k < names.size(); ++k) {
-      if (names[k] == ' ' && shape[k].number == Length({1, OnnxAxes(1, (*rest)[k])})) {
+      if (names[k] == ' ' && shape[k].number == Length({1, Factors(OnnxAxes(1, (*rest)[k]))})) {
         name(k, (*rest)[k]);
       }
     }
@@ -204,6 +204,13 @@ class Applier {
     const size_t last = names.find(' ');
     if (left.size() == 1) names[last] = left[0];
     if (left.size() > 1) return false;
+    for (size_t k = 0; k < names.size(); ++k) {
+      const std::optional<int64_t> length = Length({1, Factors(OnnxAxes(1, names[k]))});
+      const int64_t number = shape[k].number;
+      if (number == 0 || (shape[k].axes.empty() && number > 0 && length && *length != number)) {
+        return false;
+      }
+    }
     *rest = names + "C";
     return true;
   }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -88,6 +89,12 @@ void AddConcat(ModelProto& m, const std::vector<std::string>& lengths) {
   ReshapeTo(m, "shape");
 }
 
+bool Find(const ModelProto& m, const std::string& tensor) {
+  const auto& tensors = m.graph().initializer();
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [&](const TensorProto& t) { return t.name() == tensor; });
+}
+
 // The Python code is t, n = x.size(0), x.size(1), followed by y.view(t, n, -1) or y.view(t * n,
 // -1).
 TEST(OnnxAxesTest, AcceptsShapesThatTheGraphComputes) {
@@ -107,6 +114,30 @@ TEST(OnnxAxesTest, AcceptsShapesThatTheGraphComputes) {
       ExpectPeepholesLogits(Import(model));
     }
   }
+}
+
+// PyTorch's exporter based on torch.export computes y.reshape(t * n, -1) like this.
+TEST(OnnxAxesTest, AcceptsSlicesAndReshapesOfShapes) {
+  const auto joined = [](int64_t second) {
+    return [second](ModelProto& m) {
+      AddNode(m, "Shape", {"x0"}, "lengths");
+      for (const int64_t k : {int64_t{0}, int64_t{1}, second, second + 1}) {
+        if (Find(m, absl::StrCat("at", k))) continue;
+        AddIntegers(m, absl::StrCat("at", k), {k});
+      }
+      const auto at = [](int64_t k) { return absl::StrCat("at", k); };
+      AddNode(m, "Slice", {"lengths", at(0), at(1)}, "time");
+      AddNode(m, "Slice", {"lengths", at(second), at(second + 1), at(0)}, "batch");
+      AddNode(m, "Mul", {"time", "batch"}, "product");
+      AddIntegers(m, "left", {-1});
+      AddNode(m, "Reshape", {"product", "left"}, "frames");
+      AddConcat(m, {"frames", "left"});
+    };
+  };
+  ModelProto model = PeepholesModel();
+  joined(1)(model);
+  ExpectPeepholesLogits(Import(model));
+  EXPECT_THAT(Refusal(joined(0)), HasSubstr("the shape [time * time, -1] does not keep"));
 }
 
 TEST(OnnxAxesTest, AcceptsChannelsInAComputedShape) {
@@ -179,6 +210,17 @@ TEST(OnnxAxesTest, RefusesNumbersThatRegroupFrames) {
                 ReshapeTo(m, "shape");
               }),
               HasSubstr("the shape [-1, 4, 7] does not keep time and batch"));
+}
+
+// With one axis left to name, its number must not contradict the declared length.
+TEST(OnnxAxesTest, RefusesNumbersThatContradictTheDeclaredLength) {
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                auto& input = *m.mutable_graph()->mutable_input(0)->mutable_type();
+                input.mutable_tensor_type()->mutable_shape()->mutable_dim(0)->set_dim_value(20);
+                AddIntegers(m, "shape", {10, 1, 7});
+                ReshapeTo(m, "shape");
+              }),
+              HasSubstr("the shape [10, 1, 7] does not keep time and batch"));
 }
 
 // Without a list of axes, the batch is squeezed away only if it is one stream.
@@ -290,6 +332,22 @@ TEST(OnnxAxesTest, AcceptsBatchFirstLayers) {
   Tensor(model, "axes1").add_int64_data(0);
   Tensor(model, "axes1").add_int64_data(2);
   ExpectPeepholesLogits(Import(model));
+}
+
+TEST(OnnxAxesTest, RefusesInputsThatAreNotCertain) {
+  const auto reshape = [](const std::vector<int64_t>& shape) {
+    return [shape](ModelProto& m) {
+      AddIntegers(m, "order", shape);
+      AddNode(m, "Reshape", {"x0", "order"}, "frames");
+      Node(m, "lstm0").set_input(0, "frames");
+    };
+  };
+  EXPECT_THAT(Refusal(reshape({4, 5, 5})), HasSubstr("it is not certain how the first LSTM reads"));
+  EXPECT_THAT(Refusal([&](ModelProto& m) {
+                reshape({-1, 1, 5})(m);
+                m.mutable_graph()->mutable_input(0)->mutable_type()->Clear();
+              }),
+              HasSubstr("it is not certain how the first LSTM reads frames out of 'x0'"));
 }
 
 // If the graph joins frames, the client must send joined frames.

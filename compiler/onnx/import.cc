@@ -12,6 +12,7 @@
 #include "compiler/onnx/lstm.h"
 #include "compiler/onnx/tail.h"
 #include "compiler/onnx/unsupported.h"
+#include "compiler/safetensors.h"
 
 namespace ese {
 namespace {
@@ -59,7 +60,9 @@ class OnnxImporter {
   int ConstantInput(const NodeProto& node) const;
   absl::Status ReadLayer(const NodeProto& lstm, const std::string& value);
   void PutInOrderOfExecution();
-  void FollowInput(const std::string& input);
+  absl::Status FollowInput(const std::string& input);
+  bool AssignAxes(const std::string& input, const std::vector<int64_t>& shape);
+  bool JoinsFrames(const std::vector<int64_t>& shape, const NodeProto* regroups) const;
   absl::Status FollowOutputs(size_t layer);
   absl::Status FollowOutputLayer(const OnnxAxes& axes);
   absl::Status CheckStates(const std::string& input) const;
@@ -88,7 +91,7 @@ absl::StatusOr<ImportedNetwork> OnnxImporter::Import() {
   ESE_RETURN_IF_ERROR(ReadLayers(&value));
   PutInOrderOfExecution();
   DenseNetwork& network = imported_.network;
-  FollowInput(value);
+  ESE_RETURN_IF_ERROR(FollowInput(value));
   for (size_t layer = 0; layer < network.layers.size(); ++layer) {
     ESE_RETURN_IF_ERROR(FollowOutputs(layer));
   }
@@ -264,37 +267,75 @@ void OnnxImporter::PutInOrderOfExecution() {
 }
 
 // Finds the assignment of letters to the axes of the graph's input that the first LSTM can read. If
-// there is none, for example because features are joined to frames, these axes stay unknown.
-void OnnxImporter::FollowInput(const std::string& input) {
+// features are joined to frames, these axes stay unknown.
+absl::Status OnnxImporter::FollowInput(const std::string& input) {
   const Reader& first = readers_.front();
   const int inputs = imported_.network.layers.front().topology.inputs;
+  const NodeProto* regroups = nullptr;
   for (const NodeProto* node : first.shape_nodes) {
     if (OnnxType(*node) != "Reshape" && OnnxType(*node) != "Gather") continue;
+    if (regroups == nullptr) regroups = node;
     imported_.notices.push_back(absl::StrCat(graph_.Describe(*node),
                                              " is left out: a frame of the model is the ", inputs,
                                              " values that the first LSTM reads"));
   }
   const std::vector<int64_t> shape = graph_.InputShape(input);
-  if (shape.size() < 2 || shape.size() > kMaxInputAxes) return;
+  if (shape.empty() && regroups == nullptr) return absl::OkStatus();
+  if (shape.size() >= 2 && shape.size() <= kMaxInputAxes && AssignAxes(input, shape)) {
+    return absl::OkStatus();
+  }
+  if (JoinsFrames(shape, regroups)) return absl::OkStatus();
+  return graph_.Refuse(regroups == nullptr ? *first.lstm : *regroups,
+                       "it is not certain how the first LSTM reads frames out of '", input,
+                       "', whose declared shape is ", ShapeText(shape),
+                       "; export with an input of [batch, time, ", inputs, "] or [time, batch, ",
+                       inputs, "], and with its shape");
+}
+
+// Sets axes_ and returns true if an assignment fits the nodes in front of the first LSTM.
+bool OnnxImporter::AssignAxes(const std::string& input, const std::vector<int64_t>& shape) {
+  const Reader& first = readers_.front();
+  const int inputs = imported_.network.layers.front().topology.inputs;
   OnnxAxes names = shape.size() == 2 ? "CT" : "BCT";
   names.resize(shape.size(), 'U');
   do {
     KnownAxes known;
     OnnxAxes axes = names;
     known.values[input] = {axes, inputs};
-    for (size_t k = 0; k < shape.size(); ++k) {
-      if (shape[k] > 0) known.lengths[names[k]] = shape[k];
-    }
     bool fits = true;
+    for (size_t k = 0; k < shape.size(); ++k) {
+      if (shape[k] <= 0) continue;
+      known.lengths[names[k]] = shape[k];
+      fits = fits && (names[k] != 'C' || shape[k] == inputs) && (names[k] != 'U' || shape[k] == 1);
+    }
     for (const NodeProto* node : first.shape_nodes) {
+      const OnnxAxes before = axes;
       fits = fits && ApplyShapeNode(graph_, known, *node, inputs, &axes).ok();
+      // A node that picks one element of an open length may pick a stream or a frame.
+      const auto batch = known.lengths.find('B');
+      const bool picks_of_many = before.size() > axes.size() && before.find('B') < before.size() &&
+                                 axes.find('B') == OnnxAxes::npos &&
+                                 (batch == known.lengths.end() || batch->second != 1);
+      fits = fits && !(OnnxType(*node) == "Gather" && picks_of_many);
       known.values[node->output(0)] = {axes, inputs};
     }
     if (fits && CanRead(*first.lstm, axes)) {
       axes_ = std::move(known);
-      return;
+      return true;
     }
   } while (std::next_permutation(names.begin(), names.end()));
+  return false;
+}
+
+// True if the first node that moves elements reshapes whole frames side by side to longer frames.
+bool OnnxImporter::JoinsFrames(const std::vector<int64_t>& shape, const NodeProto* regroups) const {
+  if (regroups == nullptr || shape.empty() || shape.back() < 1) return false;
+  const int inputs = imported_.network.layers.front().topology.inputs;
+  for (const NodeProto* node : readers_.front().shape_nodes) {
+    if (node == regroups) break;
+    if (OnnxType(*node) == "Transpose" || OnnxType(*node) == "Unsqueeze") return false;
+  }
+  return OnnxType(*regroups) == "Reshape" && inputs > shape.back() && inputs % shape.back() == 0;
 }
 
 // Follows the axes of an LSTM's Y through the nodes up to the next LSTM or the output layer.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -29,6 +31,8 @@ class ShapeReader {
     if (type == "Gather") return Gather(*node);
     if (type == "Concat") return Concat(*node);
     if (type == "Mul") return Multiply(*node);
+    if (type == "Slice") return Slice(*node);
+    if (type == "Reshape") return Reshape(*node);
     if (type == "Cast" || type == "Identity" || type == "Squeeze" || type == "Unsqueeze") {
       return Read(InputOf(*node, 0));
     }
@@ -79,6 +83,37 @@ class ShapeReader {
       if (shape.size() > kMaxLengths) return Refuse(node, "picks too many axes");
     }
     return shape;
+  }
+
+  // A part of a list, such as x.shape[:2].
+  absl::StatusOr<Shape> Slice(const onnx::NodeProto& node) {
+    ESE_ASSIGN_OR_RETURN(const Shape from, Read(InputOf(node, 0)));
+    std::vector<std::vector<int64_t>> bounds;
+    int input = 1;
+    for (const char* name : {"starts", "ends", "axes", "steps"}) {
+      ESE_ASSIGN_OR_RETURN(auto list, graph_.AttributeOrInput(node, name, input++));
+      bounds.push_back(std::move(list));
+    }
+    const std::vector<int64_t>&starts = bounds[0], &ends = bounds[1], &axes = bounds[2],
+          &steps = bounds[3];
+    if (starts.size() != 1 || ends.size() != 1 ||
+        (!axes.empty() && axes[0] != 0 && axes[0] != -1) || (!steps.empty() && steps[0] != 1)) {
+      return Refuse(node, "picks other than successive lengths");
+    }
+    const auto size = static_cast<int64_t>(from.size());
+    const auto place = [&](int64_t k) {
+      return std::clamp(k < 0 ? k + size : k, int64_t{0}, size);
+    };
+    const int64_t begin = place(starts[0]);
+    return Shape(from.begin() + begin, from.begin() + std::max(begin, place(ends[0])));
+  }
+
+  // A single length as a list, or as a number without dimensions.
+  absl::StatusOr<Shape> Reshape(const onnx::NodeProto& node) {
+    ESE_ASSIGN_OR_RETURN(const Shape from, Read(InputOf(node, 0)));
+    ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> shape, graph_.Integers(InputOf(node, 1)));
+    if (shape.size() > 1) return Refuse(node, "makes a table of lengths");
+    return from;
   }
 
   absl::StatusOr<Shape> Concat(const onnx::NodeProto& node) {
