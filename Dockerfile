@@ -13,7 +13,7 @@ FROM debian:12-slim
 ARG PARTS
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends \
-       libgrpc++1.51 libprotobuf32 libabsl20220623 libspdlog1.10 libprometheus-cpp-pull1.0 \
+       libgrpc++1.51 libprotobuf32 libabsl20220623 libspdlog1.10 libprometheus-cpp-core1.0 libmicrohttpd12 \
        libkissfft-float131 libsndfile1 libsamplerate0 libssl3 \
        $(case " $PARTS " in *" cards "*) echo libxrt1 ;; esac) \
     && rm -rf /var/lib/apt/lists/* \

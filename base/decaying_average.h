@@ -21,7 +21,7 @@ class DecayingAverage {
   }
   // The average at the time of the last value.
   double value() const { return value_; }
-  // The average now, as if the value had been 0 since the last one.
+  // The average now, as if the value had been 0 since the last Add.
   double Decayed(TimePoint now) const { return Kept(now) * value_; }
 
  private:

@@ -23,7 +23,6 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
   if (ok) address.host = std::string(text.substr(0, colon));
   const bool bare_ipv6 = address.host.find(':') != std::string::npos &&
                          (address.host.front() != '[' || address.host.back() != ']');
-  // Civetweb would accept a list.
   const bool list = address.host.find(',') != std::string::npos;
   if (!ok || bare_ipv6 || list) {
     return absl::InvalidArgumentError(
@@ -34,7 +33,7 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
   return address;
 }
 
-absl::Status TryListen(const ListenAddress& address) {
+absl::StatusOr<int> Listen(const ListenAddress& address) {
   const std::string text = absl::StrCat(address.host, ":", address.port);
   const auto refuse = [&text](absl::string_view reason) {
     return absl::UnavailableError(
@@ -53,10 +52,18 @@ absl::Status TryListen(const ListenAddress& address) {
   if (fd < 0) return refuse(std::strerror(errno));
   const int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  const bool ok = ::bind(fd, found->ai_addr, found->ai_addrlen) == 0 && ::listen(fd, 1) == 0;
+  const bool ok =
+      ::bind(fd, found->ai_addr, found->ai_addrlen) == 0 && ::listen(fd, SOMAXCONN) == 0;
+  if (ok) return fd;
   const int reason = errno;
   ::close(fd);
-  return ok ? absl::OkStatus() : refuse(std::strerror(reason));
+  return refuse(std::strerror(reason));
+}
+
+absl::Status TryListen(const ListenAddress& address) {
+  const absl::StatusOr<int> fd = Listen(address);
+  if (fd.ok()) ::close(*fd);
+  return fd.status();
 }
 
 }  // namespace ese

@@ -18,8 +18,12 @@ struct ListenAddress {
 // INVALID_ARGUMENT if `text` is not HOST:PORT with a port from 0 to 65535.
 absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
 
-// Tries to listen at the address with plain sockets, to find out why it does not work, because gRPC
-// does not say. UNAVAILABLE names the address, the reason and the remedy.
+// Returns a socket that listens at the address; the caller closes it. UNAVAILABLE names the
+// address, the reason and the remedy.
+absl::StatusOr<int> Listen(const ListenAddress& address);
+
+// Finds out why gRPC failed to listen, which it does not report, by trying the same with a plain
+// socket. UNAVAILABLE names the address, the reason and the remedy.
 absl::Status TryListen(const ListenAddress& address);
 
 }  // namespace ese

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hint when to try again, which a status that refuses something carries.
+// The hint of when to try again, which an error carries that refuses something for now.
 #pragma once
 
 #include <optional>

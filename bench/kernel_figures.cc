@@ -173,9 +173,9 @@ void PrintConvertShare(const SharedModel& model, const Kernel* kernel, const Alg
     PrintFigure(name, MedianRatio(race.Find("conversion"), race.Find("batch")), "1");
   };
   print("kernel.convert_share", plan);
-  print("kernel.convert_share.columns", AlgorithmPlan::LookUpTo(0));
+  print("kernel.convert_share.columns", AlgorithmPlan::LookupUpTo(0));
   if (kernel->lookup() != nullptr) {
-    print("kernel.convert_share.lookup", AlgorithmPlan::LookUpTo(kMaxLanes));
+    print("kernel.convert_share.lookup", AlgorithmPlan::LookupUpTo(kMaxLanes));
   }
 }
 
@@ -217,7 +217,7 @@ void PrintTwoThreads(const SharedModel& model, const Kernel* kernel, const Algor
 
 void PrintTeams(const SharedModel& model, const Kernel* kernel) {
   if (kernel->lookup() == nullptr) return;
-  const AlgorithmPlan plan = AlgorithmPlan::LookUpTo(kMaxLanes);
+  const AlgorithmPlan plan = AlgorithmPlan::LookupUpTo(kMaxLanes);
   for (const int lanes : {1, 2, 4, 8, 16}) {
     KernelLoad one(model, kernel, plan, lanes, kFrames, 1),
         two(model, kernel, plan, lanes, kFrames, 2);

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "base/printable.h"
 #include "base/status.h"
+#include "client/access_flags.h"
 #include "client/live.h"
 #include "client/resuming_stream.h"
 #include "client/seconds.h"
@@ -142,7 +143,7 @@ int ClientMain(int argc, const char* const* argv, Console console) {
          "--server", arguments.servers.addresses,
          "Address of the server. Streams move to the next one of several (separated by commas) if "
          "a server fails")
-      ->type_name("HOST:PORT")
+      ->type_name("HOST:PORT|unix:PATH")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str();
@@ -159,6 +160,7 @@ int ClientMain(int argc, const char* const* argv, Console console) {
       ->type_name("SECONDS")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
+  AddAccessFlags(app, &arguments.servers.access);
   AddTranscribe(app, arguments);
   AddStream(app, arguments);
   app.add_subcommand("models", "List the server's models and their settings");

@@ -40,8 +40,9 @@ class FakeServer::Service final : public v1::SpeechInference::Service {
   Service(FakeScript script, std::vector<v1::Model> models)
       : script_(std::move(script)), models_(std::move(models)) {}
 
-  grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
+  grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest*,
                           v1::ListModelsResponse* response) override {
+    if (grpc::Status status = Authenticate(*context); !status.ok()) return status;
     for (const v1::Model& model : models_) *response->add_models() = model;
     return grpc::Status::OK;
   }
@@ -49,6 +50,16 @@ class FakeServer::Service final : public v1::SpeechInference::Service {
   grpc::Status StreamingInfer(grpc::ServerContext* context,
                               grpc::ServerReaderWriter<v1::StreamingInferResponse,
                                                        v1::StreamingInferRequest>* stream) override;
+
+  grpc::Status Authenticate(const grpc::ServerContext& context) const {
+    if (script_.bearer.empty()) return grpc::Status::OK;
+    const auto header = context.client_metadata().find("authorization");
+    if (header != context.client_metadata().end() &&
+        header->second == absl::StrCat("Bearer ", script_.bearer)) {
+      return grpc::Status::OK;
+    }
+    return {grpc::StatusCode::UNAUTHENTICATED, "unknown token"};
+  }
 
   void AwaitChunks(int64_t chunks) {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -149,6 +160,7 @@ class FakeServer::Service::Session {
       : service_(*service), script_(service->script_), context_(*context), stream_(*stream) {}
 
   grpc::Status Run() {
+    if (grpc::Status status = service_.Authenticate(context_); !status.ok()) return status;
     v1::StreamingInferRequest request;
     if (!stream_.Read(&request) || !request.has_config()) {
       return {grpc::StatusCode::FAILED_PRECONDITION, "config first"};
@@ -285,11 +297,12 @@ grpc::Status FakeServer::Service::StreamingInfer(grpc::ServerContext* context,
   return Session(this, context, stream).Run();
 }
 
-FakeServer::FakeServer(FakeScript script, std::vector<v1::Model> models)
+FakeServer::FakeServer(FakeScript script, std::vector<v1::Model> models,
+                       const std::shared_ptr<grpc::ServerCredentials>& credentials)
     : service_(std::make_unique<Service>(std::move(script), std::move(models))) {
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
   builder.RegisterService(service_.get());
   server_ = builder.BuildAndStart();
   address_ = absl::StrCat("127.0.0.1:", port);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ese/v1/speech.grpc.pb.h"
+#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 
 namespace ese {
@@ -33,6 +34,7 @@ struct FakeScript {
   bool forget_final = false;   // ends calls with OK but without a final response
   bool checkpoints = true;     // sends the checkpoints that clients ask for
   bool forgets_state = false;  // resumes streams with the state of a new stream
+  std::string bearer = {};     // calls need this bearer token; empty: none
   std::string key = "key";     // of checkpoint tokens; tokens with another key are refused
 };
 
@@ -50,7 +52,9 @@ class FakeServer {
     bool half_closed = false;
   };
 
-  explicit FakeServer(FakeScript script = {}, std::vector<v1::Model> models = {FakeModel()});
+  explicit FakeServer(FakeScript script = {}, std::vector<v1::Model> models = {FakeModel()},
+                      const std::shared_ptr<grpc::ServerCredentials>& credentials =
+                          grpc::InsecureServerCredentials());
   ~FakeServer();
 
   // 127.0.0.1:PORT

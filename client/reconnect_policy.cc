@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "base/retry_after.h"
 
 namespace ese {
@@ -28,6 +30,7 @@ ReconnectPolicy::ReconnectPolicy(size_t servers, size_t first_server,
       options_(options),
       random_(seed),
       server_(first_server),
+      last_errors_(servers),
       wait_(options.first_wait) {}
 
 absl::StatusOr<Duration> ReconnectPolicy::Next(const absl::Status& status, Progress progress,
@@ -36,16 +39,19 @@ absl::StatusOr<Duration> ReconnectPolicy::Next(const absl::Status& status, Progr
   if (progress == Progress::kNews) {
     if (!IsTransient(code)) return status;
     failures_ = refusals_ = 0;
+    last_errors_.assign(servers_, absl::OkStatus());
+    last_errors_[server_] = status;
     wait_ = options_.first_wait;
     broken_since_ = now;
     server_ = (server_ + 1) % servers_;
     // A single server may be gone for only a moment, so give it that moment.
     return servers_ == 1 ? NextWait() : Duration(0);
   }
+  last_errors_[server_] = status;
   const bool resuming = progress == Progress::kNothing;
   const bool refused = resuming && IsRefusalOfOneServer(code);
   if (!IsTransient(code) && !refused && !(resuming && code == absl::StatusCode::kAlreadyExists)) {
-    return status;
+    return GiveUp(status);
   }
   if (refused) ++refusals_;
   if (const auto hint = RetryAfter(status)) {
@@ -53,13 +59,18 @@ absl::StatusOr<Duration> ReconnectPolicy::Next(const absl::Status& status, Progr
   }
   server_ = (server_ + 1) % servers_;
   if (++failures_ % servers_ != 0) return Duration(0);
-  if (!resuming || refusals_ == servers_) return status;
+  if (!resuming || refusals_ == servers_) return GiveUp(status);
   refusals_ = 0;
   const Duration wait = NextWait();
   if (now + wait - broken_since_ <= options_.give_up_after) return wait;
+  const absl::Status error = GiveUp(status);
   return absl::Status(code,
-                      absl::StrCat(status.message(), "; no server continued the stream within ",
+                      absl::StrCat(error.message(), "; no server continued the stream within ",
                                    ToSeconds(options_.give_up_after), " s"));
+}
+
+absl::Status ReconnectPolicy::GiveUp(const absl::Status& status) const {
+  return ErrorOfAllServers(status, last_errors_);
 }
 
 Duration ReconnectPolicy::NextWait() {
@@ -68,6 +79,19 @@ Duration ReconnectPolicy::NextWait() {
   wait_ = std::min(2 * wait_, options_.longest_wait);
   hint_ = Duration(0);
   return wait;
+}
+
+absl::Status ErrorOfAllServers(const absl::Status& last, const std::vector<absl::Status>& errors) {
+  std::vector<absl::string_view> reasons;
+  for (const absl::Status& error : errors) {
+    if (!error.ok()) reasons.push_back(error.message());
+  }
+  if (reasons.size() < 2) return last;
+  absl::Status all(last.code(),
+                   absl::StrCat("all ", reasons.size(), " servers that were tried failed: ",
+                                absl::StrJoin(reasons, "; and ")));
+  if (const auto hint = RetryAfter(last)) SetRetryAfter(*hint, &all);
+  return all;
 }
 
 }  // namespace ese

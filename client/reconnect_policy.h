@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 
@@ -39,7 +41,8 @@ class ReconnectPolicy {
   size_t server() const { return server_; }
 
   // A call on server() has ended with the error `status`. Chooses the next server(), and returns
-  // how long to wait before the stream is opened there, or the error to give up with. The rules:
+  // how long to wait before the stream is opened there, or the error to give up with, which names
+  // what each server answered last if several have failed. The rules:
   // - A stream that was never accepted is tried once on every server.
   // - An accepted stream continues after UNAVAILABLE, CANCELLED and DEADLINE_EXCEEDED until
   //   give_up_after is over. It also continues while a server still holds an old call of the stream
@@ -48,6 +51,8 @@ class ReconnectPolicy {
   absl::StatusOr<Duration> Next(const absl::Status& status, Progress progress, TimePoint now);
 
  private:
+  // The error to give up with: `status`, with the reasons of all servers that failed.
+  absl::Status GiveUp(const absl::Status& status) const;
   // The wait at the end of a round over all servers.
   Duration NextWait();
 
@@ -55,11 +60,16 @@ class ReconnectPolicy {
   const ReconnectOptions options_;
   std::minstd_rand random_;
   size_t server_;
-  size_t failures_ = 0;  // since a call last brought news
-  size_t refusals_ = 0;  // servers of this round that cannot continue the stream
-  Duration wait_;        // before the next round
-  Duration hint_{0};     // the shortest wait that a server of this round asked for; 0: none did
+  std::vector<absl::Status> last_errors_;  // by server, since a call last brought news
+  size_t failures_ = 0;                    // since a call last brought news
+  size_t refusals_ = 0;                    // servers of this round that cannot continue the stream
+  Duration wait_;                          // before the next round
+  Duration hint_{0};  // the shortest wait that a server of this round asked for; 0: none did
   TimePoint broken_since_;
 };
+
+// Combines what several servers answered into one error with the code of `last`. Each message must
+// name its server. Errors that are OK are left out; if only one is left, returns `last`.
+absl::Status ErrorOfAllServers(const absl::Status& last, const std::vector<absl::Status>& errors);
 
 }  // namespace ese

@@ -50,7 +50,10 @@ TEST(ReconnectPolicyTest, ANewStreamIsTriedOnceOnEveryServer) {
   ReconnectPolicy policy(2, 1, Options(), 1);
   EXPECT_EQ(*policy.Next(kUnavailable, Progress::kNone, kNow), Duration(0));
   EXPECT_EQ(policy.server(), 0u);
-  EXPECT_EQ(policy.Next(kUnavailable, Progress::kNone, kNow).status(), kUnavailable);
+  const absl::Status status =
+      policy.Next(absl::UnavailableError("full"), Progress::kNone, kNow).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(std::string(status.message()), "all 2 servers that were tried failed: full; and gone");
 }
 
 TEST(ReconnectPolicyTest, RoundsAreFurtherAndFurtherApart) {
@@ -111,8 +114,11 @@ TEST(ReconnectPolicyTest, RefusedByEveryServer) {
   const absl::Status refusal = absl::PermissionDeniedError("another key");
   ASSERT_TRUE(policy.Next(kUnavailable, Progress::kNews, kNow).ok());
   EXPECT_TRUE(policy.Next(refusal, Progress::kNothing, kNow).ok());
-  EXPECT_EQ(policy.Next(absl::NotFoundError("x"), Progress::kNothing, kNow).status().code(),
-            absl::StatusCode::kNotFound);
+  const absl::Status status =
+      policy.Next(absl::NotFoundError("no such model"), Progress::kNothing, kNow).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("another key"), HasSubstr("no such model")));
 }
 
 TEST(ReconnectPolicyTest, RefusedByOneWhileTheOtherIsAway) {

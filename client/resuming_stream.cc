@@ -27,18 +27,18 @@ absl::StatusOr<std::unique_ptr<ResumingClient>> ResumingClient::Connect(
   Servers servers;
   for (const std::string& address : options.addresses) {
     ESE_ASSIGN_OR_RETURN(std::unique_ptr<SpeechClient> server,
-                         SpeechClient::Create({address, options.timeout}));
+                         SpeechClient::Create({address, options.timeout, options.access}));
     servers.push_back(std::move(server));
   }
-  absl::Status first_error;
+  std::vector<absl::Status> errors;
   for (size_t i = 0; i < servers.size(); ++i) {
     const absl::Status status = servers[i]->AwaitConnection();
     if (status.ok()) {
       return std::unique_ptr<ResumingClient>(new ResumingClient(options, std::move(servers), i));
     }
-    first_error.Update(status);
+    errors.push_back(status);
   }
-  return first_error;
+  return ErrorOfAllServers(errors.front(), errors);
 }
 
 absl::StatusOr<v1::ListModelsResponse> ResumingClient::ListModels() const {
@@ -74,7 +74,8 @@ absl::Status ResumingStream::Send(std::string chunk) {
   MutexLock lock(mutex_);
   while (!ended_ && buffer_.full()) changed_.Wait(mutex_);
   if (ended_) {
-    return end_.ok() ? absl::AbortedError("the server ended the stream before its content") : end_;
+    return end_.ok() ? absl::AbortedError("the server ended the stream before all content was sent")
+                     : end_;
   }
   buffer_.Append(std::move(chunk));
   changed_.NotifyAll();

@@ -30,12 +30,13 @@ struct ResumingClientOptions {
   // Servers with the same models and the same checkpoint key. The first that can be reached is
   // used; the others take over when it fails.
   std::vector<std::string> addresses = {"127.0.0.1:7700"};
-  Duration timeout = std::chrono::seconds(10);  // for each server, as ClientOptions::timeout
+  Duration timeout = std::chrono::seconds(10);  // for each server; see ClientOptions::timeout
+  AccessOptions access;                         // to every server
   // How often the server is asked for a checkpoint. After a break, all content since the last
   // checkpoint is sent again.
   uint32_t checkpoint_every_frames = 100;
-  // The most content that is kept for sending again; Send waits while there is more. Must exceed
-  // the content of checkpoint_every_frames frames.
+  // The most content that is kept for sending again. While that is full, Send waits for a
+  // checkpoint. Must exceed the content of checkpoint_every_frames frames.
   size_t max_kept_bytes = 4 << 20;
   ReconnectOptions reconnect;
 };
@@ -45,7 +46,8 @@ class ResumingStream;
 // Thread-safe.
 class ResumingClient {
  public:
-  // If no server can be reached, returns the error of SpeechClient::Connect for the first one.
+  // If no server can be reached, the error has the code of SpeechClient::Connect for the first one
+  // and names the reasons of all.
   static absl::StatusOr<std::unique_ptr<ResumingClient>> Connect(
       const ResumingClientOptions& options);
 
@@ -71,13 +73,13 @@ class ResumingClient {
   friend class ResumingStream;
 };
 
-// Threads, order and errors are those of SpeechStream, except that
+// Threading, order and errors are as for SpeechStream, except that
 // - the error of a call ends the stream only when ReconnectPolicy gives up;
 // - Send returns as soon as the chunk is kept, and Receive reports what became of it;
 // - Receive is what opens the next call after a break, so keep receiving;
 // - if the server gives no checkpoints, a stream can only be resumed until it has sent more than
 //   max_kept_bytes.
-// A thread of the stream's own does the sending.
+// Each stream sends from a thread of its own.
 class ResumingStream {
  public:
   // Cancels a call that has not ended, and waits for its end.

@@ -9,9 +9,7 @@
 #include "base/retry_after.h"
 #include "base/status.h"
 #include "client/speech_call.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
-#include "grpcpp/support/channel_arguments.h"
+#include "client/tls_diagnosis.h"
 
 namespace ese {
 namespace {
@@ -39,6 +37,11 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& address) {
     case grpc::StatusCode::UNIMPLEMENTED:
       absl::StrAppend(&message, "; it does not offer ese.v1.SpeechInference: is it an ese-server?");
       break;
+    case grpc::StatusCode::UNAUTHENTICATED:
+      absl::StrAppend(&message,
+                      "; give a token that the server knows, with --token-file FILE or in the "
+                      "environment variable ESE_TOKEN");
+      break;
     case grpc::StatusCode::CANCELLED:
       absl::StrAppend(&message,
                       "; the call was cancelled, either here or by a server that shut down");
@@ -64,21 +67,21 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& address,
   return result;
 }
 
-grpc::ChannelArguments MakeChannelArguments() {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // Look for a server that restarts at least once a second; gRPC's default is two minutes.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  // Log-posteriors of a large chunk may exceed gRPC's limit of 4 MB.
-  arguments.SetMaxReceiveMessageSize(64 << 20);
-  return arguments;
-}
-
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
-                                   MakeChannelArguments());
+absl::Status AwaitConnection(grpc::Channel& channel, const ClientOptions& options) {
+  const auto deadline = DeadlineAfter(options.timeout);
+  grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/true);
+  while (state != GRPC_CHANNEL_READY) {
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
+      return DiagnoseConnection(options.address, options.access, options.timeout);
+    }
+    if (!channel.WaitForStateChange(state, deadline)) {
+      return absl::DeadlineExceededError(absl::StrCat(
+          "no connection to ", options.address, " within ", ToSeconds(options.timeout),
+          " s; check the address (--server) and the network, or wait longer (--timeout)"));
+    }
+    state = channel.GetState(/*try_to_connect=*/true);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<SpeechClient>> SpeechClient::Connect(const ClientOptions& options) {
@@ -91,26 +94,13 @@ absl::StatusOr<std::unique_ptr<SpeechClient>> SpeechClient::Create(const ClientO
   if (options.address.empty()) {
     return absl::InvalidArgumentError("the server's address is empty; give it as HOST:PORT");
   }
-  return std::unique_ptr<SpeechClient>(new SpeechClient(options, MakeChannel(options.address)));
+  ESE_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel,
+                       MakeChannel(options.address, options.access));
+  return std::unique_ptr<SpeechClient>(new SpeechClient(options, std::move(channel)));
 }
 
 absl::Status SpeechClient::AwaitConnection() const {
-  const auto deadline = DeadlineAfter(options_.timeout);
-  grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
-  while (state != GRPC_CHANNEL_READY) {
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
-      return absl::UnavailableError(absl::StrCat(
-          "nothing listens at ", options_.address,
-          "; start ese-server there, or name the server's address with --server HOST:PORT"));
-    }
-    if (!channel_->WaitForStateChange(state, deadline)) {
-      return absl::DeadlineExceededError(absl::StrCat(
-          "no connection to ", options_.address, " within ", ToSeconds(options_.timeout),
-          " s; check the address (--server) and the network, or wait longer (--timeout)"));
-    }
-    state = channel_->GetState(/*try_to_connect=*/true);
-  }
-  return absl::OkStatus();
+  return ese::AwaitConnection(*channel_, options_);
 }
 
 SpeechClient::SpeechClient(ClientOptions options, std::shared_ptr<grpc::Channel> channel)

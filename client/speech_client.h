@@ -18,10 +18,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "client/access.h"
 #include "ese/v1/speech.grpc.pb.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
-#include "grpcpp/support/channel_arguments.h"
 
 namespace ese {
 
@@ -30,10 +30,11 @@ struct ClientOptions {
   // The longest wait for a connection, for the answer to a simple call and, in a stream, for the
   // next answer while the server owes one.
   Duration timeout = std::chrono::seconds(10);
+  AccessOptions access = {};
 };
 
 // Converts a status, keeping its code. The message gets the address and, for UNAVAILABLE,
-// UNIMPLEMENTED and CANCELLED, a remedy.
+// UNIMPLEMENTED, UNAUTHENTICATED and CANCELLED, a remedy.
 absl::Status FromGrpc(const grpc::Status& status, const std::string& address);
 
 // As above, for a call that has ended. If the server sent the trailing metadata retry-after-ms,
@@ -41,10 +42,10 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& address);
 absl::Status FromGrpc(const grpc::Status& status, const std::string& address,
                       const grpc::ClientContext& context);
 
-// Makes a channel that is not connected yet. It never shares a connection with another channel.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
-// The settings of these channels.
-grpc::ChannelArguments MakeChannelArguments();
+// Waits until a channel that was made with these options is connected. UNAVAILABLE as soon as the
+// first attempt fails; DEADLINE_EXCEEDED if nothing answers in time. The messages name the address,
+// the reason and a remedy.
+absl::Status AwaitConnection(grpc::Channel& channel, const ClientOptions& options);
 
 class SpeechStream;
 
@@ -53,10 +54,10 @@ class SpeechClient {
  public:
   // Calls Create and then AwaitConnection.
   static absl::StatusOr<std::unique_ptr<SpeechClient>> Connect(const ClientOptions& options);
-  // The first call connects. INVALID_ARGUMENT if the address is empty.
+  // The first call connects. INVALID_ARGUMENT if the address is empty; and the errors of
+  // MakeChannel (access.h).
   static absl::StatusOr<std::unique_ptr<SpeechClient>> Create(const ClientOptions& options);
-  // UNAVAILABLE as soon as the first attempt to connect fails; DEADLINE_EXCEEDED if nothing answers
-  // in time. Both messages name the address and a remedy.
+  // As the function above.
   absl::Status AwaitConnection() const;
 
   absl::StatusOr<v1::ListModelsResponse> ListModels() const;

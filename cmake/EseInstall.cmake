@@ -7,7 +7,7 @@ include(GNUInstallDirs)
 # The library's public headers are speech_client.h, resuming_stream.h and retry_after.h; they include the others.
 set(ESE_CLIENT_HEADERS
   base/clock.h base/mutex.h base/retry_after.h
-  client/answer_ledger.h client/reconnect_policy.h client/replay_buffer.h client/resume_cursor.h
+  client/access.h client/answer_ledger.h client/reconnect_policy.h client/replay_buffer.h client/resume_cursor.h
   client/resuming_stream.h client/speech_client.h)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/ese")
 set(package_files "${PROJECT_BINARY_DIR}/install")

@@ -3,6 +3,7 @@
 #
 #   ese_library(NAME model SRCS a.cc b.cc DEPS ese_base absl::status)   -> target ese_model
 #   ese_library(... TESTING)                                            -> built only for what links it
+#   ese_library(... COMPUTES)                                           -> optimised in sanitizer builds too
 #   ese_test(NAME a_test SRCS a_test.cc DEPS ese_model)                 -> target and ctest a_test
 #   ese_program(NAME ese-server SRCS main.cc DEPS ese_server)           -> installed program
 #   ese_program(... INTERNAL)                                           -> a program of the build only
@@ -32,8 +33,13 @@ if(ESE_SANITIZE)
 endif()
 
 function(ese_library)
-  cmake_parse_arguments(ARG "TESTING" "NAME" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "TESTING;COMPUTES" "NAME" "SRCS;DEPS" ${ARGN})
   add_library(ese_${ARG_NAME} STATIC ${ARG_SRCS})
+  # Optimising instrumented code takes most of a sanitizer build, so only the libraries that compute
+  # much, or that fuzzers run, are optimised there.
+  if(ESE_SANITIZE AND NOT ARG_COMPUTES)
+    target_compile_options(ese_${ARG_NAME} PRIVATE -O0)
+  endif()
   if(ARG_TESTING)
     set_target_properties(ese_${ARG_NAME} PROPERTIES EXCLUDE_FROM_ALL ON)
   endif()
@@ -58,6 +64,8 @@ function(ese_test)
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE ese_flags ${ARG_DEPS} ese_test_paths GTest::gmock
                                              GTest::gtest_main)
+  # Tests define the same helpers, so their sources cannot be compiled together.
+  set_target_properties(${ARG_NAME} PROPERTIES UNITY_BUILD OFF)
   # The tests' own code computes little, and optimising it takes much of a build.
   if(ESE_SANITIZE)
     target_compile_options(${ARG_NAME} PRIVATE -O0)

@@ -28,6 +28,7 @@ struct Flags {
   std::string weights, topology, calibration, model;
   std::optional<double> density;
   CompileOptions options;
+  ImportOptions import;
   bool json = false;
 };
 
@@ -39,7 +40,7 @@ struct Sources {
 
 absl::StatusOr<Sources> ReadSources(const Flags& flags) {
   Sources sources;
-  ESE_ASSIGN_OR_RETURN(sources.imported, ImportFile(flags.weights, flags.topology));
+  ESE_ASSIGN_OR_RETURN(sources.imported, ImportFile(flags.weights, flags.topology, flags.import));
   if (!flags.calibration.empty()) {
     ESE_ASSIGN_OR_RETURN(const Safetensors file, Safetensors::FromFile(flags.calibration));
     ESE_ASSIGN_OR_RETURN(sources.calibration,
@@ -93,6 +94,11 @@ absl::Status Inspect(const Flags& flags, std::ostream& out) {
   return absl::OkStatus();
 }
 
+void AddUnusedOption(CLI::App* command, Flags* flags) {
+  command->add_flag("--allow-unused-lstm", flags->import.allow_unused_lstm,
+                    "accept LSTM weights that the topology does not use");
+}
+
 void AddBuildOptions(CLI::App* build, Flags* flags) {
   build
       ->add_option("--weights", flags->weights,
@@ -101,6 +107,9 @@ void AddBuildOptions(CLI::App* build, Flags* flags) {
   build->add_option("--topology", flags->topology,
                     "JSON file that describes the weights: required for safetensors, "
                     "optional for ONNX and Kaldi");
+  build->add_option("--name", flags->import.name,
+                    "name of the model (default: that of the topology or the file)");
+  AddUnusedOption(build, flags);
   build->add_option("-o,--output", flags->model, ".ese file to write")->required();
   build->add_option("--calibration", flags->calibration,
                     "safetensors file with sample features, used to choose number formats and to "
@@ -129,6 +138,7 @@ void AddInspectOptions(CLI::App* inspect, Flags* flags) {
   CLI::Option* weights = inspect->add_option(
       "--weights", flags->weights, "trained network to compare the model with, as for build");
   inspect->add_option("--topology", flags->topology, "as for build")->needs(weights);
+  AddUnusedOption(inspect, flags);
   inspect->add_option("--calibration", flags->calibration, "as for build")->needs(weights);
   inspect->add_flag("--json", flags->json, "print the report as JSON");
 }

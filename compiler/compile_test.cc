@@ -180,6 +180,18 @@ TEST(CompileTest, RefinesFormatsOnTheWholeModel) {
   EXPECT_GT(compiled->report.fidelity->logits_snr_db, 38);
 }
 
+// The topology may have forgotten a layer.
+TEST(CompileTest, RefusesUnusedLstmWeights) {
+  TestNetwork network = MakeTestNetwork({});
+  network.tensors["lstm.weight_hh_l0_reverse"] = {{1}, {0}};
+  EXPECT_THAT(network.Import().status().message(),
+              AllOf(HasSubstr("does not use the LSTM weights lstm.weight_hh_l0_reverse"),
+                    HasSubstr("--allow-unused-lstm")));
+  const auto allowed = ImportSafetensors(network.Parsed(), network.Weights(), true);
+  ASSERT_TRUE(allowed.ok()) << allowed.status();
+  EXPECT_THAT(allowed->notices, ElementsAre(HasSubstr("lstm.weight_hh_l0_reverse")));
+}
+
 TEST(CompileTest, NamesUnusedTensorsInANotice) {
   TestNetwork made = MakeTestNetwork(Projected());
   made.tensors["optimizer.step"] = {{1}, {5}};

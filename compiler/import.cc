@@ -45,6 +45,11 @@ FileKind KindOf(absl::string_view bytes, const std::string& path) {
   return FileKind::kUnknown;
 }
 
+// True for no name, and for the names that PyTorch's exporters give to every graph.
+bool IsGeneric(absl::string_view name) {
+  return name.empty() || name == "main_graph" || name == "torch_jit" || name == "torch-jit-export";
+}
+
 bool NormalisesItsInput(const DenseNetwork& network) {
   return std::any_of(network.input_mean.begin(), network.input_mean.end(),
                      [](float mean) { return mean != 0; }) ||
@@ -54,7 +59,8 @@ bool NormalisesItsInput(const DenseNetwork& network) {
 
 absl::StatusOr<ImportedNetwork> ImportSafetensorsFile(std::string bytes, const std::string& weights,
                                                       const std::string& topology,
-                                                      const std::string& json) {
+                                                      const std::string& json,
+                                                      bool allow_unused_lstm) {
   if (topology.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         weights, " is a safetensors file: give --topology, the JSON that names its tensors"));
@@ -62,7 +68,7 @@ absl::StatusOr<ImportedNetwork> ImportSafetensorsFile(std::string bytes, const s
   ESE_ASSIGN_OR_RETURN(const Topology parsed, ParseTopology(json, topology));
   ESE_ASSIGN_OR_RETURN(const Safetensors tensors,
                        Safetensors::FromBytes(std::move(bytes), weights));
-  return ImportSafetensors(parsed, tensors);
+  return ImportSafetensors(parsed, tensors, allow_unused_lstm);
 }
 
 // Adds what the optional JSON file says about an ONNX or Kaldi network.
@@ -75,7 +81,7 @@ absl::Status AddAnnotations(const std::string& weights, const std::string& topol
   DenseNetwork& network = imported->network;
   ESE_RETURN_IF_ERROR(Annotate(annotations, network.output.rows,
                                topology.empty() ? weights : topology, &imported->topology));
-  if (imported->topology.name.empty()) {
+  if (IsGeneric(imported->topology.name)) {
     imported->topology.name = std::filesystem::path(weights).stem().string();
   }
   if (annotations.input_mean.empty()) return absl::OkStatus();
@@ -89,19 +95,46 @@ absl::Status AddAnnotations(const std::string& weights, const std::string& topol
   return absl::OkStatus();
 }
 
+// How to save the network of a file that holds it in another form.
+std::string Remedy(absl::string_view bytes) {
+  if (absl::StartsWith(bytes, "PK\x03\x04") || absl::StartsWith(bytes, "\x80\x02")) {
+    return "it looks like a file of torch.save (.pt, .pth); load it in Python and save the weights "
+           "with ese_prune.export, or with safetensors.torch.save_file(module.state_dict(), path)";
+  }
+  if (absl::StartsWith(bytes, "\x89HDF")) {
+    return "it looks like HDF5 (Keras, .h5); load it in Python and save the weights with "
+           "safetensors.numpy.save_file, in the layout of compiler/README.md";
+  }
+  return "export the network to one of these formats";
+}
+
+// A softmax of one unit is always 1.
+absl::Status CheckUnits(const ImportedNetwork& imported, const std::string& weights) {
+  if (imported.network.output.rows != 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      weights,
+      ": its output layer has one unit z, but the server's posteriors are a softmax over all "
+      "units, and that of one unit is always 1; add a unit whose weights and bias are zero in "
+      "front "
+      "of it, because the softmax of [0, z] is [1 - sigmoid(z), sigmoid(z)]"));
+}
+
 }  // namespace
 
-absl::StatusOr<ImportedNetwork> ImportFile(const std::string& weights,
-                                           const std::string& topology) {
+absl::StatusOr<ImportedNetwork> ImportFile(const std::string& weights, const std::string& topology,
+                                           const ImportOptions& options) {
   std::string json;
   if (!topology.empty()) {
     ESE_ASSIGN_OR_RETURN(json, ReadFile(topology));
   }
   ESE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(weights));
   absl::StatusOr<ImportedNetwork> imported;
-  switch (KindOf(bytes, weights)) {
+  const FileKind kind = KindOf(bytes, weights);
+  switch (kind) {
     case FileKind::kSafetensors:
-      return ImportSafetensorsFile(std::move(bytes), weights, topology, json);
+      imported = ImportSafetensorsFile(std::move(bytes), weights, topology, json,
+                                       options.allow_unused_lstm);
+      break;
     case FileKind::kOnnx:
       imported = ImportOnnx(bytes, weights);
       break;
@@ -109,14 +142,16 @@ absl::StatusOr<ImportedNetwork> ImportFile(const std::string& weights,
       imported = ImportKaldi(bytes, weights);
       break;
     case FileKind::kUnknown:
-      return absl::InvalidArgumentError(
-          absl::StrCat(weights,
-                       ": its first bytes are neither safetensors nor ONNX nor Kaldi nnet1; "
-                       "export the network to one of these formats"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          weights, ": its first bytes are neither safetensors nor ONNX nor Kaldi nnet1; ",
+          Remedy(bytes)));
   }
-  if (imported.ok()) {
+  ESE_RETURN_IF_ERROR(imported.status());
+  if (kind != FileKind::kSafetensors) {
     ESE_RETURN_IF_ERROR(AddAnnotations(weights, topology, json, &*imported));
   }
+  if (!options.name.empty()) imported->topology.name = options.name;
+  ESE_RETURN_IF_ERROR(CheckUnits(*imported, weights));
   return imported;
 }
 

@@ -50,6 +50,36 @@ TEST(ImportTest, DistinguishesFormatsByContent) {
   EXPECT_EQ(imported->topology.name, "projected");
 }
 
+TEST(ImportTest, NamesTheModel) {
+  // PyTorch gives this graph the name torch_jit, as it does every graph.
+  EXPECT_EQ(ImportFile(Golden("onnx/torch.onnx"), "")->topology.name, "torch");
+  EXPECT_EQ(ImportFile(Golden("onnx/torch.onnx"), "", {.name = "mine"})->topology.name, "mine");
+  EXPECT_EQ(ImportFile(Golden("projected.safetensors"), Golden("projected.json"), {.name = "mine"})
+                ->topology.name,
+            "mine");
+}
+
+TEST(ImportTest, SaysHowToSaveOtherFormats) {
+  EXPECT_THAT(ImportFile(Write("network", "PK\x03\x04"), "").status().message(),
+              HasSubstr("torch.save (.pt, .pth)"));
+  EXPECT_THAT(ImportFile(Write("network", "\x80\x02}"), "").status().message(),
+              HasSubstr("torch.save (.pt, .pth)"));
+  EXPECT_THAT(ImportFile(Write("network", "\x89HDF\r\n"), "").status().message(),
+              HasSubstr("HDF5 (Keras, .h5)"));
+}
+
+// A softmax of one unit says nothing.
+TEST(ImportTest, RefusesOneUnit) {
+  onnx::ModelProto model = PeepholesModel();
+  for (const char* name : {"weight", "bias"}) {
+    onnx::TensorProto& tensor = Tensor(model, name);
+    tensor.set_dims(0, 1);
+    tensor.mutable_raw_data()->resize(tensor.raw_data().size() / 4);
+  }
+  EXPECT_THAT(ImportFile(Write("network", model.SerializeAsString()), "").status().message(),
+              HasSubstr("its output layer has one unit z"));
+}
+
 // The first bytes of one format may look like those of another.
 TEST(ImportTest, DistinguishesFormatsThatLookAlike) {
   std::string bytes = *ReadFile(Golden("projected.safetensors"));

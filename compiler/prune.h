@@ -33,7 +33,7 @@ struct PruneReport {
   PruneOrigin origin = PruneOrigin::kDense;
   int64_t zero_entries = 0;   // entries added with zero weight, for equal rows and for long gaps
   double squares_kept = 1.0;  // share of the sum of squared weights that was kept
-  std::string notice;         // set if the density keeps zeros of a sparser mask, else empty
+  std::string notice;         // a warning that the mask is sparser than the density, or empty
 };
 
 struct PrunedMatrix {
@@ -41,8 +41,8 @@ struct PrunedMatrix {
   PruneReport report;
 };
 
-// Prunes a matrix. With a density, every row keeps round(density * columns) entries, but at least
-// 1: those with the largest magnitudes. If two are equal, the one in the lower column is kept. An
+// Prunes a matrix. With a density, every row keeps its round(density * columns) largest entries
+// by magnitude, and at least one. If two are equal, the one in the lower column is kept. An
 // entry of zero weight is inserted into a gap of more than kMaxGap columns; the other rows are then
 // padded to the same length with entries of zero weight in their lowest unused columns.
 // Returns INVALID_ARGUMENT for a density outside (0, 1], or for a training mask with unequal rows.

@@ -122,7 +122,7 @@ class Quantizer {
                          static_cast<double>(kRoundingMargin);
     if (bound > std::numeric_limits<int32_t>::max()) {
       return Error(r, "its sums can reach ", std::ldexp(bound, -Accumulator::kFractionBits),
-                   " but 32 bits hold only 4096: the weights' magnitudes add up to ",
+                   " but a 32-bit sum must stay below 4096: the weights' magnitudes add up to ",
                    std::ldexp(static_cast<double>(largest_sum), -Accumulator::kFractionBits),
                    " with inputs at their limits, the bias is ", real_.bias[r],
                    "; clip weights and biases in training, or prune to a lower ",

@@ -179,7 +179,7 @@ TEST(QuantizeTest, RefusesSumsThatCouldExceed32BitsWithRowAndRemedy) {
   const absl::Status status = QuantizeStatus(matrix);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("w_ih | w_hh, row 0 (gate i of cell 0)"));
-  EXPECT_THAT(status.message(), HasSubstr("32 bits hold only 4096"));
+  EXPECT_THAT(status.message(), HasSubstr("a 32-bit sum must stay below 4096"));
   EXPECT_THAT(status.message(), HasSubstr("--density-gates"));
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
@@ -92,10 +93,26 @@ absl::StatusOr<BasicNetworkLayer<DenseMatrix>> ReadLayer(const LayerTopology& to
   return layer;
 }
 
+// A left-over LSTM is most often a layer or a direction that the topology forgot.
+absl::Status CheckUnused(const std::vector<std::string>& unused) {
+  std::vector<std::string> recurrent;
+  for (const std::string& name : unused) {
+    for (const char* part : {"weight_ih", "weight_hh", "weight_hr"}) {
+      if (absl::StrContains(name, part)) recurrent.push_back(name);
+    }
+  }
+  if (recurrent.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the topology does not use the LSTM weights ", NameList(recurrent),
+      "; add their layer to the topology (a reverse direction cannot be served), or give "
+      "--allow-unused-lstm if the network works without them"));
+}
+
 }  // namespace
 
 absl::StatusOr<ImportedNetwork> ImportSafetensors(const Topology& topology,
-                                                  const Safetensors& tensors) {
+                                                  const Safetensors& tensors,
+                                                  bool allow_unused_lstm) {
   TensorReader reader(tensors);
   ImportedNetwork imported;
   imported.topology = topology;
@@ -122,6 +139,7 @@ absl::StatusOr<ImportedNetwork> ImportSafetensors(const Topology& topology,
                        reader.ReadBias(topology.output_bias, output.rows));
   output.bias.assign(bias.begin(), bias.end());
   const std::vector<std::string> unused = reader.Unused();
+  if (!allow_unused_lstm) ESE_RETURN_IF_ERROR(CheckUnused(unused));
   if (!unused.empty()) {
     imported.notices.push_back(
         absl::StrCat("the topology does not use the tensors ", NameList(unused)));

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/printable.h"
 #include "base/status.h"
+#include "client/access_flags.h"
 #include "client/figures.h"
 #include "client/seconds.h"
 #include "load/generator.h"
@@ -101,6 +102,11 @@ absl::StatusOr<bool> RunSearch(const Arguments& arguments, Console& console,
 // Returns true if the run had no errors.
 absl::StatusOr<bool> Run(const Arguments& arguments, Console& console,
                          const std::atomic<bool>& stop) {
+  if (arguments.load.access.tls &&
+      (arguments.vanish > 0 || arguments.load.cut_every > Duration(0))) {
+    return absl::InvalidArgumentError(
+        "--vanish and --cut-every break plaintext connections only; leave out --tls");
+  }
   if (arguments.find_max) return RunSearch(arguments, console, stop);
   if (arguments.vanish == 0) return RunOnce(arguments, console, stop);
   ESE_ASSIGN_OR_RETURN(const VanishReport report,
@@ -152,7 +158,7 @@ void AddLoadOptions(CLI::App& app, Arguments& arguments) {
   app.add_option(
          "--server", load.addresses,
          "Address of the server, or of several (separated by commas) that share the streams")
-      ->type_name("HOST:PORT")
+      ->type_name("HOST:PORT|unix:PATH")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str();
@@ -254,6 +260,7 @@ int LoadMain(int argc, const char* const* argv, Console console, const std::atom
                "ese-load");
   app.set_version_flag("--version", ESE_VERSION);
   AddLoadOptions(app, arguments);
+  AddAccessFlags(app, &arguments.load.access);
   AddContentOptions(app, arguments);
   AddTestOptions(app, arguments);
   AddReportOptions(app, arguments);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The TCP or Unix connections of a load test. They are made here and not by gRPC, so that they can
+// The connections of a load test. Those without TLS are made here and not by gRPC, so that they can
 // be cut.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "client/access.h"
 #include "ese/v1/speech.grpc.pb.h"
 
 namespace ese {
@@ -19,9 +20,10 @@ namespace ese {
 class LoadConnection {
  public:
   // UNAVAILABLE if nothing listens at the address; NOT_FOUND if there is no such host;
-  // DEADLINE_EXCEEDED after `timeout`.
+  // DEADLINE_EXCEEDED after `timeout`; and the errors of MakeChannel and AwaitConnection.
   static absl::StatusOr<std::unique_ptr<LoadConnection>> Dial(const std::string& address,
-                                                              Duration timeout);
+                                                              Duration timeout,
+                                                              const AccessOptions& access);
   ~LoadConnection();
   LoadConnection(const LoadConnection&) = delete;
   LoadConnection& operator=(const LoadConnection&) = delete;
@@ -29,17 +31,17 @@ class LoadConnection {
   const std::string& address() const { return address_; }
   v1::SpeechInference::Stub& stub() { return *stub_; }
 
-  // Ends the connection without any HTTP/2 message, like a client that crashes.
+  // Ends the connection without any HTTP/2 message, like a client that crashes. REQUIRES: no TLS
   void Cut();
   // Marks it as unusable, because a call has found it broken.
   void NoteBroken() { broken_ = true; }
   bool broken() const { return broken_; }
 
  private:
-  LoadConnection(std::string address, int fd);
+  LoadConnection(std::string address, int fd, const std::shared_ptr<grpc::Channel>& channel);
 
   const std::string address_;
-  const int fd_;  // a duplicate, because gRPC closes its own at any time
+  const int fd_;  // -1 with TLS, where gRPC connects
   std::unique_ptr<v1::SpeechInference::Stub> stub_;
   bool broken_ = false;
 };
@@ -48,7 +50,8 @@ class LoadConnection {
 // break. Not thread-safe.
 class LoadConnections {
  public:
-  LoadConnections(std::vector<std::string> addresses, int count, Duration timeout);
+  LoadConnections(std::vector<std::string> addresses, int count, Duration timeout,
+                  AccessOptions access);
 
   size_t servers() const { return addresses_.size(); }
   // Returns connection `number` modulo `count` to the server with index `server`.
@@ -60,6 +63,7 @@ class LoadConnections {
   const std::vector<std::string> addresses_;
   const int count_;
   const Duration timeout_;
+  const AccessOptions access_;
   std::vector<std::shared_ptr<LoadConnection>>
       connections_;  // `count` for each server; null: not made yet
   size_t next_cut_ = 0;

@@ -80,7 +80,7 @@ class LoadRun {
     for (int i = 0; i < count; ++i) {
       shards_.push_back(std::make_unique<LoadShard>(i, count, &schedule_, &behaviour_, &source_,
                                                     &tally_, options_.addresses,
-                                                    ConnectionsOf(options_)));
+                                                    ConnectionsOf(options_), options_.access));
     }
     for (auto& shard : shards_) threads_.emplace_back([&shard] { shard->Run(); });
   }
@@ -164,7 +164,8 @@ class LoadRun {
   }
 
   void Verify(LoadReport* report) const {
-    LoadVerifier verifier(&source_, behaviour_, options_.addresses, options_.timeout);
+    LoadVerifier verifier(&source_, behaviour_, options_.addresses, options_.timeout,
+                          options_.access);
     for (const auto& shard : shards_) {
       for (const auto& stream : shard->streams()) verifier.Expect(*stream);
     }
@@ -195,6 +196,7 @@ absl::StatusOr<LoadSource> MakeSource(const LoadOptions& options) {
   ResumingClientOptions servers;
   servers.addresses = options.addresses;
   servers.timeout = options.timeout;
+  servers.access = options.access;
   ESE_ASSIGN_OR_RETURN(const std::unique_ptr<ResumingClient> client,
                        ResumingClient::Connect(servers));
   ESE_ASSIGN_OR_RETURN(const v1::Model model, client->FindModel(options.model));

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "client/access.h"
 #include "load/report.h"
 #include "load/source.h"
 
@@ -26,7 +27,8 @@ struct LoadOptions {
   std::vector<std::string> addresses = {"127.0.0.1:7700"};
   // The longest wait for a connection, for the acceptance of a stream, and for a chunk's answer.
   Duration timeout = std::chrono::seconds(10);
-  std::string model;  // empty: the server's only model
+  AccessOptions access;  // breaks (cut_every, RunVanish) need connections without TLS
+  std::string model;     // empty: the server's only model
   LoadSourceOptions source;
   int streams = 100;
   LoadPace pace = LoadPace::kRealTime;

@@ -21,11 +21,12 @@ gpr_timespec ToGpr(Duration wait) {
 
 LoadShard::LoadShard(int first, int stride, const LoadSchedule* schedule,
                      const LoadBehaviour* behaviour, const LoadSource* source, LoadTally* tally,
-                     std::vector<std::string> addresses, int connections)
+                     std::vector<std::string> addresses, int connections,
+                     const AccessOptions& access)
     : schedule_(*schedule),
       source_(*source),
       tally_(*tally),
-      connections_(std::move(addresses), connections, schedule->timeout),
+      connections_(std::move(addresses), connections, schedule->timeout, access),
       environment_{*behaviour, source_, tally_, clock_, connections_, queue_, timers_, live_},
       told_to_speak_(schedule->ramp > Duration(0)) {
   std::mt19937_64 random(schedule_.seed + static_cast<uint64_t>(first));

@@ -33,7 +33,7 @@ class LoadShard {
   // shard.
   LoadShard(int first, int stride, const LoadSchedule* schedule, const LoadBehaviour* behaviour,
             const LoadSource* source, LoadTally* tally, std::vector<std::string> addresses,
-            int connections);
+            int connections, const AccessOptions& access);
   ~LoadShard();
 
   // Runs until every stream has ended, which is at the latest soon after speak_until + timeout.

@@ -23,8 +23,8 @@ namespace ese {
 
 // What every stream of a run does.
 struct LoadBehaviour {
-  bool flat_out = false;     // keeps `window` chunks unanswered, instead of sending on a clock
-  int window = 8;            // when flat out
+  bool flat_out = false;     // sends as fast as answers come, not on a clock
+  int window = 8;            // number of unanswered chunks, if flat_out
   int64_t max_chunks = 0;    // per stream; 0: no limit
   bool ends_at_max = false;  // true: the content ends after max_chunks; false: it pauses there
   bool resumes = false;      // true: the stream continues after a break; false: it ends
@@ -109,8 +109,8 @@ class LoadStream final : public LoadCall::Handler {
   // The speaker begins. Chunks become due on the stream's clock, or as others are answered.
   void BeginToSpeak(TimePoint from);
   // Another chunk was due at `scheduled`. It is sent as soon as the connection accepts it. Its
-  // latency counts from `scheduled` even if it is sent late, so that a server that slows down
-  // sending cannot hide its delay (coordinated omission). Returns false if no further chunk will
+  // latency counts from `scheduled` even if it is sent late, so that a server that delays the
+  // sending cannot hide that delay (coordinated omission). Returns false if no further chunk will
   // become due.
   bool Due(TimePoint scheduled);
   // No further chunk will become due. Ends the content after the chunks that are due already.

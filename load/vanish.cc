@@ -16,6 +16,7 @@ namespace {
 struct Cycles {
   const std::string& address;
   const Duration timeout;
+  const AccessOptions& access;
   const LoadSource& source;
   const std::atomic<bool>& stop;
   grpc::CompletionQueue queue;
@@ -35,7 +36,7 @@ class VanishingClient final : public LoadCall::Handler {
       vanished_ = false;
       writes_ = 0;
       absl::StatusOr<std::unique_ptr<LoadConnection>> connection =
-          LoadConnection::Dial(cycles_.address, cycles_.timeout);
+          LoadConnection::Dial(cycles_.address, cycles_.timeout, cycles_.access);
       if (!connection.ok()) {
         cycles_.tally.NoteEnd(false, connection.status());
         continue;
@@ -93,7 +94,8 @@ absl::StatusOr<VanishReport> RunVanish(const LoadOptions& options, int64_t cycle
   ESE_ASSIGN_OR_RETURN(const LoadSource source, MakeSource(options));
 
   const TimePoint start = Clock::Real()->Now();
-  Cycles shared{options.addresses[0], options.timeout, source, stop, {}, {}, cycles};
+  Cycles shared{
+      options.addresses[0], options.timeout, options.access, source, stop, {}, {}, cycles};
   std::vector<std::unique_ptr<VanishingClient>> clients;
   for (int i = 0; i < options.streams; ++i) {
     clients.push_back(std::make_unique<VanishingClient>(&shared));

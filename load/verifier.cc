@@ -9,8 +9,13 @@
 namespace ese {
 
 LoadVerifier::LoadVerifier(const LoadSource* source, const LoadBehaviour& behaviour,
-                           std::vector<std::string> addresses, Duration timeout)
-    : source_(*source), behaviour_(behaviour), addresses_(std::move(addresses)), timeout_(timeout) {
+                           std::vector<std::string> addresses, Duration timeout,
+                           AccessOptions access)
+    : source_(*source),
+      behaviour_(behaviour),
+      addresses_(std::move(addresses)),
+      timeout_(timeout),
+      access_(std::move(access)) {
   behaviour_.flat_out = true;
   behaviour_.ends_at_max = true;
   behaviour_.resumes = false;
@@ -36,7 +41,7 @@ void LoadVerifier::Run(LoadReport* report) {
   std::vector<std::vector<uint64_t>> hashes;
   // All servers give the same bits, so the first that can be reached is enough.
   for (const std::string& address : addresses_) {
-    LoadShard shard(0, 1, &schedule, &behaviour_, &source_, &tally, {address}, 1);
+    LoadShard shard(0, 1, &schedule, &behaviour_, &source_, &tally, {address}, 1, access_);
     shard.Run();
     hashes.clear();
     for (const auto& stream : shard.streams()) hashes.push_back(stream->hash().values());

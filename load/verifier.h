@@ -18,7 +18,7 @@ class LoadVerifier {
  public:
   // `source` must outlive the verifier.
   LoadVerifier(const LoadSource* source, const LoadBehaviour& behaviour,
-               std::vector<std::string> addresses, Duration timeout);
+               std::vector<std::string> addresses, Duration timeout, AccessOptions access);
 
   // Adds a stream whose posteriors are to be compared.
   void Expect(const LoadStream& stream);
@@ -39,6 +39,7 @@ class LoadVerifier {
   LoadBehaviour behaviour_;
   const std::vector<std::string> addresses_;
   const Duration timeout_;
+  const AccessOptions access_;
   std::vector<Expected> expected_;
   int64_t max_chunks_ = 0;
 };

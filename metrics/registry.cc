@@ -2,13 +2,12 @@
 #include "metrics/registry.h"
 
 #include <algorithm>
-#include <exception>
 #include <iterator>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
-#include "base/listen_address.h"
 #include "base/status.h"
+#include "metrics/http_server.h"
 #include "metrics/process_metrics.h"
 #include "prometheus/text_serializer.h"
 
@@ -89,39 +88,18 @@ std::vector<std::weak_ptr<prometheus::Collectable>> MetricsRegistry::More() cons
 }
 
 void MetricsRegistry::Show(const std::shared_ptr<prometheus::Collectable>& more) {
-  {
-    const MutexLock lock(mutex_);
-    more_.push_back(more);
-  }
-  if (exposer_ != nullptr) exposer_->RegisterCollectable(more);
+  const MutexLock lock(mutex_);
+  more_.push_back(more);
 }
 
 absl::Status MetricsRegistry::Serve(const std::string& address) {
-  if (exposer_ != nullptr) {
+  if (http_ != nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("cannot serve metrics on ", address,
                                                       ": they are already served on port ", port_,
                                                       "; call Serve only once"));
   }
-  ESE_ASSIGN_OR_RETURN(const ListenAddress parsed, ParseListenAddress(address));
-  if (parsed.host.front() == '[') {
-    // Debian 12 builds civetweb without IPv6.
-    return absl::InvalidArgumentError(absl::StrCat("cannot serve metrics on ", address,
-                                                   ": its HTTP server does not support IPv6; use "
-                                                   "an IPv4 address such as 127.0.0.1 or 0.0.0.0"));
-  }
-  try {
-    auto exposer = std::make_unique<prometheus::Exposer>(address);
-    exposer->RegisterCollectable(registry_);
-    exposer->RegisterCollectable(process_);
-    port_ = exposer->GetListeningPorts().front();
-    for (const auto& more : More()) exposer->RegisterCollectable(more);
-    exposer_ = std::move(exposer);
-  } catch (const std::exception& e) {
-    // The exception does not give the reason, but TryListen does.
-    ESE_RETURN_IF_ERROR(TryListen(parsed));
-    return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", address, ": ", e.what(),
-                                               "; choose another address or port"));
-  }
+  ESE_ASSIGN_OR_RETURN(http_, HttpServer::Start(address, [this] { return Render(); }));
+  port_ = http_->port();
   return absl::OkStatus();
 }
 

@@ -18,7 +18,6 @@
 #include "base/mutex.h"
 #include "prometheus/collectable.h"
 #include "prometheus/counter.h"
-#include "prometheus/exposer.h"
 #include "prometheus/family.h"
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
@@ -27,6 +26,7 @@
 
 namespace ese {
 
+class HttpServer;
 class ProcessMetrics;
 
 using prometheus::Counter;    // Increment(by = 1)
@@ -44,7 +44,7 @@ class MetricsRegistry {
  public:
   // A new registry has ese_build_info{version,compiler} 1 and the metrics of process_metrics.h.
   MetricsRegistry();
-  // Stops serving, which takes up to 2 s in civetweb.
+  // Stops serving.
   ~MetricsRegistry();
 
   // Returns the metric with this name and these labels, and creates it at the first call. A
@@ -63,12 +63,12 @@ class MetricsRegistry {
   void Remove(const Labels& labels) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Also exports what `more` collects, for as long as `more` lives. This is for values that exist
-  // only at times. No other metric may have the names that `more` uses.
+  // only some of the time. No other metric may have the names that `more` uses.
   void Show(const std::shared_ptr<prometheus::Collectable>& more);
 
-  // Serves http://ADDRESS/metrics from two threads of its own until the registry is destroyed.
-  // `address` is HOST:PORT as in base/listen_address.h, but not IPv6; port 0 takes a free port, see
-  // port(). INVALID_ARGUMENT: not such an address. UNAVAILABLE: it is impossible to listen there.
+  // Serves http://ADDRESS/metrics from a thread of its own until the registry is destroyed.
+  // `address` is HOST:PORT as in base/listen_address.h; port 0 takes a free port, see
+  // port(). INVALID_ARGUMENT: not such an address. UNAVAILABLE: the server cannot listen there.
   // FAILED_PRECONDITION: already serving. The message names the address, the reason and the remedy.
   absl::Status Serve(const std::string& address);
   // The port that Serve listens on; 0 before Serve.
@@ -94,7 +94,7 @@ class MetricsRegistry {
   mutable Mutex mutex_;
   std::map<const void*, Entry> metrics_ ABSL_GUARDED_BY(mutex_);  // by handle
   std::vector<std::weak_ptr<prometheus::Collectable>> more_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<prometheus::Exposer> exposer_;  // set by Serve
+  std::unique_ptr<HttpServer> http_;  // set by Serve
   int port_ = 0;
 };
 

@@ -117,11 +117,12 @@ struct ModelDraft : BasicModel<Vector> {};
 class Model : public BasicModel<ConstSpan> {
  public:
   // Maps a file into memory and checks it. NOT_FOUND, PERMISSION_DENIED: it cannot be opened.
-  // DATA_LOSS: it is damaged. INVALID_ARGUMENT: it is not a model or not a regular file, is of another version, or has
-  // wrong content. Messages name the section and the offset or row.
+  // DATA_LOSS: it is damaged. INVALID_ARGUMENT: it is not a regular file or not a model, has a
+  // version that is not supported, or has wrong content. Messages name the section and the offset
+  // or row.
   static absl::StatusOr<std::shared_ptr<const Model>> FromFile(const std::string& path);
-  // Does the same, but reads the file into memory, because it may be overwritten at any time. A file
-  // whose size differs from the size in its header is refused before the rest is read.
+  // Does the same, but reads the file into memory, because it may be overwritten at any time. A
+  // file whose size differs from the size in its header is refused before the rest is read.
   static absl::StatusOr<std::shared_ptr<const Model>> ReadFile(const std::string& path);
   // Does the same with a file's bytes in memory.
   static absl::StatusOr<std::shared_ptr<const Model>> FromBytes(std::string bytes);
@@ -137,7 +138,8 @@ class Model : public BasicModel<ConstSpan> {
     return features.sample_rate_hz ? features.frame_shift_ms * features.stack : 0;
   }
 
-  // Normalises and quantizes one frame: reads features [input_dim], writes x [input_dim] (15).
+  // Normalises and quantizes one frame: reads features [input_dim], writes x [input_dim]
+  // (equation 15 of docs/arithmetic.md).
   // Returns the index of the first feature that is NaN or infinite, or -1 if all are finite.
   int QuantizeFrame(const float* features, int8_t* x) const;
 

@@ -22,11 +22,6 @@
 namespace ese {
 namespace {
 
-// These are far above any real model. They limit how much a malformed file can make us allocate or
-// loop over.
-constexpr uint32_t kMaxDimension = 1 << 16;
-constexpr int kMaxLayers = 64;
-
 template <typename... Args>
 absl::Status Damaged(const Args&... what) {
   return absl::DataLossError(

@@ -19,6 +19,11 @@ inline constexpr uint32_t kModelVersion = 2;
 inline constexpr uint32_t kOldestModelVersion = 1;  // without hidden_fraction_bits
 inline constexpr size_t kSectionAlignment = 64;
 
+// Bounds of a model's sizes, far above any real model. They limit how much a malformed file can
+// make us allocate or loop over.
+inline constexpr uint32_t kMaxDimension = 1 << 16;  // inputs, cells or outputs of a layer
+inline constexpr int kMaxLayers = 64;
+
 struct ModelHeader {
   char magic[8];
   uint32_t version;

@@ -2,6 +2,7 @@
 #include "scheduler/admission.h"
 
 #include <algorithm>
+#include <string>
 
 #include "absl/strings/str_format.h"
 #include "base/retry_after.h"
@@ -85,26 +86,28 @@ absl::Status Admission::Check(TimePoint now, double capacity, Duration upstream)
   const bool full_use = full_use_.Holds(use, kMostUse, kUseToReopen);
   const bool long_waits = long_waits_.Holds(ToSeconds(wait), ToSeconds(target_latency_ / 2),
                                             ToSeconds(target_latency_ / 4));
-  absl::Status refusal;
+  std::string reason;
   if (load > max_load_) {
-    refusal = absl::UnavailableError(
-        absl::StrFormat("the open streams need %.0f %% of what this server can compute, and it "
-                        "accepts new ones up to %.0f %%; try again later, or another server",
-                        100 * load, 100 * max_load_));
+    reason = absl::StrFormat(
+        "the open streams and this one would need %.0f %% of what this server can compute, and new "
+        "ones are refused above %.0f %%",
+        100 * load, 100 * max_load_);
   } else if (full_use) {
-    refusal = absl::UnavailableError(absl::StrFormat(
-        "the open streams need %.0f %% of this server's processors, and it accepts new ones up to "
-        "%.0f %%; try again later, or another server",
-        100 * use, 100 * kMostUse));
+    reason = absl::StrFormat(
+        "the open streams need %.0f %% of this server's processors, and new ones are refused above "
+        "%.0f %%",
+        100 * use, 100 * full_use_.limit());
   } else if (long_waits) {
-    refusal = absl::UnavailableError(
-        absl::StrFormat("frames of the open streams wait for %.0f ms, and this server accepts new "
-                        "streams up to %.0f ms; try again later, or another server",
-                        1e3 * ToSeconds(wait), 1e3 * ToSeconds(target_latency_ / 2)));
+    reason = absl::StrFormat(
+        "frames of the open streams wait for %.1f ms, and new streams are refused above %.1f ms",
+        1e3 * ToSeconds(wait), 1e3 * long_waits_.limit());
   } else {
     return absl::OkStatus();
   }
-  SetRetryAfter(RetryHint(refusals_++), &refusal);
+  const Duration after = RetryHint(refusals_++);
+  absl::Status refusal = absl::UnavailableError(
+      absl::StrFormat("%s; try again in %.1f s, or use another server", reason, ToSeconds(after)));
+  SetRetryAfter(after, &refusal);
   return refusal;
 }
 

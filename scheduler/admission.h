@@ -59,12 +59,16 @@ class Admission {
   class Latch {
    public:
     bool Holds(double value, double above, double below) {
-      holds_ = value > (holds_ ? below : above);
+      limit_ = holds_ ? below : above;
+      holds_ = value > limit_;
       return holds_;
     }
+    // What the value was compared with in the last call of Holds.
+    double limit() const { return limit_; }
 
    private:
     bool holds_ = false;
+    double limit_ = 0;
   };
 
   void LearnCost(TimePoint now, double share);

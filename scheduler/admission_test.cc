@@ -78,7 +78,7 @@ TEST(AdmissionTest, NewStreamsCountAsRealTimeForASecond) {
   }
   const absl::Status refusal = admission.Check(kStart, kCapacity);
   EXPECT_EQ(refusal.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(refusal.message(), HasSubstr("need 90 %"));
+  EXPECT_THAT(refusal.message(), HasSubstr("would need 90 %"));
   EXPECT_GE(RetryAfter(refusal).value_or(Duration(0)), seconds(1));
   // By then the streams have turned out to send little.
   admission.Taken(kStart + milliseconds(1500), 100, 100, Duration(0));
@@ -112,8 +112,10 @@ TEST(AdmissionTest, RefusesBeforeTheWaitsReachTheTarget) {
   }
   const absl::Status refusal = admission.Check(now, 1e9);
   EXPECT_EQ(refusal.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(refusal.message(), HasSubstr("wait for 16 ms"));
-  EXPECT_FALSE(admission.Check(now + milliseconds(150), 1e9).ok()) << "barely below the target";
+  EXPECT_THAT(refusal.message(), HasSubstr("wait for 16.0 ms, and new streams are refused above "
+                                           "15.0 ms; try again in 1.0 s"));
+  const absl::Status later = admission.Check(now + milliseconds(150), 1e9);
+  EXPECT_THAT(later.message(), HasSubstr("refused above 7.5 ms")) << "barely below the target";
   EXPECT_EQ(admission.Check(now + milliseconds(250), 1e9), absl::OkStatus()) << "idle since then";
 }
 

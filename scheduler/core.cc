@@ -27,8 +27,8 @@ double StreamFramesPerSecond(const Model& model) {
 
 absl::Status ValidateOptions(const Model& model, const StreamOptions& options) {
   if (options.first_frame < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("a stream begins with frame ",
-                                                   options.first_frame, "; begin with 0 or later"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("first_frame is ", options.first_frame, "; it must be at least 0"));
   }
   if (!options.initial_state) return absl::OkStatus();
   const size_t cells = options.initial_state->c.size();
@@ -104,8 +104,8 @@ absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
 absl::Status SchedulerCore::CheckRoom(const StreamOptions& options, TimePoint now) {
   if (open_streams_ >= options_.max_streams) {
     absl::Status refusal = absl::UnavailableError(
-        absl::StrCat("all ", options_.max_streams, " streams of model \"", model().name,
-                     "\" are in use; try again later, or another server"));
+        absl::StrCat("model \"", model().name, "\" already has ", options_.max_streams,
+                     " open streams, the limit; try again later, or try another server"));
     SetRetryAfter(kRetryWhenFull, &refusal);
     return refusal;
   }

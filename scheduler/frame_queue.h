@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One stream's frames and the times of their arrival, in a ring that grows as the stream needs.
+// One stream's frames, those in flight first and then the waiting ones, with the times of their
+// arrival. The ring grows as the stream needs.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 
 namespace ese {
 
-// Not thread-safe. The owner bounds the size.
+// Not thread-safe. The owner, StreamRecord, bounds the size.
 class FrameQueue {
  public:
   explicit FrameQueue(int frame_size) : frame_size_(frame_size) {}

@@ -43,11 +43,11 @@ struct SchedulerMetrics;  // scheduler/scheduler_metrics.h
 // All values are at least 1 unless a comment says otherwise.
 struct SchedulerOptions {
   int max_streams = 4096;       // more are refused with UNAVAILABLE
-  int max_queued_frames = 256;  // of one stream; a push that does not fit is refused whole
-  // Queued frames of all streams together, in bytes. A push that does not fit is refused whole, but
-  // every stream may always hold max_frames_per_lane frames, so that it makes progress. The queue
-  // therefore never exceeds this value plus max_streams times the bytes of max_frames_per_lane
-  // frames.
+  int max_queued_frames = 256;  // of one stream; a push that does not fit is refused entirely
+  // Queued frames of all streams together, in bytes. A push that does not fit is refused entirely,
+  // but every stream may always hold max_frames_per_lane frames, so that it makes progress. The
+  // queue therefore never exceeds this value plus max_streams times the bytes of
+  // max_frames_per_lane frames.
   int64_t max_queued_bytes = int64_t{256} << 20;
   int max_frames_per_lane = 16;  // of one stream in one batch; this sizes the buffers
   // Target time from push to result; must not be negative. A batch may take a quarter of it,
@@ -69,9 +69,9 @@ struct SchedulerOptions {
   std::map<std::string, double> tenant_weights = {};
 };
 
-// Priorities are clamped to -kMaxPriority .. kMaxPriority. A priority that is higher by n moves a
-// stream's deadline n times kPriorityLatencies target latencies earlier within its tenant. A stream
-// of lower priority that has waited for that long goes first, so no priority starves another.
+// Priorities are clamped to -kMaxPriority .. kMaxPriority. Each level of priority moves a stream's
+// deadline kPriorityLatencies target latencies earlier within its tenant. A stream of lower
+// priority that has waited longer than this difference goes first, so no priority starves another.
 inline constexpr int kMaxPriority = 8;
 inline constexpr int kPriorityLatencies = 4;
 
@@ -120,7 +120,7 @@ class Scheduler {
   ~Scheduler();
 
   // Opens a stream. INVALID_ARGUMENT: the initial state does not have the model's shape, or
-  // first_frame is negative. UNAVAILABLE, with a hint when to try again (base/retry_after.h):
+  // first_frame is negative. UNAVAILABLE, with a hint of when to try again (base/retry_after.h):
   // max_streams are open, the open streams would suffer (admission.h), or every channel has failed.
   absl::StatusOr<std::unique_ptr<Stream>> Open(StreamOptions options, ResultCallback on_result);
 
@@ -142,8 +142,9 @@ class Scheduler {
 class Scheduler::Stream {
  public:
   // Cancels what is still queued. When the destructor returns, no callback is running or will run,
-  // and the callback itself has been destroyed. For this it waits for a callback that is running,
-  // unless it is called from within that callback, which is then destroyed when it returns.
+  // and the callback itself has been destroyed. If a callback is running, the destructor
+  // waits for it. A destructor that is called from within the callback does not wait; the callback
+  // is then destroyed when it returns.
   ~Stream();
 
   // Queues frames [n][input_dim], n >= 1: all or none. INVALID_ARGUMENT: `frames` is empty, or does

@@ -233,7 +233,7 @@ TEST(SchedulerTest, RefusesStreamsAboveTheLimit) {
   EXPECT_EQ(rig.scheduler->open_streams(), 2);
   const absl::Status status = rig.scheduler->Open({}, [](const StreamResult&) {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(status.message(), HasSubstr("all 2 streams"));
+  EXPECT_THAT(status.message(), HasSubstr("already has 2 open streams"));
   EXPECT_GT(RetryAfter(status).value_or(Duration(0)), Duration(0));
   a.reset();
   EXPECT_EQ(rig.scheduler->Open({}, [](const StreamResult&) {}).status(), absl::OkStatus());

@@ -158,8 +158,8 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
   bool closed_within_callback_ ABSL_GUARDED_BY(mutex_) = false;
   CondVar delivered_;  // delivering_ is false, after closed_ was set
 
-  // Called without the mutex, by the thread that has set delivering_. Written with the mutex held
-  // and no other thread delivering.
+  // Only the thread that has set delivering_ calls it, and it does not hold the mutex meanwhile. To
+  // replace it, hold the mutex while no other thread is delivering.
   Scheduler::ResultCallback on_result_;
 };
 

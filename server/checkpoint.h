@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "base/clock.h"
 #include "model/model.h"
+#include "model/model_sections.h"
 
 namespace ese {
 
@@ -37,6 +38,10 @@ struct StreamCheckpoint {
 // A checkpoint is at most this many frames into its stream, which is 348 years of 10 ms frames. The
 // number of bytes or samples in so many frames still fits in 64 bits.
 inline constexpr int64_t kMaxCheckpointFrame = int64_t{1} << 40;
+
+// No token is longer, because no model is larger. The state has three bytes for each cell, and the
+// rest of a token needs less than 256 bytes.
+inline constexpr size_t kMaxTokenBytes = size_t{3} * kMaxDimension * kMaxLayers + 256;
 
 // Seconds since 1970 on the wall clock, because checkpoints move between machines.
 using UnixSeconds = int64_t;

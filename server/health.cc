@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "ese/v1/speech.grpc.pb.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
+#include "server/request_limits.h"
 
 namespace ese {
 
@@ -31,6 +32,9 @@ class HealthWatch final : public CallHandler, public std::enable_shared_from_thi
         !grpc::SerializationTraits<HealthCheckRequest>::Deserialize(&message_, &request).ok()) {
       return Finish(
           absl::InvalidArgumentError("the message is not a grpc.health.v1.HealthCheckRequest"));
+    }
+    if (const absl::Status status = CheckFieldLengths(request); !status.ok()) {
+      return Finish(status);
     }
     service_ = request.service();
     Advance();
@@ -91,6 +95,9 @@ void Health::SetServing(bool serving) {
 
 grpc::Status Health::Check(grpc::ServerContext*, const HealthCheckRequest* request,
                            HealthCheckResponse* response) {
+  if (const absl::Status lengths = CheckFieldLengths(*request); !lengths.ok()) {
+    return ToGrpcStatus(lengths);
+  }
   const auto status = StatusOf(request->service());
   if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
     return {grpc::StatusCode::NOT_FOUND, absl::StrCat("there is no service \"", request->service(),

@@ -124,7 +124,8 @@ absl::StatusOr<ModelCatalog::ServedPtr> ModelCatalog::FindVersion(
     if (IsVersion(*version.served->model, name, fingerprint)) return version.served;
   }
   return absl::FailedPreconditionError(absl::StrCat(
-      "the stream was computed by model \"", name, "\" ", fingerprint.substr(0, 8),
+      "the stream was computed by version ", fingerprint.substr(0, 8), " of ",
+      name.empty() ? "a model" : absl::StrCat("model \"", name, "\""),
       ", which this server does not have; resume on a server that has it, or start a new stream"));
 }
 

@@ -61,6 +61,9 @@ TEST_F(ModelCatalogTest, TheNewestVersionTakesNewStreamsAndStreamsCanResumeOnThe
   EXPECT_TRUE(catalog_.FindVersion("", second).ok());
   EXPECT_EQ(catalog_.FindVersion("other", first).status().code(),
             absl::StatusCode::kFailedPrecondition);
+  const std::string unnamed(catalog_.FindVersion("", "0123456789").status().message());
+  EXPECT_THAT(unnamed,
+              HasSubstr("by version 01234567 of a model, which this server does not have"));
   EXPECT_THAT(catalog_.Current(), SizeIs(1));
   EXPECT_THAT(catalog_.Retired(), SizeIs(1));
   EXPECT_EQ(catalog_.size(), 2);

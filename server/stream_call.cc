@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
+#include "server/request_limits.h"
 
 namespace ese {
 
@@ -137,6 +138,7 @@ absl::Status StreamCall::HandleRequest() {
   if (!parsed) {
     return absl::InvalidArgumentError("a message is not an ese.v1.StreamingInferRequest");
   }
+  ESE_RETURN_IF_ERROR(CheckFieldLengths(request));
   switch (request.request_case()) {
     case v1::StreamingInferRequest::kConfig:
       return HandleConfig(request.config());

@@ -45,15 +45,15 @@ StreamFlow::StreamFlow(const Options& options, v1::StreamingInferResponse greeti
 }
 
 bool StreamFlow::WantsChunk() const {
-  return !input_ended_ && !handing_over_ && undelivered_.empty() && !request_pending_ &&
+  return !input_ended_ && !handing_over_ && unpushed_.empty() && !request_pending_ &&
          chunks_received_ - chunks_written_ < options_.window;
 }
 
 void StreamFlow::AddChunk(std::vector<int8_t> frames, TimePoint arrival) {
   if (handing_over_) return;
   assert(WantsChunk() && frames.size() % options_.frame_bytes == 0);
-  undelivered_ = std::move(frames);
-  frames_received_ += static_cast<int64_t>(undelivered_.size() / options_.frame_bytes);
+  unpushed_ = std::move(frames);
+  frames_received_ += static_cast<int64_t>(unpushed_.size() / options_.frame_bytes);
   ++chunks_received_;
   open_chunks_.push_back({frames_received_, arrival});
   ReportAnsweredChunks();
@@ -70,8 +70,8 @@ void StreamFlow::RequestCheckpoint() {
 
 void StreamFlow::HandOver() {
   handing_over_ = true;
-  undelivered_ = {};
-  delivered_bytes_ = 0;
+  unpushed_ = {};
+  pushed_bytes_ = 0;
   requested_checkpoint_ = frames_pushed_;
 }
 
@@ -96,16 +96,16 @@ absl::Span<const int8_t> StreamFlow::NextFrames(int room) const {
   const auto unwritten = frames_pushed_ - frames_written_;
   const auto frames = std::min({static_cast<int64_t>(room), options_.window - unwritten,
                                 CheckpointFrame() - frames_pushed_});
-  return absl::MakeConstSpan(undelivered_)
-      .subspan(delivered_bytes_, std::max<int64_t>(0, frames) * options_.frame_bytes);
+  return absl::MakeConstSpan(unpushed_).subspan(
+      pushed_bytes_, std::max<int64_t>(0, frames) * options_.frame_bytes);
 }
 
 void StreamFlow::Pushed(absl::Span<const int8_t> frames) {
   frames_pushed_ += static_cast<int64_t>(frames.size() / options_.frame_bytes);
-  delivered_bytes_ += frames.size();
-  if (delivered_bytes_ < undelivered_.size()) return;
-  undelivered_ = {};  // an idle stream should not keep its last chunk in memory
-  delivered_bytes_ = 0;
+  pushed_bytes_ += frames.size();
+  if (pushed_bytes_ < unpushed_.size()) return;
+  unpushed_ = {};  // an idle stream should not keep its last chunk in memory
+  pushed_bytes_ = 0;
 }
 
 void StreamFlow::AddAnswer(v1::StreamingInferResponse answer) {
@@ -168,6 +168,6 @@ void StreamFlow::ReportAnsweredChunks() {
 
 bool StreamFlow::AllWritten() const { return unsent_.empty() && !writing_; }
 
-bool StreamFlow::AllAnswered() const { return undelivered_.empty() && open_chunks_.empty(); }
+bool StreamFlow::AllAnswered() const { return unpushed_.empty() && open_chunks_.empty(); }
 
 }  // namespace ese

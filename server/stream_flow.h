@@ -46,12 +46,14 @@ class StreamFlow {
   StreamFlow(const Options& options, v1::StreamingInferResponse greeting);
 
   bool WantsChunk() const;
-  // Adds the frames [n][frame_bytes] that a chunk completed; n may be 0. REQUIRES: WantsChunk().
+  // Adds the frames [n][frame_bytes] that a chunk completed; n may be 0. Does nothing
+  // after HandOver. REQUIRES: WantsChunk(), or HandOver was called.
   void AddChunk(std::vector<int8_t> frames, TimePoint arrival);
   // No more chunks follow.
   void EndInput();
 
-  // Makes a checkpoint due after the frames of all chunks so far. REQUIRES: WantsChunk().
+  // Makes a checkpoint due after the frames of all chunks so far. Does nothing after HandOver.
+  // REQUIRES: WantsChunk(), or HandOver was called.
   void RequestCheckpoint();
   // Makes a checkpoint due after the frames that the scheduler already has, and ends the stream
   // with it. Drops the other frames and all chunks that are added later.
@@ -68,7 +70,7 @@ class StreamFlow {
   // Returns true if the checkpoint of HandOver has been written.
   bool HandedOver() const { return handing_over_ && !requested_checkpoint_ && AllWritten(); }
 
-  // Returns the undelivered frames that may be pushed now, at most `room` and perhaps none. They
+  // Returns the frames that may be pushed now, at most `room` and perhaps none. They
   // are valid until the next non-const call.
   absl::Span<const int8_t> NextFrames(int room) const;
   // The scheduler has taken these frames.
@@ -101,8 +103,8 @@ class StreamFlow {
 
   const Options options_;
 
-  std::vector<int8_t> undelivered_;
-  size_t delivered_bytes_ = 0;  // bytes at the front of undelivered_ that have been pushed
+  std::vector<int8_t> unpushed_;
+  size_t pushed_bytes_ = 0;  // bytes at the front of unpushed_ that have been pushed
   bool input_ended_ = false;
   bool handing_over_ = false;
 

@@ -251,6 +251,26 @@ TEST(EndToEndTest, HealthOfAnUnknownServiceAndACancelledWatch) {
   EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
 
+TEST(EndToEndTest, NamesThatAreTooLongAreRefused) {
+  const auto model = MakeAudioModel("m", 1);
+  TestServer server({model}, 1);
+  const std::string name(300, 'n');
+  StreamContent content = MakeContent(*model, ContentKind::kAudio, 5, 1);
+  content.config.set_tenant(name);
+  ExpectError(RunStream(server.NewStub().get(), content.config, {content.bytes}).status,
+              grpc::StatusCode::INVALID_ARGUMENT, "config.tenant has 300 bytes");
+  const auto stub = health::Health::NewStub(server.Connect());
+  health::HealthCheckRequest request;
+  request.set_service(name);
+  health::HealthCheckResponse response;
+  grpc::ClientContext check;
+  ExpectError(stub->Check(&check, request, &response), grpc::StatusCode::INVALID_ARGUMENT,
+              "service has 300 bytes");
+  grpc::ClientContext watch;
+  ExpectError(stub->Watch(&watch, request)->Finish(), grpc::StatusCode::INVALID_ARGUMENT,
+              "service has 300 bytes");
+}
+
 TEST(EndToEndTest, UnknownMethod) {
   TestServer server({RandomModel({})}, 1);
   grpc::GenericStub stub(server.Connect());

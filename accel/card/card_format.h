@@ -4,13 +4,15 @@
 // accel/rtl/ese_pkg.sv repeats it in SystemVerilog.
 //
 // Numbers are little-endian and reserved bytes are 0. A record is 64 bytes. A beat, which is what
-// the kernel moves in one cycle, holds one entry for each PE or one byte for each lane.
+// the kernel moves in one cycle, holds one entry for each PE (processing element) or one byte for
+// each lane.
 //
 //   packed model:  CardHeader | CardPassRecord per pass | CardRow [rows of a PE][PE]
 //                  | entries, 16 bits each, [rows of a PE][entries of a row][PE]
 //   descriptor:    CardDescriptor | frames of each lane, 16 bits each
 //
-// An entry on the card is the model's own 16-bit entry (MakeEntry in model/model.h).
+// An entry on the card is the model's own 16-bit entry: its gap in bits 15..7 and its weight in
+// bits 6..0 (MakeEntry in model/model.h).
 #pragma once
 
 #include <bit>
@@ -78,7 +80,7 @@ enum class PassKind : uint32_t {
   kGates = 0,
   kProjection = 1,
   kOutput = 2,
-  kCopy = 3,  // moves m to V, in a layer without a projection
+  kCopy = 3,  // moves the hidden values m to the next inputs V, if the layer has no projection
 };
 
 // Bits of CardPassRecord::flags.
@@ -89,9 +91,9 @@ inline constexpr int kCardPassShiftBits = 5;
 
 struct CardPassRecord {
   uint16_t flags = 0;
-  uint16_t entries = 0;    // of a row; of a copy, its columns
+  uint16_t entries = 0;    // entries in a row; in a copy pass, the number of columns
   uint16_t rows = 0;       // of one PE
-  uint16_t count = 0;      // columns written (cells or outputs), or units
+  uint16_t count = 0;      // columns written: cells or outputs, or units in an output pass
   uint16_t source = 0;     // first column read
   uint16_t target = 0;     // first column written
   uint32_t first_row = 0;  // index of its first row among the rows of one PE

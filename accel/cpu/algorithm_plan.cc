@@ -75,7 +75,7 @@ void Time(Runner* runner, const Segment& segment, double* least) {
 
 }  // namespace
 
-AlgorithmPlan AlgorithmPlan::LookUpTo(int lanes) {
+AlgorithmPlan AlgorithmPlan::LookupUpTo(int lanes) {
   AlgorithmPlan plan;
   for (int n = 1; n <= lanes; ++n) plan.lookup_.set(n);
   return plan;
@@ -87,7 +87,7 @@ AlgorithmPlan::AlgorithmPlan(const AlgorithmCosts& costs) {
 
 AlgorithmPlan AlgorithmPlan::Measure(const std::shared_ptr<const PackedModel>& model,
                                      const Kernel* kernel) {
-  if (kernel->lookup() == nullptr) return LookUpTo(0);
+  if (kernel->lookup() == nullptr) return LookupUpTo(0);
   Load load(model->model(), kMaxLanes);
   ThreadTeam alone(1);
   LookupRunner lookup(model, kernel->lookup(), &alone);

@@ -26,11 +26,11 @@ struct AlgorithmCosts {
 class AlgorithmPlan {
  public:
   // Uses look-up for up to `lanes` lanes and columns for more.
-  static AlgorithmPlan LookUpTo(int lanes);
+  static AlgorithmPlan LookupUpTo(int lanes);
   // Uses the algorithm that costs less for each number of lanes, and columns if both cost the same.
   explicit AlgorithmPlan(const AlgorithmCosts& costs);
-  // Measures the costs on this thread now, which takes tens of milliseconds. A kernel that has only
-  // the columns algorithm needs no measuring.
+  // Measures the costs on this thread now, which takes tens of milliseconds. Returns at once if
+  // the kernel has only the columns algorithm.
   static AlgorithmPlan Measure(const std::shared_ptr<const PackedModel>& model,
                                const Kernel* kernel);
 

@@ -9,11 +9,11 @@ namespace ese {
 namespace {
 
 TEST(AlgorithmPlanTest, UsesLookUpUpToANumberOfLanes) {
-  EXPECT_EQ(AlgorithmPlan::LookUpTo(0).LookupLanes(), "none");
-  EXPECT_EQ(AlgorithmPlan::LookUpTo(1).LookupLanes(), "1");
-  EXPECT_EQ(AlgorithmPlan::LookUpTo(64).LookupLanes(), "1-64");
-  EXPECT_EQ(AlgorithmPlan::LookUpTo(5).For(5), Algorithm::kLookup);
-  EXPECT_EQ(AlgorithmPlan::LookUpTo(5).For(6), Algorithm::kColumns);
+  EXPECT_EQ(AlgorithmPlan::LookupUpTo(0).LookupLanes(), "none");
+  EXPECT_EQ(AlgorithmPlan::LookupUpTo(1).LookupLanes(), "1");
+  EXPECT_EQ(AlgorithmPlan::LookupUpTo(64).LookupLanes(), "1-64");
+  EXPECT_EQ(AlgorithmPlan::LookupUpTo(5).For(5), Algorithm::kLookup);
+  EXPECT_EQ(AlgorithmPlan::LookupUpTo(5).For(6), Algorithm::kColumns);
 }
 
 // Look-up takes 11 us for the first lane of a group and 10 us for each further lane. Columns take

@@ -91,7 +91,7 @@ TEST(BatchRunnerTest, RunsTheGivenKernelAtTheNarrowestWidth) {
   std::fill_n(lengths.begin(), 17, 3);
   std::fill_n(lengths.begin(), 16, 4);
   std::fill_n(lengths.begin(), 1, 5);
-  KernelComparison(RandomModel({}), &kernel, AlgorithmPlan::LookUpTo(0), 1).Run({lengths});
+  KernelComparison(RandomModel({}), &kernel, AlgorithmPlan::LookupUpTo(0), 1).Run({lengths});
   EXPECT_EQ(kernel.widths, (std::vector<int>{64, 32, 32, 16, 16}));
 }
 
@@ -102,7 +102,7 @@ TEST(BatchRunnerTest, ContinuesByLookUpWhereThePlanSaysSo) {
   std::vector<int> lengths(41, 1);
   std::fill_n(lengths.begin(), 40, 2);
   std::fill_n(lengths.begin(), 9, 3);
-  KernelComparison(RandomModel({}), &kernel, AlgorithmPlan::LookUpTo(40), 1).Run({lengths});
+  KernelComparison(RandomModel({}), &kernel, AlgorithmPlan::LookupUpTo(40), 1).Run({lengths});
   EXPECT_EQ(kernel.widths, (std::vector<int>{64}));
   EXPECT_EQ(kernel.lookups(), (std::vector<int>{13, 9, 13, 14}));
 }

@@ -22,7 +22,7 @@ struct KernelAlgorithm {
   Algorithm algorithm;
 
   AlgorithmPlan plan() const {
-    return AlgorithmPlan::LookUpTo(algorithm == Algorithm::kLookup ? kMaxLanes : 0);
+    return AlgorithmPlan::LookupUpTo(algorithm == Algorithm::kLookup ? kMaxLanes : 0);
   }
 };
 

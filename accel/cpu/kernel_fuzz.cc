@@ -101,7 +101,7 @@ void Check(const std::shared_ptr<const PackedModel>& model, const Kernel* kernel
                            .state_out = &stream.after,
                            .logits = absl::MakeSpan(stream.logits)});
   }
-  BatchRunner(model, kernel, AlgorithmPlan::LookUpTo(lookup_lanes)).Run(&batch);
+  BatchRunner(model, kernel, AlgorithmPlan::LookupUpTo(lookup_lanes)).Run(&batch);
   for (size_t i = 0; i < streams->size(); ++i) {
     const Stream& stream = (*streams)[i];
     if (stream.logits == stream.expected_logits && Same(stream.after.c, stream.expected.c) &&

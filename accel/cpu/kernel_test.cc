@@ -180,7 +180,7 @@ TEST(ThreadTeamTest, EqualsReference) {
       SCOPED_TRACE(std::string(kernel->name()) + " " + std::to_string(threads));
       for (const int units : {1, 50}) {
         KernelComparison(RandomModel({.inputs = 21, .layers = layers, .units = units, .seed = 450}),
-                         kernel, AlgorithmPlan::LookUpTo(kMaxLanes), 450, threads)
+                         kernel, AlgorithmPlan::LookupUpTo(kMaxLanes), 450, threads)
             .Run({{3, 1, 2}, {2, 2, 2}});
       }
     }

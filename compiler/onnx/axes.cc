@@ -72,7 +72,7 @@ class Applier {
   absl::Status Squeeze() {
     ESE_ASSIGN_OR_RETURN(const std::vector<int64_t> list,
                          List("axes", static_cast<int64_t>(axes_.size())));
-    if (list.empty()) return RemoveOnes(&axes_), absl::OkStatus();
+    if (list.empty()) return SqueezeAll();
     for (const int64_t axis : list) {
       // A batch of one stream may be squeezed away as well.
       if (!IsOne(axes_[axis]) && axes_[axis] != 'B') {
@@ -81,6 +81,23 @@ class Applier {
       axes_[axis] = ' ';
     }
     axes_.erase(std::remove(axes_.begin(), axes_.end(), ' '), axes_.end());
+    return absl::OkStatus();
+  }
+
+  // Without a list, a Squeeze removes whichever axes have the length 1 at run time.
+  absl::Status SqueezeAll() {
+    RemoveOnes(&axes_);
+    OnnxAxes kept;
+    for (const char axis : axes_) {
+      const std::optional<int64_t> length =
+          axis == 'C' ? channels_ : Length({1, OnnxAxes(1, axis == 'N' ? 'T' : axis)});
+      if (axis != 'B' && length == 1) return Refuse("removes the axis of time or channels");
+      if (axis == 'B' && !length) {
+        return Refuse("removes the axis of batch or not, depending on its length; list its axes");
+      }
+      if (axis != 'B' || length != 1) kept += axis;
+    }
+    axes_ = kept;
     return absl::OkStatus();
   }
 
@@ -130,18 +147,16 @@ class Applier {
     if (rest.empty() && shape->empty()) return absl::OkStatus();
     RemoveOnes(&rest);
     const bool joins = shape->size() == 2 && rest.size() == 3;
-    if (!EndsWithChannels(*shape, rest) || (shape->size() != rest.size() && !joins)) {
+    const bool splits = shape->size() == 3 && rest == "NC";
+    if (!EndsWithChannels(*shape, rest) || (shape->size() != rest.size() && !joins && !splits)) {
       return Refuse(absl::StrCat("the shape ", text, " does not keep ", channels_,
                                  " channels apart; give it that length in the last place"));
     }
     if (joins) {
       rest = "NC";
     } else {
-      const OnnxAxes before = rest;
-      for (size_t k = 0; k < rest.size(); ++k) {
-        if ((*shape)[k].axes.size() == 1) rest[k] = (*shape)[k].axes[0];
-      }
-      if (!std::is_permutation(rest.begin(), rest.end(), before.begin(), before.end())) {
+      if (splits) rest = "TBC";
+      if (!NameAxes(*shape, &rest)) {
         return Refuse(absl::StrCat("the shape ", text, " does not keep time and batch"));
       }
     }
@@ -153,6 +168,44 @@ class Applier {
     if (length.number == 0) return true;
     return length.number == 1 && !length.axes.empty() &&
            length.axes == Factors(std::string(1, axis));
+  }
+
+  // Orders the letters *rest as the lengths of `shape` do, of which there are as many. Returns
+  // false if that is not certain for one stream.
+  bool NameAxes(const std::vector<OnnxLength>& shape, OnnxAxes* rest) const {
+    OnnxAxes left = *rest;  // the axes that no length has named yet
+    left.pop_back();        // EndsWithChannels() is true
+    OnnxAxes names(left.size(), ' ');
+    const auto name = [&](size_t k, char axis) {
+      const size_t found = left.find(axis);
+      if (found == OnnxAxes::npos) return false;
+      left.erase(found, 1);
+      names[k] = axis;
+      return true;
+    };
+    for (size_t k = 0; k < names.size(); ++k) {
+      const OnnxAxes& axes = shape[k].axes;
+      if (axes.empty()) continue;
+      if (shape[k].number != 1 || !name(k, axes == "BT" ? 'N' : axes[0]) ||
+          (axes.size() > 1 && axes != "BT")) {
+        return false;
+      }
+    }
+    // A number stands for the axis at its place if that has this length.
+    for (size_t k = 0; k < names.size(); ++k) {
+      if (names[k] == ' ' && shape[k].number == Length({1, OnnxAxes(1, (*rest)[k])})) {
+        name(k, (*rest)[k]);
+      }
+    }
+    // A length of 1 is the batch of one stream, and the only number left is what remains.
+    for (size_t k = 0; k < names.size(); ++k) {
+      if (names[k] == ' ' && shape[k].number == 1) name(k, 'B');
+    }
+    const size_t last = names.find(' ');
+    if (left.size() == 1) names[last] = left[0];
+    if (left.size() > 1) return false;
+    *rest = names + "C";
+    return true;
   }
 
   // True if the last length of `shape` is exactly C, given that `shape` reshapes the axes `rest`.

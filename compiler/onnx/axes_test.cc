@@ -167,6 +167,37 @@ TEST(OnnxAxesTest, ComputedShapesMaySwapTimeAndBatch) {
               HasSubstr("node 'lstm1' (LSTM): does not read time and batch as node 'lstm0'"));
 }
 
+// Four streams of five frames are not twenty frames.
+TEST(OnnxAxesTest, RefusesNumbersThatRegroupFrames) {
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddIntegers(m, "shape", {5, 4, 7});
+                ReshapeTo(m, "shape");
+              }),
+              HasSubstr("the shape [5, 4, 7] does not keep time and batch"));
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddIntegers(m, "shape", {-1, 4, 7});
+                ReshapeTo(m, "shape");
+              }),
+              HasSubstr("the shape [-1, 4, 7] does not keep time and batch"));
+}
+
+// Without a list of axes, the batch is squeezed away only if it is one stream.
+TEST(OnnxAxesTest, SqueezesWithoutAListOnlyIfTheBatchIsKnown) {
+  const auto squeeze = [](int64_t streams) {
+    return [streams](ModelProto& m) {
+      auto& input = *m.mutable_graph()->mutable_input(0)->mutable_type()->mutable_tensor_type();
+      auto& batch = *input.mutable_shape()->mutable_dim(1);
+      batch.clear_value();
+      if (streams > 0) batch.set_dim_value(streams);
+      Node(m, "squeeze1").mutable_input()->RemoveLast();
+    };
+  };
+  ModelProto model = PeepholesModel();
+  squeeze(1)(model);
+  ExpectPeepholesLogits(Import(model));
+  EXPECT_THAT(Refusal(squeeze(0)), HasSubstr("removes the axis of batch or not"));
+}
+
 // An export for a fixed length has numbers where other exports compute lengths.
 TEST(OnnxAxesTest, AcceptsTheNumbersOfAnExportForOneLength) {
   const auto with_shape = [](const std::vector<int64_t>& shape, bool is_fixed) {

@@ -206,6 +206,13 @@ absl::Status OnnxGraph::Index() {
   return absl::OkStatus();
 }
 
+int64_t OnnxGraph::Opset() const {
+  for (const auto& opset : model_->opset_import()) {
+    if (opset.domain().empty() || opset.domain() == "ai.onnx") return opset.version();
+  }
+  return 1;
+}
+
 std::string OnnxGraph::Describe(const NodeProto& node) const {
   const std::string type = OnnxType(node);
   if (!node.name().empty()) return absl::StrCat("node '", node.name(), "' (", type, ")");
@@ -341,6 +348,26 @@ absl::StatusOr<std::vector<int64_t>> OnnxGraph::Integers(const std::string& valu
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "'", value, "' is not a constant list of integers; export with constant shapes"));
+}
+
+std::optional<int64_t> OnnxGraph::LastLength(const std::string& value) const {
+  std::vector<int64_t> shape;
+  const NodeProto* node = Producer(value);
+  if (const TensorProto* tensor = FindTensor(value)) {
+    shape.assign(tensor->dims().begin(), tensor->dims().end());
+  } else if (node == nullptr) {
+    shape = InputShape(value);
+  } else if (node->op_type() == "ConstantOfShape") {
+    // The shape is a list, or joined from lists. The last of them ends it.
+    std::string list = InputOf(*node, 0);
+    const NodeProto* joined = Producer(list);
+    if (joined != nullptr && joined->op_type() == "Concat" && joined->input_size() > 0) {
+      list = joined->input(joined->input_size() - 1);
+    }
+    shape = Integers(list).value_or(std::vector<int64_t>());
+  }
+  if (shape.empty() || shape.back() < 1) return std::nullopt;
+  return shape.back();
 }
 
 bool OnnxGraph::IsScalar(const std::string& value) const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ class OnnxGraph {
   static absl::StatusOr<OnnxGraph> Parse(const std::string& bytes);
 
   const onnx::GraphProto& proto() const { return model_->graph(); }
+  // The version of ONNX's own operators that the graph uses.
+  int64_t Opset() const;
   // "node 'LSTM_3' (LSTM)", or "node 3 (LSTM)" for a node without a name.
   std::string Describe(const onnx::NodeProto& node) const;
   // INVALID_ARGUMENT whose message begins with the description of the node.
@@ -63,6 +66,9 @@ class OnnxGraph {
   // left out.
   absl::StatusOr<std::vector<int64_t>> AttributeOrInput(const onnx::NodeProto& node,
                                                         const std::string& name, int input) const;
+  // The length of the last axis of a constant, of a ConstantOfShape or of an input, if the file
+  // says it.
+  std::optional<int64_t> LastLength(const std::string& value) const;
   // True if the value is a constant without dimensions.
   bool IsScalar(const std::string& value) const;
 

@@ -10,6 +10,8 @@
 #include "compiler/onnx/axes.h"
 #include "compiler/onnx/graph.h"
 #include "compiler/onnx/lstm.h"
+#include "compiler/onnx/tail.h"
+#include "compiler/onnx/unsupported.h"
 
 namespace ese {
 namespace {
@@ -35,6 +37,8 @@ bool CanRead(const NodeProto& lstm, OnnxAxes axes) {
   return axes == (IsBatchFirst(lstm) ? "BTC" : "TBC");
 }
 
+bool IsAnySoftmax(const NodeProto* node) { return IsSoftmax(*node); }
+
 class OnnxImporter {
  public:
   explicit OnnxImporter(OnnxGraph graph) : graph_(std::move(graph)) {}
@@ -57,6 +61,9 @@ class OnnxImporter {
   void PutInOrderOfExecution();
   void FollowInput(const std::string& input);
   absl::Status FollowOutputs(size_t layer);
+  absl::Status FollowOutputLayer(const OnnxAxes& axes);
+  absl::Status CheckStates(const std::string& input) const;
+  absl::Status CheckLengths(const NodeProto& lstm, const std::string& input) const;
 
   // An LSTM and the shape nodes through which it reads the LSTM before it, or the graph's input.
   struct Reader {
@@ -66,7 +73,9 @@ class OnnxImporter {
 
   const OnnxGraph graph_;
   ImportedNetwork imported_;
-  std::vector<Reader> readers_;  // [layers + 1]
+  const NodeProto* product_ = nullptr;  // of the output layer
+  std::vector<const NodeProto*> tail_;  // the nodes behind the product
+  std::vector<Reader> readers_;         // [layers + 1]
   KnownAxes axes_;
 };
 
@@ -83,6 +92,7 @@ absl::StatusOr<ImportedNetwork> OnnxImporter::Import() {
   for (size_t layer = 0; layer < network.layers.size(); ++layer) {
     ESE_RETURN_IF_ERROR(FollowOutputs(layer));
   }
+  ESE_RETURN_IF_ERROR(CheckStates(value));
   for (const auto& layer : network.layers) imported_.topology.layers.push_back(layer.topology);
   imported_.topology.name = graph_.proto().name();
   network.input_mean.assign(network.layers.front().topology.inputs, 0.0f);
@@ -97,6 +107,8 @@ absl::Status OnnxImporter::ReadOutput(std::string* value) {
     if (node == nullptr) break;
     const std::string type = OnnxType(*node);
     if (type == "Gemm" || type == "MatMul") {
+      std::reverse(tail_.begin(), tail_.end());
+      product_ = node;
       *value = InputOf(*node, 0);
       return ReadAffine(*node);
     }
@@ -104,16 +116,20 @@ absl::Status OnnxImporter::ReadOutput(std::string* value) {
       const int constant = ConstantInput(*node);
       ESE_RETURN_IF_ERROR(AddBias(*node, InputOf(*node, constant), 1));
       *value = InputOf(*node, 1 - constant);
-    } else if ((IsShapeNode(graph_, *node) && type != "Gather") ||
-               ((type == "Softmax" || type == "LogSoftmax") && output.bias.empty())) {
+    } else if (IsShapeNode(graph_, *node) || (IsSoftmax(*node) && output.bias.empty())) {
+      if (type == "Softmax" && std::any_of(tail_.begin(), tail_.end(), IsAnySoftmax)) {
+        return graph_.Refuse(*node,
+                             "another softmax reads its result; take one of them out of the "
+                             "network");
+      }
       *value = InputOf(*node, 0);
     } else {
-      return graph_.Refuse(
-          *node,
-          "is not supported in the output layer, which is Gemm, or MatMul and Add, "
-          "and optionally Softmax or LogSoftmax; name the logits as the first "
-          "output of the graph");
+      return RefuseUnsupported(graph_, *node,
+                               " in the output layer, which is Gemm, or MatMul and Add, "
+                               "and optionally Softmax or LogSoftmax; name the logits as the first "
+                               "output of the graph");
     }
+    tail_.push_back(node);
   }
   return absl::InvalidArgumentError(
       absl::StrCat("the first output, '", graph_.proto().output(0).name(),
@@ -200,9 +216,9 @@ absl::Status OnnxImporter::ReadLayers(std::string* value) {
     } else if (OnnxType(*node) == "LSTM") {
       ESE_RETURN_IF_ERROR(ReadLayer(*node, *value));
     } else {
-      return graph_.Refuse(
-          *node,
-          "is not supported; between the graph's input and its output layer there may be "
+      return RefuseUnsupported(
+          graph_, *node,
+          "; between the graph's input and its output layer there may be "
           "forward LSTMs and nodes that change shapes. Give a normalisation of the input "
           "in the topology (\"input\"), and take everything else out of the export");
     }
@@ -293,7 +309,7 @@ absl::Status OnnxImporter::FollowOutputs(size_t layer) {
     axes_.values[node->output(0)] = {axes, channels};
   }
   if (to.lstm == nullptr) {
-    if (!axes.empty() && axes.back() == 'C') return absl::OkStatus();
+    if (!axes.empty() && axes.back() == 'C') return FollowOutputLayer(axes);
     return graph_.Refuse(from, "its cells are not the last axis where the output layer reads them");
   }
   if (CanRead(*to.lstm, axes)) return absl::OkStatus();
@@ -301,6 +317,52 @@ absl::Status OnnxImporter::FollowOutputs(size_t layer) {
       *to.lstm, "does not read time and batch as ", graph_.Describe(from),
       " wrote them; squeeze the axis of directions between them, and transpose as the "
       "attribute 'layout' of both says");
+}
+
+// `axes` are those that the product of the output layer reads and writes.
+absl::Status OnnxImporter::FollowOutputLayer(const OnnxAxes& axes) {
+  const int units = imported_.network.output.rows;
+  axes_.values[product_->output(0)] = {axes, units};
+  const std::string bias = InputOf(*product_, 2);
+  if (OnnxType(*product_) == "Gemm" && !bias.empty()) {
+    ESE_ASSIGN_OR_RETURN(const OnnxTensor tensor, graph_.Floats(bias));
+    ESE_RETURN_IF_ERROR(CheckBias(graph_, *product_, tensor.shape, axes));
+  }
+  return FollowTail(graph_, tail_, units, axes, &axes_);
+}
+
+// A state that is made of the data is not one that the caller keeps between calls.
+absl::Status OnnxImporter::CheckStates(const std::string& input) const {
+  for (const Reader& reader : readers_) {
+    if (reader.lstm == nullptr) continue;
+    ESE_RETURN_IF_ERROR(CheckLengths(*reader.lstm, input));
+    for (const int k : {5, 6}) {
+      const std::string value = InputOf(*reader.lstm, k);
+      if (value.empty() || graph_.Origin(value) != input) continue;
+      return graph_.Refuse(*reader.lstm, "starts at '", value, "', which is made of '", input,
+                           "', the features that the network reads; streams start at zero, so "
+                           "train and export with that");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Behind the end of a sequence, the operator's outputs are zero. A stream has no such end, so the
+// lengths must be the caller's, or those of all frames.
+absl::Status OnnxImporter::CheckLengths(const NodeProto& lstm, const std::string& input) const {
+  const std::string value = InputOf(lstm, 4);
+  if (value.empty()) return absl::OkStatus();
+  const std::string origin = graph_.Origin(value);
+  if (origin != input && graph_.IsInput(origin)) return absl::OkStatus();
+  const auto lengths = graph_.Integers(value);
+  const auto time = axes_.lengths.find('T');
+  if (lengths.ok() && time != axes_.lengths.end() &&
+      std::all_of(lengths->begin(), lengths->end(), [&](int64_t n) { return n == time->second; })) {
+    return absl::OkStatus();
+  }
+  return graph_.Refuse(lstm, "its sequence_lens, '", value,
+                       "', may end sequences early, but a stream has no end; export without "
+                       "lengths, or with lengths that are an input of the graph");
 }
 
 }  // namespace

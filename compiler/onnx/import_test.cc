@@ -227,6 +227,59 @@ TEST(OnnxTest, RefusesComputedStates) {
               HasSubstr("starts at 'h0', which is computed by node 'noise' (RandomNormal)"));
 }
 
+// The state is cut out of the features, which the caller does not keep between calls.
+TEST(OnnxTest, RefusesStatesMadeOfTheFeatures) {
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddNode(m, "Slice", {"x0"}, "h0");
+                NodeProto& lstm = Node(m, "lstm1");
+                lstm.add_input("");
+                lstm.add_input("h0");
+              }),
+              HasSubstr("node 'lstm1' (LSTM): starts at 'h0', which is made of 'x0'"));
+}
+
+// This is what torch.onnx.export writes for nn.LSTM(proj_size=7) with 14 cells.
+TEST(OnnxTest, RefusesStatesOfAnotherSize) {
+  for (const bool is_h : {true, false}) {
+    EXPECT_THAT(Refusal([&](ModelProto& m) {
+                  AddTensor(m, "state", {1, 1, 14}, std::vector<float>(14));
+                  NodeProto& lstm = Node(m, "lstm1");
+                  lstm.add_input("");
+                  lstm.add_input(is_h ? "state" : "");
+                  if (!is_h) lstm.add_input("state");
+                }),
+                AllOf(HasSubstr(is_h ? "its initial_h, 'state'" : "its initial_c, 'state'"),
+                      HasSubstr("has 14 values for 7 cells"), HasSubstr("proj_size")));
+  }
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddIntegers(m, "start", {1, 1});
+                AddIntegers(m, "end", {14});
+                SetInteger(AddNode(m, "Concat", {"start", "end"}, "shape"), "axis", 0);
+                AddNode(m, "ConstantOfShape", {"shape"}, "state");
+                NodeProto& lstm = Node(m, "lstm1");
+                lstm.add_input("");
+                lstm.add_input("state");
+              }),
+              HasSubstr("has 14 values for 7 cells"));
+}
+
+TEST(OnnxTest, RefusesLengthsThatMayEndASequence) {
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddIntegers(m, "lengths", {5});
+                Node(m, "lstm1").add_input("lengths");
+              }),
+              HasSubstr("node 'lstm1' (LSTM): its sequence_lens, 'lengths', may end sequences"));
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                AddNode(m, "Cast", {"x0"}, "lengths");
+                Node(m, "lstm1").add_input("lengths");
+              }),
+              HasSubstr("may end sequences"));
+  ModelProto model = PeepholesModel();
+  model.mutable_graph()->add_input()->set_name("lengths");
+  Node(model, "lstm1").add_input("lengths");
+  ExpectPeepholesLogits(Import(model));
+}
+
 TEST(OnnxTest, RefusesOtherNodesByNameAndType) {
   EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "squeeze0").set_op_type("Relu"); }),
               HasSubstr("node 'squeeze0' (Relu): is not supported"));
@@ -241,6 +294,35 @@ TEST(OnnxTest, RefusesOtherNodesByNameAndType) {
               HasSubstr("node 3 (Neg): is not supported"));
   EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "output").set_input(0, "x0"); }),
               HasSubstr("has no LSTM"));
+}
+
+// One message lists all nodes that must go, and begins with the one that decides.
+TEST(OnnxTest, ListsAllUnsupportedNodes) {
+  const auto change = [](const char* type) {
+    return [type](ModelProto& m) {
+      Node(m, "squeeze0").set_op_type("Relu");
+      Node(m, "squeeze1").set_op_type("Tanh");
+      Node(m, "lstm0").set_op_type(type);
+    };
+  };
+  EXPECT_THAT(Refusal(change("LSTM")),
+              AllOf(HasSubstr("node 'squeeze1' (Tanh): is not supported"),
+                    HasSubstr("Not supported either: node 'squeeze0' (Relu)")));
+  EXPECT_THAT(
+      Refusal(change("GRU")),
+      AllOf(HasSubstr("node 'lstm0' (GRU): is not supported: of the recurrent operators, only"),
+            HasSubstr("either: node 'squeeze1' (Tanh), node 'squeeze0' (Relu)")));
+  EXPECT_THAT(Refusal(change("DynamicQuantizeLSTM")),
+              HasSubstr("node 'lstm0' (DynamicQuantizeLSTM): is quantized; export"));
+}
+
+TEST(OnnxTest, ExplainsHowToServeASigmoid) {
+  EXPECT_THAT(Refusal([](ModelProto& m) {
+                Node(m, "output").set_output(0, "z");
+                AddNode(m, "Sigmoid", {"z"}, "logits");
+              }),
+              AllOf(HasSubstr("node 'added' (Sigmoid): is not supported: the server's posteriors"),
+                    HasSubstr("as two units with the logits 0 and z")));
 }
 
 TEST(OnnxTest, RefusesBadTensorsByNodeAndName) {

@@ -2,6 +2,7 @@
 #include "compiler/onnx/lstm.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -31,6 +32,7 @@ class OnnxLstmReader {
   absl::Status CheckLstm(GActivation* g);
   absl::Status CheckActivations(GActivation* g) const;
   absl::Status CheckStart(int input);
+  absl::Status CheckStateSize(int input, int cells) const;
   absl::StatusOr<OnnxTensor> ReadInputWeights() const;
   absl::Status ReadSizes(const std::vector<int64_t>& shape, LayerTopology* topology) const;
   absl::StatusOr<std::vector<double>> ReadBias(int64_t rows) const;
@@ -91,6 +93,20 @@ absl::Status OnnxLstmReader::CheckLstm(GActivation* g) {
   return CheckStart(6);
 }
 
+// PyTorch's exporter based on torch.export writes nn.LSTM(proj_size=P) without its projection: with
+// P cells and the first 4 * P rows of the weights. Only the size of the cells' state still shows
+// it.
+absl::Status OnnxLstmReader::CheckStateSize(int input, int cells) const {
+  const std::string value = InputOf(node_, input);
+  const std::optional<int64_t> size = value.empty() ? std::nullopt : graph_.LastLength(value);
+  if (!size || *size == cells) return absl::OkStatus();
+  return graph_.Refuse(
+      node_, input == 5 ? "its initial_h" : "its initial_c", ", '", value, "', has ", *size,
+      " values for ", cells,
+      " cells, so the graph is not valid. torch.onnx.export loses the projection of "
+      "nn.LSTM(proj_size=...); save the weights with ese_prune.export, as safetensors");
+}
+
 // Streams start at zero. A state that the graph's caller provides is carried between calls; the
 // server does that itself, so such an input is accepted.
 absl::Status OnnxLstmReader::CheckStart(int input) {
@@ -118,6 +134,7 @@ absl::StatusOr<BasicNetworkLayer<DenseMatrix>> OnnxLstmReader::Read() {
   ESE_RETURN_IF_ERROR(CheckLstm(&topology.g_activation));
   ESE_ASSIGN_OR_RETURN(const OnnxTensor input, ReadInputWeights());
   ESE_RETURN_IF_ERROR(ReadSizes(input.shape, &topology));
+  for (const int state : {5, 6}) ESE_RETURN_IF_ERROR(CheckStateSize(state, topology.cells));
   const int64_t rows = input.shape[1];
   ESE_ASSIGN_OR_RETURN(const auto recurrent, Tensor(2, {1, rows, topology.cells}));
   ESE_ASSIGN_OR_RETURN(const auto bias, ReadBias(rows));

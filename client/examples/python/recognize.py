@@ -3,6 +3,10 @@ r"""Streams a WAV file to ese-server and prints each recognised unit after its t
 
     venv/bin/python recognize.py HOST:PORT FILE.wav [MODEL]
 
+The environment variable ESE_TLS_CA names the file with the certificates of who may sign the server's certificate;
+without it, the connection is not encrypted. ESE_TLS_CERTIFICATE and ESE_TLS_KEY name the client's own certificate
+and its key. ESE_TOKEN is a bearer token, which is sent over TLS only.
+
 proto/ese/v1/speech.proto describes the protocol. Install the packages and generate the stubs in this folder first:
 
     python3 -m venv venv
@@ -11,6 +15,8 @@ proto/ese/v1/speech.proto describes the protocol. Install the packages and gener
         ese/v1/speech.proto
 """
 
+import os
+import pathlib
 import sys
 import wave
 
@@ -36,8 +42,25 @@ def requests(audio, model):
         yield speech_pb2.StreamingInferRequest(chunk=chunk)
 
 
+def read(variable):
+    path = os.environ.get(variable)
+    return pathlib.Path(path).read_bytes() if path else None
+
+
+def connect(server):
+    if not (authorities := read("ESE_TLS_CA")):
+        for variable in ("ESE_TOKEN", "ESE_TLS_CERTIFICATE", "ESE_TLS_KEY"):
+            if os.environ.get(variable):
+                raise ValueError(f"{variable} needs an encrypted connection; set ESE_TLS_CA, too")
+        return grpc.insecure_channel(server)
+    credentials = grpc.ssl_channel_credentials(authorities, read("ESE_TLS_KEY"), read("ESE_TLS_CERTIFICATE"))
+    if token := os.environ.get("ESE_TOKEN"):
+        credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(token))
+    return grpc.secure_channel(server, credentials)
+
+
 def recognize(server, path, model):
-    with wave.open(path, "rb") as audio, grpc.insecure_channel(server) as channel:
+    with wave.open(path, "rb") as audio, connect(server) as channel:
         if (audio.getnchannels(), audio.getsampwidth()) != (1, 2):
             raise ValueError(f"{path}: not mono 16-bit; convert it first")
         stub = speech_pb2_grpc.SpeechInferenceStub(channel)

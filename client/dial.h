@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connects plain sockets.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+
+namespace ese {
+
+// Returns a connected, non-blocking socket, which the caller closes. `address` is HOST:PORT or
+// unix:PATH. UNAVAILABLE if nothing listens there; NOT_FOUND if there is no such host;
+// DEADLINE_EXCEEDED after `timeout`. Thread-safe.
+absl::StatusOr<int> DialSocket(const std::string& address, Duration timeout);
+
+}  // namespace ese
