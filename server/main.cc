@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "accel/cpu/cpu_channel.h"
@@ -34,9 +35,29 @@ constexpr Duration kAliveLimit = std::chrono::seconds(5);
 // Threads of gRPC, /metrics and the process itself, with some to spare.
 constexpr int kOtherThreads = 32;
 
+// gRPC aborts when it cannot go on without a thread. Its own reason is the only one there is.
+void EndIfGrpcAborts(const char* message) {
+  thread_local bool refused = false;
+  // "pthread_create failed: ..." or "Could not create grpc_sync_server worker-thread"
+  if (absl::StrContains(message, "pthread_create failed") ||
+      absl::StrContains(message, "Could not create grpc_sync_server worker-thread")) {
+    refused = true;
+  }
+  if (!absl::StartsWith(message, "assertion failed")) return;
+  if (refused) {
+    WriteError(
+        "ese-server: the system refused a thread to gRPC; raise the limit of threads or memory\n");
+    _exit(static_cast<int>(ExitStatus::kNoResources));
+  }
+  WriteError(absl::StrCat("ese-server: gRPC: ", Printable(message), "\n"));
+}
+
 // Otherwise gRPC writes to stderr in its own format, even if we report the same failure ourselves.
 void SendGrpcMessagesToLog() {
-  gpr_set_log_function([](gpr_log_func_args* args) { spdlog::debug("grpc: {}", args->message); });
+  gpr_set_log_function([](gpr_log_func_args* args) {
+    spdlog::debug("grpc: {}", args->message);
+    EndIfGrpcAborts(args->message);
+  });
 }
 
 absl::StatusOr<std::vector<std::shared_ptr<const Model>>> LoadModels(
