@@ -40,6 +40,7 @@ class RpcCall {
  public:
   CallLoop* loop() const { return loop_; }
   const std::string& method() const { return context_.method(); }
+  const grpc::ServerContextBase& context() const { return context_; }
   // Returns why the call was cancelled: DEADLINE_EXCEEDED or CANCELLED.
   absl::Status WhyCancelled() const;
   bool IsCancelled() const { return context_.IsCancelled(); }

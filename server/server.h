@@ -32,7 +32,7 @@ struct ServingOptions {
   int loops = 1;                    // number of threads that serve calls
   SchedulerOptions scheduler;       // applies to each model
   LifetimeOptions lifetime;         // applies to each stream
-  // The files of CheckpointSigner::FromFiles. Without any, the server makes a random key, and its
+  // The files of CheckpointSealer::FromFiles. Without any, the server makes a random key, and its
   // checkpoints are valid in this process only.
   std::vector<std::string> checkpoint_keys;
   Duration checkpoint_max_age = std::chrono::hours(24);  // older checkpoints are refused
@@ -47,7 +47,7 @@ class Server {
   // Returns a server that serves `models` and the models in the folder. INVALID_ARGUMENT: there are
   // neither models nor a folder, two models have the same name, or an option is bad. NOT_FOUND: the
   // folder cannot be listed. UNAVAILABLE: the server cannot listen at the address; the message
-  // gives the reason. Also returns errors of CheckpointSigner::FromFiles, of AccessControl and of
+  // gives the reason. Also returns errors of CheckpointSealer::FromFiles, of AccessControl and of
   // the factory. `metrics` must outlive the server.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServingOptions& options, const std::vector<std::shared_ptr<const Model>>& models,
@@ -76,7 +76,7 @@ class Server {
   void Stop();
 
  private:
-  Server(const ServingOptions& options, CheckpointSigner signer,
+  Server(const ServingOptions& options, CheckpointSealer sealer,
          const ChannelFactory& make_channels, MetricsRegistry* metrics);
 
   absl::Status Listen();
@@ -86,7 +86,7 @@ class Server {
   std::unique_ptr<AccessControl> access_;
   std::string address_;
   ServerMetrics metrics_;
-  CheckpointSigner signer_;
+  CheckpointSealer sealer_;
   StreamIds stream_ids_;
   ModelCatalog catalog_;
   ModelManager models_;

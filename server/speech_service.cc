@@ -22,10 +22,16 @@ SpeechService::SpeechService(const StreamEnvironment& environment, int max_strea
     : environment_(environment), max_streams_(max_streams) {}
 
 std::shared_ptr<CallHandler> SpeechService::HandleStreamingInfer(RpcCall* rpc) {
-  auto call =
-      std::make_shared<StreamCall>(rpc, &environment_, [this](StreamCall* done) { Remove(done); });
+  auto caller = environment_.access->AdmitStream(CallHeaders::Of(rpc->method(), rpc->context()));
+  if (!caller.ok()) return Refuse(rpc, caller.status());
+  auto call = std::make_shared<StreamCall>(rpc, &environment_, *std::move(caller),
+                                           [this](StreamCall* done) { Remove(done); });
   const absl::Status status = Admit(call);
   if (status.ok()) return call;
+  return Refuse(rpc, status);
+}
+
+std::shared_ptr<CallHandler> SpeechService::Refuse(RpcCall* rpc, const absl::Status& status) {
   environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
   return std::make_shared<RefusedCall>(rpc, status);
 }

@@ -41,6 +41,8 @@ class SpeechService final
   void AbortAll(const absl::Status& status);
 
  private:
+  // Returns the handler that ends a call with this error.
+  std::shared_ptr<CallHandler> Refuse(RpcCall* rpc, const absl::Status& status);
   absl::Status Admit(std::shared_ptr<StreamCall> call);
   void Remove(StreamCall* call);
   std::vector<std::shared_ptr<StreamCall>> OpenCalls();

@@ -13,6 +13,7 @@
 #include "ese/v1/speech.pb.h"
 #include "grpcpp/grpcpp.h"
 #include "scheduler/scheduler.h"
+#include "server/access.h"
 #include "server/checkpoint.h"
 #include "server/model_catalog.h"
 #include "server/rpc_call.h"
@@ -27,9 +28,10 @@ namespace ese {
 // What all calls of a service share. Everything here must outlive the calls.
 struct StreamEnvironment {
   const ModelCatalog* catalog;
+  AccessControl* access;
   ServerMetrics* metrics;
   Clock* clock;
-  const CheckpointSigner* signer;
+  const CheckpointSealer* sealer;
   Duration checkpoint_max_age;
   StreamIds* stream_ids;
   LifetimeOptions lifetime;
@@ -60,7 +62,7 @@ enum class HandOverScope {
 class StreamCall final : public CallHandler, public std::enable_shared_from_this<StreamCall> {
  public:
   // `environment` must outlive the call. `on_done` is called last.
-  StreamCall(RpcCall* rpc, const StreamEnvironment* environment,
+  StreamCall(RpcCall* rpc, const StreamEnvironment* environment, Caller caller,
              std::function<void(StreamCall*)> on_done);
 
   // Ends the call with this error, unless it has already ended. Thread-safe.
@@ -126,6 +128,7 @@ class StreamCall final : public CallHandler, public std::enable_shared_from_this
   CallLoop* const loop_;
   RpcCall* const rpc_;
   const StreamEnvironment& environment_;
+  const Caller caller_;
   const std::function<void(StreamCall*)> on_done_;
 
   Phase phase_ = Phase::kAwaitingConfig;
