@@ -35,6 +35,9 @@ class RegularFile {
   size_t size_;
 };
 
+// Enough for keys, certificates and token files.
+inline constexpr size_t kMaxSmallFileBytes = size_t{4} << 20;
+
 // Returns the contents of a small file. INVALID_ARGUMENT: it has more than `max_bytes` bytes. Also
 // returns the errors of RegularFile::Open.
 absl::StatusOr<std::string> ReadRegularFile(const std::string& path, size_t max_bytes);

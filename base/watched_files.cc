@@ -6,28 +6,11 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
-#include <cstring>
-#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace ese {
-
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             std::fclose);
-  std::string content;
-  char buffer[4096];
-  while (file != nullptr) {
-    const size_t count = std::fread(buffer, 1, sizeof buffer, file.get());
-    content.append(buffer, count);
-    if (count < sizeof buffer) break;
-  }
-  if (file != nullptr && std::ferror(file.get()) == 0) return content;
-  return absl::NotFoundError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
-}
 
 WatchedFiles::WatchedFiles(std::vector<std::string> paths, Duration interval)
     : paths_(std::move(paths)), interval_(interval), reported_(Look()) {}

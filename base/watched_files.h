@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small files that a program reads again when they change.
+// Notices that files have changed.
 #pragma once
 
 #include <functional>
@@ -8,14 +8,10 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 
 namespace ese {
-
-// Returns the contents of a file. NOT_FOUND names the file and the reason.
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path);
 
 // Notices that files were written, replaced, removed or created, by their sizes, times and inodes.
 // A change counts once the files have kept still for one interval, so that a pair of files that is

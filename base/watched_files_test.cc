@@ -45,16 +45,5 @@ TEST(WatchedFilesTest, ReportsAChangeBetweenConstructionAndStart) {
   EXPECT_TRUE(Eventually([&] { return changed.load(); }));
 }
 
-TEST(ReadSmallFileTest, ReturnsTheContentsOrNamesTheFile) {
-  const std::string path = testing::TempDir() + "ese_small_file";
-  Write(path, std::string("a\0b\n", 4));
-  EXPECT_EQ(ReadSmallFile(path).value(), std::string("a\0b\n", 4));
-  Write(path, "");
-  EXPECT_EQ(ReadSmallFile(path).value(), "");
-  EXPECT_EQ(ReadSmallFile(path + ".none").status().message(),
-            "cannot read " + path + ".none: No such file or directory");
-  EXPECT_EQ(ReadSmallFile(testing::TempDir()).status().code(), absl::StatusCode::kNotFound);
-}
-
 }  // namespace
 }  // namespace ese

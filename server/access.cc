@@ -3,8 +3,10 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/loopback.h"
+#include "base/regular_file.h"
 #include "base/status.h"
 #include "spdlog/spdlog.h"
 
@@ -20,11 +22,50 @@ void LogReload(const std::string& what, const absl::Status& status) {
   }
 }
 
+// The calls that everyone may make, so that load balancers need no token.
+constexpr char kHealth[] = "/grpc.health.v1.Health/";
+
+// Returns the tenant of the caller. UNAUTHENTICATED: the caller has no token or certificate that
+// the table knows.
+absl::StatusOr<std::string> Identify(const TokenTable& tokens, const CallHeaders& headers) {
+  constexpr char kRemedy[] =
+      "; send the metadata \"authorization: Bearer TOKEN\" with a token that "
+      "its operator has given you";
+  if (headers.authorization.empty()) {
+    if (tokens.HasCertificateTenant(headers.certificate_name)) return headers.certificate_name;
+    return absl::UnauthenticatedError(
+        absl::StrCat("this server serves only known callers", kRemedy));
+  }
+  absl::string_view token = headers.authorization.front();
+  constexpr absl::string_view kScheme = "Bearer ";
+  if (headers.authorization.size() == 1 && absl::StartsWithIgnoreCase(token, kScheme)) {
+    const auto tenant = tokens.TenantOfToken(token.substr(kScheme.size()));
+    if (tenant) return *tenant;
+  }
+  return absl::UnauthenticatedError(
+      absl::StrCat("the metadata authorization has no token that this server knows", kRemedy));
+}
+
 }  // namespace
+
+absl::StatusOr<std::string> Caller::TenantFor(const std::string& requested) const {
+  if (!tenant) return requested;
+  if (requested.empty() || requested == *tenant) return *tenant;
+  return absl::PermissionDeniedError(absl::StrCat("the config names the tenant \"", requested,
+                                                  "\", but the caller is \"", *tenant,
+                                                  "\"; leave the tenant empty"));
+}
+
+absl::Status Caller::CheckOwns(const std::string& owner) const {
+  if (!tenant || owner.empty() || owner == *tenant) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      "resume_token belongs to another tenant; resume as the tenant that opened the stream");
+}
 
 absl::StatusOr<std::unique_ptr<AccessControl>> AccessControl::Load(const AccessOptions& options) {
   std::unique_ptr<AccessControl> access(new AccessControl(options));
   ESE_RETURN_IF_ERROR(access->LoadTls());
+  ESE_RETURN_IF_ERROR(access->LoadTokens());
   return access;
 }
 
@@ -38,6 +79,29 @@ absl::Status AccessControl::LoadTls() {
   return absl::OkStatus();
 }
 
+absl::Status AccessControl::LoadTokens() {
+  if (options_.tokens.empty()) return absl::OkStatus();
+  auto files = std::make_unique<WatchedFiles>(std::vector{options_.tokens}, options_.poll);
+  ESE_RETURN_IF_ERROR(ReadTokens());
+  files->Start([this] { LogReload("file of tokens", ReadTokens()); });
+  watched_.push_back(std::move(files));
+  return absl::OkStatus();
+}
+
+absl::Status AccessControl::ReadTokens() {
+  ESE_ASSIGN_OR_RETURN(const std::string content,
+                       ReadRegularFile(options_.tokens, kMaxSmallFileBytes));
+  ESE_ASSIGN_OR_RETURN(TokenTable table, TokenTable::Parse(options_.tokens, content));
+  const MutexLock lock(mutex_);
+  tokens_ = std::make_shared<const TokenTable>(std::move(table));
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const TokenTable> AccessControl::tokens() const {
+  const MutexLock lock(mutex_);
+  return tokens_;
+}
+
 absl::Status AccessControl::CheckAddress(absl::string_view address) const {
   if (tls_ != nullptr || options_.insecure || IsLocalAddress(address)) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -48,9 +112,30 @@ absl::Status AccessControl::CheckAddress(absl::string_view address) const {
 }
 
 std::shared_ptr<grpc::ServerCredentials> AccessControl::NewCredentials() {
-  return tls_ != nullptr ? tls_->NewCredentials() : grpc::InsecureServerCredentials();
+  grpc_server_credentials* const credentials =
+      tls_ != nullptr ? tls_->NewCredentials() : grpc_insecure_server_credentials_create();
+  if (tokens() != nullptr) {
+    CheckCalls(credentials, [this](const CallHeaders& headers) {
+      if (absl::StartsWith(headers.method, kHealth)) return absl::OkStatus();
+      return Identify(*tokens(), headers).status();
+    });
+  }
+  return std::make_shared<CoreServerCredentials>(credentials);
 }
 
-absl::Status AccessControl::Reload() { return tls_ != nullptr ? tls_->Reload() : absl::OkStatus(); }
+absl::StatusOr<Caller> AccessControl::AdmitStream(const CallHeaders& headers) {
+  const auto table = tokens();
+  if (table == nullptr) return Caller{};
+  ESE_ASSIGN_OR_RETURN(const std::string tenant, Identify(*table, headers));
+  ESE_ASSIGN_OR_RETURN(auto permit, quotas_.Admit(tenant, table->MaxStreams(tenant)));
+  return Caller{.tenant = tenant, .permit = std::move(permit)};
+}
+
+absl::Status AccessControl::Reload() {
+  const absl::Status tls = tls_ != nullptr ? tls_->Reload() : absl::OkStatus();
+  const absl::Status tokens = options_.tokens.empty() ? absl::OkStatus() : ReadTokens();
+  if (tls.ok() || tokens.ok()) return tls.ok() ? tokens : tls;
+  return absl::InvalidArgumentError(absl::StrCat(tls.message(), "; ", tokens.message()));
+}
 
 }  // namespace ese

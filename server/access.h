@@ -3,27 +3,48 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/watched_files.h"
 #include "grpcpp/security/server_credentials.h"
+#include "server/server_credentials.h"
+#include "server/tenant_quotas.h"
 #include "server/tls.h"
+#include "server/tokens.h"
 
 namespace ese {
 
 struct AccessOptions {
   TlsOptions tls = {};
-  bool insecure = false;  // other machines may connect without TLS
+  bool insecure = false;    // other machines may connect without TLS
+  std::string tokens = {};  // the file of TokenTable; empty: callers are not identified
   // How often to look for changes of the files above. They are read once they have kept still for
   // this long.
   Duration poll = std::chrono::seconds(2);
+};
+
+// Who a stream belongs to.
+struct Caller {
+  // The tenant that the caller has proved to be. Nothing: the server does not identify callers, and
+  // believes the tenant that they name.
+  std::optional<std::string> tenant;
+  TenantQuotas::Permit permit;  // held while the stream is open
+
+  // Returns the tenant of the stream, whose config names `requested`. PERMISSION_DENIED: it names
+  // another one than the caller's.
+  absl::StatusOr<std::string> TenantFor(const std::string& requested) const;
+  // PERMISSION_DENIED: a stream of `owner` is not the caller's to resume. An empty owner is
+  // unknown.
+  absl::Status CheckOwns(const std::string& owner) const;
 };
 
 // Thread-safe.
@@ -31,14 +52,20 @@ class AccessControl {
  public:
   // Reads the files and begins to follow their changes. A file that changes and cannot be used
   // gives one line in the log, and what was in force stays in force. Returns the errors of
-  // CheckTlsOptions and TlsCertificates::Load.
+  // CheckTlsOptions, TlsCertificates::Load and TokenTable::Parse.
   static absl::StatusOr<std::unique_ptr<AccessControl>> Load(const AccessOptions& options);
 
   // FAILED_PRECONDITION: other machines can reach this address of the server, but it has no TLS and
   // `insecure` is not set.
   absl::Status CheckAddress(absl::string_view address) const;
-  // Returns credentials for one port. This object must outlive the gRPC server.
+  // Returns credentials for one port. With tokens, they refuse all calls of callers that are not
+  // known with UNAUTHENTICATED, except those of health checks. This object must outlive the gRPC
+  // server.
   std::shared_ptr<grpc::ServerCredentials> NewCredentials();
+
+  // Returns who opens a stream, and counts the stream. UNAUTHENTICATED: the caller is not known.
+  // RESOURCE_EXHAUSTED: its tenant has all streams open that it may have.
+  absl::StatusOr<Caller> AdmitStream(const CallHeaders& headers) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Reads all files again at once. Files that cannot be used change nothing, and the error tells
   // why; the others take effect.
@@ -47,9 +74,16 @@ class AccessControl {
  private:
   explicit AccessControl(const AccessOptions& options) : options_(options) {}
   absl::Status LoadTls();
+  absl::Status LoadTokens();
+  absl::Status ReadTokens() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null if the server does not identify callers.
+  std::shared_ptr<const TokenTable> tokens() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   const AccessOptions options_;
   std::unique_ptr<TlsCertificates> tls_;  // null: plaintext
+  TenantQuotas quotas_;
+  mutable Mutex mutex_;
+  std::shared_ptr<const TokenTable> tokens_ ABSL_GUARDED_BY(mutex_);
   // Destroyed first, because their threads use the members above.
   std::vector<std::unique_ptr<WatchedFiles>> watched_;
 };

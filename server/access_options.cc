@@ -36,6 +36,14 @@ std::vector<Option> AccessOptionRows(AccessOptions* access) {
            "With --tls-client-ca, also accept clients without a certificate. A certificate that "
            "a client does show must still be valid."},
       {.group = kAccess,
+       .name = "tokens",
+       .unit = "FILE",
+       .member = &access->tokens,
+       .help =
+           "Serve only callers that this file lists. Each line is SHA256 TENANT "
+           "[max_streams=N], where SHA256 is the hash of a bearer token. A changed file is used "
+           "within a few seconds."},
+      {.group = kAccess,
        .name = "insecure",
        .unit = "",
        .member = &access->insecure,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stream's checkpoint is everything that a server needs to continue the stream. Clients keep it
-// as a signed token. docs/checkpoints.md describes both.
+// as a sealed token, which only the servers can read and make. docs/checkpoints.md describes both.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ enum class InputKind { kAudio, kFloat32, kInt16 };
 
 struct StreamCheckpoint {
   std::string model_fingerprint;
+  std::string tenant;  // the stream's owner; empty if the server does not identify callers
   StreamId stream_id = 0;
   int64_t frame = 0;  // number of frames computed
   // What the stream's config asked for.
@@ -47,29 +49,40 @@ inline constexpr size_t kMaxTokenBytes = size_t{3} * kMaxDimension * kMaxLayers 
 using UnixSeconds = int64_t;
 UnixSeconds UnixNow();
 
-// Signs checkpoints, and accepts those that were signed with one of its keys. Immutable.
-class CheckpointSigner {
+// Encrypts checkpoints with AES-256-GCM, and opens those that were sealed with one of its keys.
+// Immutable.
+class CheckpointSealer {
  public:
   static constexpr size_t kMinKeyBytes = 32;
 
-  // Signs with the first key and accepts signatures made with any of them, so that keys can be
+  // Seals with the first key and opens what was sealed with any of them, so that keys can be
   // changed without losing a stream. REQUIRES: at least one key, each of kMinKeyBytes or more.
-  explicit CheckpointSigner(std::vector<std::string> keys);
+  explicit CheckpointSealer(const std::vector<std::string>& keys);
 
   // Reads one key from each file; the whole file is the key. NOT_FOUND: a file cannot be read.
   // INVALID_ARGUMENT: a key is too short.
-  static absl::StatusOr<CheckpointSigner> FromFiles(const std::vector<std::string>& paths);
-  // Returns a signer with a new random key. Its checkpoints are valid in this process only.
-  static CheckpointSigner Random();
+  static absl::StatusOr<CheckpointSealer> FromFiles(const std::vector<std::string>& paths);
+  // Returns a sealer with a new random key. Its checkpoints are valid in this process only.
+  static CheckpointSealer Random();
 
-  std::string Sign(const StreamCheckpoint& checkpoint, UnixSeconds now) const;
+  std::string Seal(const StreamCheckpoint& checkpoint, UnixSeconds now) const;
+  // Seals any bytes. Tests use it to make tokens that no server makes.
+  std::string SealBody(absl::string_view body) const;
   // INVALID_ARGUMENT: not a token, truncated, or of another version. PERMISSION_DENIED: altered, or
-  // signed with a key that this signer does not have. FAILED_PRECONDITION: older than `max_age`.
+  // sealed with a key that this sealer does not have. FAILED_PRECONDITION: older than `max_age`.
   absl::StatusOr<StreamCheckpoint> Open(absl::string_view token, UnixSeconds now,
                                         Duration max_age) const;
 
  private:
-  std::vector<std::string> keys_;
+  struct Key {
+    std::string id;  // tells which key sealed a token, and reveals nothing about the key
+    std::string secret;
+  };
+
+  // Returns the body of a token, or nothing if none of the keys has sealed it.
+  std::optional<std::string> Unseal(absl::string_view token) const;
+
+  std::vector<Key> keys_;
 };
 
 }  // namespace ese

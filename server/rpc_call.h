@@ -43,6 +43,7 @@ class RpcCall {
   const std::string& method() const { return context_.method(); }
   // The client has sent what the call needs to begin. Reports the call as useful (CallHooks), once.
   void NoteUseful();
+  const grpc::ServerContextBase& context() const { return context_; }
   // Returns why the call was cancelled: DEADLINE_EXCEEDED or CANCELLED.
   absl::Status WhyCancelled() const;
   bool IsCancelled() const { return context_.IsCancelled(); }

@@ -58,13 +58,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   if (models.empty() && options.model_dir.empty()) {
     return absl::InvalidArgumentError("there is no model to serve");
   }
-  CheckpointSigner signer = CheckpointSigner::Random();
+  CheckpointSealer sealer = CheckpointSealer::Random();
   if (!options.checkpoint_keys.empty()) {
-    ESE_ASSIGN_OR_RETURN(signer, CheckpointSigner::FromFiles(options.checkpoint_keys));
+    ESE_ASSIGN_OR_RETURN(sealer, CheckpointSealer::FromFiles(options.checkpoint_keys));
   }
   ESE_ASSIGN_OR_RETURN(auto access, AccessControl::Load(options.access));
   ESE_RETURN_IF_ERROR(access->CheckAddress(options.listen));
-  std::unique_ptr<Server> server(new Server(options, std::move(signer), make_channels, metrics));
+  std::unique_ptr<Server> server(new Server(options, std::move(sealer), make_channels, metrics));
   server->access_ = std::move(access);
   for (const auto& model : models) ESE_RETURN_IF_ERROR(server->models_.Add(model));
   if (!options.model_dir.empty()) {
@@ -72,9 +72,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   }
   server->service_ = std::make_unique<SpeechService>(
       StreamEnvironment{.catalog = &server->catalog_,
+                        .access = server->access_.get(),
                         .metrics = &server->metrics_,
                         .clock = Clock::Real(),
-                        .signer = &server->signer_,
+                        .sealer = &server->sealer_,
                         .checkpoint_max_age = options.checkpoint_max_age,
                         .stream_ids = &server->stream_ids_,
                         .lifetime = options.lifetime},
@@ -83,12 +84,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   return server;
 }
 
-Server::Server(const ServingOptions& options, CheckpointSigner signer,
+Server::Server(const ServingOptions& options, CheckpointSealer sealer,
                const ChannelFactory& make_channels, MetricsRegistry* metrics)
     : options_(options),
       metrics_registry_(metrics),
       metrics_(metrics),
-      signer_(std::move(signer)),
+      sealer_(std::move(sealer)),
       catalog_(Clock::Real(), options.model_grace),
       models_(options.scheduler, make_channels, &catalog_, metrics) {}
 

@@ -39,7 +39,7 @@ struct ServingOptions {
   LifetimeOptions lifetime;         // applies to each stream
   int max_waiting_calls = 2048;     // calls that have not sent their config yet
   CallHooks hooks;
-  // The files of CheckpointSigner::FromFiles. Without any, the server makes a random key, and its
+  // The files of CheckpointSealer::FromFiles. Without any, the server makes a random key, and its
   // checkpoints are valid in this process only.
   std::vector<std::string> checkpoint_keys;
   Duration checkpoint_max_age = std::chrono::hours(24);  // older checkpoints are refused
@@ -55,7 +55,7 @@ class Server {
   // neither models nor a folder, two models have the same name, or an option is bad. NOT_FOUND: the
   // folder cannot be listed. UNAVAILABLE: the server cannot listen at the address; the message
   // gives the reason. RESOURCE_EXHAUSTED: the file descriptors do not suffice for max_connections.
-  // Also returns errors of CheckpointSigner::FromFiles, of AccessControl and of the factory.
+  // Also returns errors of CheckpointSealer::FromFiles, of AccessControl and of the factory.
   // `metrics` must outlive the server.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServingOptions& options, const std::vector<std::shared_ptr<const Model>>& models,
@@ -91,7 +91,7 @@ class Server {
   void Stop();
 
  private:
-  Server(const ServingOptions& options, CheckpointSigner signer,
+  Server(const ServingOptions& options, CheckpointSealer sealer,
          const ChannelFactory& make_channels, MetricsRegistry* metrics);
 
   absl::Status Listen();
@@ -101,7 +101,7 @@ class Server {
   MetricsRegistry* const metrics_registry_;
   std::unique_ptr<AccessControl> access_;
   ServerMetrics metrics_;
-  CheckpointSigner signer_;
+  CheckpointSealer sealer_;
   StreamIds stream_ids_;
   ModelCatalog catalog_;
   ModelManager models_;

@@ -372,7 +372,7 @@ std::vector<Option> LifetimeAndCheckpointOptions(Values& values) {
        .unit = "FILE",
        .member = &serving.checkpoint_keys,
        .help = "A file with a key of at least 32 random bytes, shared by all replicas that may "
-               "continue each other's streams. May be repeated: the first key signs, and all keys "
+               "continue each other's streams. May be repeated: the first key seals, and all keys "
                "are accepted."},
       {.group = kCheckpoints,
        .name = "checkpoint-max-age-seconds",

@@ -26,9 +26,16 @@ SpeechService::SpeechService(const StreamEnvironment& environment, int max_strea
     : environment_(environment), max_streams_(max_streams), max_waiting_calls_(max_waiting_calls) {}
 
 std::shared_ptr<CallHandler> SpeechService::HandleStreamingInfer(RpcCall* rpc) {
-  auto call = std::make_shared<StreamCall>(rpc, &environment_, static_cast<StreamCallOwner*>(this));
+  auto caller = environment_.access->AdmitStream(CallHeaders::Of(rpc->method(), rpc->context()));
+  if (!caller.ok()) return Refuse(rpc, caller.status());
+  auto call = std::make_shared<StreamCall>(rpc, &environment_, *std::move(caller),
+                                           static_cast<StreamCallOwner*>(this));
   const absl::Status status = Admit(call);
   if (status.ok()) return call;
+  return Refuse(rpc, status);
+}
+
+std::shared_ptr<CallHandler> SpeechService::Refuse(RpcCall* rpc, const absl::Status& status) {
   environment_.metrics->StreamEnded(static_cast<grpc::StatusCode>(status.code()));
   return std::make_shared<RefusedCall>(rpc, status);
 }

@@ -51,6 +51,8 @@ class SpeechService final : private StreamCallOwner {
     bool has_place = false;
   };
 
+  // Returns the handler that ends a call with this error.
+  std::shared_ptr<CallHandler> Refuse(RpcCall* rpc, const absl::Status& status);
   absl::Status TakePlace(StreamCall* call) override;
   void Remove(StreamCall* call) override;
   absl::Status Admit(std::shared_ptr<StreamCall> call);

@@ -10,10 +10,12 @@
 
 namespace ese {
 
-StreamCall::StreamCall(RpcCall* rpc, const StreamEnvironment* environment, StreamCallOwner* owner)
+StreamCall::StreamCall(RpcCall* rpc, const StreamEnvironment* environment, Caller caller,
+                       StreamCallOwner* owner)
     : loop_(rpc->loop()),
       rpc_(rpc),
       environment_(*environment),
+      caller_(std::move(caller)),
       owner_(owner),
       lifetime_(&environment_.lifetime, environment_.clock->Now()) {}
 
@@ -151,12 +153,14 @@ absl::Status StreamCall::HandleConfig(const v1::StreamingConfig& config) {
     return absl::FailedPreconditionError(
         "this is a second config, but a call carries only one stream; start another call");
   }
+  ESE_ASSIGN_OR_RETURN(const std::string tenant, caller_.TenantFor(config.tenant()));
   rpc_->NoteUseful();
   ESE_RETURN_IF_ERROR(owner_->TakePlace(this));
   std::optional<StreamCheckpoint> resume;
   if (!config.resume_token().empty()) {
-    ESE_ASSIGN_OR_RETURN(resume, environment_.signer->Open(config.resume_token(), UnixNow(),
+    ESE_ASSIGN_OR_RETURN(resume, environment_.sealer->Open(config.resume_token(), UnixNow(),
                                                            environment_.checkpoint_max_age));
+    ESE_RETURN_IF_ERROR(caller_.CheckOwns(resume->tenant));
   }
   ESE_ASSIGN_OR_RETURN(
       std::unique_ptr<StreamSession> session,
@@ -168,7 +172,7 @@ absl::Status StreamCall::HandleConfig(const v1::StreamingConfig& config) {
   }
   const ServedModel& served = session->served();
   StreamOptions options{
-      .tenant = config.tenant(), .priority = config.priority(), .upstream_wait = loop_->Delay()};
+      .tenant = tenant, .priority = config.priority(), .upstream_wait = loop_->Delay()};
   if (resume) {
     options.first_frame = resume->frame;
     options.initial_state = std::move(resume->state);
@@ -290,10 +294,11 @@ void StreamCall::AddCheckpoint() {
                                                  flow.frames_answered())));
   }
   const StreamSession& session = *stream_->session;
-  const StreamCheckpoint saved =
+  StreamCheckpoint saved =
       session.CheckpointAt(snapshot.frame, stream_->id_claim.id(), std::move(snapshot.state));
+  saved.tenant = caller_.tenant.value_or("");
   v1::Checkpoint checkpoint;
-  checkpoint.set_token(environment_.signer->Sign(saved, UnixNow()));
+  checkpoint.set_token(environment_.sealer->Seal(saved, UnixNow()));
   checkpoint.set_frames(saved.frame);
   checkpoint.set_content_bytes(session.ContentBytesBefore(saved.frame));
   flow.AddCheckpoint(std::move(checkpoint));

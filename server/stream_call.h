@@ -12,6 +12,7 @@
 #include "ese/v1/speech.pb.h"
 #include "grpcpp/grpcpp.h"
 #include "scheduler/scheduler.h"
+#include "server/access.h"
 #include "server/checkpoint.h"
 #include "server/model_catalog.h"
 #include "server/rpc_call.h"
@@ -26,9 +27,10 @@ namespace ese {
 // What all calls of a service share. Everything here must outlive the calls.
 struct StreamEnvironment {
   const ModelCatalog* catalog;
+  AccessControl* access;
   ServerMetrics* metrics;
   Clock* clock;
-  const CheckpointSigner* signer;
+  const CheckpointSealer* sealer;
   Duration checkpoint_max_age;
   StreamIds* stream_ids;
   LifetimeOptions lifetime;
@@ -73,7 +75,8 @@ enum class HandOverScope {
 class StreamCall final : public CallHandler, public std::enable_shared_from_this<StreamCall> {
  public:
   // `environment` and `owner` must outlive the call.
-  StreamCall(RpcCall* rpc, const StreamEnvironment* environment, StreamCallOwner* owner);
+  StreamCall(RpcCall* rpc, const StreamEnvironment* environment, Caller caller,
+             StreamCallOwner* owner);
 
   // Ends the call with this error, unless it has already ended. Thread-safe.
   void Abort(const absl::Status& status);
@@ -138,6 +141,7 @@ class StreamCall final : public CallHandler, public std::enable_shared_from_this
   CallLoop* const loop_;
   RpcCall* const rpc_;
   const StreamEnvironment& environment_;
+  const Caller caller_;
   StreamCallOwner* const owner_;
 
   Phase phase_ = Phase::kAwaitingConfig;

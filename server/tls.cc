@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/tls.h"
 
-#include <cstdlib>
 #include <utility>
 
+#include "base/regular_file.h"
 #include "base/status.h"
 #include "base/watched_files.h"
-#include "grpc/grpc.h"
-#include "grpc/grpc_security.h"
 #include "server/certificate_check.h"
 
 namespace ese {
@@ -43,30 +41,6 @@ class TlsCertificates::Port {
   TlsCertificates& certificates_;
   int64_t fetched_ = 0;  // the version that gRPC has; guarded by certificates_.mutex_
 };
-
-namespace {
-
-// Server credentials of gRPC's C library. The C++ library offers none that ask for certificates.
-class FetchingCredentials final : public grpc::ServerCredentials {
- public:
-  explicit FetchingCredentials(grpc_ssl_server_credentials_options* options)
-      : credentials_(grpc_ssl_server_credentials_create_with_options(options)) {}
-  ~FetchingCredentials() override { grpc_server_credentials_release(credentials_); }
-
-  void SetAuthMetadataProcessor(
-      const std::shared_ptr<grpc::AuthMetadataProcessor>& /*processor*/) override {
-    std::abort();  // the server checks metadata itself
-  }
-
- private:
-  int AddPortToServer(const std::string& address, grpc_server* server) override {
-    return grpc_server_add_http2_port(server, address.c_str(), credentials_);
-  }
-
-  grpc_server_credentials* const credentials_;
-};
-
-}  // namespace
 
 std::vector<std::string> TlsOptions::Files() const {
   std::vector<std::string> files;
@@ -105,12 +79,13 @@ absl::StatusOr<std::unique_ptr<TlsCertificates>> TlsCertificates::Load(const Tls
 
 absl::StatusOr<TlsCertificates::Material> TlsCertificates::Read(const TlsOptions& options) {
   Material material;
-  ESE_ASSIGN_OR_RETURN(material.certificate, ReadSmallFile(options.certificate));
-  ESE_ASSIGN_OR_RETURN(material.key, ReadSmallFile(options.key));
+  ESE_ASSIGN_OR_RETURN(material.certificate,
+                       ReadRegularFile(options.certificate, kMaxSmallFileBytes));
+  ESE_ASSIGN_OR_RETURN(material.key, ReadRegularFile(options.key, kMaxSmallFileBytes));
   ESE_RETURN_IF_ERROR(CheckCertificatePair({options.certificate, material.certificate},
                                            {options.key, material.key}));
   if (options.client_ca.empty()) return material;
-  ESE_ASSIGN_OR_RETURN(material.client_ca, ReadSmallFile(options.client_ca));
+  ESE_ASSIGN_OR_RETURN(material.client_ca, ReadRegularFile(options.client_ca, kMaxSmallFileBytes));
   ESE_RETURN_IF_ERROR(CheckAuthorities({options.client_ca, material.client_ca}));
   return material;
 }
@@ -123,14 +98,14 @@ absl::Status TlsCertificates::Reload() {
   return absl::OkStatus();
 }
 
-std::shared_ptr<grpc::ServerCredentials> TlsCertificates::NewCredentials() {
+grpc_server_credentials* TlsCertificates::NewCredentials() {
   const auto request = options_.client_ca.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
                        : options_.client_optional
                            ? GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY
                            : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
   const MutexLock lock(mutex_);
   ports_.push_back(std::make_unique<Port>(this));
-  return std::make_shared<FetchingCredentials>(
+  return grpc_ssl_server_credentials_create_with_options(
       grpc_ssl_server_credentials_create_options_using_config_fetcher(request, &Port::Fetch,
                                                                       ports_.back().get()));
 }

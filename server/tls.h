@@ -15,7 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
-#include "grpcpp/security/server_credentials.h"
+#include "grpc/grpc_security.h"
 
 namespace ese {
 
@@ -50,7 +50,7 @@ class TlsCertificates {
 
   // Returns credentials for one port, which accept TLS 1.2 and 1.3. They use this object, so it
   // must outlive the gRPC server.
-  std::shared_ptr<grpc::ServerCredentials> NewCredentials() ABSL_LOCKS_EXCLUDED(mutex_);
+  grpc_server_credentials* NewCredentials() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Material {

@@ -97,7 +97,7 @@ class Stream {
     if (found.ok()) resume.model_fingerprint = (*found)->model->fingerprint();
     if (found.ok() && token[0] % 4 != 0) resume.state = StreamState(*(*found)->model);
     std::memcpy(&resume.frame, token.data(), std::min(sizeof(resume.frame), token.size()));
-    resume.frame &= kMaxCheckpointFrame - 1;  // CheckpointSigner::Open refuses larger ones
+    resume.frame &= kMaxCheckpointFrame - 1;  // CheckpointSealer::Open refuses larger ones
     resume.input = static_cast<InputKind>(static_cast<uint8_t>(token.back()) % 3);
     resume.posteriors = config.return_posteriors();
     resume.units = config.return_units();
