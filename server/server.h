@@ -33,6 +33,7 @@ struct ServingOptions {
   std::string listen = "127.0.0.1:7700";
   AccessOptions access;
   int max_connections = 0;  // 0: as many as the descriptors allow (server/descriptor_limit.h)
+  int max_connection_calls = 1024;  // open calls of one connection
   int max_message_bytes = 1 << 20;  // a larger request ends its call
   int loops = 1;                    // number of threads that serve calls
   SchedulerOptions scheduler;       // applies to each model

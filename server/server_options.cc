@@ -256,6 +256,13 @@ std::vector<Option> LimitOptions(Values& values) {
                "many as the limit of file descriptors allows, but at most 10000.",
        .range = kZeroOrAbove},
       {.group = kLimits,
+       .name = "max-connection-calls",
+       .unit = "N",
+       .member = &values.options.serving.max_connection_calls,
+       .help = "Maximum number of open calls of one connection. Clients wait with further ones, or "
+               "open another connection.",
+       .range = kAboveZero},
+      {.group = kLimits,
        .name = "max-streams",
        .unit = "N",
        .member = &scheduler.max_streams,

@@ -22,20 +22,11 @@ from tools import server_ready  # noqa: E402
 SECONDS = 2
 STREAMS = 4
 DESCRIPTORS = 1024
-GROWTH_LIMIT_MIB = 48
+# The calls that --max-waiting-calls allows take 50 MiB.
+GROWTH_LIMIT_MIB = 80
 # Every command ends by then, also if the server no longer answers.
 PATIENCE_SECONDS = 30
 AT_ONCE = 3
-# Attacks that still break the server, and how. On a busy machine they may be too slow to.
-UNGUARDED = {
-    "descriptor_exhaustion": "gRPC never accepts again after it had no descriptor for a connection",
-    "headers_without_config": "calls that wait for their config are not limited",
-    "rapid_resets": "resets of a connection are not limited, and a busy server queues them",
-    "endless_continuation": "a header block has no limit, and on a busy machine live streams were lost",
-    "gzip_bomb": "messages are inflated before their size is checked",
-    "long_strings": "the lengths of strings are not limited",
-    "reflection_streams": "each reflection stream has a thread",
-}
 
 
 def limit_descriptors():
@@ -134,9 +125,6 @@ def main():
     failed = False
     with multiprocessing.pool.ThreadPool(AT_ONCE) as pool:
         for name, faults in pool.imap(try_attack, names):
-            if name in UNGUARDED:
-                print(f"{name}: known, {UNGUARDED[name]}: {'; '.join(faults) or 'broke nothing'}", flush=True)
-                continue
             for fault in faults:
                 print(f"{name}: FAILED: {fault}", flush=True)
             failed = failed or bool(faults)

@@ -103,9 +103,21 @@ TEST_F(ConnectionsTest, ServesAgainAfterMoreConnectionsThanDescriptors) {
 
 TEST_F(ConnectionsTest, SaysThatThereAreTooFewDescriptors) {
   Program program("/bin/sh", Limited(80, {"--max-connections", "100"}));
-  EXPECT_EQ(program.Wait(), 1);
+  EXPECT_EQ(program.Wait(), 7);
   EXPECT_THAT(program.error_output(),
               HasSubstr("--max-connections is 100, but the limit of 80 file descriptors leaves"));
+}
+
+TEST(CompressionTest, ACompressedRequestIsRefused) {
+  TestServer server({RandomModel({})}, 1, ServingOptions());
+  grpc::ClientContext context;
+  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  const auto stub = server.NewStub();
+  const auto stream = stub->StreamingInfer(&context);
+  v1::StreamingInferRequest request;
+  request.set_chunk(std::string(10'000, '\0'));
+  stream->Write(request);
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
 }
 
 }  // namespace

@@ -153,7 +153,8 @@ TEST_F(FaultTest, BytesThatAreNotARequest) {
   grpc::Status status;
   call->Finish(&status, nullptr);
   ASSERT_TRUE(queue.Next(&tag, &ok));
-  ExpectError(status, grpc::StatusCode::INVALID_ARGUMENT, "is not of the type ese.v1.StreamingInferRequest");
+  ExpectError(status, grpc::StatusCode::INVALID_ARGUMENT,
+              "is not of the type ese.v1.StreamingInferRequest");
 }
 
 TEST_F(FaultTest, MessageThatIsTooLong) {
