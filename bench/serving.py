@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`./run bench serving` measures what one core can serve, in about five minutes.
+"""`./run bench serving` measures what one core can serve, in about seven minutes.
 
 It prints each figure as a line of JSON on standard output, and its progress on standard error. The server
 is pinned to one core and ese-load to another. The model is the paper's LSTM with random weights. Streams
@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+from bench import performance  # noqa: E402
 from tools import server_ready  # noqa: E402
 
 BIN = ROOT / "build" / "release" / "bin"
@@ -26,6 +28,7 @@ CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 TICK = os.sysconf("SC_CLK_TCK")
 P99_LIMIT_MS = 30
+TLS_PAIRS, TLS_LIMIT = 7, 1.3  # the limit of TLS's processor time per chunk over plaintext's
 OVERLOADS = 1500, 2000  # streams offered
 
 
@@ -228,11 +231,44 @@ def bench_resume(work, model, streams):
                unverified=report["unverified"], frames_verified=report["frames_verified"])
 
 
+def make_certificate(work):
+    """Returns a certificate for 127.0.0.1 that is its own authority, and its key."""
+    certificate, key = work / "server.crt", work / "server.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                    "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    key.chmod(0o600)
+    return certificate, key
+
+
+def bench_tls(work, model):
+    """Both servers run all the time, but only one has load at a time; pairs change their order."""
+    certificate, key = make_certificate(work)
+    tls_arguments = ["--tls-certificate", certificate, "--tls-key", key]
+    with Server(work, "plain", ["--model", model]) as plain, \
+            Server(work, "tls", ["--model", model, *tls_arguments]) as tls:
+        sides = [(plain, []), (tls, ["--tls", "--tls-ca", certificate])]
+        pairs = []
+        for pair in range(TLS_PAIRS + 1):
+            us = {}
+            for server, flags in sides if pair % 2 == 0 else reversed(sides):
+                _, us[server], _ = cpu_of_run(work, server, 500, 4, "--return", "units", *flags)
+            pairs.append((us[plain], us[tls]))
+    del pairs[0]  # the first pair warms the servers up
+    figure("tls_over_plain", statistics.median(t / p for p, t in pairs), "x", limit=TLS_LIMIT,
+           pairs=[round(t / p, 3) for p, t in pairs],
+           plain_us=round(statistics.median(p for p, _ in pairs), 1),
+           tls_us=round(statistics.median(t for _, t in pairs), 1),
+           processor=performance.processor())
+
+
 def main():
     parts = {"real_time": bench_real_time, "overload": bench_overload,
              "idle": lambda w, m: bench_idle(w, m, 10000),
              "vanish": lambda w, m: bench_vanish(w, m, 10000),
-             "resume": lambda w, m: bench_resume(w, m, 500)}
+             "resume": lambda w, m: bench_resume(w, m, 500),
+             "tls": bench_tls}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(parts)} (default: all)")
     chosen = parser.parse_args().parts or list(parts)

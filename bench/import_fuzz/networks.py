@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws whole networks of the links in graphs.py: the input, LSTMs, the output layer and the tail."""
 import numpy as np
-from onnx import TensorProto, helper
-
 from graphs import Builder, Graph
+from onnx import TensorProto, helper
 
 RARE = 0.04  # the probability of each feature that a stream cannot have
 
