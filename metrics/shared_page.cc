@@ -31,7 +31,7 @@ MHD_Response* SharedPage::Get() {
   page_ = MHD_create_response_from_buffer_with_free_callback_cls(
       text->text.size(), text->text.data(), &SharedPage::Free, text.get());
   if (page_ == nullptr) return nullptr;
-  text.release();  // Free deletes it
+  static_cast<void>(text.release());  // Free deletes it
   ++pages_;
   MHD_add_response_header(page_, MHD_HTTP_HEADER_CONTENT_TYPE,
                           "text/plain; version=0.0.4; charset=utf-8");
