@@ -28,19 +28,22 @@ class TlsCertificates::Port {
     if (std::exchange(fetched_, certificates_.version_) == certificates_.version_) {
       return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     }
-    const Material& material = certificates_.material_;
-    const grpc_ssl_pem_key_cert_pair pair = {.private_key = material.key.c_str(),
-                                             .cert_chain = material.certificate.c_str()};
-    // gRPC insists on authorities for clients even if it does not ask clients for certificates.
-    const std::string& client_ca =
-        material.client_ca.empty() ? material.certificate : material.client_ca;
-    *config = grpc_ssl_server_certificate_config_create(client_ca.c_str(), &pair, 1);
+    *config = certificates_.NewConfig();
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
 
   TlsCertificates& certificates_;
   int64_t fetched_ = 0;  // the version that gRPC has; guarded by certificates_.mutex_
 };
+
+grpc_ssl_server_certificate_config* TlsCertificates::NewConfig() const {
+  const grpc_ssl_pem_key_cert_pair pair = {.private_key = material_.key.c_str(),
+                                           .cert_chain = material_.certificate.c_str()};
+  // gRPC insists on authorities for clients even if it does not ask clients for certificates.
+  const std::string& client_ca =
+      material_.client_ca.empty() ? material_.certificate : material_.client_ca;
+  return grpc_ssl_server_certificate_config_create(client_ca.c_str(), &pair, 1);
+}
 
 std::vector<std::string> TlsOptions::Files() const {
   std::vector<std::string> files;

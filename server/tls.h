@@ -60,6 +60,9 @@ class TlsCertificates {
   };
   class Port;
 
+  // gRPC takes ownership of what this returns.
+  grpc_ssl_server_certificate_config* NewConfig() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   explicit TlsCertificates(TlsOptions options);
   static absl::StatusOr<Material> Read(const TlsOptions& options);
 
