@@ -202,6 +202,9 @@ class CountingClock final : public Clock {
 };
 
 TEST(HttpServerTest, NeitherSpinsNorStopsWithoutDescriptors) {
+#ifdef ESE_SANITIZED
+  GTEST_SKIP() << "UBSan needs descriptors to check objects";
+#endif
   CountingClock clock;
   const auto server = StartServer([] { return "page\n"; }, &clock);
   rlimit old{};
