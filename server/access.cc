@@ -62,7 +62,8 @@ absl::Status Caller::CheckOwns(const std::string& owner) const {
       "resume_token belongs to another tenant; resume as the tenant that opened the stream");
 }
 
-absl::StatusOr<std::unique_ptr<AccessControl>> AccessControl::Load(const AccessOptions& options) {
+absl::StatusOr<std::unique_ptr<AccessControl>> AccessControl::Load(
+    const AccessControlOptions& options) {
   std::unique_ptr<AccessControl> access(new AccessControl(options));
   ESE_RETURN_IF_ERROR(access->LoadTls());
   ESE_RETURN_IF_ERROR(access->LoadTokens());

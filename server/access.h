@@ -23,7 +23,7 @@
 
 namespace ese {
 
-struct AccessOptions {
+struct AccessControlOptions {
   TlsOptions tls = {};
   bool insecure = false;    // other machines may connect without TLS
   std::string tokens = {};  // the file of TokenTable; empty: callers are not identified
@@ -53,7 +53,7 @@ class AccessControl {
   // Reads the files and begins to follow their changes. A file that changes and cannot be used
   // gives one line in the log, and what was in force stays in force. Returns the errors of
   // CheckTlsOptions, TlsCertificates::Load and TokenTable::Parse.
-  static absl::StatusOr<std::unique_ptr<AccessControl>> Load(const AccessOptions& options);
+  static absl::StatusOr<std::unique_ptr<AccessControl>> Load(const AccessControlOptions& options);
 
   // FAILED_PRECONDITION: other machines can reach this address of the server, but it has no TLS and
   // `insecure` is not set.
@@ -72,14 +72,14 @@ class AccessControl {
   absl::Status Reload();
 
  private:
-  explicit AccessControl(const AccessOptions& options) : options_(options) {}
+  explicit AccessControl(const AccessControlOptions& options) : options_(options) {}
   absl::Status LoadTls();
   absl::Status LoadTokens();
   absl::Status ReadTokens() ABSL_LOCKS_EXCLUDED(mutex_);
   // Null if the server does not identify callers.
   std::shared_ptr<const TokenTable> tokens() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  const AccessOptions options_;
+  const AccessControlOptions options_;
   std::unique_ptr<TlsCertificates> tls_;  // null: plaintext
   TenantQuotas quotas_;
   mutable Mutex mutex_;

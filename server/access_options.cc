@@ -8,7 +8,7 @@ constexpr char kAccess[] = "Access (docs/security.md)";
 
 }  // namespace
 
-std::vector<Option> AccessOptionRows(AccessOptions* access) {
+std::vector<Option> AccessOptionRows(AccessControlOptions* access) {
   return {
       {.group = kAccess,
        .name = "tls-certificate",

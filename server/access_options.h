@@ -10,6 +10,6 @@
 namespace ese {
 
 // `access` must outlive the rows.
-std::vector<Option> AccessOptionRows(AccessOptions* access);
+std::vector<Option> AccessOptionRows(AccessControlOptions* access);
 
 }  // namespace ese

@@ -31,7 +31,7 @@ namespace ese {
 struct ServingOptions {
   // HOST:PORT or unix:PATH; port 0 takes a free port.
   std::string listen = "127.0.0.1:7700";
-  AccessOptions access;
+  AccessControlOptions access;
   int max_connections = 0;  // 0: as many as the descriptors allow (server/descriptor_limit.h)
   int max_connection_calls = 1024;  // open calls of one connection
   int max_message_bytes = 1 << 20;  // a larger request ends its call
