@@ -6,40 +6,17 @@
 #include "client/fake_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "load/command.h"
+#include "load/testing.h"
 
 namespace ese {
 namespace {
 
 using ::testing::HasSubstr;
 
-struct Outcome {
-  int status;
-  std::string out;
-  std::string err;
-};
-
-Outcome RunCommand(const std::vector<std::string>& arguments) {
-  std::vector<const char*> argv = {"ese-load"};
-  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-  std::ostringstream out;
-  std::ostringstream err;
-  const std::atomic<bool> stop{false};
-  const int status = LoadMain(static_cast<int>(argv.size()), argv.data(), {-1, out, err}, stop);
-  return {status, out.str(), err.str()};
-}
-
 std::string WriteFile(const std::string& name, const std::string& content) {
   const std::string path = ::testing::TempDir() + "/load_access_test." + name;
   WriteTestFile(path, content);
   return path;
-}
-
-std::vector<std::string> Short(const FakeServer& server, const std::vector<std::string>& more) {
-  std::vector<std::string> arguments = {"--server", server.address(), "--streams", "4", "--seconds",
-                                        "0.2",      "--timeout",      "100"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
 }
 
 FakeScript NeedsToken() {

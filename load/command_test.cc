@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the command ese-load in this process against a scripted server.
-#include "load/command.h"
 
 #include <filesystem>
 #include <fstream>
@@ -18,29 +17,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::SizeIs;
-
-struct Outcome {
-  int status;
-  std::string out;
-  std::string err;
-};
-
-Outcome RunCommand(std::vector<std::string> arguments) {
-  std::vector<const char*> argv = {"ese-load"};
-  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-  std::ostringstream out;
-  std::ostringstream err;
-  const std::atomic<bool> stop{false};
-  const int status = LoadMain(static_cast<int>(argv.size()), argv.data(), {-1, out, err}, stop);
-  return {status, out.str(), err.str()};
-}
-
-std::vector<std::string> Short(const FakeServer& server, std::vector<std::string> more = {}) {
-  std::vector<std::string> arguments = {"--server", server.address(), "--streams", "4", "--seconds",
-                                        "0.2",      "--timeout",      "100"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
 
 std::string ReadAndRemove(const std::string& path) {
   std::ifstream file(path);

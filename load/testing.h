@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "client/fake_server.h"
@@ -24,5 +25,18 @@ LoadOptions ShortRun(const FakeServer& server);
 
 // Calls RunLoad, and fails the test if that returns an error.
 LoadReport Load(const LoadOptions& options);
+
+// What the program returned and printed.
+struct Outcome {
+  int status;
+  std::string out;
+  std::string err;
+};
+
+// Runs ese-load with these arguments.
+Outcome RunCommand(const std::vector<std::string>& arguments);
+
+// The arguments of a short run against the server, and then `more`.
+std::vector<std::string> Short(const FakeServer& server, const std::vector<std::string>& more = {});
 
 }  // namespace ese
