@@ -52,18 +52,18 @@ absl::Status CheckFields(const Message& message, const std::string& path) {
   std::vector<const FieldDescriptor*> fields;
   message.GetReflection()->ListFields(message, &fields);
   for (const FieldDescriptor* field : fields) {
-    const std::string name = absl::StrCat(path, field->name());
+    const auto name = [&] { return absl::StrCat(path, field->name()); };
     if (NeedsBound(*field)) {
       const size_t length = LengthOf(message, *field);
       const size_t most = BoundOf(*field).value_or(0);
       if (length <= most) continue;
       const absl::string_view unit = field->is_repeated() ? " items" : " bytes";
       return absl::InvalidArgumentError(absl::StrCat(
-          name, " has ", length, unit, ", but may have at most ", most, "; send a shorter one"));
+          name(), " has ", length, unit, ", but may have at most ", most, "; send a shorter one"));
     }
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       ESE_RETURN_IF_ERROR(CheckFields(message.GetReflection()->GetMessage(message, field),
-                                      absl::StrCat(name, ".")));
+                                      absl::StrCat(name(), ".")));
     }
   }
   return absl::OkStatus();
