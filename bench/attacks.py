@@ -300,7 +300,7 @@ ATTACKS = {connection_churn: 2000, silent_connections: 1000, descriptor_exhausti
            malformed_frames: 1000}
 BY_NAME = {attack.__name__: attack for attack in ATTACKS}
 ON_METRICS = {"scrapes", "silent_scrapes"}
-# What takes a second to make, and is made before an attack's time begins.
+# Content that takes a second to make, so each attack makes it before its time begins.
 PREPARATIONS = {"gzip_bomb": bomb}
 
 

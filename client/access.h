@@ -28,7 +28,7 @@ struct AccessOptions {
   bool token_over_plaintext = false;
 };
 
-// What the files of the options hold.
+// The contents of the files that AccessOptions names.
 struct AccessFiles {
   std::string ca;
   std::string certificate;

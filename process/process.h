@@ -31,8 +31,8 @@ struct ProcessOptions {
 // What the process does with a server.
 struct Servable {
   std::function<void()> tick;  // called once a second or more often until the drain
-  // Whether it still works, apart from being overloaded. If not, the service manager's watchdog is
-  // not fed.
+  // Returns whether the server still works, however loaded it is. If it does not, the service
+  // manager's watchdog is not fed.
   std::function<bool()> alive;
   std::function<void()> start_drain;
   std::function<bool(Duration limit)> wait_until_idle;  // false if `limit` passes first

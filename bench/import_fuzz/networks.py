@@ -165,7 +165,7 @@ def add_output(build):
 
 
 def add_tail(build):
-    """What stands between the output layer and the graph's output."""
+    """Adds the nodes between the output layer and the graph's output."""
     while build.chance(0.25):
         build.noise()
     if build.chance(0.01):
