@@ -108,6 +108,11 @@ absl::Status CheckListenAddress(absl::string_view address) {
   return ParseListenAddress(address).status();
 }
 
+bool LacksResources(int accept_error) {
+  return accept_error == EMFILE || accept_error == ENFILE || accept_error == ENOBUFS ||
+         accept_error == ENOMEM;
+}
+
 absl::StatusOr<ListenSockets> ListenSockets::Open(const std::string& address) {
   ListenSockets sockets;
   absl::string_view path = address;

@@ -17,6 +17,10 @@ namespace ese {
 // OK if `address` is HOST:PORT (base/listen_address.h) or unix:PATH; otherwise INVALID_ARGUMENT.
 absl::Status CheckListenAddress(absl::string_view address);
 
+// Returns whether accept failed for lack of something that may come back. The other errors belong
+// to the connection that was about to be accepted, and the next one may work.
+bool LacksResources(int accept_error);
+
 // Listening sockets of one address. Not thread-safe.
 class ListenSockets {
  public:
@@ -34,7 +38,7 @@ class ListenSockets {
 
   // The sockets do not block.
   const std::vector<UniqueFd>& sockets() const { return sockets_; }
-  // What clients connect to: HOST:PORT with the actual port, or unix:PATH.
+  // The address for clients: HOST:PORT with the actual port, or unix:PATH.
   const std::string& address() const { return address_; }
 
  private:

@@ -32,39 +32,30 @@ absl::Status ReadError(int error, const std::string& path) {
 }  // namespace
 
 absl::StatusOr<RegularFile> RegularFile::Open(const std::string& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-  if (descriptor < 0 && errno == ENXIO) {  // how the system refuses to open a socket
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  if (!fd && errno == ENXIO) {  // how the system refuses to open a socket
     return absl::InvalidArgumentError(
         absl::StrCat(Printable(path), " is a socket or a device, not a regular file"));
   }
-  if (descriptor < 0) {
+  if (!fd) {
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", Printable(path)));
   }
   struct stat info = {};
-  const int error = fstat(descriptor, &info) == 0 ? 0 : errno;
-  RegularFile file(path, descriptor, static_cast<size_t>(info.st_size));
-  if (error != 0) return ReadError(error, path);
-  if (S_ISREG(info.st_mode)) return file;
+  if (fstat(fd.get(), &info) != 0) return ReadError(errno, path);
+  if (S_ISREG(info.st_mode)) {
+    return RegularFile(path, std::move(fd), static_cast<size_t>(info.st_size));
+  }
   return absl::InvalidArgumentError(
       absl::StrCat(Printable(path), " is ", KindOf(info.st_mode), ", not a regular file"));
 }
 
-RegularFile::RegularFile(std::string path, int descriptor, size_t size)
-    : path_(std::move(path)), descriptor_(descriptor), size_(size) {}
-
-RegularFile::RegularFile(RegularFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      descriptor_(std::exchange(other.descriptor_, -1)),
-      size_(other.size_) {}
-
-RegularFile::~RegularFile() {
-  if (descriptor_ >= 0) close(descriptor_);
-}
+RegularFile::RegularFile(std::string path, UniqueFd fd, size_t size)
+    : path_(std::move(path)), fd_(std::move(fd)), size_(size) {}
 
 absl::StatusOr<size_t> RegularFile::Read(absl::Span<char> bytes) {
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t n = read(descriptor_, bytes.data() + done, bytes.size() - done);
+    const ssize_t n = read(fd_.get(), bytes.data() + done, bytes.size() - done);
     if (n == 0) break;
     if (n < 0 && errno != EINTR) return ReadError(errno, path_);
     if (n > 0) done += static_cast<size_t>(n);

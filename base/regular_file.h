@@ -7,31 +7,29 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "base/unique_fd.h"
 
 namespace ese {
 
-// An open regular file. Closes it at the end.
+// An open regular file.
 class RegularFile {
  public:
   // Opens the file for reading, and never waits for a peer as opening a FIFO does. Follows links.
   // NOT_FOUND and PERMISSION_DENIED as the system reports them; INVALID_ARGUMENT: a folder, FIFO,
   // device or socket. The messages name the file.
   static absl::StatusOr<RegularFile> Open(const std::string& path);
-  ~RegularFile();
-  RegularFile(RegularFile&& other) noexcept;
-  RegularFile& operator=(RegularFile&&) = delete;
 
-  int descriptor() const { return descriptor_; }
+  int descriptor() const { return fd_.get(); }
   size_t size() const { return size_; }  // in bytes, when it was opened
 
   // Reads the next bytes of the file. Returns how many, fewer than wanted if the file ends before.
   absl::StatusOr<size_t> Read(absl::Span<char> bytes);
 
  private:
-  RegularFile(std::string path, int descriptor, size_t size);
+  RegularFile(std::string path, UniqueFd fd, size_t size);
 
   std::string path_;
-  int descriptor_;
+  UniqueFd fd_;
   size_t size_;
 };
 

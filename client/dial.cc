@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -80,27 +79,22 @@ absl::Status AwaitConnected(int fd, const std::string& address, Duration timeout
 
 }  // namespace
 
-absl::StatusOr<int> DialSocket(const std::string& address, Duration timeout) {
+absl::StatusOr<UniqueFd> DialSocket(const std::string& address, Duration timeout) {
   ESE_ASSIGN_OR_RETURN(const SocketAddress to, Resolve(address));
-  const int fd = socket(to.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) {
+  UniqueFd fd(socket(to.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) {
     return absl::ErrnoToStatus(errno, "socket; raise the limit of open files (ulimit -n)");
   }
   const int on = 1;
   if (to.storage.ss_family != AF_UNIX) {
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   }
-  absl::Status status;
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&to.storage), to.size) != 0) {
-    status = errno == EINPROGRESS
-                 ? AwaitConnected(fd, address, timeout)
-                 : absl::UnavailableError(absl::StrCat("nothing listens at ", address, " (",
-                                                       std::strerror(errno), ")"));
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&to.storage), to.size) == 0) return fd;
+  if (errno != EINPROGRESS) {
+    return absl::UnavailableError(
+        absl::StrCat("nothing listens at ", address, " (", std::strerror(errno), ")"));
   }
-  if (!status.ok()) {
-    close(fd);
-    return status;
-  }
+  ESE_RETURN_IF_ERROR(AwaitConnected(fd.get(), address, timeout));
   return fd;
 }
 

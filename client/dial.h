@@ -6,12 +6,13 @@
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/unique_fd.h"
 
 namespace ese {
 
-// Returns a connected, non-blocking socket, which the caller closes. `address` is HOST:PORT or
+// Returns a connected, non-blocking socket. `address` is HOST:PORT or
 // unix:PATH. UNAVAILABLE if nothing listens there; NOT_FOUND if there is no such host;
 // DEADLINE_EXCEEDED after `timeout`. Thread-safe.
-absl::StatusOr<int> DialSocket(const std::string& address, Duration timeout);
+absl::StatusOr<UniqueFd> DialSocket(const std::string& address, Duration timeout);
 
 }  // namespace ese

@@ -6,7 +6,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
-#include <unistd.h>
 
 #include <memory>
 
@@ -20,15 +19,6 @@ namespace {
 
 using ContextPtr = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
 using SslPtr = std::unique_ptr<SSL, decltype(&SSL_free)>;
-
-// Closes the socket at the end of its life.
-struct Socket {
-  explicit Socket(int number) : fd(number) {}
-  ~Socket() { close(fd); }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  const int fd;
-};
 
 std::string ExpectedName(const std::string& address, const AccessOptions& access) {
   if (!access.server_name.empty()) return access.server_name;
@@ -151,14 +141,13 @@ void ExpectName(SSL* ssl, const std::string& name) {
 
 absl::Status DiagnoseConnection(const std::string& address, const AccessOptions& access,
                                 Duration timeout) {
-  const absl::StatusOr<int> connected = DialSocket(address, timeout);
+  const absl::StatusOr<UniqueFd> connected = DialSocket(address, timeout);
   if (!connected.ok()) {
     return absl::UnavailableError(
         absl::StrCat(connected.status().message(),
                      "; start ese-server there, or name the server's address with --server "
                      "HOST:PORT"));
   }
-  const Socket socket(*connected);
   const ContextPtr context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
   if (!context) return absl::InternalError("OpenSSL is out of memory");
   if (access.tls) Configure(context.get(), access);
@@ -166,7 +155,7 @@ absl::Status DiagnoseConnection(const std::string& address, const AccessOptions&
   if (!ssl) return absl::InternalError("OpenSSL is out of memory");
   const unsigned char http2[] = {2, 'h', '2'};
   SSL_set_alpn_protos(ssl.get(), http2, sizeof(http2));
-  SSL_set_fd(ssl.get(), socket.fd);
+  SSL_set_fd(ssl.get(), connected->get());
   const std::string name = ExpectedName(address, access);
   if (access.tls) {
     SSL_set_verify(ssl.get(), SSL_VERIFY_PEER, nullptr);

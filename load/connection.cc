@@ -24,13 +24,13 @@ absl::StatusOr<std::unique_ptr<LoadConnection>> LoadConnection::Dial(const std::
     return std::unique_ptr<LoadConnection>(new LoadConnection(address, -1, channel));
   }
   ESE_ASSIGN_OR_RETURN(ChannelInterceptors interceptors, MakeTokenInterceptors(address, access));
-  ESE_ASSIGN_OR_RETURN(const int fd, DialSocket(address, timeout));
+  ESE_ASSIGN_OR_RETURN(UniqueFd fd, DialSocket(address, timeout));
   // A duplicate, because gRPC closes its own at any time.
-  const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  return std::unique_ptr<LoadConnection>(
-      new LoadConnection(address, own,
-                         grpc::experimental::CreateCustomInsecureChannelWithInterceptorsFromFd(
-                             address, fd, MakeChannelArguments(), std::move(interceptors))));
+  const int own = fcntl(fd.get(), F_DUPFD_CLOEXEC, 0);
+  return std::unique_ptr<LoadConnection>(new LoadConnection(
+      address, own,
+      grpc::experimental::CreateCustomInsecureChannelWithInterceptorsFromFd(
+          address, fd.Release(), MakeChannelArguments(), std::move(interceptors))));
 }
 
 LoadConnection::LoadConnection(std::string address, int fd,

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -76,8 +75,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string&
 }
 
 bool HttpServer::StartDaemon() {
-  stop_fd_ = ::eventfd(0, EFD_CLOEXEC);
-  if (stop_fd_ < 0) return false;
+  stop_.Reset(::eventfd(0, EFD_CLOEXEC));
+  if (!stop_) return false;
   daemon_ =
       MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, nullptr, nullptr,
                        &HttpServer::Answer, this, MHD_OPTION_CONNECTION_LIMIT,
@@ -89,18 +88,17 @@ bool HttpServer::StartDaemon() {
 
 HttpServer::~HttpServer() {
   if (thread_.joinable()) {
-    ::eventfd_write(stop_fd_, 1);
+    ::eventfd_write(stop_.get(), 1);
     thread_.join();
   }
   if (daemon_ != nullptr) MHD_stop_daemon(daemon_);
-  if (stop_fd_ >= 0) ::close(stop_fd_);
 }
 
 // libmicrohttpd could accept connections too. But it busy-waits while accept fails for want of
 // descriptors, and it knows no time limit that a client cannot extend by sending another byte.
 void HttpServer::Run() {
   const int epoll_fd = MHD_get_daemon_info(daemon_, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-  std::vector<pollfd> fds = {{stop_fd_, POLLIN, 0}, {epoll_fd, POLLIN, 0}};
+  std::vector<pollfd> fds = {{stop_.get(), POLLIN, 0}, {epoll_fd, POLLIN, 0}};
   const size_t others = fds.size();
   for (const UniqueFd& listener : sockets_.sockets()) fds.push_back({listener.get(), POLLIN, 0});
   while (true) {
@@ -136,7 +134,7 @@ void HttpServer::Accept(int listener) {
       ::accept4(listener, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0) {
     MHD_add_connection(daemon_, fd, reinterpret_cast<const sockaddr*>(&peer), size);
-  } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+  } else if (LacksResources(errno)) {
     paused_until_ = clock_->Now() + kPause;
   }
 }

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/listen_socket.h"
+#include "base/unique_fd.h"
 #include "metrics/shared_page.h"
 #include "microhttpd.h"
 
@@ -40,7 +41,7 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  // What clients connect to: HOST:PORT with the actual port, or unix:PATH.
+  // The address for clients: HOST:PORT with the actual port, or unix:PATH.
   const std::string& address() const { return sockets_.address(); }
 
  private:
@@ -75,7 +76,7 @@ class HttpServer {
 
   Clock* const clock_;
   const ListenSockets sockets_;
-  int stop_fd_ = -1;  // readable when the thread shall end
+  UniqueFd stop_;  // an eventfd
   MHD_Daemon* daemon_ = nullptr;
   std::thread thread_;
   // Only the thread uses these.

@@ -23,7 +23,8 @@
 namespace ese {
 namespace {
 
-// Whether the write of all bytes succeeded; *text keeps what is left. Waits for the destination.
+// Writes all bytes, and waits for the destination. Returns false if a write failed; *text keeps
+// what is left.
 bool WriteAll(int descriptor, absl::string_view* text) {
   while (!text->empty()) {
     const ssize_t n = write(descriptor, text->data(), text->size());

@@ -52,31 +52,29 @@ absl::Status ReadyFile::Write(absl::string_view text) {
   Remove();
   ESE_RETURN_IF_ERROR(Check());
   std::string part = absl::StrCat(path_, ".XXXXXX");
-  const int descriptor = mkostemp(part.data(), O_CLOEXEC);
-  if (descriptor < 0) return Error(errno);
-  const bool done = WriteText(descriptor, text) && fchmod(descriptor, 0644) == 0 &&
+  UniqueFd file(mkostemp(part.data(), O_CLOEXEC));
+  if (!file) return Error(errno);
+  const bool done = WriteText(file.get(), text) && fchmod(file.get(), 0644) == 0 &&
                     std::rename(part.c_str(), path_.c_str()) == 0;
   if (!done) {
     const int error = errno;
     unlink(part.c_str());
-    close(descriptor);
     return Error(error);
   }
   const MutexLock lock(mutex_);
-  written_ = descriptor;
+  written_ = std::move(file);
   return absl::OkStatus();
 }
 
 void ReadyFile::Remove() {
   const MutexLock lock(mutex_);
-  const int written = std::exchange(written_, -1);
-  if (written < 0) return;
+  const UniqueFd written = std::move(written_);
+  if (!written) return;
   struct stat ours = {}, there = {};
-  if (fstat(written, &ours) == 0 && lstat(path_.c_str(), &there) == 0 &&
+  if (fstat(written.get(), &ours) == 0 && lstat(path_.c_str(), &there) == 0 &&
       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino) {
     unlink(path_.c_str());
   }
-  close(written);
 }
 
 }  // namespace ese

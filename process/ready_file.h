@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "base/mutex.h"
+#include "base/unique_fd.h"
 
 namespace ese {
 
@@ -36,9 +37,9 @@ class ReadyFile {
 
   const std::string path_;
   Mutex mutex_;
-  // The file that Write has written, or -1. As long as it is open, no other file can have its
+  // The file that Write has written, if any. As long as it is open, no other file can have its
   // number.
-  int written_ ABSL_GUARDED_BY(mutex_) = -1;
+  UniqueFd written_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ese

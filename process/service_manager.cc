@@ -38,12 +38,8 @@ ServiceManager::ServiceManager() : address_(Variable("NOTIFY_SOCKET")) {
     return;
   }
   if (address_[0] == '@') address_[0] = '\0';  // an abstract address
-  socket_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  socket_.Reset(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   watchdog_ = WatchdogInterval();
-}
-
-ServiceManager::~ServiceManager() {
-  if (socket_ >= 0) close(socket_);
 }
 
 void ServiceManager::Reloading() const {
@@ -53,12 +49,12 @@ void ServiceManager::Reloading() const {
 }
 
 void ServiceManager::Send(absl::string_view message) const {
-  if (socket_ < 0) return;
+  if (!socket_) return;
   sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
   std::memcpy(address.sun_path, address_.data(), address_.size());
   const size_t length = offsetof(sockaddr_un, sun_path) + address_.size();
   // Nobody needs to know whether it arrived: the manager has timeouts of its own.
-  (void)sendto(socket_, message.data(), message.size(), MSG_NOSIGNAL,
+  (void)sendto(socket_.get(), message.data(), message.size(), MSG_NOSIGNAL,
                reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(length));
 }
 

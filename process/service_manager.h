@@ -8,6 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "base/clock.h"
+#include "base/unique_fd.h"
 
 namespace ese {
 
@@ -16,9 +17,6 @@ class ServiceManager {
  public:
   // Reads the variables NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
   ServiceManager();
-  ~ServiceManager();
-  ServiceManager(const ServiceManager&) = delete;
-  ServiceManager& operator=(const ServiceManager&) = delete;
 
   void Ready() const { Send("READY=1"); }
   void Reloading() const;  // until Ready
@@ -33,7 +31,7 @@ class ServiceManager {
   void Send(absl::string_view message) const;
 
   std::string address_;  // as the kernel takes it; empty means none
-  int socket_ = -1;
+  UniqueFd socket_;
   std::optional<Duration> watchdog_;
 };
 

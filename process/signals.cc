@@ -49,11 +49,7 @@ const char* NameOf(int number) {
 
 Signals::Signals() : signals_(OpenSignals()), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
-Signals::~Signals() {
-  Stop();
-  close(signals_);
-  close(wake_);
-}
+Signals::~Signals() { Stop(); }
 
 void Signals::Start(Actions actions) {
   actions_ = std::move(actions);
@@ -98,8 +94,7 @@ void Signals::EndWithin(Duration limit) {
 }
 
 void Signals::Wake() {
-  const uint64_t one = 1;
-  (void)!write(wake_, &one, sizeof one);  // it fails only if the event is already set
+  eventfd_write(wake_.get(), 1);  // it fails only if the event is already set
 }
 
 int Signals::PollLimit() const {
@@ -112,17 +107,17 @@ int Signals::PollLimit() const {
 void Signals::Run() {
   pthread_setname_np(pthread_self(), "ese-signals");
   for (;;) {
-    pollfd ready[] = {{.fd = signals_, .events = POLLIN, .revents = 0},
-                      {.fd = wake_, .events = POLLIN, .revents = 0}};
+    pollfd ready[] = {{.fd = signals_.get(), .events = POLLIN, .revents = 0},
+                      {.fd = wake_.get(), .events = POLLIN, .revents = 0}};
     poll(ready, 2, PollLimit());
-    uint64_t count = 0;
-    (void)!read(wake_, &count, sizeof count);
+    eventfd_t count = 0;
+    eventfd_read(wake_.get(), &count);
     {
       const MutexLock lock(mutex_);
       if (stopping_) return;
     }
     signalfd_siginfo signal = {};
-    while (read(signals_, &signal, sizeof signal) == sizeof signal) {
+    while (read(signals_.get(), &signal, sizeof signal) == sizeof signal) {
       Receive(static_cast<int>(signal.ssi_signo));
     }
     CheckDeadline();

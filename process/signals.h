@@ -15,6 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/unique_fd.h"
 #include "process/exit_status.h"
 
 namespace ese {
@@ -47,7 +48,7 @@ class Signals {
   // Waits until a drain is asked for, or until `limit` has passed. Returns the signal's name, or
   // null.
   const char* WaitForDrain(Duration limit) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether a second signal has asked to end the drain.
+  // Returns whether a second signal has asked to end the drain.
   bool second() const ABSL_LOCKS_EXCLUDED(mutex_);
   // Calls end_now with kStuck if the program has not ended after this time.
   void EndWithin(Duration limit) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -56,13 +57,13 @@ class Signals {
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
   void Receive(int number) ABSL_LOCKS_EXCLUDED(mutex_);
   void CheckDeadline() ABSL_LOCKS_EXCLUDED(mutex_);
-  // How long poll(2) may wait, in milliseconds; -1 means for ever.
+  // Returns how long poll(2) may wait, in milliseconds; -1 means for ever.
   int PollLimit() const ABSL_LOCKS_EXCLUDED(mutex_);
   void Wake();
 
   Actions actions_;
-  const int signals_;  // a signalfd
-  const int wake_;     // an eventfd: something has changed below
+  const UniqueFd signals_;  // a signalfd
+  const UniqueFd wake_;     // an eventfd: something has changed below
   mutable Mutex mutex_;
   CondVar changed_;
   bool serving_ ABSL_GUARDED_BY(mutex_) = false;

@@ -8,7 +8,6 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -28,8 +27,7 @@ ConnectionTable::ConnectionTable(MetricsRegistry* metrics)
 
 ConnectionTable::~ConnectionTable() {
   if (!thread_.joinable()) return;
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(stop_.get(), &one, sizeof(one));
+  ::eventfd_write(stop_.get(), 1);
   thread_.join();
 }
 

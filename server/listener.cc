@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -45,12 +44,6 @@ UniqueFd OpenSpare() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)
 
 UniqueFd AcceptOne(int socket) {
   return UniqueFd(::accept4(socket, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-}
-
-// True if accept failed for lack of something that may come back. The other errors belong to the
-// connection that was about to be accepted, and the next one may work.
-bool SystemLacksSomething(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 }  // namespace
@@ -100,8 +93,7 @@ absl::Status Listener::Start() {
 
 void Listener::Stop() {
   if (!thread_.joinable()) return;
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(stop_.get(), &one, sizeof(one));
+  ::eventfd_write(stop_.get(), 1);
   thread_.join();
   accepting_ = false;
   accepting_gauge_->Set(0);
@@ -143,7 +135,7 @@ void Listener::AcceptFrom(int socket) {
       HandOver(std::move(connection));
     } else if (error == EAGAIN) {
       return;
-    } else if (SystemLacksSomething(error)) {
+    } else if (LacksResources(error)) {
       return RefuseWithSpare(socket, std::strerror(error));
     }
   }
