@@ -63,7 +63,7 @@ class MetricsRegistry {
   void Remove(const Labels& labels) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Also exports what `more` collects, for as long as `more` lives. This is for values that exist
-  // only some of the time. No other metric may have the names that `more` uses.
+  // only some of the time. Other metrics may have the same names if their labels differ.
   void Show(const std::shared_ptr<prometheus::Collectable>& more);
 
   // Serves http://ADDRESS/metrics from a thread of its own until the registry is destroyed. Readers

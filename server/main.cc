@@ -19,6 +19,8 @@
 #include "base/processors.h"
 #include "base/status.h"
 #include "grpc/support/log.h"
+#include "metrics/cost.h"
+#include "metrics/energy_meter.h"
 #include "metrics/registry.h"
 #include "process/process.h"
 #include "process/threads.h"
@@ -183,6 +185,9 @@ absl::StatusOr<ExitStatus> Run(const ServerOptions& options) {
   WarnOfTooManyThreads(options);
   ESE_ASSIGN_OR_RETURN(const auto models, LoadModels(options.models));
   if (!options.metrics.empty()) ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics));
+  ESE_ASSIGN_OR_RETURN(const auto meter, EnergyMeter::Start(options.power, Clock::Real()));
+  if (meter != nullptr) metrics.Show(meter);
+  ShowCost(options.cost, &metrics);
   ESE_ASSIGN_OR_RETURN(const auto cards, OpenCards(options, &metrics));
   Mutex made_mutex;  // guards `made`, because another thread loads the models of a folder
   std::string made = "not made yet";

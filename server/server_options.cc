@@ -29,6 +29,7 @@ constexpr char kModels[] = "Models";
 constexpr char kAddresses[] = "Addresses and files";
 constexpr char kChannels[] = "Channels (what computes) and threads";
 constexpr char kLimits[] = "Limits and shares";
+constexpr char kPowerAndCost[] = "Power and cost";
 constexpr char kStreams[] = "How long streams live";
 constexpr char kCheckpoints[] = "Checkpoints";
 
@@ -390,6 +391,81 @@ std::vector<Option> LifetimeAndCheckpointOptions(Values& values) {
   };
 }
 
+std::vector<Option> PowerAndCostOptions(Values& values) {
+  PowerOptions& power = values.options.power;
+  CostOptions& cost = values.options.cost;
+  return {
+      {.group = kPowerAndCost,
+       .name = "power",
+       .unit = "SOURCE",
+       .member = &power.source,
+       .help = "Where the machine's power comes from: auto (rapl if it can be read, else nothing), "
+               "rapl (the processors' counters), model (the two options below) or none. Cards "
+               "report theirs by themselves."},
+      {.group = kPowerAndCost,
+       .name = "power-idle-watts",
+       .unit = "WATTS",
+       .member = &power.idle_watts,
+       .help = "With --power model: what the machine, or this server's share of it, draws while it "
+               "does nothing.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "power-core-watts",
+       .unit = "WATTS",
+       .member = &power.core_watts,
+       .help = "With --power model: what each processor adds that this server keeps busy.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "cost-server-price",
+       .unit = "DOLLARS",
+       .member = &cost.server_price,
+       .help = "Price of the machine. 0 means unknown: no cost of it is shown.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "cost-server-life",
+       .unit = "YEARS",
+       .member = &cost.server_life,
+       .help = "Years over which the machine's price is spread.",
+       .range = kAboveZero},
+      {.group = kPowerAndCost,
+       .name = "cost-card-price",
+       .unit = "DOLLARS",
+       .member = &cost.card_price,
+       .help = "Price of a card. 0 means unknown.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "cost-card-life",
+       .unit = "YEARS",
+       .member = &cost.card_life,
+       .help = "Years over which a card's price is spread.",
+       .range = kAboveZero},
+      {.group = kPowerAndCost,
+       .name = "cost-tariff",
+       .unit = "DOLLARS",
+       .member = &cost.tariff,
+       .help = "Price of a kWh of electricity. 0 means unknown.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "cost-pue",
+       .unit = "RATIO",
+       .member = &cost.pue,
+       .help = "Power usage effectiveness: what the whole site draws over what its computers draw.",
+       .range = {.least = 1}},
+      {.group = kPowerAndCost,
+       .name = "cost-overhead",
+       .unit = "RATIO",
+       .member = &cost.overhead,
+       .help = "Space, network, repair and people, as a share of the prices.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "cost-share",
+       .unit = "RATIO",
+       .member = &cost.share,
+       .help = "The share of the machine that this server uses.",
+       .range = {.above_least = true, .most = 1}},
+  };
+}
+
 std::vector<Option> AccessRows(Values& values) {
   return AccessOptionRows(&values.options.serving.access);
 }
@@ -397,7 +473,7 @@ std::vector<Option> AccessRows(Values& values) {
 std::vector<Option> OptionTable(Values& values) {
   std::vector<Option> table;
   for (auto part : {ModelOptions, AddressOptions, AccessRows, ChannelOptions, LimitOptions,
-                    LifetimeAndCheckpointOptions}) {
+                    LifetimeAndCheckpointOptions, PowerAndCostOptions}) {
     std::ranges::move(part(values), std::back_inserter(table));
   }
   return table;

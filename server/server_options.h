@@ -7,6 +7,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "metrics/cost.h"
+#include "metrics/energy_meter.h"
 #include "process/process.h"
 #include "server/channel_spec.h"
 #include "server/server.h"
@@ -24,6 +26,8 @@ struct ServerOptions {
   bool list_channels = false;  // print the channels that --channels may name, then exit
   int pin = -1;                // CpuChannelOptions::first_processor
   int channel_threads = 1;     // threads in each CPU channel
+  PowerOptions power;
+  CostOptions cost;
   ProcessOptions process;
 };
 
