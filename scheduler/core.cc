@@ -310,6 +310,7 @@ void SchedulerCore::Count(const BatchRun& run, const absl::Status& status) {
   const double seconds = ToSeconds(batch.compute_time);
   channel.batches->Increment();
   channel.busy_seconds->Increment(seconds);
+  channel.frames->Increment(frames);
   metrics_->frames->Increment(frames);
   metrics_->batch_frames->Observe(frames);
   metrics_->batch_lanes->Observe(static_cast<double>(run.streams.size()));

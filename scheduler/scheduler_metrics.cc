@@ -55,6 +55,8 @@ ChannelMetrics SchedulerMetrics::ForChannel(const std::string& channel) const {
           labels),
       .busy_seconds = registry_->GetCounter("ese_channel_busy_seconds_total",
                                             "Time that the channel has spent computing.", labels),
+      .frames = registry_->GetCounter("ese_channel_frames_total",
+                                      "Frames that the channel has computed.", labels),
   };
 }
 

@@ -14,6 +14,7 @@ struct ChannelMetrics {
   Counter* failures;      // ese_batch_failures_total
   Counter* overruns;      // ese_batch_overruns_total
   Counter* busy_seconds;  // ese_channel_busy_seconds_total
+  Counter* frames;        // ese_channel_frames_total
 };
 
 // Handles into a registry, which must outlive them. Copies share the metrics.
