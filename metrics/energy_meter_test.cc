@@ -124,7 +124,9 @@ TEST_F(EnergyMeterTest, ASensorThatFailsMidwayIsAbsentAndTheGapAddsNothing) {
 
 TEST_F(EnergyMeterTest, TheModelAddsBusyProcessorsToIdleWatts) {
   double cpu = 100;
-  options_ = {.source = "model", .idle_watts = 20, .core_watts = 4};
+  options_.source = "model";
+  options_.idle_watts = 20;
+  options_.core_watts = 4;
   options_.cpu_seconds = [&] { return cpu; };
   Start();
   cpu += 3;

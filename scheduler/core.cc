@@ -101,6 +101,13 @@ absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
   return std::make_shared<StreamRecord>(&shared_, tenant, std::move(options), std::move(on_result));
 }
 
+void SchedulerCore::ShowLoad() {
+  if (metrics_ == nullptr) return;
+  const MutexLock lock(mutex_);
+  const TimePoint now = clock_->Now();
+  metrics_->load->Set(std::max(admission_.Load(now, channels_.Capacity()), admission_.Use(now)));
+}
+
 absl::Status SchedulerCore::CheckRoom(const StreamOptions& options, TimePoint now) {
   if (open_streams_ >= options_.max_streams) {
     absl::Status refusal = absl::UnavailableError(

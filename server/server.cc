@@ -168,9 +168,11 @@ std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
 }
 
 void Server::UpdateHealth() {
-  const bool can_compute = std::ranges::any_of(catalog_.Current(), [](const auto& served) {
-    return served->scheduler->working_channels() > 0;
-  });
+  bool can_compute = false;
+  for (const auto& served : catalog_.Current()) {
+    served->scheduler->ShowLoad();
+    can_compute = can_compute || served->scheduler->working_channels() > 0;
+  }
   health_.SetServing(can_compute && listener_->accepting());
 }
 
