@@ -253,8 +253,10 @@ std::vector<Option> LimitOptions(Values& values) {
        .name = "max-connections",
        .unit = "N",
        .member = &values.options.serving.max_connections,
-       .help = "Maximum number of open connections. Further ones are closed at once. 0 means as "
-               "many as the limit of file descriptors allows, but at most 10000.",
+       .help =
+           "Maximum number of open connections. For a further one, connections without a stream "
+           "are closed; if all have one, it is closed itself. 0 means as many as the limit of "
+           "file descriptors allows, but at most 10000.",
        .range = kZeroOrAbove},
       {.group = kLimits,
        .name = "max-connection-calls",
@@ -263,6 +265,15 @@ std::vector<Option> LimitOptions(Values& values) {
        .help = "Maximum number of open calls of one connection. Clients wait with further ones, or "
                "open another connection.",
        .range = kAboveZero},
+      {.group = kLimits,
+       .name = "max-connection-resets",
+       .unit = "PER_SECOND",
+       .member = &values.options.serving.max_connection_resets,
+       .help = "How many calls of one connection may be wasted in a second: reset or cancelled "
+               "before their first answer, refused before their config is read, or malformed. A "
+               "connection may waste 20 times as many in a burst; then it is closed. 0 means no "
+               "limit.",
+       .range = kZeroOrAbove},
       {.group = kLimits,
        .name = "max-streams",
        .unit = "N",
