@@ -182,7 +182,9 @@ absl::StatusOr<ExitStatus> Run(const ServerOptions& options) {
   ESE_RETURN_IF_ERROR(CheckThreadsCanStart(options.serving.loops + kOtherThreads));
   WarnOfTooManyThreads(options);
   ESE_ASSIGN_OR_RETURN(const auto models, LoadModels(options.models));
-  if (!options.metrics.empty()) ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics));
+  if (!options.metrics.empty()) {
+    ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics, options.operator_page));
+  }
   ESE_ASSIGN_OR_RETURN(const auto cards, OpenCards(options, &metrics));
   Mutex made_mutex;  // guards `made`, because another thread loads the models of a folder
   std::string made = "not made yet";
