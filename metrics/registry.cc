@@ -103,13 +103,14 @@ void MetricsRegistry::Show(const std::shared_ptr<prometheus::Collectable>& more)
   more_.push_back(more);
 }
 
-absl::Status MetricsRegistry::Serve(const std::string& address) {
+absl::Status MetricsRegistry::Serve(const std::string& address, OperatorPage page) {
   if (http_ != nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("cannot serve metrics on ", address,
                                                       ": they are already served at ", address_,
                                                       "; call Serve only once"));
   }
-  ESE_ASSIGN_OR_RETURN(http_, HttpServer::Start(address, [this] { return Render(); }));
+  ESE_ASSIGN_OR_RETURN(http_, HttpServer::Start(
+                                  address, [this] { return Render(); }, Clock::Real(), page));
   address_ = http_->address();
   return absl::OkStatus();
 }

@@ -184,7 +184,9 @@ absl::StatusOr<ExitStatus> Run(const ServerOptions& options) {
   ESE_RETURN_IF_ERROR(CheckThreadsCanStart(options.serving.loops + kOtherThreads));
   WarnOfTooManyThreads(options);
   ESE_ASSIGN_OR_RETURN(const auto models, LoadModels(options.models));
-  if (!options.metrics.empty()) ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics));
+  if (!options.metrics.empty()) {
+    ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics, options.operator_page));
+  }
   ESE_ASSIGN_OR_RETURN(const auto meter, EnergyMeter::Start(options.power, Clock::Real()));
   if (meter != nullptr) metrics.Show(meter);
   ShowCost(options.cost, &metrics);

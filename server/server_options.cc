@@ -38,6 +38,7 @@ struct Values {
   ServerOptions options;
   // The text of options that are parsed further.
   std::string channels;
+  std::string operator_page = "local";
   std::vector<std::string> tenant_weights;
   bool version = false;
 };
@@ -112,6 +113,18 @@ absl::Status CheckLogLevel(const std::string& level) {
       "--log-level is \"", level, "\"; it must be trace, debug, info, warn, error or off"));
 }
 
+absl::Status ParseOperatorPage(Values& values) {
+  const std::map<std::string, OperatorPage> names = {
+      {"off", OperatorPage::kOff}, {"local", OperatorPage::kLocal}, {"all", OperatorPage::kAll}};
+  const auto found = names.find(values.operator_page);
+  if (found == names.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("--operator-page is \"", values.operator_page,
+                                                   "\"; it must be off, local or all"));
+  }
+  values.options.operator_page = found->second;
+  return absl::OkStatus();
+}
+
 std::vector<Option> ModelOptions(Values& values) {
   ServerOptions& options = values.options;
   return {
@@ -164,6 +177,13 @@ std::vector<Option> AddressOptions(Values& values) {
                         ? absl::OkStatus()
                         : CheckAddress("metrics", CheckListenAddress(options.metrics));
            }},
+      {.group = kAddresses,
+       .name = "operator-page",
+       .unit = "WHO",
+       .member = &values.operator_page,
+       .help = "Who may read the page for operators, at / of --metrics: off (nobody), local (only "
+               "this machine) or all.",
+       .check = [&values] { return ParseOperatorPage(values); }},
       {.group = kAddresses,
        .name = "ready-file",
        .unit = "FILE",

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "metrics/cost.h"
 #include "metrics/energy_meter.h"
+#include "metrics/operator_page.h"
 #include "process/process.h"
 #include "server/channel_spec.h"
 #include "server/server.h"
@@ -19,6 +20,7 @@ struct ServerOptions {
   ServingOptions serving;
   std::vector<std::string> models;         // .ese files
   std::string metrics = "127.0.0.1:9700";  // HOST:PORT; empty turns /metrics off
+  OperatorPage operator_page = OperatorPage::kLocal;
   // The channels of each model. ParseServerOptions sets the default from the number of cores.
   ChannelSpec channels = {.cpu = 1, .cards = false, .cards_only = {}};
   std::string xclbin;  // for the cards
