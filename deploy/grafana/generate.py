@@ -71,7 +71,7 @@ def cards():
 
 def cost():
     # A stream has 100 frames a second, so a machine that is always busy carries 32e4 / micros streams.
-    paper = [("($price / $life / 8766 + %g / 1000 * $pue * $tariff) / %.6g" % (watts, 32e4 / micros),
+    paper = [(f"($price / $life / 8766 + {watts} / 1000 * $pue * $tariff) / {32e4 / micros:.6g}",
               f"paper: {name}") for name, watts, micros in PAPER]
     return [
         panel("Cost of a stream-hour", "currencyUSD",
