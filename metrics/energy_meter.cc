@@ -74,11 +74,7 @@ absl::StatusOr<std::shared_ptr<EnergyMeter>> EnergyMeter::Start(PowerOptions opt
           "--power "
           "model or --power none"));
     }
-    if (zones.empty()) {
-      spdlog::info("power is not shown, because no energy counter of a processor can be read in {}",
-                   options.powercap);
-      return nullptr;
-    }
+    if (zones.empty()) return nullptr;
     options.source = "rapl";
   } else {
     return absl::InvalidArgumentError(

@@ -132,9 +132,9 @@ class Scheduler {
   // How many of those have passed a test; only they compute for streams. Right after the
   // constructor it is 0, because the tests have just begun.
   int proven_channels() const;
-  // Sets ese_load_ratio to the load as admission sees it now: what the open streams need, as a share
-  // of the channels' capacity or of the processors, whichever is higher. Call it every second or
-  // so, because load also falls while nothing happens.
+  // Sets ese_load_ratio to the load as admission sees it now: what the open streams need, as a
+  // share of the channels' capacity or of the processors, whichever is higher. Call it every second
+  // or so, because load also falls while nothing happens.
   void ShowLoad();
 
  private:

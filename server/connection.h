@@ -23,7 +23,7 @@ struct ConnectionLimits {
 
   double wasted_calls = 100;  // a second; 0 means no limit
   // Bytes a second besides messages and what they need. 0 means no limit.
-  double overhead_bytes = 64 << 10;
+  double overhead_bytes = 1 << 20;
   // How many bytes of a message that is not complete an open call may have sent.
   double call_bytes = (1 << 20) + (64 << 10);
 };

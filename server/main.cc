@@ -217,6 +217,12 @@ absl::StatusOr<ExitStatus> Run(const ServerOptions& options) {
     const MutexLock lock(made_mutex);
     LogStart(*server, made, metrics.address());
   }
+  if (meter == nullptr && options.power.source == "auto") {
+    spdlog::info(
+        "no energy counter of a processor can be read in {}, so the power of the machine is not "
+        "shown; --power model computes it from flags",
+        options.power.powercap);
+  }
   if (options.serving.checkpoint_keys.empty()) {
     spdlog::info(
         "without --checkpoint-key, checkpoints are valid only as long as this process runs");
