@@ -187,9 +187,11 @@ def check_page(browser: Browser, bin_dir, folder, shots):
 
     model = next(pathlib.Path(MODEL).rglob("*.ese"))
     server, grpc, address = start_server(bin_dir, folder, ["--model", str(model), "--metrics", "127.0.0.1:0"])
-    load = subprocess.Popen([bin_dir / "ese-load", "--server", grpc, "--streams", "8", "--seconds", "60"],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    started = [server]
     try:
+        started.append(subprocess.Popen(
+            [bin_dir / "ese-load", "--server", grpc, "--streams", "8", "--seconds", "60"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         browser.open(f"http://{address}/")
         browser.wait_for("document.querySelector('#streams')?.textContent === '8'")
         browser.messages.clear()  # they are about the server that was stopped
@@ -205,7 +207,7 @@ def check_page(browser: Browser, bin_dir, folder, shots):
             check_accessible(browser)
         assert browser.messages == [], browser.messages
     finally:
-        for process in (load, server):
+        for process in reversed(started):
             process.kill()
             process.wait()
     browser.wait_for("document.querySelector('#state').dataset.state === 'lost'")
