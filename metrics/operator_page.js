@@ -62,6 +62,17 @@ function quantile(now, before, name, q) {
   return NaN;
 }
 
+// Returns what an hour of this server costs, as the rules of deploy/prometheus do: a share of the prices
+// and the energy. NaN if a price, the tariff or the power is unknown.
+function dollarsPerHour(n) {
+  const cost = (what) => sum(n, "ese_cost_" + what);
+  const hourly = (what) => cost(what + "_price_dollars") / cost(what + "_life_years") / 8766;
+  const cards = all(n, "ese_card_up").length;
+  const capital = hourly("server") * cost("machine_share_ratio") + (cards > 0 ? cards * hourly("card") : 0);
+  const energy = sum(n, "ese_power_watts") / 1000 * cost("tariff_dollars_per_kwh") * cost("pue");
+  return capital * (1 + cost("overhead_ratio")) + energy;
+}
+
 function show(value, digits, unit) {
   if (!Number.isFinite(value)) return "unknown";
   return value.toLocaleString("en", { maximumFractionDigits: digits }) + (unit ? " " + unit : "");
@@ -83,8 +94,12 @@ const CHARTS = [
     { name: "", value: (n, b, s) => growth(n, b, "ese_frames_total") / s }] },
   { id: "processor", title: "Processors in use", unit: "", digits: 2, series: [
     { name: "", value: (n, b, s) => growth(n, b, "process_cpu_seconds_total") / s }] },
-  { id: "watts", title: "Power of the cards", unit: "W", digits: 1, series: [
-    { name: "", value: (n) => sum(n, "ese_card_watts") }] },
+  { id: "load", title: "Load", unit: "%", digits: 0, series: [
+    { name: "", value: (n) => 100 * sum(n, "ese_load_ratio") }] },
+  { id: "watts", title: "Power", unit: "W", digits: 1, series: [
+    { name: "", value: (n) => sum(n, "ese_power_watts") }] },
+  { id: "cost", title: "Cost of 1,000 stream-hours", unit: "$", digits: 3, series: [
+    { name: "", value: (n) => 1e3 * dollarsPerHour(n) / sum(n, "ese_streams") }] },
 ];
 
 // Counters whose growth is an event.
@@ -198,7 +213,7 @@ function showTables(now, before, seconds) {
       const hottest = Math.max(...all(now, "ese_card_celsius").filter((s) => matches(s, card)).map((s) => s.value));
       const hot = sum(now, "ese_card_too_hot", card) > 0;
       return [labels.card, labels.bdf || "unknown", value === 0 ? "down" : hot ? "too hot" : "up",
-        show(hottest, 0, "°C"), show(sum(now, "ese_card_watts", card), 1, "W"),
+        show(hottest, 0, "°C"), show(sum(now, "ese_power_watts", card), 1, "W"),
         show(sum(now, "ese_card_faults_total", card), 0)];
     }),
     "The server has no card.");
