@@ -29,6 +29,12 @@ void WatchedFiles::Start(std::function<void()> on_change) {
   thread_ = std::thread([this] { Run(); });
 }
 
+void WatchedFiles::MarkReported() {
+  std::string look = Look();
+  const MutexLock lock(mutex_);
+  reported_ = std::move(look);
+}
+
 std::string WatchedFiles::Look() const {
   std::string look;
   for (const std::string& path : paths_) {
@@ -45,15 +51,17 @@ std::string WatchedFiles::Look() const {
 
 void WatchedFiles::Run() {
   pthread_setname_np(pthread_self(), "ese-files");
-  std::string before = reported_;
+  std::string before;
   while (!WaitForStop()) {
     std::string now = Look();
-    if (now == before && now != reported_) {
-      reported_ = now;
-      on_change_();
-    }
+    if (now == before && ShouldReport(now)) on_change_();
     before = std::move(now);
   }
+}
+
+bool WatchedFiles::ShouldReport(const std::string& look) {
+  const MutexLock lock(mutex_);
+  return std::exchange(reported_, look) != look;
 }
 
 bool WatchedFiles::WaitForStop() {

@@ -27,20 +27,26 @@ class WatchedFiles {
 
   // Starts a thread that calls `on_change` after each change. REQUIRES: not called before.
   void Start(std::function<void()> on_change);
+  // Counts what the files look like now as reported. Call it before reading them for another reason
+  // than a call of on_change, which would otherwise report the same change once more.
+  void MarkReported() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   std::string Look() const;
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Returns whether what the files look like has yet to be reported, and counts it as reported.
+  bool ShouldReport(const std::string& look) ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits for one interval, or until the destructor is called; returns whether it was.
   bool WaitForStop() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::vector<std::string> paths_;
   const Duration interval_;
-  std::string reported_;  // what the files looked like at the last call of on_change_
   std::function<void()> on_change_;
 
   Mutex mutex_;
   CondVar stop_;
+  // What the files looked like at the last call of on_change_ or MarkReported.
+  std::string reported_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

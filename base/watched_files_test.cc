@@ -45,5 +45,22 @@ TEST(WatchedFilesTest, ReportsAChangeBetweenConstructionAndStart) {
   EXPECT_TRUE(Eventually([&] { return changed.load(); }));
 }
 
+TEST(WatchedFilesTest, DoesNotReportAgainWhatWasMarkedAsReported) {
+  const std::string path = testing::TempDir() + "ese_watched_marked";
+  Write(path, "1");
+  WatchedFiles files({path}, std::chrono::milliseconds(2));
+  WatchedFiles slower({path}, std::chrono::milliseconds(20));
+  Write(path, "22");
+  files.MarkReported();
+  std::atomic<int> changes{0};
+  files.Start([&changes] { ++changes; });
+  std::atomic<bool> seen{false};
+  slower.Start([&seen] { seen = true; });
+  EXPECT_TRUE(Eventually([&] { return seen.load(); }));
+  EXPECT_EQ(changes, 0);
+  Write(path, "333");
+  EXPECT_TRUE(Eventually([&] { return changes == 1; }));
+}
+
 }  // namespace
 }  // namespace ese

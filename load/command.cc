@@ -69,6 +69,21 @@ absl::Status WriteReports(const Arguments& arguments, const LoadReport& report,
   return WritePercentiles(arguments.percentiles, report.latency);
 }
 
+// Returns why no chunk was answered, and what to do.
+std::string WhyNothingWasAnswered(const LoadReport& report) {
+  if (report.refused.count > 0) {
+    return absl::StrCat("nothing was answered, because the server refused ", report.refused.count,
+                        " of ", report.streams,
+                        " streams, the first with: ", report.refused.example);
+  }
+  if (!report.errors.empty()) {
+    const auto& [code, errors] = *report.errors.begin();
+    return absl::StrCat("nothing was answered, because ", errors.count, " of ", report.streams,
+                        " streams failed with ", code, ", the first with: ", errors.example);
+  }
+  return "nothing was answered; look into the server's log, or run for longer (--seconds)";
+}
+
 absl::StatusOr<bool> RunOnce(const Arguments& arguments, Console& console,
                              const std::atomic<bool>& stop) {
   std::optional<FigureFile> figures;
@@ -83,8 +98,7 @@ absl::StatusOr<bool> RunOnce(const Arguments& arguments, Console& console,
   }
   ESE_RETURN_IF_ERROR(WriteReports(arguments, report, nullptr));
   if (report.chunks_answered == 0) {
-    console.err << "ese-load: nothing was answered; look into the server's log, or run for longer "
-                   "(--seconds)\n";
+    console.err << "ese-load: " << Printable(WhyNothingWasAnswered(report)) << '\n';
   }
   return report.ok();
 }

@@ -64,7 +64,9 @@ TEST(LoadCommandTest, ReportsFailuresAndEndsWithAnErrorStatus) {
   EXPECT_THAT(outcome.out,
               AllOf(HasSubstr("failed       4 streams"), HasSubstr("4 x UNAVAILABLE, the first: "),
                     HasSubstr("server is full")));
-  EXPECT_THAT(outcome.err, HasSubstr("nothing was answered"));
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("nothing was answered, because 4 of 4 streams failed "
+                                           "with UNAVAILABLE, the first with: "),
+                                 HasSubstr("server is full")));
 }
 
 TEST(LoadCommandTest, ReportsRefusedStreamsSeparately) {
@@ -74,6 +76,8 @@ TEST(LoadCommandTest, ReportsRefusedStreamsSeparately) {
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("refused      4 streams, the first: "),
                                  HasSubstr("failed       0 streams")));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("because the server refused 4 of 4 streams, the first with: "));
 }
 
 TEST(LoadCommandTest, ReportsThatNothingListens) {

@@ -25,25 +25,10 @@ void LogReload(const std::string& what, const absl::Status& status) {
 // The calls that everyone may make, so that load balancers need no token.
 constexpr char kHealth[] = "/grpc.health.v1.Health/";
 
-// Returns the tenant of the caller. UNAUTHENTICATED: the caller has no token or certificate that
-// the table knows.
-absl::StatusOr<std::string> Identify(const TokenTable& tokens, const CallHeaders& headers) {
-  constexpr char kRemedy[] =
-      "; send the metadata \"authorization: Bearer TOKEN\" with a token that "
-      "its operator has given you";
-  if (headers.authorization.empty()) {
-    if (tokens.HasCertificateTenant(headers.certificate_name)) return headers.certificate_name;
-    return absl::UnauthenticatedError(
-        absl::StrCat("this server serves only known callers", kRemedy));
-  }
-  absl::string_view token = headers.authorization.front();
-  constexpr absl::string_view kScheme = "Bearer ";
-  if (headers.authorization.size() == 1 && absl::StartsWithIgnoreCase(token, kScheme)) {
-    const auto tenant = tokens.TenantOfToken(token.substr(kScheme.size()));
-    if (tenant) return *tenant;
-  }
-  return absl::UnauthenticatedError(
-      absl::StrCat("the metadata authorization has no token that this server knows", kRemedy));
+Counter* RefusedCallers(MetricsRegistry* metrics, const std::string& reason) {
+  return metrics->GetCounter("ese_callers_refused_total",
+                             "Calls that access control has refused, by the reason.",
+                             {{"reason", reason}});
 }
 
 }  // namespace
@@ -62,19 +47,28 @@ absl::Status Caller::CheckOwns(const std::string& owner) const {
       "resume_token belongs to another tenant; resume as the tenant that opened the stream");
 }
 
+AccessControl::AccessControl(const AccessControlOptions& options, MetricsRegistry* metrics)
+    : options_(options),
+      without_token_(RefusedCallers(metrics, "no_token")),
+      unknown_token_(RefusedCallers(metrics, "unknown_token")),
+      over_quota_(RefusedCallers(metrics, "quota")) {}
+
 absl::StatusOr<std::unique_ptr<AccessControl>> AccessControl::Load(
-    const AccessControlOptions& options) {
-  std::unique_ptr<AccessControl> access(new AccessControl(options));
-  ESE_RETURN_IF_ERROR(access->LoadTls());
+    const AccessControlOptions& options, MetricsRegistry* metrics) {
+  std::unique_ptr<AccessControl> access(new AccessControl(options, metrics));
+  ESE_RETURN_IF_ERROR(access->LoadTls(metrics));
   ESE_RETURN_IF_ERROR(access->LoadTokens());
   return access;
 }
 
-absl::Status AccessControl::LoadTls() {
+absl::Status AccessControl::LoadTls(MetricsRegistry* metrics) {
   ESE_RETURN_IF_ERROR(CheckTlsOptions(options_.tls));
   if (!options_.tls.enabled()) return absl::OkStatus();
   auto files = std::make_unique<WatchedFiles>(options_.tls.Files(), options_.poll);
-  ESE_ASSIGN_OR_RETURN(tls_, TlsCertificates::Load(options_.tls));
+  Gauge* const expiry = metrics->GetGauge(
+      "ese_tls_certificate_expiry_seconds",
+      "When the server's certificate, or one of its chain, expires, in seconds since 1970.");
+  ESE_ASSIGN_OR_RETURN(tls_, TlsCertificates::Load(options_.tls, expiry));
   files->Start([this] { LogReload("TLS certificate", tls_->Reload()); });
   watched_.push_back(std::move(files));
   return absl::OkStatus();
@@ -112,6 +106,28 @@ absl::Status AccessControl::CheckAddress(absl::string_view address) const {
                    "network protects the server"));
 }
 
+absl::StatusOr<std::string> AccessControl::Identify(const TokenTable& tokens,
+                                                    const CallHeaders& headers) const {
+  constexpr char kRemedy[] =
+      "; send the metadata \"authorization: Bearer TOKEN\" with a token that "
+      "its operator has given you";
+  if (headers.authorization.empty()) {
+    if (tokens.HasCertificateTenant(headers.certificate_name)) return headers.certificate_name;
+    without_token_->Increment();
+    return absl::UnauthenticatedError(
+        absl::StrCat("this server serves only known callers", kRemedy));
+  }
+  absl::string_view token = headers.authorization.front();
+  constexpr absl::string_view kScheme = "Bearer ";
+  if (headers.authorization.size() == 1 && absl::StartsWithIgnoreCase(token, kScheme)) {
+    const auto tenant = tokens.TenantOfToken(token.substr(kScheme.size()));
+    if (tenant) return *tenant;
+  }
+  unknown_token_->Increment();
+  return absl::UnauthenticatedError(
+      absl::StrCat("the metadata authorization has no token that this server knows", kRemedy));
+}
+
 std::shared_ptr<grpc::ServerCredentials> AccessControl::NewCredentials() {
   grpc_server_credentials* const credentials =
       tls_ != nullptr ? tls_->NewCredentials() : grpc_insecure_server_credentials_create();
@@ -128,11 +144,16 @@ absl::StatusOr<Caller> AccessControl::AdmitStream(const CallHeaders& headers) {
   const auto table = tokens();
   if (table == nullptr) return Caller{};
   ESE_ASSIGN_OR_RETURN(const std::string tenant, Identify(*table, headers));
-  ESE_ASSIGN_OR_RETURN(auto permit, quotas_.Admit(tenant, table->MaxStreams(tenant)));
-  return Caller{.tenant = tenant, .permit = std::move(permit)};
+  auto permit = quotas_.Admit(tenant, table->MaxStreams(tenant));
+  if (!permit.ok()) {
+    over_quota_->Increment();
+    return permit.status();
+  }
+  return Caller{.tenant = tenant, .permit = *std::move(permit)};
 }
 
 absl::Status AccessControl::Reload() {
+  for (const auto& files : watched_) files->MarkReported();
   const absl::Status tls = tls_ != nullptr ? tls_->Reload() : absl::OkStatus();
   const absl::Status tokens = options_.tokens.empty() ? absl::OkStatus() : ReadTokens();
   if (tls.ok() || tokens.ok()) return tls.ok() ? tokens : tls;

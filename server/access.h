@@ -16,6 +16,7 @@
 #include "base/mutex.h"
 #include "base/watched_files.h"
 #include "grpcpp/security/server_credentials.h"
+#include "metrics/registry.h"
 #include "server/server_credentials.h"
 #include "server/tenant_quotas.h"
 #include "server/tls.h"
@@ -52,8 +53,11 @@ class AccessControl {
  public:
   // Reads the files and begins to follow their changes. A file that changes and cannot be used
   // gives one line in the log, and what was in force stays in force. Returns the errors of
-  // CheckTlsOptions, TlsCertificates::Load and TokenTable::Parse.
-  static absl::StatusOr<std::unique_ptr<AccessControl>> Load(const AccessControlOptions& options);
+  // CheckTlsOptions, TlsCertificates::Load and TokenTable::Parse. `metrics` must outlive this
+  // object; it gets ese_callers_refused_total{reason} and, with TLS,
+  // ese_tls_certificate_expiry_seconds.
+  static absl::StatusOr<std::unique_ptr<AccessControl>> Load(const AccessControlOptions& options,
+                                                             MetricsRegistry* metrics);
 
   // FAILED_PRECONDITION: other machines can reach this address of the server, but it has no TLS and
   // `insecure` is not set.
@@ -68,18 +72,24 @@ class AccessControl {
   absl::StatusOr<Caller> AdmitStream(const CallHeaders& headers) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Reads all files again at once. Files that cannot be used change nothing, and the error tells
-  // why; the others take effect.
+  // why; the others take effect. What this reads is not reported in the log once more as a change.
   absl::Status Reload();
 
  private:
-  explicit AccessControl(const AccessControlOptions& options) : options_(options) {}
-  absl::Status LoadTls();
+  AccessControl(const AccessControlOptions& options, MetricsRegistry* metrics);
+  absl::Status LoadTls(MetricsRegistry* metrics);
   absl::Status LoadTokens();
   absl::Status ReadTokens() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Returns the tenant of the caller, or counts the refusal. UNAUTHENTICATED: the caller has no
+  // token or certificate that the table knows.
+  absl::StatusOr<std::string> Identify(const TokenTable& tokens, const CallHeaders& headers) const;
   // Null if the server does not identify callers.
   std::shared_ptr<const TokenTable> tokens() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   const AccessControlOptions options_;
+  Counter* const without_token_;
+  Counter* const unknown_token_;
+  Counter* const over_quota_;
   std::unique_ptr<TlsCertificates> tls_;  // null: plaintext
   TenantQuotas quotas_;
   mutable Mutex mutex_;

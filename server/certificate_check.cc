@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/certificate_check.h"
 
+#include <algorithm>
+#include <ctime>
+#include <limits>
 #include <memory>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/status.h"
@@ -69,7 +71,8 @@ std::string TimeText(const ASN1_TIME* time) {
   return {data, static_cast<size_t>(size)};
 }
 
-absl::Status CheckValidNow(const std::string& path, const X509* certificate) {
+// Returns when the certificate expires, in seconds since 1970.
+absl::StatusOr<int64_t> CheckValidNow(const std::string& path, const X509* certificate) {
   const ASN1_TIME* begin = X509_get0_notBefore(certificate);
   const ASN1_TIME* end = X509_get0_notAfter(certificate);
   if (X509_cmp_current_time(end) <= 0) {
@@ -81,7 +84,12 @@ absl::Status CheckValidNow(const std::string& path, const X509* certificate) {
         absl::StrCat("the certificate in ", path, " is not valid before ", TimeText(begin),
                      "; install one that is valid now, or correct the clock of this machine"));
   }
-  return absl::OkStatus();
+  std::tm time{};
+  if (ASN1_TIME_to_tm(end, &time) != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the certificate in ", path, " does not say when it expires; install another one"));
+  }
+  return timegm(&time);
 }
 
 absl::StatusOr<Key> ParseKey(const PemFile& file) {
@@ -98,10 +106,12 @@ absl::StatusOr<Key> ParseKey(const PemFile& file) {
 
 }  // namespace
 
-absl::Status CheckCertificatePair(const PemFile& chain, const PemFile& key) {
+absl::StatusOr<int64_t> CheckCertificatePair(const PemFile& chain, const PemFile& key) {
   ESE_ASSIGN_OR_RETURN(const auto certificates, ParseCertificates(chain));
+  int64_t expiry = std::numeric_limits<int64_t>::max();
   for (const Certificate& certificate : certificates) {
-    ESE_RETURN_IF_ERROR(CheckValidNow(chain.path, certificate.get()));
+    ESE_ASSIGN_OR_RETURN(const int64_t end, CheckValidNow(chain.path, certificate.get()));
+    expiry = std::min(expiry, end);
   }
   ESE_ASSIGN_OR_RETURN(const Key parsed, ParseKey(key));
   X509* const own = certificates.front().get();
@@ -119,7 +129,7 @@ absl::Status CheckCertificatePair(const PemFile& chain, const PemFile& key) {
                                                    chain.path, " (", LastError(),
                                                    "); install one with a stronger key"));
   }
-  return absl::OkStatus();
+  return expiry;
 }
 
 absl::Status CheckAuthorities(const PemFile& authorities) {

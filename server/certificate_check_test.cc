@@ -13,7 +13,7 @@ namespace {
 using ::testing::HasSubstr;
 
 std::string Check(const std::string& chain, const std::string& key) {
-  return std::string(CheckCertificatePair({"a.crt", chain}, {"a.key", key}).message());
+  return std::string(CheckCertificatePair({"a.crt", chain}, {"a.key", key}).status().message());
 }
 
 // Returns the key with a passphrase.
@@ -38,6 +38,24 @@ TEST(CertificateCheckTest, AcceptsAPairWithItsChain) {
   EXPECT_EQ(Check(pair.certificate, pair.key), "");
   EXPECT_EQ(Check(pair.certificate + authority.certificate(), pair.key), "");
   EXPECT_EQ(Check("text before\n" + pair.certificate + "text after\n", pair.key), "");
+}
+
+TEST(CertificateCheckTest, ReturnsWhenTheFirstCertificateOfTheChainExpires) {
+  const TestAuthority authority;
+  const auto issue = [&](std::chrono::hours valid) {
+    CertificateRequest request = LocalhostRequest();
+    request.valid_until = valid;
+    return authority.Issue(request);
+  };
+  const CertificatePair one = issue(std::chrono::hours(1));
+  const CertificatePair nine = issue(std::chrono::hours(9));
+  const auto expiry = [](const std::string& chain, const std::string& key) {
+    return *CheckCertificatePair({"a.crt", chain}, {"a.key", key});
+  };
+  const int64_t first = expiry(one.certificate, one.key);
+  EXPECT_EQ(expiry(nine.certificate + one.certificate, nine.key), first);
+  // The two certificates were not issued within the same second for sure.
+  EXPECT_NEAR(static_cast<double>(expiry(nine.certificate, nine.key) - first), 8 * 3600, 60);
 }
 
 TEST(CertificateCheckTest, EveryTruncationOfAFileIsRefused) {

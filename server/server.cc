@@ -103,7 +103,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   if (!options.checkpoint_keys.empty()) {
     ESE_ASSIGN_OR_RETURN(sealer, CheckpointSealer::FromFiles(options.checkpoint_keys));
   }
-  ESE_ASSIGN_OR_RETURN(auto access, AccessControl::Load(options.access));
+  ESE_ASSIGN_OR_RETURN(auto access, AccessControl::Load(options.access, metrics));
   ESE_RETURN_IF_ERROR(access->CheckAddress(options.listen));
   std::unique_ptr<Server> server(new Server(options, std::move(sealer), make_channels, metrics));
   server->access_ = std::move(access);

@@ -70,12 +70,14 @@ absl::Status CheckTlsOptions(const TlsOptions& options) {
   return absl::OkStatus();
 }
 
-TlsCertificates::TlsCertificates(TlsOptions options) : options_(std::move(options)) {}
+TlsCertificates::TlsCertificates(TlsOptions options, Gauge* expiry)
+    : options_(std::move(options)), expiry_(expiry) {}
 
 TlsCertificates::~TlsCertificates() = default;
 
-absl::StatusOr<std::unique_ptr<TlsCertificates>> TlsCertificates::Load(const TlsOptions& options) {
-  std::unique_ptr<TlsCertificates> certificates(new TlsCertificates(options));
+absl::StatusOr<std::unique_ptr<TlsCertificates>> TlsCertificates::Load(const TlsOptions& options,
+                                                                       Gauge* expiry) {
+  std::unique_ptr<TlsCertificates> certificates(new TlsCertificates(options, expiry));
   ESE_RETURN_IF_ERROR(certificates->Reload());
   return certificates;
 }
@@ -85,8 +87,9 @@ absl::StatusOr<TlsCertificates::Material> TlsCertificates::Read(const TlsOptions
   ESE_ASSIGN_OR_RETURN(material.certificate,
                        ReadRegularFile(options.certificate, kMaxSmallFileBytes));
   ESE_ASSIGN_OR_RETURN(material.key, ReadRegularFile(options.key, kMaxSmallFileBytes));
-  ESE_RETURN_IF_ERROR(CheckCertificatePair({options.certificate, material.certificate},
-                                           {options.key, material.key}));
+  ESE_ASSIGN_OR_RETURN(material.expiry,
+                       CheckCertificatePair({options.certificate, material.certificate},
+                                            {options.key, material.key}));
   if (options.client_ca.empty()) return material;
   ESE_ASSIGN_OR_RETURN(material.client_ca, ReadRegularFile(options.client_ca, kMaxSmallFileBytes));
   ESE_RETURN_IF_ERROR(CheckAuthorities({options.client_ca, material.client_ca}));
@@ -98,6 +101,7 @@ absl::Status TlsCertificates::Reload() {
   const MutexLock lock(mutex_);
   material_ = std::move(material);
   ++version_;
+  expiry_->Set(static_cast<double>(material_.expiry));
   return absl::OkStatus();
 }
 

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
 #include "grpc/grpc_security.h"
+#include "metrics/registry.h"
 
 namespace ese {
 
@@ -40,7 +41,9 @@ class TlsCertificates {
   // Reads and checks the files. NOT_FOUND: one cannot be read. INVALID_ARGUMENT: one is not PEM or
   // is incomplete, a certificate has expired or is not valid yet, the key is encrypted, too weak or
   // does not belong to the certificate.
-  static absl::StatusOr<std::unique_ptr<TlsCertificates>> Load(const TlsOptions& options);
+  // `expiry` shows when the certificate in service expires; it must outlive this object.
+  static absl::StatusOr<std::unique_ptr<TlsCertificates>> Load(const TlsOptions& options,
+                                                               Gauge* expiry);
 
   ~TlsCertificates();
 
@@ -57,16 +60,18 @@ class TlsCertificates {
     std::string certificate;
     std::string key;
     std::string client_ca;
+    int64_t expiry = 0;  // in seconds since 1970
   };
   class Port;
 
   // gRPC takes ownership of what this returns.
   grpc_ssl_server_certificate_config* NewConfig() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  explicit TlsCertificates(TlsOptions options);
+  TlsCertificates(TlsOptions options, Gauge* expiry);
   static absl::StatusOr<Material> Read(const TlsOptions& options);
 
   const TlsOptions options_;
+  Gauge* const expiry_;
   Mutex mutex_;
   Material material_ ABSL_GUARDED_BY(mutex_);
   int64_t version_ ABSL_GUARDED_BY(mutex_) = 0;  // counts the material that was put into service

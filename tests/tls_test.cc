@@ -2,6 +2,7 @@
 // TLS with real connections: who gets in, and how the certificate changes while the server runs.
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <optional>
 
 #include "base/eventually.h"
@@ -47,8 +48,8 @@ class TlsTest : public testing::Test {
                                  .pem_cert_chain = own.certificate});
   }
   void ExpectReloadFails(const std::string& reason) {
-    EXPECT_THAT(std::string(server_->server().ReloadAccess().message()), HasSubstr(reason));
     EXPECT_TRUE(Eventually([&] { return log_.Count(reason) > 0; })) << reason;
+    EXPECT_THAT(std::string(server_->server().ReloadAccess().message()), HasSubstr(reason));
     EXPECT_EQ(log_.Count("TLS certificate"), 1);
     EXPECT_TRUE(Call(Trusting(authority_)).ok());
   }
@@ -116,6 +117,24 @@ TEST_F(TlsTest, ReloadReadsThePairAtOnce) {
   EXPECT_TRUE(Call(Trusting(next)).ok());
 }
 
+TEST_F(TlsTest, MetricsTellWhenTheCertificateInServiceExpires) {
+  options_.access.poll = std::chrono::hours(1);
+  server_.emplace(std::vector{model_}, 1, options_);
+  const auto expiry = [&] {
+    const std::string page = server_->metrics().Render();
+    const std::string name = "\nese_tls_certificate_expiry_seconds ";
+    const size_t at = page.find(name);
+    return at == page.npos ? 0 : std::stod(page.substr(at + name.size()));
+  };
+  const double before = expiry();
+  EXPECT_GT(before, static_cast<double>(std::time(nullptr)));
+  CertificateRequest request = LocalhostRequest();
+  request.valid_until = std::chrono::hours(48);
+  authority_.IssueTo(folder_.path(), "server", request);
+  EXPECT_TRUE(server_->server().ReloadAccess().ok());
+  EXPECT_NEAR(expiry() - before, 24 * 3600, 60);
+}
+
 TEST_F(TlsTest, AHalfWrittenCertificateKeepsTheOldPair) {
   StartServer();
   const std::string pem = authority_.Issue(LocalhostRequest()).certificate;
@@ -163,7 +182,7 @@ TEST_F(TlsTest, PlaintextForOtherMachinesMustBeAllowed) {
   const absl::Status status = Server::Start(options_, {model_}, nullptr, &metrics).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("--insecure"));
-  const auto allowed = AccessControl::Load({.insecure = true});
+  const auto allowed = AccessControl::Load({.insecure = true}, &metrics);
   ASSERT_TRUE(allowed.ok());
   EXPECT_TRUE((*allowed)->CheckAddress("0.0.0.0:7700").ok());
 }

@@ -169,6 +169,20 @@ TEST_F(TokensTest, QuotasLimitTheOpenStreamsOfATenant) {
   EXPECT_TRUE(Eventually([&] { return Open("Bearer alpha")->open(); }));
 }
 
+TEST_F(TokensTest, MetricsCountTheRefusedCallersByReason) {
+  StartServer();
+  Call(kListModels, {});
+  Call(kStreamingInfer, {"Bearer gamma"});
+  Call(kReflection, {"Basic alpha"});
+  EXPECT_FALSE(Open("Bearer beta")->open());
+  EXPECT_TRUE(Open("Bearer alpha")->open());
+  Call(kHealthCheck, {});
+  const std::string page = server_->metrics().Render();
+  EXPECT_THAT(page, HasSubstr("ese_callers_refused_total{reason=\"no_token\"} 1\n"));
+  EXPECT_THAT(page, HasSubstr("ese_callers_refused_total{reason=\"unknown_token\"} 2\n"));
+  EXPECT_THAT(page, HasSubstr("ese_callers_refused_total{reason=\"quota\"} 1\n"));
+}
+
 TEST_F(TokensTest, ChangedTokensApplyToNewCallsOnly) {
   StartServer();
   const auto before = Open("Bearer alpha");
