@@ -12,18 +12,18 @@ absl::Status ValidateBatch(const Model& model, const Batch& batch, int max_lanes
     return absl::InvalidArgumentError(
         absl::StrCat("batch of ", lanes, " lanes; the channel takes up to ", max_lanes));
   }
-  const size_t input_dim = model.input_dim();
+  const size_t input_columns = model.input_columns();
   const size_t units = model.num_units();
   for (size_t i = 0; i < lanes; ++i) {
     const Lane& lane = batch.lanes[i];
     const auto error = [&](auto... what) {
       return absl::InvalidArgumentError(absl::StrCat("lane ", i, ": ", what...));
     };
-    if (lane.frames.empty() || lane.frames.size() % input_dim != 0) {
+    if (lane.frames.empty() || lane.frames.size() % input_columns != 0) {
       return error(lane.frames.size(), " bytes of frames; needs a positive multiple of ",
-                   input_dim);
+                   input_columns);
     }
-    const size_t frames = lane.frames.size() / input_dim;
+    const size_t frames = lane.frames.size() / input_columns;
     if (lane.logits.size() != frames * units) {
       return error(lane.logits.size(), " logits; needs ", frames, " frames x ", units, " units");
     }

@@ -21,14 +21,14 @@ namespace ese {
 // One stream's place in a batch. The buffers belong to whoever made the batch. The channel reads
 // and writes them from Submit until it calls the completion, and never afterwards.
 struct Lane {
-  absl::Span<const int8_t> frames;  // [num_frames][input_dim], quantized; num_frames >= 1
+  absl::Span<const int8_t> frames;  // [num_frames][input_columns], quantized; num_frames >= 1
   const StreamState* state_in = nullptr;
   StreamState* state_out = nullptr;  // unspecified after a failure; must not alias state_in
   absl::Span<int32_t> logits;        // [num_frames][num_units], Q12.19
 };
 
 // Up to Channel::max_lanes() streams of one model, each with one or more frames (ragged lengths are
-// allowed; a lane's length is frames.size() / input_dim).
+// allowed; a lane's length is frames.size() / input_columns).
 struct Batch {
   std::vector<Lane> lanes;
   // The channel sets the members below when it succeeds.

@@ -30,7 +30,7 @@ OwnedBatch RandomBatch(const Model& model, const std::vector<int>& frames, uint3
   std::mt19937 random(seed);
   OwnedBatch batch;
   for (const int count : frames) {
-    auto& x = batch.frames.emplace_back(size_t(count) * model.input_dim());
+    auto& x = batch.frames.emplace_back(size_t(count) * model.input_columns());
     for (int8_t& value : x) value = static_cast<int8_t>(random());
     auto& state = batch.states_in.emplace_back(model);
     for (int16_t& value : state.c) value = static_cast<int16_t>(random());
@@ -50,7 +50,7 @@ OwnedBatch RandomBatch(const Model& model, const std::vector<int>& frames, uint3
 void RunReference(const Model& model, OwnedBatch* batch) {
   for (Lane& lane : batch->lanes) {
     *lane.state_out = *lane.state_in;
-    const size_t inputs = model.input_dim(), frames = lane.frames.size() / inputs;
+    const size_t inputs = model.input_columns(), frames = lane.frames.size() / inputs;
     for (size_t t = 0; t < frames; ++t) {
       ReferenceStep(model, lane.frames.data() + t * inputs, lane.state_out,
                     lane.logits.data() + t * model.num_units());

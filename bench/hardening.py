@@ -10,7 +10,8 @@ with those of undisturbed streams, for which it opens new streams.
     hardening.p99_ratio.ATTACK     p99 of the streams' answers under attack, divided by the undisturbed p99
     hardening.memory_mib.ATTACK    the server's peak of memory above what it used before the attack
     hardening.recovery_s.ATTACK    time from the end of the attack until the server's memory is within 10 % of
-                                   what it was before, or until the bench stops waiting (not "recovered")
+                                   what it was before, or 4 MiB of it if that is more, as allowance for
+                                   the pools of the allocator; or until the bench stops waiting (not "recovered")
     hardening.lost_streams         live streams that did not end as they should, over all attacks
     hardening.different_bits       streams with another answer than undisturbed ones
     hardening.unverified_streams   streams that could not be compared, because the server did not serve
@@ -44,6 +45,7 @@ STREAMS, RAMP_SECONDS, AFTER_SECONDS = 300, 3, 5
 MEMORY_BYTES, DESCRIPTORS = 512 << 20, 1024
 P99_RATIO_LIMIT = 2
 RECOVERY_LIMIT_SECONDS = 60
+NOISE_BYTES = 4 << 20  # more than this is not taken for noise of the allocator
 TIMEOUT_SECONDS = 10  # for an answer, after which a live stream counts as lost
 BURN = "import os\nos.nice(19)\nwhile True: pass"
 
@@ -171,7 +173,7 @@ def measure(work, name, seconds, undisturbed_ms):
         with PeakOfMemory(server.cgroup) as peak:
             attack = attacks.start(name, server.addresses, seconds)
             done = json.loads(attack.communicate()[0])
-        recovery, recovered = wait_for_recovery(server, 1.1 * before)
+        recovery, recovered = wait_for_recovery(server, before + max(0.1 * before, NOISE_BYTES))
         after = server.cgroup.used_bytes()
         report = read_report(work, load)
         state = server.state()

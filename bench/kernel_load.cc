@@ -9,7 +9,7 @@ namespace ese {
 KernelLoad::KernelLoad(const std::shared_ptr<const PackedModel>& model, const Kernel* kernel,
                        const AlgorithmPlan& plan, int lanes, int frames, int threads)
     : runner_(model, kernel, plan, threads),
-      frames_(size_t(frames) * model->model().input_dim() * lanes) {
+      frames_(size_t(frames) * model->model().input_columns() * lanes) {
   std::mt19937 random(3);
   for (int8_t& x : frames_) x = static_cast<int8_t>(random());
   const size_t frame_bytes = frames_.size() / lanes;

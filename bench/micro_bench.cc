@@ -40,7 +40,7 @@ const Model& PaperModel() {
 void BM_QuantizeFrame(benchmark::State& state) {
   const Model& model = PaperModel();
   std::vector<float> features(model.input_dim(), 0.25f);
-  std::vector<int8_t> x(model.input_dim());
+  std::vector<int8_t> x(model.input_columns());
   for (auto _ : state) {
     benchmark::DoNotOptimize(model.QuantizeFrame(features.data(), x.data()));
     benchmark::ClobberMemory();

@@ -67,7 +67,7 @@ class SimulatedChannel final : public Channel {
     int frames = 0;
     batch_->steps = 0;
     for (const Lane& lane : batch_->lanes) {
-      const int n = static_cast<int>(lane.frames.size()) / model_->input_dim();
+      const int n = static_cast<int>(lane.frames.size()) / model_->input_columns();
       batch_->steps = std::max(batch_->steps, n);
       frames += n;
     }
@@ -147,7 +147,7 @@ class Simulation {
   explicit Simulation(const SimulationOptions& options)
       : options_(options),
         events_(&clock_),
-        content_(static_cast<size_t>(kMostFrames) * model_->input_dim()) {
+        content_(static_cast<size_t>(kMostFrames) * model_->input_columns()) {
     std::mt19937 random(1);
     for (int8_t& v : content_) v = static_cast<int8_t>(random());
     MakeScheduler();
@@ -251,7 +251,7 @@ class Simulation {
     stream->owed -= n;
     stopwatch_.Begin();
     const absl::Status status =
-        stream->handle->Push({content_.data(), static_cast<size_t>(n) * model_->input_dim()});
+        stream->handle->Push({content_.data(), static_cast<size_t>(n) * model_->input_columns()});
     stopwatch_.End();
     if (!status.ok()) ++result_.errors;
   }

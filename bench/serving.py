@@ -27,6 +27,7 @@ BIN = ROOT / "build" / "release" / "bin"
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 TICK = os.sysconf("SC_CLK_TCK")
+CHUNK_MS = 100
 P99_LIMIT_MS = 30
 TLS_PAIRS, TLS_LIMIT = 7, 1.3  # the limit of TLS's processor time per chunk over plaintext's
 OVERLOADS = 1500, 2000  # streams offered
@@ -115,8 +116,9 @@ class Load:
     def __init__(self, work, addresses, *arguments):
         self.report = work / "report.json"
         self.report.unlink(missing_ok=True)
-        command = [BIN / "ese-load", "--server", ",".join(addresses), "--frame-ms", 10, "--chunk-ms",
-                   100, "--report", self.report, *arguments]
+        chunk = [] if "--chunk-ms" in arguments else ["--chunk-ms", CHUNK_MS]
+        command = [BIN / "ese-load", "--server", ",".join(addresses), "--frame-ms", 10, *chunk, "--report",
+                   self.report, *arguments]
         say(" ".join(str(part) for part in command[1:]))
         self.process = subprocess.Popen([str(part) for part in command], stdout=sys.stderr,
                                         preexec_fn=pinned(LOAD_CORE))

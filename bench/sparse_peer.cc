@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "model/arithmetic.h"
+
 namespace ese {
 namespace {
 
@@ -13,15 +15,20 @@ using Dense = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMaj
 
 Sparse FromMatrix(const Matrix& matrix) {
   Sparse sparse(matrix.rows, matrix.columns);
-  sparse.reserve(Eigen::VectorXi::Constant(matrix.rows, matrix.entries_per_row));
-  for (int r = 0; r < matrix.rows; ++r) {
-    int column = -1;
-    for (int k = 0; k < matrix.entries_per_row; ++k) {
-      const uint16_t entry = matrix.entries[size_t(r) * matrix.entries_per_row + k];
-      column += EntryGap(entry) + 1;
-      sparse.insert(r, column) = static_cast<float>(EntryWeight(entry)) / 64;
+  sparse.reserve(
+      Eigen::VectorXi::Constant(matrix.rows, matrix.entries_per_row + matrix.fine_entries_per_row));
+  const auto add = [&](ConstSpan<uint16_t> entries, int count, float unit) {
+    for (int r = 0; r < matrix.rows; ++r) {
+      int column = -1;
+      for (const uint16_t entry : entries.subspan(size_t(r) * count, count)) {
+        column += EntryGap(entry) + 1;
+        sparse.coeffRef(r, column) += static_cast<float>(EntryWeight(entry)) * unit;
+      }
     }
-  }
+  };
+  constexpr float kUnit = 1.0f / 64;
+  add(matrix.entries, matrix.entries_per_row, kUnit);
+  add(matrix.fine_entries, matrix.fine_entries_per_row, kUnit / (1 << kFineBits));
   sparse.makeCompressed();
   return sparse;
 }

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "client/access_flags.h"
 #include "client/live.h"
+#include "client/plan.h"
 #include "client/resuming_stream.h"
 #include "client/seconds.h"
 #include "client/transcribe.h"
@@ -30,6 +31,7 @@ struct Arguments {
   bool times = false;
   TranscribeOptions transcribe;
   LiveOptions live;
+  PlanOptions plan;
 };
 
 void PrintModel(const v1::Model& model, std::ostream& out) {
@@ -110,6 +112,32 @@ void AddStream(CLI::App& app, Arguments& arguments) {
   command->add_flag("--times", arguments.times, "Print one unit per line, with its time");
 }
 
+void AddPlan(CLI::App& app, Arguments& arguments) {
+  CLI::App* command = app.add_subcommand(
+      "plan", "Tell how many servers or cards a number of live streams needs. Talks to no server");
+  command->add_option("--streams", arguments.plan.streams, "Live streams at the same time")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}))
+      ->required();
+  command
+      ->add_option("--p99-ms", arguments.plan.p99_ms,
+                   "The latency that 99 % of the answers must keep")
+      ->check(CLI::Range(0.001, 60000.0))
+      ->capture_default_str();
+  command
+      ->add_option("--measured", arguments.plan.measured,
+                   "Report of ese-load --find-max --report FILE against one of your servers")
+      ->type_name("REPORT.json")
+      ->required();
+  command
+      ->add_option("--utilisation", arguments.plan.utilisation,
+                   "Share of the measured streams that each server gets; the rest is head room")
+      ->check(CLI::Range(0.01, 1.0))
+      ->capture_default_str();
+  command->add_option("--cards", arguments.plan.cards, "Cards in each server")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
+}
+
 bool Run(const CLI::App& app, Arguments& arguments, Console& console) {
   const InputKind input = arguments.features ? InputKind::kFeatures : InputKind::kAudio;
   if (app.got_subcommand("transcribe")) {
@@ -124,6 +152,8 @@ bool Run(const CLI::App& app, Arguments& arguments, Console& console) {
     arguments.live.input = input;
     arguments.live.times = arguments.times;
     status = RunLive(arguments.servers, arguments.live, console);
+  } else if (app.got_subcommand("plan")) {
+    status = RunPlan(arguments.plan, console);
   } else {
     status = RunModels(arguments, console);
   }
@@ -163,6 +193,7 @@ int ClientMain(int argc, const char* const* argv, Console console) {
   AddAccessFlags(app, &arguments.servers.access);
   AddTranscribe(app, arguments);
   AddStream(app, arguments);
+  AddPlan(app, arguments);
   app.add_subcommand("models", "List the server's models and their settings");
   try {
     app.parse(argc, argv);

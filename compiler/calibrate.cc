@@ -74,7 +74,7 @@ class Comparison {
   Comparison(const Network& network, const Model& model)
       : model_(model),
         real_(&network),
-        x_(model.input_dim()),
+        x_(model.input_columns()),
         logits_(model.num_units()),
         units_(model.num_units()),
         layers_(model.layers.size()) {

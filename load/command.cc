@@ -108,7 +108,7 @@ absl::StatusOr<bool> RunSearch(const Arguments& arguments, Console& console,
   const Duration limit = FromSeconds(arguments.p99_ms / 1000);
   ESE_ASSIGN_OR_RETURN(const SearchReport search,
                        FindMostStreams(arguments.load, limit, stop, console.err));
-  PrintSearch(search, limit, console.out);
+  PrintSearch(search, console.out);
   ESE_RETURN_IF_ERROR(WriteReports(arguments, search.at_best, &search));
   return search.best > 0;
 }

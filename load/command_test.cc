@@ -123,9 +123,15 @@ TEST(LoadCommandTest, CutsAndVerifies) {
 TEST(LoadCommandTest, VanishesAndSearches) {
   FakeServer server;
   EXPECT_THAT(RunCommand(Short(server, {"--vanish", "8"})).out, HasSubstr("vanished     8 times"));
-  const Outcome outcome = RunCommand(Short(server, {"--find-max", "--p99-ms", "0.001"}));
+  const std::string report = testing::TempDir() + "/search.json";
+  const Outcome outcome =
+      RunCommand(Short(server, {"--find-max", "--p99-ms", "0.001", "--report", report}));
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.out, HasSubstr("most streams with p99 within 0.001 ms: 0"));
+  std::stringstream json;
+  json << std::ifstream(report).rdbuf();
+  EXPECT_THAT(json.str(),
+              AllOf(HasSubstr(R"("most_streams": 0)"), HasSubstr(R"("p99_limit_ms": 0.001)")));
 }
 
 TEST(LoadCommandTest, RefusesWrongArguments) {

@@ -165,14 +165,14 @@ void PrintReport(const LoadOptions& options, const LoadReport& report, std::ostr
   PrintErrors(report.errors, "streams", out);
 }
 
-void PrintSearch(const SearchReport& report, Duration p99_limit, std::ostream& out) {
+void PrintSearch(const SearchReport& report, std::ostream& out) {
   out << "streams       p99 ms   failed\n";
   for (const SearchRun& run : report.runs) {
     out << absl::StreamFormat("%7d %12.3f %8d  %s\n", run.streams, Milliseconds(run.p99),
                               run.failed, run.held ? "held" : "not held");
   }
-  out << absl::StreamFormat("most streams with p99 within %g ms: %d\n", Milliseconds(p99_limit),
-                            report.best);
+  out << absl::StreamFormat("most streams with p99 within %g ms: %d\n",
+                            Milliseconds(report.p99_limit), report.best);
 }
 
 void PrintVanish(const VanishReport& report, std::ostream& out) {
@@ -185,6 +185,7 @@ absl::Status WriteJsonReport(const std::string& path, const LoadOptions& options
   nlohmann::ordered_json json = ToJson(options, report);
   if (search != nullptr) {
     json["most_streams"] = search->best;
+    json["p99_limit_ms"] = Milliseconds(search->p99_limit);
     for (const SearchRun& run : search->runs) {
       json["steps"].push_back({{"streams", run.streams},
                                {"p99_ms", Milliseconds(run.p99)},

@@ -14,7 +14,7 @@
 namespace ese {
 
 void PrintReport(const LoadOptions& options, const LoadReport& report, std::ostream& out);
-void PrintSearch(const SearchReport& report, Duration p99_limit, std::ostream& out);
+void PrintSearch(const SearchReport& report, std::ostream& out);
 void PrintVanish(const VanishReport& report, std::ostream& out);
 
 // Writes one JSON object: what was asked for, counts, percentiles up to 99.99 of every stage, the

@@ -48,6 +48,7 @@ absl::StatusOr<SearchReport> FindMostStreams(LoadOptions options, Duration p99_l
                                              const std::atomic<bool>& stop,
                                              std::ostream& progress) {
   SearchReport report;
+  report.p99_limit = p99_limit;
   for (StreamSearch search(options.streams, kMostStreams); !search.done() && !stop;) {
     options.streams = search.next();
     ESE_ASSIGN_OR_RETURN(LoadReport run, RunLoad(options, stop, progress));

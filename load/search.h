@@ -46,6 +46,7 @@ struct SearchRun {
 };
 
 struct SearchReport {
+  Duration p99_limit;
   std::vector<SearchRun> runs;
   int best = 0;
   LoadReport at_best;  // of the last run that held

@@ -32,6 +32,18 @@ std::string PeerOf(const sockaddr* address) {
   return std::string(reinterpret_cast<const char*>(&ip->sin6_addr), 8);
 }
 
+// Returns whether a connection comes from this machine. Unix sockets have no address.
+bool IsLocalPeer(const sockaddr* address) {
+  constexpr uint32_t kLoopbackNet = 127;
+  if (address->sa_family == AF_INET) {
+    const auto* ip = reinterpret_cast<const sockaddr_in*>(address);
+    return ntohl(ip->sin_addr.s_addr) >> 24 == kLoopbackNet;
+  }
+  if (address->sa_family != AF_INET6) return true;
+  const in6_addr& ip = reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(&ip) || (IN6_IS_ADDR_V4MAPPED(&ip) && ip.s6_addr[12] == kLoopbackNet);
+}
+
 MHD_Result Refuse(MHD_Connection* connection, unsigned status, std::string text) {
   MHD_Response* const response =
       MHD_create_response_from_buffer(text.size(), text.data(), MHD_RESPMEM_MUST_COPY);
@@ -62,9 +74,10 @@ MHD_Result CheckHeaders(MHD_Connection* connection, const std::string& method) {
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address,
                                                               std::function<std::string()> render,
-                                                              Clock* clock) {
+                                                              Clock* clock, OperatorPage page) {
   ESE_ASSIGN_OR_RETURN(ListenSockets sockets, ListenSockets::Open(address));
-  std::unique_ptr<HttpServer> server(new HttpServer(std::move(sockets), std::move(render), clock));
+  std::unique_ptr<HttpServer> server(
+      new HttpServer(std::move(sockets), std::move(render), clock, page));
   if (!server->StartDaemon()) {
     return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", address,
                                                ": libmicrohttpd does not start; check the limits "
@@ -177,11 +190,36 @@ MHD_Result HttpServer::Answer(void* self, MHD_Connection* connection, const char
     state.deadline = server->clock_->Now() + kTimeLimit;
     return CheckHeaders(connection, method);
   }
-  if (std::string(path) != "/metrics") {
-    return Refuse(connection, MHD_HTTP_NOT_FOUND, "there is only /metrics\n");
-  }
+  if (std::string(path) != "/metrics") return server->AnswerOther(connection, path);
   MHD_Response* const page = server->page_.Get();
   return page == nullptr ? MHD_NO : MHD_queue_response(connection, MHD_HTTP_OK, page);
+}
+
+// Answers a request for the operator page, or for something that does not exist.
+MHD_Result HttpServer::AnswerOther(MHD_Connection* connection, const std::string& path) const {
+  const OperatorPageFile* const file = FindOperatorPageFile(path);
+  if (operator_page_ == OperatorPage::kOff || file == nullptr) {
+    return Refuse(connection, MHD_HTTP_NOT_FOUND,
+                  operator_page_ == OperatorPage::kOff
+                      ? "there is only /metrics\n"
+                      : "there are only /metrics and the operator page, /\n");
+  }
+  if (operator_page_ == OperatorPage::kLocal && !StateOf(connection).local) {
+    return Refuse(connection, MHD_HTTP_FORBIDDEN,
+                  "only this machine may read the operator page; start the server with "
+                  "--operator-page all to let others read it\n");
+  }
+  MHD_Response* const response = MHD_create_response_from_buffer(
+      file->content.size(), const_cast<char*>(file->content.data()), MHD_RESPMEM_PERSISTENT);
+  if (response == nullptr) return MHD_NO;
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, file->content_type.data());
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
+  MHD_add_response_header(response, "Content-Security-Policy", kOperatorPagePolicy);
+  MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+  MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+  const MHD_Result result = MHD_queue_response(connection, MHD_HTTP_OK, response);
+  MHD_destroy_response(response);
+  return result;
 }
 
 void HttpServer::Answered(void* self, MHD_Connection* connection, void** /*state*/,
@@ -202,7 +240,10 @@ void HttpServer::Notify(void* self, MHD_Connection* connection, void** state,
   const sockaddr* const peer =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
   *state = &server->connections_.emplace_back(
-      Connection{.fd = fd, .peer = PeerOf(peer), .deadline = server->clock_->Now() + kTimeLimit});
+      Connection{.fd = fd,
+                 .local = IsLocalPeer(peer),
+                 .peer = PeerOf(peer),
+                 .deadline = server->clock_->Now() + kTimeLimit});
 }
 
 }  // namespace ese

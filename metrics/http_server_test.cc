@@ -294,5 +294,28 @@ TEST(HttpServerTest, ServesAUnixSocket) {
   close(fd);
 }
 
+TEST(HttpServerTest, ServesTheOperatorPageToThisMachine) {
+  for (const OperatorPage page : {OperatorPage::kLocal, OperatorPage::kAll}) {
+    const auto server = HttpServer::Start(
+        "127.0.0.1:0", [] { return "page\n"; }, Clock::Real(), page);
+    ASSERT_EQ(server.status(), absl::OkStatus());
+    const std::string html = HttpGet((*server)->address(), "/");
+    EXPECT_THAT(html, StartsWith("HTTP/1.1 200"));
+    EXPECT_THAT(html, HasSubstr("Content-Security-Policy: default-src 'none'; script-src 'self'"));
+    EXPECT_THAT(html, HasSubstr("X-Content-Type-Options: nosniff\r\n"));
+    EXPECT_THAT(html, EndsWith("</html>\n"));
+    EXPECT_THAT(HttpGet((*server)->address(), "/operator_page.css"), HasSubstr("text/css"));
+    EXPECT_THAT(HttpGet((*server)->address(), "/operator_page.js"), HasSubstr("text/javascript"));
+    EXPECT_THAT(HttpGet((*server)->address(), "/other"), StartsWith("HTTP/1.1 404"));
+    EXPECT_THAT(HttpGet((*server)->address(), "/metrics"), EndsWith("\r\n\r\npage\n"));
+  }
+}
+
+TEST(HttpServerTest, ServesNoOperatorPageUnlessAskedTo) {
+  const auto server = StartServer([] { return "page\n"; });
+  EXPECT_THAT(HttpGet(server->address(), "/"), StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(HttpGet(server->address(), "/operator_page.js"), StartsWith("HTTP/1.1 404"));
+}
+
 }  // namespace
 }  // namespace ese

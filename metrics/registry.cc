@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <sstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -20,6 +21,16 @@ const char* Compiler() {
 #else
   return "gcc " __VERSION__;
 #endif
+}
+
+// A name may stand only once in the page, so metrics of the same name join their family.
+void Merge(prometheus::MetricFamily family, std::vector<prometheus::MetricFamily>* families) {
+  const auto same = std::ranges::find(*families, family.name, &prometheus::MetricFamily::name);
+  if (same == families->end()) {
+    families->push_back(std::move(family));
+  } else {
+    std::ranges::move(family.metric, std::back_inserter(same->metric));
+  }
 }
 
 }  // namespace
@@ -92,13 +103,14 @@ void MetricsRegistry::Show(const std::shared_ptr<prometheus::Collectable>& more)
   more_.push_back(more);
 }
 
-absl::Status MetricsRegistry::Serve(const std::string& address) {
+absl::Status MetricsRegistry::Serve(const std::string& address, OperatorPage page) {
   if (http_ != nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("cannot serve metrics on ", address,
                                                       ": they are already served at ", address_,
                                                       "; call Serve only once"));
   }
-  ESE_ASSIGN_OR_RETURN(http_, HttpServer::Start(address, [this] { return Render(); }));
+  ESE_ASSIGN_OR_RETURN(http_, HttpServer::Start(
+                                  address, [this] { return Render(); }, Clock::Real(), page));
   address_ = http_->address();
   return absl::OkStatus();
 }
@@ -108,7 +120,8 @@ std::string MetricsRegistry::Render() const {
   std::ranges::move(process_->Collect(), std::back_inserter(families));
   for (const auto& weak : More()) {
     const auto more = weak.lock();
-    if (more != nullptr) std::ranges::move(more->Collect(), std::back_inserter(families));
+    if (more == nullptr) continue;
+    for (prometheus::MetricFamily& family : more->Collect()) Merge(std::move(family), &families);
   }
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, families);

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "base/mutex.h"
+#include "metrics/operator_page.h"
 #include "prometheus/collectable.h"
 #include "prometheus/counter.h"
 #include "prometheus/family.h"
@@ -63,16 +64,16 @@ class MetricsRegistry {
   void Remove(const Labels& labels) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Also exports what `more` collects, for as long as `more` lives. This is for values that exist
-  // only some of the time. No other metric may have the names that `more` uses.
+  // only some of the time. Other metrics may have the same names if their labels differ.
   void Show(const std::shared_ptr<prometheus::Collectable>& more);
 
   // Serves http://ADDRESS/metrics from a thread of its own until the registry is destroyed. Readers
   // share a page that is at most a second old (shared_page.h).
   // `address` is HOST:PORT or unix:PATH as in base/listen_socket.h; port 0 takes a free port, see
-  // address(). INVALID_ARGUMENT: not such an address. UNAVAILABLE: the server cannot listen
-  // there. FAILED_PRECONDITION: already serving. The message names the address, the reason and the
-  // remedy.
-  absl::Status Serve(const std::string& address);
+  // address(). `page` tells who may also read the operator page at /. INVALID_ARGUMENT: not such an
+  // address. UNAVAILABLE: the server cannot listen there. FAILED_PRECONDITION: already serving. The
+  // message names the address, the reason and the remedy.
+  absl::Status Serve(const std::string& address, OperatorPage page = OperatorPage::kOff);
   // What clients connect to, with the actual port; "" before Serve.
   const std::string& address() const { return address_; }
 

@@ -22,6 +22,24 @@ inline constexpr int kMaxRowShift = 16;
 inline constexpr int kMinWeight =
     -64;  // 7 bits, so that 16-bit sums of two products cannot saturate
 inline constexpr int kMaxWeight = 63;
+// An entry of a matrix with fine entries counts 2^kFineBits times as much as a fine entry (7). The
+// same holds for the two digits of a wide input (15).
+inline constexpr int kFineBits = 7;
+
+// A number of two digits, 2^kFineBits * high + low. The low digit is in [-64, 63], so it is a valid
+// weight.
+struct Digits {
+  int high = 0;
+  int low = 0;
+};
+constexpr Digits SplitDigits(int value) {
+  const int high = (value + (1 << (kFineBits - 1))) >> kFineBits;
+  return {high, value - high * (1 << kFineBits)};
+}
+constexpr int JoinDigits(Digits digits) { return digits.high * (1 << kFineBits) + digits.low; }
+// The range of weights with two digits, each of them a valid weight.
+inline constexpr int kMinFineWeight = JoinDigits({kMinWeight, kMinWeight});
+inline constexpr int kMaxFineWeight = JoinDigits({kMaxWeight, kMaxWeight});
 
 // The 32 segments of the piecewise cubic for tanh on [0, 8): T(u) = ((c3 t + c2) t + c1) t + c0,
 // where t is the low 10 bits of u as a Q0.15 fraction of the segment. Coefficients are Q0.15.
@@ -82,6 +100,18 @@ inline int8_t QuantizeInput(float value, int fraction_bits) {
   scaled = scaled < 127.5f ? scaled : 127.5f;
   const int truncated = static_cast<int>(scaled);
   return static_cast<int8_t>(truncated - (scaled < static_cast<float>(truncated) ? 1 : 0));
+}
+
+// A normalised input feature as two digits (15). The high digit has `fraction_bits` fraction bits,
+// and the whole number kFineBits more. NaN becomes the least number.
+inline Digits QuantizeWideInput(float value, int fraction_bits) {
+  constexpr auto kLeast = static_cast<float>(JoinDigits({-128, -64}));
+  constexpr auto kMost = static_cast<float>(JoinDigits({127, 63})) + 0.5f;
+  float scaled = value * static_cast<float>(1 << (fraction_bits + kFineBits)) + 0.5f;
+  scaled = scaled > kLeast ? scaled : kLeast;
+  scaled = scaled < kMost ? scaled : kMost;
+  const int truncated = static_cast<int>(scaled);
+  return SplitDigits(truncated - (scaled < static_cast<float>(truncated) ? 1 : 0));
 }
 
 }  // namespace ese

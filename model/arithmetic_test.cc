@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "model/log_softmax.h"
@@ -175,6 +176,35 @@ TEST(QuantizeInputTest, RoundsHalfUpAndSaturates) {
   EXPECT_EQ(QuantizeInput(4.0f, 5), 127);
   EXPECT_EQ(QuantizeInput(-4.0f, 5), -128);
   EXPECT_EQ(QuantizeInput(-1e30f, 5), -128);
+}
+
+TEST(DigitsTest, SplitAndJoinAreInverseAndKeepTheLowDigitAWeight) {
+  for (int value = JoinDigits({-128, -64}); value <= JoinDigits({127, 63}); ++value) {
+    const Digits digits = SplitDigits(value);
+    ASSERT_EQ(JoinDigits(digits), value);
+    ASSERT_TRUE(digits.low >= kMinWeight && digits.low <= kMaxWeight) << value;
+    ASSERT_TRUE(digits.high >= -128 && digits.high <= 127) << value;
+  }
+  for (const int value : {kMinFineWeight, kMaxFineWeight}) {
+    EXPECT_GE(SplitDigits(value).high, kMinWeight);
+    EXPECT_LE(SplitDigits(value).high, kMaxWeight);
+  }
+}
+
+TEST(QuantizeWideInputTest, RoundsHalfUpAndSaturates) {
+  const auto joined = [](float value) { return JoinDigits(QuantizeWideInput(value, 5)); };
+  EXPECT_EQ(joined(0.5f / 4096), 1);
+  EXPECT_EQ(joined(-0.5f / 4096), 0);
+  EXPECT_EQ(joined(-0.75f / 4096), -1);
+  EXPECT_EQ(joined(1.5f), 6144);
+  for (const float large : {4.0f, 1e30f, std::numeric_limits<float>::infinity()}) {
+    EXPECT_EQ(joined(large), JoinDigits({127, 63}));
+    EXPECT_EQ(joined(-large - 1), JoinDigits({-128, -64}));
+  }
+  EXPECT_EQ(joined(NAN), JoinDigits({-128, -64}));
+  for (int value = JoinDigits({-128, -64}); value <= JoinDigits({127, 63}); ++value) {
+    ASSERT_EQ(joined(static_cast<float>(value) / 4096), value);
+  }
 }
 
 TEST(QuantizeInputTest, RoundsLikeFloorForEveryInput) {

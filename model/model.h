@@ -38,15 +38,20 @@ constexpr int EntryWeight(uint16_t entry) {
 }
 
 // A row-balanced matrix. Row r of its product with the integer vector v is exactly, in 32 bits,
-//   ((sum over the row's entries of weight * v[column]) << shift[r]) + bias[r],  Q12.19.
+//   (S << shift[r]) + bias[r],  Q12.19,
+// where S is the sum over the row's entries of weight * v[column]. A matrix may have fine entries
+// besides; an entry then counts 2^kFineBits times as much as a fine entry:
+//   S = 2^kFineBits * (sum over entries) + (sum over fine entries).
 template <template <typename> class Array>
 struct BasicMatrix {
   int rows = 0;
   int columns = 0;
   int entries_per_row = 0;
-  Array<uint16_t> entries;  // [rows][entries_per_row], columns ascending within a row
-  Array<uint8_t> shift;     // [rows], 0..kMaxRowShift
-  Array<int32_t> bias;      // [rows], Q12.19
+  Array<uint16_t> entries;         // [rows][entries_per_row], columns ascending within a row
+  Array<uint8_t> shift;            // [rows], 0..kMaxRowShift
+  Array<int32_t> bias;             // [rows], Q12.19
+  int fine_entries_per_row = 0;    // 0 in a matrix of 7-bit weights and 8-bit inputs
+  Array<uint16_t> fine_entries{};  // [rows][fine_entries_per_row], like entries
 };
 using Matrix = BasicMatrix<ConstSpan>;
 using MatrixDraft = BasicMatrix<Vector>;
@@ -57,7 +62,9 @@ inline Matrix ViewOf(const MatrixDraft& draft) {
           .entries_per_row = draft.entries_per_row,
           .entries = draft.entries,
           .shift = draft.shift,
-          .bias = draft.bias};
+          .bias = draft.bias,
+          .fine_entries_per_row = draft.fine_entries_per_row,
+          .fine_entries = draft.fine_entries};
 }
 
 enum class GActivation { kTanh, kSigmoid };
@@ -102,9 +109,12 @@ template <template <typename> class Array>
 struct BasicModel {
   std::string name;
   FeatureSettings features;
-  int input_fraction_bits = 5;    // the format of the quantized input
-  Array<float> input_mean;        // [inputs of layer 0]; x = (feature - mean) * inv_stddev
-  Array<float> input_inv_stddev;  // [inputs of layer 0]
+  int input_fraction_bits = 5;  // the format of the quantized input
+  // Each feature takes two columns of x: its high digits, and its low digits after all features'
+  // high digits. One unit of a high digit is worth 2^kFineBits units of a low one.
+  bool wide_input = false;
+  Array<float> input_mean;        // [features]; x = (feature - mean) * inv_stddev
+  Array<float> input_inv_stddev;  // [features]
   std::vector<BasicLayer<Array>> layers;
   BasicMatrix<Array> output;                 // [units, outputs of the last layer]
   std::vector<std::string> units;            // names of the output units
@@ -127,7 +137,11 @@ class Model : public BasicModel<ConstSpan> {
   // Does the same with a file's bytes in memory.
   static absl::StatusOr<std::shared_ptr<const Model>> FromBytes(std::string bytes);
 
-  int input_dim() const { return layers.front().inputs; }
+  // The bytes of x for one frame: the inputs of the first layer.
+  int input_columns() const { return layers.front().inputs; }
+  int input_dim() const { return input_columns() / (wide_input ? 2 : 1); }  // features of a frame
+  // Whether a back end must support fine entries or wide inputs to compute this model.
+  bool NeedsFinerArithmetic() const;
   int num_units() const { return output.rows; }
   int total_cells() const;    // over all layers
   int total_outputs() const;  // over all layers
@@ -138,8 +152,8 @@ class Model : public BasicModel<ConstSpan> {
     return features.sample_rate_hz ? features.frame_shift_ms * features.stack : 0;
   }
 
-  // Normalises and quantizes one frame: reads features [input_dim], writes x [input_dim]
-  // (equation 15 of docs/arithmetic.md).
+  // Normalises and quantizes one frame: reads features [input_dim], writes x
+  // [input_columns] (equation 15 of docs/arithmetic.md).
   // Returns the index of the first feature that is NaN or infinite, or -1 if all are finite.
   int QuantizeFrame(const float* features, int8_t* x) const;
 

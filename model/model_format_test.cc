@@ -131,11 +131,11 @@ TEST(ModelFormatTest, NamesAnUnsupportedVersion) {
   std::string bytes = SmallFile();
   ModelHeader header;
   std::memcpy(&header, bytes.data(), sizeof(header));
-  header.version = 3;
+  header.version = 4;
   header.header_crc32c = Crc32c(&header, offsetof(ModelHeader, header_crc32c));
   std::memcpy(bytes.data(), &header, sizeof(header));
   EXPECT_THAT(LoadError(bytes).message(),
-              HasSubstr("version 3; this program reads versions 1 to 2"));
+              HasSubstr("version 4; this program reads versions 1 to 3"));
 }
 
 // This file and the following ones have correct checksums but wrong contents, which only the checks
@@ -252,6 +252,96 @@ TEST(QuantizeFrameTest, NormalizesAndFindsTheFirstBadValue) {
   features[4] = std::numeric_limits<float>::infinity();
   features[5] = NAN;
   EXPECT_EQ(model->QuantizeFrame(features.data(), x.data()), 4);
+}
+
+ModelDraft FinerDraft() {
+  ModelDraft draft = RandomModelDraft({.inputs = 6,
+                                       .layers = {{.cells = 5, .projection = 3}, {.cells = 4}},
+                                       .units = 4,
+                                       .density = 0.5,
+                                       .fine_density = 0.5,
+                                       .wide_input = true});
+  draft.features = {.sample_rate_hz = 16000, .num_mel_bins = 3, .stack = 2};
+  return draft;
+}
+
+uint32_t VersionOf(const std::string& file) {
+  ModelHeader header;
+  std::memcpy(&header, file.data(), sizeof(header));
+  return header.version;
+}
+
+TEST(FinerArithmeticTest, OnlyModelsThatNeedItTakeTheNewerVersion) {
+  EXPECT_EQ(VersionOf(SmallFile()), kPlainModelVersion);
+  EXPECT_FALSE((*Model::FromBytes(SmallFile()))->NeedsFinerArithmetic());
+  const std::string file = *SerializeModel(FinerDraft());
+  EXPECT_EQ(VersionOf(file), kModelVersion);
+  std::string older = file;
+  ModelHeader header;
+  std::memcpy(&header, file.data(), sizeof(header));
+  header.version = kPlainModelVersion;
+  header.header_crc32c = Crc32c(&header, offsetof(ModelHeader, header_crc32c));
+  std::memcpy(older.data(), &header, sizeof(header));
+  EXPECT_THAT(LoadError(older).message(), HasSubstr("in a file of version 2"));
+}
+
+TEST(FinerArithmeticTest, RoundTripKeepsFineEntriesAndWideInputs) {
+  const ModelDraft draft = FinerDraft();
+  const auto model = *Model::FromBytes(*SerializeModel(draft));
+  EXPECT_TRUE(model->NeedsFinerArithmetic());
+  EXPECT_TRUE(model->wide_input);
+  EXPECT_EQ(model->input_dim(), 6);
+  EXPECT_EQ(model->input_columns(), 12);
+  for (size_t l = 0; l < draft.layers.size(); ++l) {
+    EXPECT_THAT(model->layers[l].gates.fine_entries,
+                ElementsAreArray(draft.layers[l].gates.fine_entries));
+    EXPECT_THAT(model->layers[l].projection.fine_entries,
+                ElementsAreArray(draft.layers[l].projection.fine_entries));
+  }
+  EXPECT_THAT(model->output.fine_entries, ElementsAreArray(draft.output.fine_entries));
+}
+
+TEST(FinerArithmeticTest, RefusesWhatIsOutsideTheMatrixOr32Bits) {
+  const auto error = [](auto change) {
+    ModelDraft draft = FinerDraft();
+    change(draft);
+    return std::string(SerializeModel(draft).status().message());
+  };
+  EXPECT_THAT(error([](ModelDraft& d) { d.output.fine_entries[1] = MakeEntry(200, 1); }),
+              HasSubstr("output/fine_entries, row 0: reaches column"));
+  EXPECT_THAT(error([](ModelDraft& d) { d.output.fine_entries.pop_back(); }),
+              HasSubstr("output/fine_entries: has"));
+  EXPECT_THAT(error([](ModelDraft& d) { d.layers[0].gates.fine_entries_per_row = 100; }),
+              HasSubstr("fine_entries"));
+  EXPECT_THAT(error([](ModelDraft& d) {
+                d.layers[0].gates.entries.assign(d.layers[0].gates.entries.size(),
+                                                 MakeEntry(0, kMinWeight));
+                d.layers[0].gates.shift.assign(d.layers[0].gates.shift.size(), 9);
+              }),
+              HasSubstr("leave 32 bits"));
+  EXPECT_THAT(error([](ModelDraft& d) {
+                d.input_mean.pop_back();
+                d.input_inv_stddev.pop_back();
+                // An odd number of inputs cannot be two columns for each feature.
+                --d.layers[0].inputs;
+                --d.layers[0].gates.columns;
+              }),
+              HasSubstr("wide input"));
+}
+
+TEST(QuantizeFrameTest, AWideInputHasItsHighDigitsFirst) {
+  const auto model = *Model::FromBytes(*SerializeModel(FinerDraft()));
+  std::vector<float> features = {0.1f, -3, 2.5f, 1e30f, -1e30f, 0};
+  std::vector<int8_t> x(12);
+  EXPECT_EQ(model->QuantizeFrame(features.data(), x.data()), -1);
+  for (int k = 0; k < 6; ++k) {
+    const Digits digits =
+        QuantizeWideInput((features[k] - model->input_mean[k]) * model->input_inv_stddev[k], 5);
+    EXPECT_EQ(x[k], digits.high);
+    EXPECT_EQ(x[6 + k], digits.low);
+  }
+  features[2] = NAN;
+  EXPECT_EQ(model->QuantizeFrame(features.data(), x.data()), 2);
 }
 
 TEST(QuantizeFrameTest, EqualsTheReferenceForEveryValue) {

@@ -97,6 +97,7 @@ class ModelLoader {
   absl::Status ReadHeader() {
     ModelHeader header;
     ESE_RETURN_IF_ERROR(CheckHeader(file_, file_.size(), &header));
+    version_ = header.version;
     if (header.manifest_bytes > file_.size() - sizeof(header)) {
       return Damaged("manifest at offset ", sizeof(header), ": ", header.manifest_bytes,
                      " bytes go past the end of the file");
@@ -119,8 +120,16 @@ class ModelLoader {
     ESE_RETURN_IF_ERROR(
         CheckDimension("input_fraction_bits", manifest_.input_fraction_bits(), 0, 7));
     m.input_fraction_bits = static_cast<int>(manifest_.input_fraction_bits());
+    m.wide_input = manifest_.wide_input();
+    if (m.wide_input && version_ < kModelVersion) {
+      return Invalid("manifest: a wide input in a file of version ", version_);
+    }
     ESE_RETURN_IF_ERROR(CheckDimension("number of layers", manifest_.layers_size(), 1, kMaxLayers));
     for (const model::Layer& layer : manifest_.layers()) ESE_RETURN_IF_ERROR(ReadLayer(layer));
+    if (m.wide_input && m.input_columns() % 2 != 0) {
+      return Invalid("manifest: the first layer has ", m.input_columns(),
+                     " inputs; a wide input takes two for each feature");
+    }
     ESE_RETURN_IF_ERROR(ReadOutput());
     ESE_RETURN_IF_ERROR(ReadFeatures());
     m.facts.insert(manifest_.facts().begin(), manifest_.facts().end());
@@ -166,21 +175,27 @@ class ModelLoader {
                      " inputs; the layer before it has ", model_->layers.back().outputs,
                      " outputs");
     }
-    ESE_RETURN_IF_ERROR(
-        SetShape(4 * to.cells, to.inputs + to.outputs, from.gate_entries_per_row(), &to.gates));
+    ESE_RETURN_IF_ERROR(SetShape(4 * to.cells, to.inputs + to.outputs, from.gate_entries_per_row(),
+                                 from.gate_fine_entries_per_row(), &to.gates));
     if (to.has_projection) {
-      ESE_RETURN_IF_ERROR(
-          SetShape(to.outputs, to.cells, from.projection_entries_per_row(), &to.projection));
+      ESE_RETURN_IF_ERROR(SetShape(to.outputs, to.cells, from.projection_entries_per_row(),
+                                   from.projection_fine_entries_per_row(), &to.projection));
     }
     model_->layers.push_back(to);
     return absl::OkStatus();
   }
 
-  absl::Status SetShape(int rows, int columns, uint32_t entries_per_row, Matrix* matrix) {
+  absl::Status SetShape(int rows, int columns, uint32_t entries_per_row,
+                        uint32_t fine_entries_per_row, Matrix* matrix) {
     ESE_RETURN_IF_ERROR(CheckDimension("entries_per_row", entries_per_row, 0, columns));
+    ESE_RETURN_IF_ERROR(CheckDimension("fine_entries_per_row", fine_entries_per_row, 0, columns));
+    if (fine_entries_per_row > 0 && version_ < kModelVersion) {
+      return Invalid("manifest: fine entries in a file of version ", version_);
+    }
     matrix->rows = rows;
     matrix->columns = columns;
     matrix->entries_per_row = static_cast<int>(entries_per_row);
+    matrix->fine_entries_per_row = static_cast<int>(fine_entries_per_row);
     return absl::OkStatus();
   }
 
@@ -193,7 +208,7 @@ class ModelLoader {
     model_->units.assign(from.units().begin(), from.units().end());
     model_->blank = static_cast<int>(from.blank_plus_one()) - 1;
     return SetShape(from.units_size(), model_->layers.back().outputs, from.entries_per_row(),
-                    &model_->output);
+                    from.fine_entries_per_row(), &model_->output);
   }
 
   absl::Status ReadFeatures() {
@@ -301,16 +316,13 @@ class ModelLoader {
       const auto error = [&](const auto&... what) {
         return Invalid("section ", name, "/entries, row ", r, ": ", what...);
       };
-      const size_t first = size_t(r) * matrix.entries_per_row;
-      int column = -1;
       int64_t magnitude = 0;
-      for (int k = 0; k < matrix.entries_per_row; ++k) {
-        const uint16_t entry = matrix.entries[first + k];
-        column += EntryGap(entry) + 1;
-        magnitude += std::abs(EntryWeight(entry));
-      }
-      if (column >= matrix.columns) {
-        return error("reaches column ", column, " of ", matrix.columns);
+      ESE_RETURN_IF_ERROR(AddMagnitudes(name + "/entries", matrix, r, matrix.entries,
+                                        matrix.entries_per_row, &magnitude));
+      if (matrix.fine_entries_per_row > 0) {
+        magnitude <<= kFineBits;
+        ESE_RETURN_IF_ERROR(AddMagnitudes(name + "/fine_entries", matrix, r, matrix.fine_entries,
+                                          matrix.fine_entries_per_row, &magnitude));
       }
       if (matrix.shift[r] > kMaxRowShift) {
         return error("shift ", int{matrix.shift[r]}, "; at most ", kMaxRowShift);
@@ -324,6 +336,20 @@ class ModelLoader {
     return absl::OkStatus();
   }
 
+  // Adds the magnitudes of the weights of row r's `count` entries. Checks their columns.
+  static absl::Status AddMagnitudes(const std::string& section, const Matrix& matrix, int r,
+                                    absl::Span<const uint16_t> entries, int count,
+                                    int64_t* magnitude) {
+    int column = -1;
+    for (const uint16_t entry : entries.subspan(size_t(r) * count, count)) {
+      column += EntryGap(entry) + 1;
+      *magnitude += std::abs(EntryWeight(entry));
+    }
+    if (column < matrix.columns) return absl::OkStatus();
+    return Invalid("section ", section, ", row ", r, ": reaches column ", column, " of ",
+                   matrix.columns);
+  }
+
   // The largest constant that rounding adds to an aligned sum: half of 2^19, for an output with no
   // fraction bits.
   static constexpr int64_t kRoundingMargin = 1 << (Accumulator::kFractionBits - 1);
@@ -331,6 +357,7 @@ class ModelLoader {
   absl::Span<const uint8_t> file_;
   std::shared_ptr<Model> model_;
   model::Manifest manifest_;
+  uint32_t version_ = 0;
   size_t end_of_last_ = 0;  // the offset behind the manifest or section read last
 };
 

@@ -15,7 +15,10 @@ namespace ese {
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
 inline constexpr char kModelMagic[] = "ESEMODEL";  // 8 bytes in the file
-inline constexpr uint32_t kModelVersion = 2;
+inline constexpr uint32_t kModelVersion = 3;
+// Without fine entries and wide inputs. The writer prefers this one, so that older programs read
+// every model that they can compute.
+inline constexpr uint32_t kPlainModelVersion = 2;
 inline constexpr uint32_t kOldestModelVersion = 1;  // without hidden_fraction_bits
 inline constexpr size_t kSectionAlignment = 64;
 
@@ -46,10 +49,14 @@ template <typename M, typename Visit>
 void VisitSections(M& model, Visit&& visit) {
   const auto matrix = [&](const std::string& name, auto& m) {
     visit(name + "/entries", m.entries, size_t(m.rows) * size_t(m.entries_per_row));
+    if (m.fine_entries_per_row > 0) {
+      visit(name + "/fine_entries", m.fine_entries,
+            size_t(m.rows) * size_t(m.fine_entries_per_row));
+    }
     visit(name + "/shift", m.shift, size_t(m.rows));
     visit(name + "/bias", m.bias, size_t(m.rows));
   };
-  const size_t inputs = model.layers.front().inputs;
+  const size_t inputs = size_t(model.layers.front().inputs) / (model.wide_input ? 2 : 1);
   visit("input/mean", model.input_mean, inputs);
   visit("input/inv_stddev", model.input_inv_stddev, inputs);
   for (size_t l = 0; l < model.layers.size(); ++l) {

@@ -2,6 +2,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/crc32c.h"
@@ -29,6 +30,7 @@ model::Manifest DescribeModel(const ModelDraft& draft) {
     to.set_stack(from.stack);
   }
   manifest.set_input_fraction_bits(draft.input_fraction_bits);
+  manifest.set_wide_input(draft.wide_input);
   for (const LayerDraft& from : draft.layers) {
     model::Layer& to = *manifest.add_layers();
     to.set_inputs(from.inputs);
@@ -41,12 +43,24 @@ model::Manifest DescribeModel(const ModelDraft& draft) {
     to.set_output_fraction_bits(from.output_fraction_bits);
     to.set_gate_entries_per_row(from.gates.entries_per_row);
     to.set_projection_entries_per_row(from.projection.entries_per_row);
+    to.set_gate_fine_entries_per_row(from.gates.fine_entries_per_row);
+    to.set_projection_fine_entries_per_row(from.projection.fine_entries_per_row);
   }
   for (const std::string& unit : draft.units) manifest.mutable_output()->add_units(unit);
   manifest.mutable_output()->set_blank_plus_one(draft.blank + 1);
   manifest.mutable_output()->set_entries_per_row(draft.output.entries_per_row);
+  manifest.mutable_output()->set_fine_entries_per_row(draft.output.fine_entries_per_row);
   manifest.mutable_facts()->insert(draft.facts.begin(), draft.facts.end());
   return manifest;
+}
+
+// Whether the model uses what version 3 of the format has added.
+bool NeedsFiner(const model::Manifest& manifest) {
+  return manifest.wide_input() || manifest.output().fine_entries_per_row() > 0 ||
+         std::any_of(manifest.layers().begin(), manifest.layers().end(), [](const auto& layer) {
+           return layer.gate_fine_entries_per_row() > 0 ||
+                  layer.projection_fine_entries_per_row() > 0;
+         });
 }
 
 // Serializes maps in a fixed order, so that equal drafts make equal files.
@@ -91,7 +105,7 @@ absl::StatusOr<std::string> SerializeModel(const ModelDraft& draft) {
   const std::string manifest_bytes = SerializeDeterministically(manifest);
   ModelHeader header = {};
   std::memcpy(header.magic, kModelMagic, sizeof(header.magic));
-  header.version = kModelVersion;
+  header.version = NeedsFiner(manifest) ? kModelVersion : kPlainModelVersion;
   header.manifest_bytes = static_cast<uint32_t>(manifest_bytes.size());
   header.manifest_crc32c = Crc32c(manifest_bytes.data(), manifest_bytes.size());
   header.file_bytes = last.offset() + last.bytes();

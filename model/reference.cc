@@ -9,14 +9,24 @@
 namespace ese {
 namespace {
 
-// The aligned sum of row r of the product of `matrix` and `v`, before any peephole (7).
-Accumulator RowSum(const Matrix& matrix, int r, const std::vector<int8_t>& v) {
-  const uint16_t* entry = matrix.entries.data() + size_t(r) * matrix.entries_per_row;
+// The sum of the products of `count` entries.
+int32_t SumProducts(const uint16_t* entry, int count, const std::vector<int8_t>& v) {
   int32_t sum = 0;
   int column = -1;
-  for (int k = 0; k < matrix.entries_per_row; ++k) {
+  for (int k = 0; k < count; ++k) {
     column += EntryGap(entry[k]) + 1;
     sum += EntryWeight(entry[k]) * int32_t{v[column]};
+  }
+  return sum;
+}
+
+// The aligned sum of row r of the product of `matrix` and `v`, before any peephole (7).
+Accumulator RowSum(const Matrix& matrix, int r, const std::vector<int8_t>& v) {
+  const int count = matrix.entries_per_row, fine_count = matrix.fine_entries_per_row;
+  int32_t sum = SumProducts(matrix.entries.data() + size_t(r) * count, count, v);
+  if (fine_count > 0) {
+    sum = (sum << kFineBits) +
+          SumProducts(matrix.fine_entries.data() + size_t(r) * fine_count, fine_count, v);
   }
   return {(sum << matrix.shift[r]) + matrix.bias[r]};
 }
@@ -54,7 +64,7 @@ void LayerStep(const Layer& layer, const std::vector<int8_t>& v, int16_t* c, int
 }  // namespace
 
 void ReferenceStep(const Model& model, const int8_t* x, StreamState* state, int32_t* logits) {
-  std::vector<int8_t> input(x, x + model.input_dim());
+  std::vector<int8_t> input(x, x + model.input_columns());
   int16_t* c = state->c.data();
   int8_t* y = state->y.data();
   for (const Layer& layer : model.layers) {

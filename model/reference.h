@@ -8,8 +8,8 @@
 
 namespace ese {
 
-// Computes one step, that is one frame through all layers: reads x [input_dim], updates *state and
-// writes logits [num_units] (Q12.19).
+// Computes one step, that is one frame through all layers: reads x [input_columns], updates *state
+// and writes logits [num_units] (Q12.19).
 void ReferenceStep(const Model& model, const int8_t* x, StreamState* state, int32_t* logits);
 
 }  // namespace ese

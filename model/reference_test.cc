@@ -122,6 +122,23 @@ TEST(ReferenceStepTest, ForgetAndInputPeepholesSeeTheOldCell) {
   EXPECT_EQ(Step(draft, 0, 8192).c, 8192 + 512);  // f = 1
 }
 
+TEST(ReferenceStepTest, AnEntryCountsAsMuchAs128FineEntries) {
+  ModelDraft draft = OneCell();
+  draft.output.shift = {3};
+  draft.output.bias = {-7};
+  draft.output.fine_entries_per_row = 1;
+  draft.output.fine_entries = {MakeEntry(0, -5)};
+  for (const int16_t c : {-3000, 0, 2048}) {
+    const Stepped out = Step(draft, 0, c);
+    EXPECT_EQ(out.logit, (128 - 5) * out.y * 8 - 7);
+  }
+  // Without entries, the fine ones count as such.
+  draft.output.entries_per_row = 0;
+  draft.output.entries.clear();
+  const Stepped fine = Step(draft, 0, 2048);
+  EXPECT_EQ(fine.logit, -5 * fine.y * 8 - 7);
+}
+
 TEST(ReferenceStepTest, EmptyRowsGiveTheirBias) {
   ModelDraft draft = OneCell();
   draft.output.entries_per_row = 0;
@@ -197,7 +214,7 @@ double SnrDb(const RandomModelOptions& options) {
   for (int t = 0; t < 50; ++t) {
     std::vector<int8_t> x;
     std::vector<double> input;
-    for (int k = 0; k < model->input_dim(); ++k) {
+    for (int k = 0; k < model->input_columns(); ++k) {
       bits = bits * 1664525u + 1013904223u;
       x.push_back(static_cast<int8_t>(static_cast<int32_t>(bits) >> 26));
       input.push_back(x.back() / 32.0);

@@ -36,11 +36,13 @@ class Generator {
   std::mt19937 bits_;
 };
 
-MatrixDraft RandomMatrix(Generator& random, int rows, int columns, double density, int shift) {
+MatrixDraft RandomMatrix(Generator& random, int rows, int columns, double density,
+                         double fine_density, int shift) {
   MatrixDraft matrix;
   matrix.rows = rows;
   matrix.columns = columns;
   matrix.entries_per_row = static_cast<int>(std::lround(density * columns));
+  matrix.fine_entries_per_row = static_cast<int>(std::lround(fine_density * columns));
   for (int r = 0; r < rows; ++r) {
     int column = -1;
     int64_t magnitude = 0;
@@ -51,6 +53,17 @@ MatrixDraft RandomMatrix(Generator& random, int rows, int columns, double densit
       column = next;
     }
     int row_shift = std::clamp(shift + random.Between(-1, 1), 0, kMaxRowShift);
+    if (matrix.fine_entries_per_row > 0) {
+      row_shift = std::max(row_shift - kFineBits, 0);
+      magnitude <<= kFineBits;
+      column = -1;
+      for (const int next : random.Columns(matrix.fine_entries_per_row, columns)) {
+        const int weight = random.Between(kMinWeight, kMaxWeight);
+        magnitude += std::abs(weight);
+        matrix.fine_entries.push_back(MakeEntry(next - column - 1, weight));
+        column = next;
+      }
+    }
     // Leave a quarter of the range to biases and peepholes.
     while (row_shift > 0 && ((magnitude * 128) << row_shift) > INT32_MAX / 2) --row_shift;
     matrix.shift.push_back(static_cast<uint8_t>(row_shift));
@@ -78,8 +91,11 @@ ModelDraft RandomModelDraft(const RandomModelOptions& options) {
   }
   const auto matrix = [&](int rows, int columns, double density, double gain) {
     const int entries = static_cast<int>(std::lround(density * columns));
-    return RandomMatrix(random, rows, columns, density, TypicalShift(entries, gain));
+    return RandomMatrix(random, rows, columns, density, options.fine_density,
+                        TypicalShift(entries, gain));
   };
+  model.wide_input = options.wide_input;
+  if (options.wide_input) inputs *= 2;
   for (const RandomLayer& from : options.layers) {
     LayerDraft layer;
     layer.inputs = inputs;

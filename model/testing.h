@@ -26,6 +26,9 @@ struct RandomModelOptions {
   // The scale of the weights: 1 is realistic; large values drive gates and cells into saturation.
   double gain = 1;
   uint32_t seed = 1;
+  // The density of the fine entries of every matrix; 0: there are none.
+  double fine_density = 0;
+  bool wide_input = false;  // `inputs` counts features
 };
 
 ModelDraft RandomModelDraft(const RandomModelOptions& options);

@@ -7,7 +7,7 @@ namespace ese {
 
 BatchRunPool::BatchRunPool(const Model& model, int max_lanes, int max_frames_per_lane)
     : max_lanes_(max_lanes),
-      frames_size_(max_lanes_ * max_frames_per_lane * model.input_dim()),
+      frames_size_(max_lanes_ * max_frames_per_lane * model.input_columns()),
       logits_size_(max_lanes_ * max_frames_per_lane * model.num_units()) {}
 
 std::shared_ptr<BatchRun> BatchRunPool::Take() {

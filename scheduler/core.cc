@@ -101,6 +101,13 @@ absl::StatusOr<std::shared_ptr<StreamRecord>> SchedulerCore::Open(
   return std::make_shared<StreamRecord>(&shared_, tenant, std::move(options), std::move(on_result));
 }
 
+void SchedulerCore::ShowLoad() {
+  if (metrics_ == nullptr) return;
+  const MutexLock lock(mutex_);
+  const TimePoint now = clock_->Now();
+  metrics_->load->Set(std::max(admission_.Load(now, channels_.Capacity()), admission_.Use(now)));
+}
+
 absl::Status SchedulerCore::CheckRoom(const StreamOptions& options, TimePoint now) {
   if (open_streams_ >= options_.max_streams) {
     absl::Status refusal = absl::UnavailableError(
@@ -310,6 +317,7 @@ void SchedulerCore::Count(const BatchRun& run, const absl::Status& status) {
   const double seconds = ToSeconds(batch.compute_time);
   channel.batches->Increment();
   channel.busy_seconds->Increment(seconds);
+  channel.frames->Increment(frames);
   metrics_->frames->Increment(frames);
   metrics_->batch_frames->Observe(frames);
   metrics_->batch_lanes->Observe(static_cast<double>(run.streams.size()));

@@ -72,6 +72,7 @@ class SchedulerCore final : private ChannelSupervisor::Client {
   int open_streams() const ABSL_LOCKS_EXCLUDED(mutex_);
   int working_channels() const { return channels_.working(); }
   int proven_channels() const { return channels_.proven(); }
+  void ShowLoad() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   using StreamList = std::vector<std::shared_ptr<StreamRecord>>;

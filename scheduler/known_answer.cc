@@ -23,12 +23,12 @@ KnownAnswer::KnownAnswer(std::shared_ptr<const Model> model)
   std::mt19937 random(1);
   for (int i = 0; i < kStreams; ++i) {
     Stream stream;
-    stream.frames = AlignedBuffer<int8_t>(kSteps * model_->input_dim());
+    stream.frames = AlignedBuffer<int8_t>(kSteps * model_->input_columns());
     for (int8_t& v : stream.frames) v = static_cast<int8_t>(random());
     stream.logits = AlignedBuffer<int32_t>(kSteps * model_->num_units());
     StreamState state = start_;
     for (int step = 0; step < kSteps; ++step) {
-      ReferenceStep(*model_, stream.frames.data() + step * model_->input_dim(), &state,
+      ReferenceStep(*model_, stream.frames.data() + step * model_->input_columns(), &state,
                     stream.logits.data() + step * model_->num_units());
       stream.states.push_back(state);
     }
@@ -44,7 +44,7 @@ TestBatch KnownAnswer::Make(int lanes, int steps) const {
 }
 
 void KnownAnswer::Fill(TestBatch* test, Batch* batch) const {
-  const size_t frames = static_cast<size_t>(test->steps) * model_->input_dim();
+  const size_t frames = static_cast<size_t>(test->steps) * model_->input_columns();
   const size_t logits = static_cast<size_t>(test->steps) * model_->num_units();
   for (int i = 0; i < test->lanes; ++i) {
     Lane lane;

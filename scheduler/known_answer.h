@@ -39,7 +39,7 @@ class KnownAnswer {
  private:
   static constexpr int kStreams = 3;  // different streams, assigned to the lanes in turn
   struct Stream {
-    AlignedBuffer<int8_t> frames;     // [kSteps][input_dim]
+    AlignedBuffer<int8_t> frames;     // [kSteps][input_columns]
     AlignedBuffer<int32_t> logits;    // [kSteps][num_units]
     std::vector<StreamState> states;  // after each step
   };

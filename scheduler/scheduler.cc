@@ -27,6 +27,8 @@ const Model& Scheduler::model() const { return core_->model(); }
 
 int Scheduler::open_streams() const { return core_->open_streams(); }
 
+void Scheduler::ShowLoad() { core_->ShowLoad(); }
+
 int Scheduler::working_channels() const { return core_->working_channels(); }
 
 int Scheduler::proven_channels() const { return core_->proven_channels(); }

@@ -132,6 +132,10 @@ class Scheduler {
   // How many of those have passed a test; only they compute for streams. Right after the
   // constructor it is 0, because the tests have just begun.
   int proven_channels() const;
+  // Sets ese_load_ratio to the load as admission sees it now: what the open streams need, as a
+  // share of the channels' capacity or of the processors, whichever is higher. Call it every second
+  // or so, because load also falls while nothing happens.
+  void ShowLoad();
 
  private:
   std::unique_ptr<SchedulerCore> core_;
@@ -147,11 +151,11 @@ class Scheduler::Stream {
   // is then destroyed when it returns.
   ~Stream();
 
-  // Queues frames [n][input_dim], n >= 1: all or none. INVALID_ARGUMENT: `frames` is empty, or does
-  // not consist of whole frames. RESOURCE_EXHAUSTED: there is not enough room for the frames, and
-  // none was taken. Other streams may have used up room since room() was called, but a stream can
-  // always hold max_frames_per_lane frames.
-  // If the stream has ended with an error, returns that error.
+  // Queues frames [n][input_columns], n >= 1: all or none. INVALID_ARGUMENT: `frames` is empty, or
+  // does not consist of whole frames. RESOURCE_EXHAUSTED: there is not enough room for the frames,
+  // and none was taken. Other streams may have used up room since room() was called, but a stream
+  // can always hold max_frames_per_lane frames. If the stream has ended with an error, returns that
+  // error.
   absl::Status Push(absl::Span<const int8_t> frames);
   // How many frames Push would take now. A frame counts as queued until the callback with its
   // result begins, so room grows as results are delivered.

@@ -25,6 +25,10 @@ SchedulerMetrics::SchedulerMetrics(MetricsRegistry* registry, Labels labels_of_a
   frames = counter("ese_frames_total", "Frames computed.");
   channels_working = registry->GetGauge(
       "ese_channels_working", "Channels that work, or may be expected to shortly.", labels);
+  load = registry->GetGauge("ese_load_ratio",
+                            "What the open streams need, as a share of what the channels can "
+                            "compute or of the processors, whichever is higher.",
+                            labels);
   batch_lanes = histogram("ese_batch_lanes", "Lanes (streams) of a computed batch.",
                           {1, 2, 4, 8, 16, 24, 32, 48, 64});
   batch_frames = histogram("ese_batch_frames", "Frames of a computed batch, over all its lanes.",
@@ -55,6 +59,8 @@ ChannelMetrics SchedulerMetrics::ForChannel(const std::string& channel) const {
           labels),
       .busy_seconds = registry_->GetCounter("ese_channel_busy_seconds_total",
                                             "Time that the channel has spent computing.", labels),
+      .frames = registry_->GetCounter("ese_channel_frames_total",
+                                      "Frames that the channel has computed.", labels),
   };
 }
 

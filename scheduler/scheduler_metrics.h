@@ -14,6 +14,7 @@ struct ChannelMetrics {
   Counter* failures;      // ese_batch_failures_total
   Counter* overruns;      // ese_batch_overruns_total
   Counter* busy_seconds;  // ese_channel_busy_seconds_total
+  Counter* frames;        // ese_channel_frames_total
 };
 
 // Handles into a registry, which must outlive them. Copies share the metrics.
@@ -28,6 +29,7 @@ struct SchedulerMetrics {
   Counter* streams_refused;       // ese_streams_refused_total
   Counter* frames;                // ese_frames_total
   Gauge* channels_working;        // ese_channels_working
+  Gauge* load;                    // ese_load_ratio, see Scheduler::ShowLoad
   Histogram* batch_lanes;         // ese_batch_lanes
   Histogram* batch_frames;        // ese_batch_frames
   Histogram* queue_wait_seconds;  // ese_queue_wait_seconds

@@ -147,13 +147,13 @@ class LateChannel final : public WrappedChannel {
 
 // The frames of a stream and the logits that they must give.
 struct Expected {
-  Expected(const Model& model, int seed) : frames(kFrames * model.input_dim()) {
+  Expected(const Model& model, int seed) : frames(kFrames * model.input_columns()) {
     std::mt19937 random(seed);
     for (int8_t& v : frames) v = static_cast<int8_t>(random());
     logits.resize(kFrames * model.num_units());
     StreamState state(model);
     for (int t = 0; t < kFrames; ++t) {
-      ReferenceStep(model, frames.data() + t * model.input_dim(), &state,
+      ReferenceStep(model, frames.data() + t * model.input_columns(), &state,
                     logits.data() + t * model.num_units());
     }
   }
@@ -254,7 +254,7 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
     std::mt19937 random(thread);
     std::vector<Listener> listeners(kStreamsPerThread);
     for (Listener& listener : listeners) Listen(&listener);
-    const int dim = model_->input_dim();
+    const int dim = model_->input_columns();
     for (int finished = 0; finished < kStreamsPerThread;) {
       const int i = random() % kStreamsPerThread;
       Listener& listener = listeners[i];
@@ -300,7 +300,7 @@ class SchedulerStressTest : public ::testing::TestWithParam<Kind> {
       std::unique_ptr<Scheduler::Stream> stream;
     };
     std::mt19937 random(thread);
-    const std::vector<int8_t> frames(6 * model_->input_dim(), 1);
+    const std::vector<int8_t> frames(6 * model_->input_columns(), 1);
     for (int i = 0; i < kStreams; ++i) {
       auto life = std::make_shared<Life>();
       const bool in_callback = random() % 4 == 0;

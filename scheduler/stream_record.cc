@@ -13,9 +13,9 @@ StreamRecord::StreamRecord(StreamsShared* shared, Tenant* tenant, StreamOptions 
                            Scheduler::ResultCallback on_result)
     : shared_(shared),
       tenant_(tenant),
-      input_dim_(shared->model->input_dim()),
+      input_columns_(shared->model->input_columns()),
       priority_(std::clamp(options.priority, -kMaxPriority, kMaxPriority)),
-      queue_(input_dim_),
+      queue_(input_columns_),
       credit_(shared->frames_per_second),
       next_frame_(options.first_frame),
       on_result_(std::move(on_result)) {
@@ -29,12 +29,12 @@ StreamRecord::StreamRecord(StreamsShared* shared, Tenant* tenant, StreamOptions 
 StreamRecord::~StreamRecord() { Hold(-held_); }
 
 absl::Status StreamRecord::Push(absl::Span<const int8_t> frames, TimePoint now, bool* ready) {
-  if (frames.empty() || frames.size() % input_dim_ != 0) {
+  if (frames.empty() || frames.size() % input_columns_ != 0) {
     return absl::InvalidArgumentError(absl::StrCat("push of ", frames.size(),
                                                    " bytes; push one or more whole frames of ",
-                                                   input_dim_, " bytes"));
+                                                   input_columns_, " bytes"));
   }
-  const size_t n = frames.size() / input_dim_;
+  const size_t n = frames.size() / input_columns_;
   const MutexLock lock(mutex_);
   if (!error_.ok()) return error_;
   if (n > static_cast<size_t>(shared_->options.max_queued_frames) ||
@@ -58,7 +58,7 @@ int StreamRecord::RoomLocked() const {
   const SchedulerOptions& options = shared_->options;
   const int64_t bytes =
       options.max_queued_bytes - shared_->queued_bytes.load(std::memory_order_relaxed);
-  const int64_t room = std::min<int64_t>(options.max_queued_frames - held_, bytes / input_dim_);
+  const int64_t room = std::min<int64_t>(options.max_queued_frames - held_, bytes / input_columns_);
   // There is always room for one batch of this stream, whatever other streams hold.
   const int batch = std::min(options.max_queued_frames, options.max_frames_per_lane);
   return static_cast<int>(std::max<int64_t>({0, room, batch - held_}));
@@ -98,7 +98,7 @@ TakenFrames StreamRecord::Take(int max_frames, TimePoint now, int8_t* frames, La
   waiting_.store(queue_.size() - in_flight_, std::memory_order_relaxed);
   taken_at_ = now;
   queue_.CopyFront(in_flight_, frames);
-  lane->frames = {frames, static_cast<size_t>(in_flight_) * input_dim_};
+  lane->frames = {frames, static_cast<size_t>(in_flight_) * input_columns_};
   lane->state_in = states_[current_].get();
   lane->state_out = states_[1 - current_].get();
   return {.count = in_flight_,
@@ -204,7 +204,7 @@ void StreamRecord::EndLocked(const absl::Status& error) {
 
 void StreamRecord::Hold(int frames) {
   held_ += frames;
-  shared_->queued_bytes.fetch_add(int64_t{frames} * input_dim_, std::memory_order_relaxed);
+  shared_->queued_bytes.fetch_add(int64_t{frames} * input_columns_, std::memory_order_relaxed);
 }
 
 // Adds first and checks afterwards, so that several streams at once cannot exceed the limit

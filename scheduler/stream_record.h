@@ -129,7 +129,7 @@ class StreamRecord : public ReadyItem, public std::enable_shared_from_this<Strea
 
   StreamsShared* const shared_;
   Tenant* const tenant_;
-  const int input_dim_;
+  const int input_columns_;
   const int priority_;
 
   // Written when the stream becomes ready. It is read only by the thread that was told so and by

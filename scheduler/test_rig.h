@@ -41,7 +41,7 @@ struct TestRig {
   void Finish(int i = 0) {
     int steps = 0, frames = 0;
     for (const Lane& lane : puppet(i).batch().lanes) {
-      const int n = static_cast<int>(lane.frames.size()) / model->input_dim();
+      const int n = static_cast<int>(lane.frames.size()) / model->input_columns();
       steps = std::max(steps, n);
       frames += n;
     }
@@ -82,7 +82,7 @@ struct TestRig {
   std::vector<int> LaneFrames(int i = 0) {
     std::vector<int> frames;
     for (const Lane& lane : puppet(i).batch().lanes) {
-      frames.push_back(static_cast<int>(lane.frames.size()) / model->input_dim());
+      frames.push_back(static_cast<int>(lane.frames.size()) / model->input_columns());
     }
     return frames;
   }

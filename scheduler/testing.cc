@@ -109,15 +109,15 @@ absl::Status ReferenceChannel::Submit(std::unique_ptr<Batch>* batch, Completion 
 }
 
 void RunReferenceBatch(const Model& model, Batch* batch) {
-  const int input_dim = model.input_dim();
+  const int input_columns = model.input_columns();
   const int units = model.num_units();
   batch->steps = 0;
   for (Lane& lane : batch->lanes) {
     std::copy(lane.state_in->c.begin(), lane.state_in->c.end(), lane.state_out->c.begin());
     std::copy(lane.state_in->y.begin(), lane.state_in->y.end(), lane.state_out->y.begin());
-    const int frames = static_cast<int>(lane.frames.size()) / input_dim;
+    const int frames = static_cast<int>(lane.frames.size()) / input_columns;
     for (int t = 0; t < frames; ++t) {
-      ReferenceStep(model, lane.frames.data() + t * input_dim, lane.state_out,
+      ReferenceStep(model, lane.frames.data() + t * input_columns, lane.state_out,
                     lane.logits.data() + t * units);
     }
     batch->steps = std::max(batch->steps, frames);

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells the owner of the connections which of them are worth keeping.
+// Tells the owner of the connections what their calls do.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
+
+#include "server/connection.h"
 
 namespace ese {
 
-// Each call is reported once, on the thread of its loop, so these functions must be thread-safe and
-// quick. `peer` is gRPC's name of the other end of the connection, such as "ipv4:127.0.0.1:40000".
-// A function may be empty. A call that is reset before gRPC has handed it over is not reported.
 struct CallHooks {
-  // The call's config, or its request if the method takes no config, has come and can be read.
-  std::function<void(const std::string& peer)> on_useful_call;
-  // The call has ended without one: it was reset, refused or too late, or its first message was
-  // bad.
-  std::function<void(const std::string& peer)> on_wasted_call;
+  // Returns the connection of a new call, to which the call reports; null if it is not known.
+  // `peer` is gRPC's name of the other end, such as "ipv4:127.0.0.1:40000". Called on the threads
+  // of all loops, so it must be thread-safe and quick. May be empty.
+  //
+  // A call that is reset before gRPC has handed it over reports nothing.
+  std::function<std::shared_ptr<Connection>(const std::string& peer)> find_connection;
 };
 
 }  // namespace ese

@@ -27,6 +27,8 @@ constexpr size_t kSpares = 4;
 // How long to wait when connections come too fast. Until then they stay in the system's queue.
 constexpr Duration kRateInterval = std::chrono::milliseconds(10);
 constexpr int kAcceptsPerTurn = 64;  // then other sockets get a turn
+// The thread goes round at least this often, which shows that it is alive.
+constexpr Duration kTurn = std::chrono::seconds(1);
 
 Counter* RefusedCounter(MetricsRegistry* metrics, const char* reason) {
   return metrics->GetCounter("ese_connections_refused_total",
@@ -66,8 +68,9 @@ Listener::Listener(ListenerOptions options, ListenSockets sockets, MetricsRegist
       refused_descriptors_(RefusedCounter(metrics, "descriptors")),
       accepting_gauge_(metrics->GetGauge(
           "ese_listener_accepting", "1 if new connections are accepted, 0 if they are refused.")),
-      table_(metrics),
-      rate_(options_.max_accept_rate, Clock::Real()->Now()) {}
+      table_(options_.limits, metrics),
+      turned_at_(Clock::Real()->Now()),
+      rate_(options_.max_accept_rate, options_.max_accept_rate, Clock::Real()->Now()) {}
 
 Listener::~Listener() { Stop(); }
 
@@ -87,6 +90,7 @@ absl::Status Listener::Start() {
       options_.max_connections,
       ChooseMaxConnections(options_.max_connections, RaiseDescriptorLimit(), OpenDescriptors()));
   accepting_gauge_->Set(1);
+  turned_at_ = Clock::Real()->Now();
   thread_ = std::thread([this] { Run(); });
   return absl::OkStatus();
 }
@@ -100,6 +104,10 @@ void Listener::Stop() {
   const ListenSockets closed = std::move(sockets_);
 }
 
+bool Listener::IsAlive(Duration limit) const {
+  return Clock::Real()->Now() - std::min(turned_at_.load(), table_.turned_at()) < limit;
+}
+
 void Listener::Run() {
   pthread_setname_np(pthread_self(), "ese-listener");
   while (Wait()) {
@@ -110,7 +118,8 @@ void Listener::Run() {
 
 bool Listener::Wait() {
   std::vector<pollfd> polled = {{.fd = stop_.get(), .events = POLLIN, .revents = 0}};
-  Duration limit = trouble_ == Trouble::kNone ? Duration(-1) : options_.retry;
+  turned_at_ = Clock::Real()->Now();
+  Duration limit = trouble_ == Trouble::kNone ? kTurn : options_.retry;
   if (spares_.empty()) {
     // Connections wait in the system's queue until there are descriptors to refuse them.
     limit = options_.retry;
@@ -122,7 +131,7 @@ bool Listener::Wait() {
     }
   }
   const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(limit).count();
-  ::poll(polled.data(), polled.size(), limit < Duration(0) ? -1 : static_cast<int>(milliseconds));
+  ::poll(polled.data(), polled.size(), static_cast<int>(milliseconds));
   return (polled[0].revents & POLLIN) == 0;
 }
 
@@ -142,11 +151,12 @@ void Listener::AcceptFrom(int socket) {
 }
 
 void Listener::HandOver(UniqueFd connection) {
-  if (table_.size() >= options_.max_connections) {
-    return Refuse(std::move(connection), Trouble::kTooMany,
-                  absl::StrCat(options_.max_connections,
-                               " are open, which is what --max-connections and the limit of file "
-                               "descriptors allow"));
+  if (table_.size() >= options_.max_connections && !table_.MakeRoom()) {
+    return Refuse(
+        std::move(connection), Trouble::kTooMany,
+        absl::StrCat(options_.max_connections,
+                     " are open and in use, which is what --max-connections and the limit "
+                     "of file descriptors allow"));
   }
   if (const absl::Status status = table_.Add(connection.get()); !status.ok()) {
     return Refuse(std::move(connection), Trouble::kSystem, std::string(status.message()));

@@ -16,21 +16,23 @@
 #include "base/unique_fd.h"
 #include "grpcpp/grpcpp.h"
 #include "metrics/registry.h"
-#include "server/accept_rate.h"
 #include "server/connection_table.h"
+#include "server/rate_limit.h"
 
 namespace ese {
 
 struct ListenerOptions {
-  std::string address;        // HOST:PORT or unix:PATH
-  int max_connections = 0;    // further ones are closed at once; 0: as many as descriptors allow
-  int max_accept_rate = 500;  // connections a second; also how many may come at once
+  std::string address;           // HOST:PORT or unix:PATH
+  int max_connections = 0;       // 0: as many as descriptors allow
+  int max_accept_rate = 500;     // connections a second; also how many may come at once
+  ConnectionLimits limits = {};  // of each connection
   // How often to look whether connections can be accepted again. They count as accepted again only
   // if none was refused for this long.
   Duration retry = std::chrono::milliseconds(500);
 };
 
-// The order of use is Open, AddTo, Start, Stop. accepting() and address() are thread-safe.
+// The order of use is Open, AddTo, Start, Stop. accepting(), address() and IsAlive() are
+// thread-safe.
 class Listener {
  public:
   // Listens at the address and keeps clients waiting until Start. Raises the limit of descriptors
@@ -55,6 +57,13 @@ class Listener {
   // False while new connections are refused because there are too many, or while the system has no
   // descriptors for them.
   bool accepting() const { return accepting_; }
+  // Whether the threads that accept and watch connections do their work. False if one of them has
+  // been held up for `limit`.
+  bool IsAlive(Duration limit) const;
+  // See ConnectionTable::Find. Thread-safe.
+  std::shared_ptr<Connection> FindConnection(const std::string& peer) const {
+    return table_.Find(peer);
+  }
 
  private:
   Listener(ListenerOptions options, ListenSockets sockets, MetricsRegistry* metrics);
@@ -86,12 +95,13 @@ class Listener {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   UniqueFd stop_;  // an eventfd
   std::atomic<bool> accepting_ = true;
+  std::atomic<TimePoint> turned_at_;  // when the thread last went round
 
   // Used on the thread only.
   std::vector<UniqueFd> spares_;
   Trouble trouble_ = Trouble::kNone;
   TimePoint refused_at_{};  // when a connection was last refused
-  AcceptRate rate_;
+  RateLimit rate_;
 
   std::thread thread_;
 };

@@ -5,6 +5,12 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <atomic>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -48,6 +54,13 @@ class ListeningServer {
   }
 
   const Listener& listener() const { return *listener_; }
+  // Returns what the listener knows of the connection whose client has this socket.
+  std::shared_ptr<Connection> Find(const UniqueFd& client) const {
+    sockaddr_in address{};
+    socklen_t size = sizeof(address);
+    ::getsockname(client.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    return listener_->FindConnection(absl::StrCat("ipv4:127.0.0.1:", ntohs(address.sin_port)));
+  }
 
   // True if the server answers a call on a new connection.
   bool Answers() const {
@@ -86,6 +99,14 @@ bool HasIpv6() {
   return ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
 }
 
+// Keeps the connection from making room for others.
+void HoldStream(const ListeningServer& server, const UniqueFd& client) {
+  const std::shared_ptr<Connection> connection = server.Find(client);
+  ASSERT_NE(connection, nullptr);
+  connection->CallBegan();
+  connection->CallBecameUseful();
+}
+
 TEST(ListenerTest, ServesIpv4AndNames) {
   EXPECT_TRUE(ListeningServer({.address = "127.0.0.1:0"}).Answers());
   EXPECT_TRUE(ListeningServer({.address = "localhost:0"}).Answers());
@@ -108,6 +129,8 @@ TEST(ListenerTest, ClosesConnectionsBeyondTheMaximumAndRecovers) {
   const UniqueFd second = NewSocket();
   server.Connect(second);
   ASSERT_TRUE(Eventually([&] { return server.Shows("ese_connections 2"); }));
+  HoldStream(server, first);
+  HoldStream(server, second);
   EXPECT_TRUE(server.listener().accepting());
   const UniqueFd third = NewSocket();
   server.Connect(third);
@@ -119,6 +142,85 @@ TEST(ListenerTest, ClosesConnectionsBeyondTheMaximumAndRecovers) {
   EXPECT_TRUE(server.Shows("ese_listener_accepting 0"));
   first.Reset();
   EXPECT_TRUE(Eventually([&] { return server.listener().accepting(); }));
+  EXPECT_TRUE(server.Answers());
+}
+
+TEST(ListenerTest, ClosesTheOldestIdleConnectionToMakeRoom) {
+  const ListeningServer server({.address = "127.0.0.1:0", .max_connections = 3});
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(NewSocket());
+    server.Connect(clients.back());
+    ASSERT_TRUE(Eventually([&] { return server.Find(clients.back()) != nullptr; }));
+  }
+  HoldStream(server, clients[0]);
+  server.Find(clients[1])->CallBegan();  // and waits for its config
+  for (int i = 3; i < 5; ++i) {
+    clients.push_back(NewSocket());
+    server.Connect(clients.back());
+    ASSERT_TRUE(Eventually([&] { return server.Find(clients.back()) != nullptr; }));
+  }
+  // First the connection without a call made room, then the next one without a call.
+  EXPECT_EQ(server.Find(clients[2]), nullptr);
+  EXPECT_EQ(server.Find(clients[3]), nullptr);
+  EXPECT_NE(server.Find(clients[0]), nullptr);
+  EXPECT_NE(server.Find(clients[1]), nullptr);
+  // gRPC closes its descriptor too.
+  char byte = 0;
+  while (::recv(clients[2].get(), &byte, 1, 0) > 0) continue;
+  // A call without a config makes room only if all connections have calls.
+  HoldStream(server, clients[4]);
+  clients.push_back(NewSocket());
+  server.Connect(clients.back());
+  EXPECT_TRUE(Eventually([&] { return server.Find(clients[5]) != nullptr; }));
+  EXPECT_EQ(server.Find(clients[1]), nullptr);
+  EXPECT_TRUE(server.listener().accepting());
+  EXPECT_TRUE(server.Shows("ese_connections_closed_total{reason=\"room\"} 3"));
+  EXPECT_TRUE(server.Shows("ese_connections 3"));
+}
+
+TEST(ListenerTest, KnowsAllPeersButThoseOfUnixSockets) {
+  const std::string path = absl::StrCat(testing::TempDir(), "ese_peers_", ::getpid());
+  const ListeningServer server({.address = "unix:" + path});
+  EXPECT_TRUE(server.Answers());
+  // All have this name.
+  EXPECT_EQ(server.listener().FindConnection("unix:"), nullptr);
+  EXPECT_EQ(server.listener().FindConnection(""), nullptr);
+}
+
+std::atomic<bool> g_held_up = false, g_let_go = false;
+
+void HoldUp(int /*signal*/) {
+  g_held_up = true;
+  while (!g_let_go) ::usleep(1000);
+}
+
+// Returns the thread of this process with the name; 0 if there is none.
+pid_t ThreadNamed(const std::string& name) {
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string found;
+    std::getline(std::ifstream(task.path() / "comm"), found);
+    if (found == name) return std::stoi(task.path().filename());
+  }
+  return 0;
+}
+
+TEST(ListenerTest, NoticesThatAThreadHangs) {
+  const ListeningServer server({.address = "127.0.0.1:0"});
+  ::signal(SIGUSR1, HoldUp);
+  for (const char* name : {"ese-listener", "ese-connections"}) {
+    // A thread that works comes round within a second, and this test may be held up too.
+    EXPECT_TRUE(server.listener().IsAlive(std::chrono::seconds(30)));
+    pid_t thread = 0;
+    ASSERT_TRUE(Eventually([&] { return (thread = ThreadNamed(name)) != 0; }));
+    g_held_up = g_let_go = false;
+    ASSERT_EQ(::syscall(SYS_tgkill, ::getpid(), thread, SIGUSR1), 0);
+    ASSERT_TRUE(Eventually([&] { return g_held_up.load(); }));
+    EXPECT_TRUE(Eventually([&] { return !server.listener().IsAlive(milliseconds(1500)); }));
+    g_let_go = true;
+    EXPECT_TRUE(Eventually([&] { return server.listener().IsAlive(milliseconds(1500)); }));
+  }
+  ::signal(SIGUSR1, SIG_DFL);
   EXPECT_TRUE(server.Answers());
 }
 
@@ -146,9 +248,9 @@ TEST(ListenerTest, RefusesMoreConnectionsThanDescriptorsAllow) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("--max-connections is 2000000000"));
 }
 
-TEST(AcceptRateTest, AllowsABurstAndThenTheRate) {
+TEST(RateLimitTest, AllowsABurstAndThenTheRate) {
   TimePoint now{};
-  AcceptRate rate(2, now);
+  RateLimit rate(2, 2, now);
   for (int i = 0; i < 2; ++i) {
     EXPECT_TRUE(rate.Allows(now));
     rate.Count();

@@ -19,6 +19,8 @@
 #include "base/processors.h"
 #include "base/status.h"
 #include "grpc/support/log.h"
+#include "metrics/cost.h"
+#include "metrics/energy_meter.h"
 #include "metrics/registry.h"
 #include "process/process.h"
 #include "process/threads.h"
@@ -182,7 +184,12 @@ absl::StatusOr<ExitStatus> Run(const ServerOptions& options) {
   ESE_RETURN_IF_ERROR(CheckThreadsCanStart(options.serving.loops + kOtherThreads));
   WarnOfTooManyThreads(options);
   ESE_ASSIGN_OR_RETURN(const auto models, LoadModels(options.models));
-  if (!options.metrics.empty()) ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics));
+  if (!options.metrics.empty()) {
+    ESE_RETURN_IF_ERROR(metrics.Serve(options.metrics, options.operator_page));
+  }
+  ESE_ASSIGN_OR_RETURN(const auto meter, EnergyMeter::Start(options.power, Clock::Real()));
+  if (meter != nullptr) metrics.Show(meter);
+  ShowCost(options.cost, &metrics);
   ESE_ASSIGN_OR_RETURN(const auto cards, OpenCards(options, &metrics));
   Mutex made_mutex;  // guards `made`, because another thread loads the models of a folder
   std::string made = "not made yet";
@@ -209,6 +216,12 @@ absl::StatusOr<ExitStatus> Run(const ServerOptions& options) {
   {
     const MutexLock lock(made_mutex);
     LogStart(*server, made, metrics.address());
+  }
+  if (meter == nullptr && options.power.source == "auto") {
+    spdlog::info(
+        "no energy counter of a processor can be read in {}, so the power of the machine is not "
+        "shown; --power model computes it from flags",
+        options.power.powercap);
   }
   if (options.serving.checkpoint_keys.empty()) {
     spdlog::info(

@@ -20,7 +20,10 @@ absl::Status RpcCall::WhyCancelled() const {
              : absl::CancelledError("the call was cancelled");
 }
 
-void RpcCall::Read(grpc::ByteBuffer* message) { stream_.Read(message, Begin(read_tag_)); }
+void RpcCall::Read(grpc::ByteBuffer* message) {
+  message_ = message;
+  stream_.Read(message, Begin(read_tag_));
+}
 
 void RpcCall::Write(const grpc::ByteBuffer& message) { stream_.Write(message, Begin(write_tag_)); }
 
@@ -38,7 +41,7 @@ void RpcCall::WriteAndFinish(const grpc::ByteBuffer& message) {
 
 void RpcCall::NoteUseful() {
   if (std::exchange(useful_, true)) return;
-  if (const auto& on_useful = loop_->hooks_.on_useful_call) on_useful(context_.peer());
+  if (connection_) connection_->CallBecameUseful();
 }
 
 void RpcCall::SetTimer(TimePoint at) {
@@ -62,8 +65,10 @@ void RpcCall::OnEvent(void* tag, bool ok) {
   if (call->in_flight_ > 0 || (call->handler_ && !(call->ended_ && call->finished_))) return;
   if (call->handler_) {
     call->loop_->ClearTimer(call, call->timer_);
-    const auto& on_wasted = call->loop_->hooks_.on_wasted_call;
-    if (!call->useful_ && on_wasted) on_wasted(call->context_.peer());
+    if (call->connection_) {
+      const bool cancelled_unanswered = !call->answered_ && call->context_.IsCancelled();
+      call->connection_->CallEnded(call->useful_, !call->useful_ || cancelled_unanswered);
+    }
     call->handler_->OnDone();
   }
   CallLoop* const loop = call->loop_;
@@ -80,8 +85,21 @@ void RpcCall::Started(bool ok) {
   if (!ok) return;  // the server is shutting down
   ++in_flight_;     // ended_tag_
   loop_->RequestCall();
+  if (const auto& find = loop_->hooks_.find_connection) connection_ = find(context_.peer());
+  if (connection_) connection_->CallBegan();
   handler_ = loop_->accept_(this);
   handler_->OnStart();
+}
+
+void RpcCall::ReadDone(bool ok) {
+  if (ok && connection_) connection_->MessageRead(message_->Length());
+  handler_->OnReadDone(ok);
+}
+
+void RpcCall::WriteDone(bool ok) {
+  answered_ = answered_ || ok;
+  if (ok && connection_) connection_->MessageWritten();
+  handler_->OnWriteDone(ok);
 }
 
 void RpcCall::Ended(bool /*ok*/) {

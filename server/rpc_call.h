@@ -41,7 +41,7 @@ class RpcCall {
  public:
   CallLoop* loop() const { return loop_; }
   const std::string& method() const { return context_.method(); }
-  // The client has sent what the call needs to begin. Reports the call as useful (CallHooks), once.
+  // The client has sent what the call needs to begin. The connection is told, once.
   void NoteUseful();
   const grpc::ServerContextBase& context() const { return context_; }
   // Returns why the call was cancelled: DEADLINE_EXCEEDED or CANCELLED.
@@ -78,8 +78,8 @@ class RpcCall {
   void OnTimer();
 
   void Started(bool ok);
-  void ReadDone(bool ok) { handler_->OnReadDone(ok); }
-  void WriteDone(bool ok) { handler_->OnWriteDone(ok); }
+  void ReadDone(bool ok);
+  void WriteDone(bool ok);
   void Finished(bool /*ok*/) { finished_ = true; }
   void Ended(bool ok);
   // Counts the operation that will complete with this tag, and returns the tag.
@@ -90,8 +90,11 @@ class RpcCall {
   grpc::GenericServerAsyncReaderWriter stream_;
   std::shared_ptr<CallHandler> handler_;
   TimePoint timer_{};
-  int in_flight_ = 0;  // operations that have not completed
+  int in_flight_ = 0;                       // operations that have not completed
+  std::shared_ptr<Connection> connection_;  // null if it is not known
+  grpc::ByteBuffer* message_ = nullptr;     // that is being read
   bool useful_ = false;
+  bool answered_ = false;  // a response has been written
   bool finished_ = false;  // Finish has completed
   bool ended_ = false;     // gRPC has reported the end of the call
 

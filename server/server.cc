@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "spdlog/spdlog.h"
 
 namespace ese {
 namespace {
@@ -26,6 +27,10 @@ constexpr int kHandshakeTimeoutMs = 30'000;
 constexpr int kIdleConnectionMs = 15 * 60'000;
 // The size of a call's headers. Tokens and tracing take a few kilobytes.
 constexpr int kMaxHeaderBytes = 16 << 10;
+// What a client may send on a call before the server reads it.
+constexpr int kWindowBytes = 64 << 10;
+// The threads of the listener go round once a second. After this time, they hang.
+constexpr Duration kListenerLimit = std::chrono::seconds(5);
 // How long Stop waits for clients to read their last bytes and disconnect, before it closes the
 // connections.
 constexpr std::chrono::seconds kShutdownLimit{1};
@@ -57,6 +62,13 @@ void LimitConnections(const ServingOptions& options, grpc::ServerBuilder& builde
   // A compressed request is refused with UNIMPLEMENTED.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+}
+
+ConnectionLimits LimitsOf(const ServingOptions& options) {
+  ConnectionLimits limits;
+  limits.wasted_calls = options.max_connection_resets;
+  limits.call_bytes = options.max_message_bytes + kWindowBytes;
+  return limits;
 }
 
 absl::Status Validate(const ServingOptions& options) {
@@ -126,7 +138,8 @@ Server::~Server() { Stop(); }
 
 absl::Status Server::Listen() {
   ESE_ASSIGN_OR_RETURN(listener_, Listener::Open({.address = options_.listen,
-                                                  .max_connections = options_.max_connections},
+                                                  .max_connections = options_.max_connections,
+                                                  .limits = LimitsOf(options_)},
                                                  metrics_registry_));
   // This applies to all gRPC servers of the process.
   grpc::EnableDefaultHealthCheckService(false);
@@ -149,8 +162,10 @@ absl::Status Server::Listen() {
   }
   UpdateHealth();
   for (const auto& loop : loops_) {
-    loop->Start(
-        &calls_, [this](RpcCall* call) { return Accept(call); }, options_.hooks);
+    loop->Start(&calls_, [this](RpcCall* call) { return Accept(call); },
+                {.find_connection = [this](const std::string& peer) {
+                  return listener_->FindConnection(peer);
+                }});
   }
   return listener_->Start();
 }
@@ -168,13 +183,24 @@ std::shared_ptr<CallHandler> Server::Accept(RpcCall* call) {
 }
 
 void Server::UpdateHealth() {
-  const bool can_compute = std::ranges::any_of(catalog_.Current(), [](const auto& served) {
-    return served->scheduler->working_channels() > 0;
-  });
-  health_.SetServing(can_compute && listener_->accepting());
+  bool can_compute = false;
+  for (const auto& served : catalog_.Current()) {
+    served->scheduler->ShowLoad();
+    can_compute = can_compute || served->scheduler->working_channels() > 0;
+  }
+  const bool alive = listener_->IsAlive(kListenerLimit);
+  if (std::exchange(listener_alive_, alive) != alive) {
+    if (alive) {
+      spdlog::info("the threads of the listener work again");
+    } else {
+      spdlog::error("the threads of the listener hang: no connection is accepted");
+    }
+  }
+  health_.SetServing(can_compute && alive && listener_->accepting());
 }
 
 bool Server::IsAlive(Duration limit) {
+  if (!listener_->IsAlive(limit)) return false;
   // Owned together with the tasks, which may run long after this call has given up.
   struct Answers {
     Mutex mutex;

@@ -13,7 +13,6 @@
 #include "metrics/registry.h"
 #include "scheduler/scheduler.h"
 #include "server/access.h"
-#include "server/call_hooks.h"
 #include "server/call_loop.h"
 #include "server/checkpoint.h"
 #include "server/health.h"
@@ -34,12 +33,13 @@ struct ServingOptions {
   AccessControlOptions access;
   int max_connections = 0;  // 0: as many as the descriptors allow (server/descriptor_limit.h)
   int max_connection_calls = 1024;  // open calls of one connection
+  // Calls of one connection in a second that are reset, refused or malformed; 0 means no limit.
+  double max_connection_resets = 100;
   int max_message_bytes = 1 << 20;  // a larger request ends its call
   int loops = 1;                    // number of threads that serve calls
   SchedulerOptions scheduler;       // applies to each model
   LifetimeOptions lifetime;         // applies to each stream
   int max_waiting_calls = 2048;     // calls that have not sent their config yet
-  CallHooks hooks;
   // The files of CheckpointSealer::FromFiles. Without any, the server makes a random key, and its
   // checkpoints are valid in this process only.
   std::vector<std::string> checkpoint_keys;
@@ -68,8 +68,9 @@ class Server {
   const std::string& address() const { return listener_->address(); }
   const ModelCatalog& catalog() const { return catalog_; }
 
-  // Reports SERVING as long as new connections are accepted and some model that serves new streams
-  // has a working channel, otherwise NOT_SERVING. Call it about once a second until StartDrain.
+  // Reports SERVING as long as the listener works and accepts connections and some model that
+  // serves new streams has a working channel, otherwise NOT_SERVING. Call it about once a second
+  // until StartDrain.
   void UpdateHealth();
 
   // Reads the files of access control again. See AccessControl::Reload.
@@ -78,7 +79,7 @@ class Server {
   // REQUIRES: options.model_dir is not empty.
   void ReadModelsAgain() { models_.ReadAgain(); }
 
-  // Returns whether the loops, which accept connections and serve calls, run a task within `limit`.
+  // Returns whether the listener works and the loops, which serve calls, run a task within `limit`.
   // Does not return if a scheduler hangs. Call it on the thread that calls UpdateHealth and Stop.
   bool IsAlive(Duration limit);
 
@@ -111,6 +112,7 @@ class Server {
   Reflection reflection_{{"ese.v1.SpeechInference", "grpc.health.v1.Health"}};
   grpc::AsyncGenericService calls_;  // the calls that the loops serve
   std::unique_ptr<Listener> listener_;
+  bool listener_alive_ = true;  // when UpdateHealth last looked
   std::unique_ptr<grpc::Server> grpc_;
   std::vector<std::unique_ptr<CallLoop>> loops_;
 };

@@ -29,6 +29,7 @@ constexpr char kModels[] = "Models";
 constexpr char kAddresses[] = "Addresses and files";
 constexpr char kChannels[] = "Channels (what computes) and threads";
 constexpr char kLimits[] = "Limits and shares";
+constexpr char kPowerAndCost[] = "Power and cost";
 constexpr char kStreams[] = "How long streams live";
 constexpr char kCheckpoints[] = "Checkpoints";
 
@@ -37,6 +38,7 @@ struct Values {
   ServerOptions options;
   // The text of options that are parsed further.
   std::string channels;
+  std::string operator_page = "local";
   std::vector<std::string> tenant_weights;
   bool version = false;
 };
@@ -111,6 +113,18 @@ absl::Status CheckLogLevel(const std::string& level) {
       "--log-level is \"", level, "\"; it must be trace, debug, info, warn, error or off"));
 }
 
+absl::Status ParseOperatorPage(Values& values) {
+  const std::map<std::string, OperatorPage> names = {
+      {"off", OperatorPage::kOff}, {"local", OperatorPage::kLocal}, {"all", OperatorPage::kAll}};
+  const auto found = names.find(values.operator_page);
+  if (found == names.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("--operator-page is \"", values.operator_page,
+                                                   "\"; it must be off, local or all"));
+  }
+  values.options.operator_page = found->second;
+  return absl::OkStatus();
+}
+
 std::vector<Option> ModelOptions(Values& values) {
   ServerOptions& options = values.options;
   return {
@@ -163,6 +177,13 @@ std::vector<Option> AddressOptions(Values& values) {
                         ? absl::OkStatus()
                         : CheckAddress("metrics", CheckListenAddress(options.metrics));
            }},
+      {.group = kAddresses,
+       .name = "operator-page",
+       .unit = "WHO",
+       .member = &values.operator_page,
+       .help = "Who may read the page for operators, at / of --metrics: off (nobody), local (only "
+               "this machine) or all.",
+       .check = [&values] { return ParseOperatorPage(values); }},
       {.group = kAddresses,
        .name = "ready-file",
        .unit = "FILE",
@@ -252,8 +273,10 @@ std::vector<Option> LimitOptions(Values& values) {
        .name = "max-connections",
        .unit = "N",
        .member = &values.options.serving.max_connections,
-       .help = "Maximum number of open connections. Further ones are closed at once. 0 means as "
-               "many as the limit of file descriptors allows, but at most 10000.",
+       .help =
+           "Maximum number of open connections. For a further one, connections without a stream "
+           "are closed; if all have one, it is closed itself. 0 means as many as the limit of "
+           "file descriptors allows, but at most 10000.",
        .range = kZeroOrAbove},
       {.group = kLimits,
        .name = "max-connection-calls",
@@ -262,6 +285,15 @@ std::vector<Option> LimitOptions(Values& values) {
        .help = "Maximum number of open calls of one connection. Clients wait with further ones, or "
                "open another connection.",
        .range = kAboveZero},
+      {.group = kLimits,
+       .name = "max-connection-resets",
+       .unit = "PER_SECOND",
+       .member = &values.options.serving.max_connection_resets,
+       .help = "How many calls of one connection may be wasted in a second: reset or cancelled "
+               "before their first answer, refused before their config is read, or malformed. A "
+               "connection may waste 20 times as many in a burst; then it is closed. 0 means no "
+               "limit.",
+       .range = kZeroOrAbove},
       {.group = kLimits,
        .name = "max-streams",
        .unit = "N",
@@ -390,6 +422,81 @@ std::vector<Option> LifetimeAndCheckpointOptions(Values& values) {
   };
 }
 
+std::vector<Option> PowerAndCostOptions(Values& values) {
+  PowerOptions& power = values.options.power;
+  CostOptions& cost = values.options.cost;
+  return {
+      {.group = kPowerAndCost,
+       .name = "power",
+       .unit = "SOURCE",
+       .member = &power.source,
+       .help = "Where the machine's power comes from: auto (rapl if it can be read, else nothing), "
+               "rapl (the processors' counters), model (the two options below) or none. Cards "
+               "report theirs by themselves."},
+      {.group = kPowerAndCost,
+       .name = "power-idle-watts",
+       .unit = "WATTS",
+       .member = &power.idle_watts,
+       .help = "With --power model: what the machine, or this server's share of it, draws while it "
+               "does nothing.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "power-core-watts",
+       .unit = "WATTS",
+       .member = &power.core_watts,
+       .help = "With --power model: what each processor adds that this server keeps busy.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "cost-server-price",
+       .unit = "DOLLARS",
+       .member = &cost.server_price,
+       .help = "Price of the machine. 0 means unknown: no cost of it is shown.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "cost-server-life",
+       .unit = "YEARS",
+       .member = &cost.server_life,
+       .help = "Years over which the machine's price is spread.",
+       .range = kAboveZero},
+      {.group = kPowerAndCost,
+       .name = "cost-card-price",
+       .unit = "DOLLARS",
+       .member = &cost.card_price,
+       .help = "Price of a card. 0 means unknown.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "cost-card-life",
+       .unit = "YEARS",
+       .member = &cost.card_life,
+       .help = "Years over which a card's price is spread.",
+       .range = kAboveZero},
+      {.group = kPowerAndCost,
+       .name = "cost-tariff",
+       .unit = "DOLLARS",
+       .member = &cost.tariff,
+       .help = "Price of a kWh of electricity. 0 means unknown.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "cost-pue",
+       .unit = "RATIO",
+       .member = &cost.pue,
+       .help = "Power usage effectiveness: what the whole site draws over what its computers draw.",
+       .range = {.least = 1}},
+      {.group = kPowerAndCost,
+       .name = "cost-overhead",
+       .unit = "RATIO",
+       .member = &cost.overhead,
+       .help = "Space, network, repair and people, as a share of the prices.",
+       .range = kZeroOrAbove},
+      {.group = kPowerAndCost,
+       .name = "cost-share",
+       .unit = "RATIO",
+       .member = &cost.share,
+       .help = "The share of the machine that this server uses.",
+       .range = {.above_least = true, .most = 1}},
+  };
+}
+
 std::vector<Option> AccessRows(Values& values) {
   return AccessOptionRows(&values.options.serving.access);
 }
@@ -397,7 +504,7 @@ std::vector<Option> AccessRows(Values& values) {
 std::vector<Option> OptionTable(Values& values) {
   std::vector<Option> table;
   for (auto part : {ModelOptions, AddressOptions, AccessRows, ChannelOptions, LimitOptions,
-                    LifetimeAndCheckpointOptions}) {
+                    LifetimeAndCheckpointOptions, PowerAndCostOptions}) {
     std::ranges::move(part(values), std::back_inserter(table));
   }
   return table;

@@ -7,6 +7,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "metrics/cost.h"
+#include "metrics/energy_meter.h"
+#include "metrics/operator_page.h"
 #include "process/process.h"
 #include "server/channel_spec.h"
 #include "server/server.h"
@@ -17,6 +20,7 @@ struct ServerOptions {
   ServingOptions serving;
   std::vector<std::string> models;         // .ese files
   std::string metrics = "127.0.0.1:9700";  // HOST:PORT; empty turns /metrics off
+  OperatorPage operator_page = OperatorPage::kLocal;
   // The channels of each model. ParseServerOptions sets the default from the number of cores.
   ChannelSpec channels = {.cpu = 1, .cards = false, .cards_only = {}};
   std::string xclbin;  // for the cards
@@ -24,6 +28,8 @@ struct ServerOptions {
   bool list_channels = false;  // print the channels that --channels may name, then exit
   int pin = -1;                // CpuChannelOptions::first_processor
   int channel_threads = 1;     // threads in each CPU channel
+  PowerOptions power;
+  CostOptions cost;
   ProcessOptions process;
 };
 

@@ -45,6 +45,7 @@ TEST_F(ServerOptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_THAT(options.models, ElementsAre("a.ese"));
   EXPECT_EQ(options.serving.listen, "127.0.0.1:7700");
   EXPECT_EQ(options.metrics, "127.0.0.1:9700");
+  EXPECT_EQ(options.operator_page, OperatorPage::kLocal);
   EXPECT_GE(options.channels.cpu, 1);
   EXPECT_EQ(options.serving.max_message_bytes, 1 << 20);
   EXPECT_EQ(options.serving.scheduler.target_latency, std::chrono::milliseconds(30));
@@ -98,6 +99,8 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
                      "10000",
                      "--drain-seconds",
                      "0",
+                     "--operator-page",
+                     "off",
                      "--ready-file",
                      "r",
                      "--log-level",
@@ -109,6 +112,7 @@ TEST_F(ServerOptionsTest, FlagsSetEveryOption) {
   EXPECT_EQ(options.serving.model_grace, std::chrono::milliseconds(2500));
   EXPECT_EQ(options.serving.listen, "[::1]:0");
   EXPECT_EQ(options.metrics, "");
+  EXPECT_EQ(options.operator_page, OperatorPage::kOff);
   EXPECT_EQ(options.channels.cpu, 3);
   EXPECT_EQ(options.pin, 1);
   EXPECT_EQ(options.serving.scheduler.max_load, 0.5);

@@ -177,7 +177,7 @@ absl::Status StreamCall::HandleConfig(const v1::StreamingConfig& config) {
     options.first_frame = resume->frame;
     options.initial_state = std::move(resume->state);
   }
-  StreamFlow::Options flow{.frame_bytes = static_cast<size_t>(served.model->input_dim()),
+  StreamFlow::Options flow{.frame_bytes = static_cast<size_t>(served.model->input_columns()),
                            .first_frame = options.first_frame,
                            .checkpoint_every = config.checkpoint_every_frames()};
   ESE_ASSIGN_OR_RETURN(

@@ -127,10 +127,11 @@ absl::Status StreamSession::ReadChunk(absl::string_view chunk, std::vector<int8_
                        input_ == InputKind::kAudio ? DecodeAudio(chunk) : DecodeFeatures(chunk));
   const Model& model = *served_->model;
   const size_t dim = model.input_dim();
-  const size_t begin = frames->size();
-  frames->resize(begin + features.size());
-  for (size_t at = 0; at < features.size(); at += dim, ++frames_read_) {
-    const int bad = model.QuantizeFrame(features.data() + at, frames->data() + begin + at);
+  const size_t columns = model.input_columns();
+  size_t to = frames->size();
+  frames->resize(to + features.size() / dim * columns);
+  for (size_t at = 0; at < features.size(); at += dim, to += columns, ++frames_read_) {
+    const int bad = model.QuantizeFrame(features.data() + at, frames->data() + to);
     if (bad >= 0) {
       return absl::InvalidArgumentError(absl::StrCat("frame ", frames_read_, ", value ", bad,
                                                      " is ", features[at + bad],

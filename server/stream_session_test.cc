@@ -96,6 +96,25 @@ class StreamSessionTest : public testing::Test {
   ModelCatalog catalog_{&clock_, Duration(0)};
 };
 
+TEST_F(StreamSessionTest, AWideInputTakesTwoBytesForEachFeature) {
+  ModelDraft draft = RandomModelDraft({.inputs = kDim, .fine_density = 0.5, .wide_input = true});
+  draft.name = "wide";
+  const ModelCatalog::ServedPtr served = Serve(draft);
+  catalog_.Publish(served);
+  auto config = Features(v1::FeatureInput::FLOAT32);
+  config.set_model("wide");
+  config.mutable_features()->set_dim(kDim);
+  std::vector<float> features(2 * kDim);
+  for (size_t k = 0; k < features.size(); ++k) features[k] = 0.37f * static_cast<float>(k) - 2;
+  std::vector<int8_t> frames(3, 99);  // those of earlier chunks stay
+  ASSERT_TRUE(Open(config)->ReadChunk(Bytes(features), &frames).ok());
+  std::vector<int8_t> expected(3 + 4 * kDim, 99);
+  for (int t = 0; t < 2; ++t) {
+    served->model->QuantizeFrame(&features[t * kDim], &expected[3 + t * 2 * kDim]);
+  }
+  EXPECT_EQ(frames, expected);
+}
+
 TEST_F(StreamSessionTest, TheErrorForAnUnknownModelListsTheKnownOnes) {
   auto config = Features(v1::FeatureInput::FLOAT32);
   config.set_model("other");

@@ -17,6 +17,15 @@ namespace {
 
 class BadInputTest : public BystanderTest {
  protected:
+  bool Shows(const std::string& metric) const {
+    return server_->metrics().Render().find("\n" + metric + "\n") != std::string::npos;
+  }
+  // Makes a call that ends without a config.
+  void WasteACall() {
+    StreamClient call(stub_.get());
+    call.HalfClose();
+    EXPECT_FALSE(call.Finish().status.ok());
+  }
   // Runs a stream on a server that has one place besides the bystander's. The place may still
   // belong to the previous stream for a moment after that has ended.
   StreamOutcome RunAloneUntilAdmitted() {
@@ -28,8 +37,6 @@ class BadInputTest : public BystanderTest {
     return outcome;
   }
 };
-
-bool IsLocal(const std::string& peer) { return peer.starts_with("ipv4:127.0.0.1:"); }
 
 TEST_F(BadInputTest, ServesFloodsOfTinyChunks) {
   Start();
@@ -125,15 +132,11 @@ TEST_F(BadInputTest, CallsWithoutAConfigTakeNoPlacesAndTheOldestMakesWay) {
   ExpectAllFree();
 }
 
-TEST_F(BadInputTest, CallsWithoutAConfigAreReportedAsWasted) {
-  std::atomic<int> useful = 0, wasted = 0;
+TEST_F(BadInputTest, CallsWithoutAConfigCountAsWasted) {
   ServingOptions options;
-  options.hooks = {.on_useful_call = [&](const std::string& peer) { useful += IsLocal(peer); },
-                   .on_wasted_call = [&](const std::string& peer) { wasted += IsLocal(peer); }};
   options.lifetime.config_timeout = std::chrono::milliseconds(50);
   Start(options);
   bystander_->AwaitAnswers(1);
-  EXPECT_EQ(useful, 1);
   for (int i = 0; i < 10; ++i) {
     StreamClient silent(stub_.get());
     ExpectError(silent.Finish().status, grpc::StatusCode::DEADLINE_EXCEEDED, "no config");
@@ -141,10 +144,52 @@ TEST_F(BadInputTest, CallsWithoutAConfigAreReportedAsWasted) {
   StreamClient ended(stub_.get());
   ended.HalfClose();
   ExpectError(ended.Finish().status, grpc::StatusCode::FAILED_PRECONDITION, "send a request");
-  EXPECT_TRUE(Eventually([&] { return wasted == 11; })) << wasted;
+  EXPECT_TRUE(Eventually([&] { return Shows("ese_wasted_calls_total 11"); }));
   ExpectAnswersOf(audio_, RunStream(stub_.get(), audio_.config, {audio_.bytes}));
-  EXPECT_EQ(useful, 2);
-  EXPECT_EQ(wasted, 11);
+  ExpectAllFree();
+  EXPECT_TRUE(Shows("ese_wasted_calls_total 11"));
+}
+
+TEST_F(BadInputTest, AClientThatWastesCallsForEverIsDisconnected) {
+  ServingOptions options;
+  options.max_connection_resets = 0.01;  // and 0.2 in a burst
+  Start(options);
+  bystander_->AwaitAnswers(1);
+  WasteACall();
+  EXPECT_TRUE(
+      Eventually([&] { return Shows("ese_connections_closed_total{reason=\"wasted_calls\"} 1"); }));
+  // Its next connection is served, and closed too if it goes on like this.
+  ExpectAnswersOf(audio_, RunAloneUntilAdmitted());
+  WasteACall();
+  EXPECT_TRUE(
+      Eventually([&] { return Shows("ese_connections_closed_total{reason=\"wasted_calls\"} 2"); }));
+  ExpectAllFree();
+}
+
+TEST_F(BadInputTest, AClientThatCancelsAnsweredStreamsStaysConnected) {
+  ServingOptions options;
+  options.max_connection_resets = 0.01;
+  Start(options);
+  for (int i = 0; i < 30; ++i) {
+    StreamClient stream(stub_.get());
+    ASSERT_TRUE(stream.SendConfig(content_.config));
+    ASSERT_TRUE(stream.SendChunk(content_.bytes.substr(0, content_.sample_bytes)));
+    ASSERT_TRUE(stream.ReadUntilChunksDone(1));
+    stream.Cancel();
+  }
+  ExpectAllFree();
+  EXPECT_TRUE(Shows("ese_wasted_calls_total 0"));
+  EXPECT_TRUE(Shows("ese_connections_closed_total{reason=\"wasted_calls\"} 0"));
+}
+
+TEST_F(BadInputTest, AClientThatFloodsTheServerWithFramesOfNoCallIsDisconnected) {
+  Start();
+  RawHttp2Client flood(server_->server().address());
+  bystander_->AwaitAnswers(1);
+  EXPECT_TRUE(Eventually([&] {
+    flood.SendUselessFrames();
+    return Shows("ese_connections_closed_total{reason=\"overhead\"} 1");
+  }));
   ExpectAllFree();
 }
 

@@ -79,9 +79,9 @@ TEST_F(ConnectionsTest, ServesAgainAfterMoreConnectionsThanDescriptors) {
   {
     std::vector<UniqueFd> clients;
     for (int i = 0; i < 200; ++i) clients.push_back(ConnectTo(address));
-    // The last one is beyond what the server can have, and is closed.
+    // The first ones had to make room for others.
     char byte = 0;
-    EXPECT_LE(::recv(clients.back().get(), &byte, 1, 0), 0);
+    while (::recv(clients.front().get(), &byte, 1, 0) > 0) continue;
   }
   const StreamContent content = MakeContent(*model_, ContentKind::kInt16, 20, 1);
   const auto stub = v1::SpeechInference::NewStub(
@@ -93,10 +93,7 @@ TEST_F(ConnectionsTest, ServesAgainAfterMoreConnectionsThanDescriptors) {
     return outcome.status.ok();
   }));
   ExpectAnswersOf(content, outcome);
-  EXPECT_TRUE(Eventually([&] {
-    return program.error_output().find("new connections are accepted again") != std::string::npos;
-  }));
-  EXPECT_THAT(program.error_output(), HasSubstr("new connections are refused: "));
+  EXPECT_THAT(program.error_output(), HasSubstr("it had no stream, and other clients needed"));
   program.Signal(SIGTERM);
   EXPECT_EQ(program.Wait(), 0);
 }

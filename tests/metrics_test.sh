@@ -22,4 +22,5 @@ for histogram in ese_batch_lanes ese_batch_frames ese_queue_wait_seconds ese_ste
   [ "$(value ${histogram}_count)" -gt 0 ] || { echo "$histogram is empty"; exit 1; }
 done
 [ "$(value ese_batch_frames_sum)" -eq "$frames" ] || { echo "ese_batch_frames and ese_frames_total differ"; exit 1; }
+[ "$(value ese_channel_frames_total)" -eq "$frames" ] || { echo "the channels' frames and ese_frames_total differ"; exit 1; }
 echo "$frames frames of $files streams"

@@ -16,11 +16,17 @@
 namespace ese {
 namespace {
 
-constexpr char kData = 0, kHeaders = 1, kSettings = 4;
+constexpr char kData = 0, kHeaders = 1, kPriority = 2, kSettings = 4;
 constexpr char kEndStream = 1, kEndHeaders = 4;
 
 std::string Length(const std::string& text) {
   return std::string(1, static_cast<char>(text.size()));
+}
+
+std::string Frame(char type, char flags, uint8_t stream, const std::string& payload) {
+  return absl::StrCat(std::string(1, '\0'), std::string(1, static_cast<char>(payload.size() >> 8)),
+                      Length(payload), std::string(1, type), std::string(1, flags),
+                      std::string(3, '\0'), std::string(1, static_cast<char>(stream)), payload);
 }
 
 }  // namespace
@@ -64,6 +70,13 @@ void RawHttp2Client::SendMessage(uint8_t stream, const v1::StreamingInferRequest
                          Length(bytes), bytes));
 }
 
+void RawHttp2Client::SendUselessFrames() {
+  const std::string payload(5, '\0');
+  std::string frames;
+  for (int i = 0; i < 10'000; ++i) absl::StrAppend(&frames, Frame(kPriority, 0, 1, payload));
+  Send(frames);
+}
+
 void RawHttp2Client::Finish() {
   shutdown(socket_, SHUT_WR);
   const timeval patience = {.tv_sec = 10, .tv_usec = 0};
@@ -73,10 +86,7 @@ void RawHttp2Client::Finish() {
 }
 
 void RawHttp2Client::SendFrame(char type, char flags, uint8_t stream, const std::string& payload) {
-  const auto size = payload.size();
-  Send(absl::StrCat(std::string(1, '\0'), std::string(1, static_cast<char>(size >> 8)),
-                    Length(payload), std::string(1, type), std::string(1, flags),
-                    std::string(3, '\0'), std::string(1, static_cast<char>(stream)), payload));
+  Send(Frame(type, flags, stream, payload));
 }
 
 void RawHttp2Client::Send(const std::string& bytes) {

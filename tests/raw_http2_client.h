@@ -22,6 +22,8 @@ class RawHttp2Client {
   // Begins a call of StreamingInfer.
   void BeginCall(uint8_t stream);
   void SendMessage(uint8_t stream, const v1::StreamingInferRequest& request, bool end);
+  // Sends 10,000 frames that change nothing: PRIORITY, which RFC 9113 deprecates.
+  void SendUselessFrames();
   // Stops sending and reads until the server closes the connection, for at most ten seconds.
   // Without this wait, a loop of clients would only test how fast connections can be opened.
   void Finish();

@@ -40,7 +40,7 @@ class CheckedStream {
     constexpr int kMost = 32;
     const int n = 1 + static_cast<int>(random_() % kMost);
     if (handle_ == nullptr || in_progress() > kMost) return;
-    std::vector<int8_t> frames(static_cast<size_t>(n) * model_->input_dim());
+    std::vector<int8_t> frames(static_cast<size_t>(n) * model_->input_columns());
     for (int8_t& v : frames) v = static_cast<int8_t>(random_());
     {
       const std::lock_guard lock(mutex_);
@@ -52,7 +52,7 @@ class CheckedStream {
 
   int64_t in_progress() {
     const std::lock_guard lock(mutex_);
-    return static_cast<int64_t>(pushed_.size()) / model_->input_dim() - frames_done_;
+    return static_cast<int64_t>(pushed_.size()) / model_->input_columns() - frames_done_;
   }
   int different() const { return different_; }
   int errors() const { return errors_; }
@@ -68,7 +68,7 @@ class CheckedStream {
     std::vector<int32_t> logits(model_->num_units());
     different_ += result.first_frame != frames_done_;
     for (int k = 0; k < result.num_frames; ++k) {
-      ReferenceStep(*model_, &pushed_[frames_done_++ * model_->input_dim()], &state_,
+      ReferenceStep(*model_, &pushed_[frames_done_++ * model_->input_columns()], &state_,
                     logits.data());
       different_ += !std::equal(logits.begin(), logits.end(),
                                 result.logits.begin() + k * model_->num_units());
@@ -76,7 +76,7 @@ class CheckedStream {
     const StreamSnapshot now = handle_->Snapshot();  // may be ahead of the results
     StreamState ahead = state_;
     for (int64_t frame = frames_done_; frame < now.frame; ++frame) {
-      ReferenceStep(*model_, &pushed_[frame * model_->input_dim()], &ahead, logits.data());
+      ReferenceStep(*model_, &pushed_[frame * model_->input_columns()], &ahead, logits.data());
     }
     different_ += now.frame < frames_done_ ||
                   !std::equal(ahead.c.begin(), ahead.c.end(), now.state.c.begin()) ||

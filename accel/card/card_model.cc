@@ -70,9 +70,15 @@ int64_t CardModel::output_bytes(int frames) const {
 }
 
 absl::StatusOr<CardModel> PackForCard(const Model& model, const CardShape& shape) {
+  if (model.NeedsFinerArithmetic()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("model ", model.name,
+                     " needs finer arithmetic (fine entries or wide inputs), which cards do not "
+                     "have yet; serve it on CPU channels, or compile it without"));
+  }
   CardModel out;
   out.shape = shape;
-  out.inputs = model.input_dim();
+  out.inputs = model.input_columns();
   out.y_columns = model.total_outputs();
   out.units = model.num_units();
   int source = 0;

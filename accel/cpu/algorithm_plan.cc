@@ -40,7 +40,7 @@ double ColumnsCost(const AlgorithmCosts& costs, int lanes) {
 class Load {
  public:
   Load(const Model& model, int lanes)
-      : frames_(size_t(model.input_dim()) * kFrames),
+      : frames_(size_t(model.input_columns()) * kFrames),
         logits_(size_t(model.num_units()) * kFrames * lanes),
         states_(size_t(2) * lanes, StreamState(model)) {
     const size_t logits = logits_.size() / lanes;

@@ -25,15 +25,15 @@ void BatchRunner::Run(Batch* batch) {
   std::stable_sort(sorted_.begin(), sorted_.end(), [](const Lane* a, const Lane* b) {
     return a->frames.size() > b->frames.size();
   });
-  const int input_dim = model_->model().input_dim();
-  batch->steps = static_cast<int>(sorted_[0]->frames.size() / input_dim);
+  const int input_columns = model_->model().input_columns();
+  batch->steps = static_cast<int>(sorted_[0]->frames.size() / input_columns);
   for (Segment segment{sorted_}; segment.first_step < batch->steps;) {
-    const int active = segment.ActiveAt(segment.first_step, input_dim);
+    const int active = segment.ActiveAt(segment.first_step, input_columns);
     segment.lanes = segment.lanes.first(active);
     const Method method = MethodFor(active);
     segment.end_step = segment.first_step + 1;
     while (segment.end_step < batch->steps &&
-           MethodFor(segment.ActiveAt(segment.end_step, input_dim)) == method) {
+           MethodFor(segment.ActiveAt(segment.end_step, input_columns)) == method) {
       ++segment.end_step;
     }
     if (method.algorithm == Algorithm::kLookup) {

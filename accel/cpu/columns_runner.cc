@@ -36,7 +36,7 @@ ColumnsRunner::ColumnsRunner(std::shared_ptr<const PackedModel> model, const Ker
 }
 
 void ColumnsRunner::Run(const Segment& segment) {
-  const int input_dim = model_->model().input_dim();
+  const int input_columns = model_->model().input_columns();
   int active = static_cast<int>(segment.lanes.size());
   width_ = WidthFor(active);
   LoadStates(segment);
@@ -46,7 +46,8 @@ void ColumnsRunner::Run(const Segment& segment) {
     StoreLogits(segment, step, active);
     // Lanes that end here store their states now. What the vectors compute for them afterwards is
     // not read.
-    const int remaining = step + 1 == segment.end_step ? 0 : segment.ActiveAt(step + 1, input_dim);
+    const int remaining =
+        step + 1 == segment.end_step ? 0 : segment.ActiveAt(step + 1, input_columns);
     if (remaining < active) StoreStates(segment, remaining, active);
     active = remaining;
   }
@@ -94,12 +95,12 @@ void ColumnsRunner::StoreStates(const Segment& segment, int first, int end) {
 }
 
 void ColumnsRunner::LoadFrames(const Segment& segment, int step, int active) {
-  const int input_dim = model_->model().input_dim();
+  const int input_columns = model_->model().input_columns();
   bytes_in_.clear();
   for (int lane = 0; lane < active; ++lane) {
-    bytes_in_.push_back(segment.lanes[lane]->frames.data() + size_t(step) * input_dim);
+    bytes_in_.push_back(segment.lanes[lane]->frames.data() + size_t(step) * input_columns);
   }
-  LanesToColumns<int8_t>(bytes_in_, input_dim, width_, kFlip, Signed(layers_[0].v.data()));
+  LanesToColumns<int8_t>(bytes_in_, input_columns, width_, kFlip, Signed(layers_[0].v.data()));
 }
 
 void ColumnsRunner::StoreLogits(const Segment& segment, int step, int active) {

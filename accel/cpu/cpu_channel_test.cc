@@ -24,7 +24,7 @@ using ::testing::HasSubstr;
 // One stream of `frames` frames, with the buffers for its batch and the results of the reference.
 struct Work {
   Work(const Model& model, int frames, int seed = 1)
-      : x(frames * model.input_dim()),
+      : x(frames * model.input_columns()),
         logits(frames * model.num_units()),
         expected_logits(logits.size()),
         state(model),
@@ -32,7 +32,7 @@ struct Work {
         expected_state(model) {
     for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<int8_t>(seed * 37 + i * 11);
     for (int t = 0; t < frames; ++t) {
-      ReferenceStep(model, &x[t * model.input_dim()], &expected_state,
+      ReferenceStep(model, &x[t * model.input_columns()], &expected_state,
                     &expected_logits[t * model.num_units()]);
     }
   }

@@ -67,7 +67,7 @@ void KernelComparison::RunBatch(const std::vector<int>& lengths, std::vector<Str
   for (size_t i = 0; i < lengths.size(); ++i) {
     if (lengths[i] == 0) continue;
     Stream& stream = (*streams)[i];
-    stream.frames.resize(lengths[i] * model_->input_dim());
+    stream.frames.resize(lengths[i] * model_->input_columns());
     for (int8_t& x : stream.frames) x = RandomByte();
     stream.logits.assign(lengths[i] * model_->num_units(), 0);
     stream.expected_logits = stream.logits;
@@ -86,9 +86,9 @@ void KernelComparison::RunBatch(const std::vector<int>& lengths, std::vector<Str
 
 void KernelComparison::Compare(Stream* stream, size_t lane) {
   SCOPED_TRACE("lane " + std::to_string(lane));
-  const size_t frames = stream->frames.size() / model_->input_dim();
+  const size_t frames = stream->frames.size() / model_->input_columns();
   for (size_t t = 0; t < frames; ++t) {
-    ReferenceStep(*model_, &stream->frames[t * model_->input_dim()], &stream->expected_state,
+    ReferenceStep(*model_, &stream->frames[t * model_->input_columns()], &stream->expected_state,
                   &stream->expected_logits[t * model_->num_units()]);
   }
   EXPECT_EQ(stream->logits, stream->expected_logits);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // kernel_fuzz: compares both algorithms of every kernel with the reference. The input's bytes
-// decide the shapes, density, gain, lengths and activations. With clang and -DESE_BUILD_FUZZERS=ON
-// this is a libFuzzer target. Otherwise it has a main that feeds it random inputs:
+// decide the shapes, densities, gain, lengths and activations. With clang and
+// -DESE_BUILD_FUZZERS=ON this is a libFuzzer target. Otherwise it has a main that feeds it random
+// inputs:
 //
 //     kernel_fuzz [INPUTS [SEED]]
 #include <algorithm>
@@ -53,6 +54,9 @@ RandomModelOptions ModelOptions(Bytes* bytes) {
   options.density = kDensities[bytes->Between(0, 5)];
   constexpr double kGains[] = {0.1, 1, 30, 1000};
   options.gain = kGains[bytes->Between(0, 3)];
+  constexpr double kFineDensities[] = {0, 0, 0.05, 0.3, 1};
+  options.fine_density = kFineDensities[bytes->Between(0, 4)];
+  options.wide_input = bytes->Flag();
   options.seed = bytes->Next() * 256 + bytes->Next();
   return options;
 }
@@ -72,7 +76,7 @@ Stream MakeStream(const Model& model, int frames, Bytes* bytes) {
   const auto byte = [&] {
     return static_cast<int8_t>(extreme ? random() % 2 * 255 - 128 : random());
   };
-  stream.frames.resize(size_t(frames) * model.input_dim());
+  stream.frames.resize(size_t(frames) * model.input_columns());
   for (int8_t& x : stream.frames) x = byte();
   for (int8_t& y : stream.before.y) y = byte();
   for (int16_t& c : stream.before.c) c = static_cast<int16_t>(extreme ? byte() * 258 : random());
@@ -80,7 +84,7 @@ Stream MakeStream(const Model& model, int frames, Bytes* bytes) {
   stream.expected_logits = stream.logits;
   stream.expected = stream.before;
   for (int t = 0; t < frames; ++t) {
-    ReferenceStep(model, &stream.frames[size_t(t) * model.input_dim()], &stream.expected,
+    ReferenceStep(model, &stream.frames[size_t(t) * model.input_columns()], &stream.expected,
                   &stream.expected_logits[size_t(t) * model.num_units()]);
   }
   return stream;

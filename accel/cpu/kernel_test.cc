@@ -120,6 +120,33 @@ TEST_P(KernelTest, EqualsReferenceAsLanesEnd) {
         {lengths, few, lengths});
 }
 
+TEST_P(KernelTest, EqualsReferenceWithFineEntriesAndWideInputs) {
+  const RandomLayer projected{.cells = 37, .projection = 19, .peepholes = true};
+  const RandomLayer plain{.cells = 21};
+  uint32_t seed = 900;
+  for (const double density : {0.0, 0.2, 1.0}) {
+    for (const double fine_density : {0.0, 0.1, 1.0}) {
+      for (const bool wide_input : {false, true}) {
+        for (const double gain : {1.0, 50.0}) {
+          SCOPED_TRACE(::testing::Message() << "density " << density << ", fine " << fine_density
+                                            << ", wide " << wide_input << ", gain " << gain);
+          for (const int lanes : {1, 3, 16, 17, 64}) {
+            Check({.inputs = 35,
+                   .layers = {projected, plain},
+                   .units = 18,
+                   .density = density,
+                   .gain = gain,
+                   .seed = ++seed,
+                   .fine_density = fine_density,
+                   .wide_input = wide_input},
+                  {std::vector<int>(lanes, 2)});
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_P(KernelTest, EqualsReferenceForRowsWithoutEntries) {
   Check({.layers = {{.cells = 6, .projection = 3}}, .density = 0, .seed = 600}, {{2, 1, 3}});
 }
@@ -127,34 +154,42 @@ TEST_P(KernelTest, EqualsReferenceForRowsWithoutEntries) {
 // All weights are -64 or 63, all activations -128 or 127, and the shifts are the largest that the
 // loader accepts. This saturates every activation and brings the sums close to their bounds.
 TEST_P(KernelTest, EqualsReferenceAtExtremeWeightsAndActivations) {
-  ModelDraft draft =
-      RandomModelDraft({.inputs = 35,
-                        .layers = {{.cells = 9, .projection = 5, .peepholes = true}, {.cells = 7}},
-                        .density = 1,
-                        .gain = 1000,
-                        .seed = 700});
-  const auto harden = [&](MatrixDraft* matrix) {
-    for (uint16_t& entry : matrix->entries) {
-      entry = MakeEntry(EntryGap(entry), random_() % 2 == 0 ? kMinWeight : kMaxWeight);
+  for (const double fine_density : {0.0, 0.7}) {
+    ModelDraft draft = RandomModelDraft(
+        {.inputs = 35,
+         .layers = {{.cells = 9, .projection = 5, .peepholes = true}, {.cells = 7}},
+         .density = 1,
+         .gain = 1000,
+         .seed = 700,
+         .fine_density = fine_density});
+    const auto harden = [&](MatrixDraft* matrix) {
+      for (auto* entries : {&matrix->entries, &matrix->fine_entries}) {
+        for (uint16_t& entry : *entries) {
+          entry = MakeEntry(EntryGap(entry), random_() % 2 == 0 ? kMinWeight : kMaxWeight);
+        }
+      }
+      int64_t largest = int64_t{matrix->entries_per_row} * 64 * 128;
+      if (matrix->fine_entries_per_row > 0) {
+        largest = (largest << kFineBits) + int64_t{matrix->fine_entries_per_row} * 64 * 128;
+      }
+      for (uint8_t& shift : matrix->shift) {
+        for (shift = kMaxRowShift; shift > 0 && (largest << shift) > INT32_MAX / 2;) --shift;
+      }
+    };
+    for (LayerDraft& layer : draft.layers) {
+      harden(&layer.gates);
+      harden(&layer.projection);
     }
-    const int64_t largest = int64_t{matrix->entries_per_row} * 64 * 128;
-    for (uint8_t& shift : matrix->shift) {
-      for (shift = kMaxRowShift; (largest << shift) > INT32_MAX / 2;) --shift;
+    harden(&draft.output);
+    const auto bytes = SerializeModel(draft);
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    const auto model = Model::FromBytes(*bytes);
+    ASSERT_TRUE(model.ok()) << model.status();
+    for (const int lanes : {1, 2, 8, 16, 32, 64}) {
+      KernelComparison comparison(*model, GetParam().kernel, GetParam().plan(), 701);
+      comparison.UseExtremes();
+      comparison.Run({std::vector<int>(lanes, 2), std::vector<int>(lanes, 2)});
     }
-  };
-  for (LayerDraft& layer : draft.layers) {
-    harden(&layer.gates);
-    harden(&layer.projection);
-  }
-  harden(&draft.output);
-  const auto bytes = SerializeModel(draft);
-  ASSERT_TRUE(bytes.ok()) << bytes.status();
-  const auto model = Model::FromBytes(*bytes);
-  ASSERT_TRUE(model.ok()) << model.status();
-  for (const int lanes : {1, 2, 8, 16, 32, 64}) {
-    KernelComparison comparison(*model, GetParam().kernel, GetParam().plan(), 701);
-    comparison.UseExtremes();
-    comparison.Run({std::vector<int>(lanes, 2), std::vector<int>(lanes, 2)});
   }
 }
 

@@ -94,7 +94,7 @@ class LookupPacker {
   // The strip that is being packed.
   int rows_ = 0;                // rows that are not zeros; they come first
   std::vector<Entry> entries_;  // [entries in a row][kStripRows]
-  int32_t sums_[kStripRows];
+  int32_t sums_[kStripRows] = {};
   std::vector<int> candidates_;  // [kStripRows][lines]: how many of the row's entries have the line
   // [kStripRows][lines], in half entries: the line's room, minus the entries assigned to it, minus
   // half of the entries that have this line and are not assigned yet.

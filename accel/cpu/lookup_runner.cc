@@ -93,6 +93,7 @@ LookupMatrix PartOf(const LookupMatrix& matrix, int multiple, int i, int n) {
   part.first_strip = first;
   part.strips = end - first;
   part.tile_counts += first;
+  part.coarse_counts += first;
   part.right_only += first;
   part.constants += first;
   part.tiles += tiles;
@@ -140,20 +141,21 @@ void LookupRunner::Run(const Segment& segment) {
 }
 
 void LookupRunner::RunGroup(const Segment& segment) {
-  const int input_dim = model_->model().input_dim();
+  const int input_columns = model_->model().input_columns();
   const int units = model_->model().num_units();
   int active = static_cast<int>(segment.lanes.size());
   for (int lane = 0; lane < active; ++lane) LoadState(segment.StateBefore(lane), lane);
   for (int step = segment.first_step; active > 0; ++step) {
     for (int lane = 0; lane < active; ++lane) {
-      LoadFrame(segment.lanes[lane]->frames.data() + size_t(step) * input_dim, lane);
+      LoadFrame(segment.lanes[lane]->frames.data() + size_t(step) * input_columns, lane);
     }
     team_->Run([&](int part) { Step(active, part); });
     for (int lane = 0; lane < active; ++lane) {
       std::copy_n(logits_.data() + lane * logits_stride_, units,
                   segment.lanes[lane]->logits.data() + size_t(step) * units);
     }
-    const int remaining = step + 1 == segment.end_step ? 0 : segment.ActiveAt(step + 1, input_dim);
+    const int remaining =
+        step + 1 == segment.end_step ? 0 : segment.ActiveAt(step + 1, input_columns);
     for (int lane = remaining; lane < active; ++lane) {
       StoreState(lane, segment.lanes[lane]->state_out);
     }
@@ -163,7 +165,7 @@ void LookupRunner::RunGroup(const Segment& segment) {
 
 void LookupRunner::LoadFrame(const int8_t* x, int lane) {
   StoreValues(model_->layers()[0].lookup_v, layers_[0].v.data(), model_->layers()[0].lookup_x, lane,
-              x, model_->model().input_dim());
+              x, model_->model().input_columns());
 }
 
 void LookupRunner::LoadState(const StreamState& state, int lane) {

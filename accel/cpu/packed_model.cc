@@ -27,7 +27,32 @@ absl::Status CheckColumns(const std::string& name, const Matrix& matrix) {
                                                  kMaxColumns));
 }
 
-// Writes row r's entries into its group's blocks and returns the sum of its weights.
+static_assert(kFineShift == kFineBits);
+
+int BlocksFor(int entries) { return (entries + kBlockEntries - 1) / kBlockEntries; }
+
+// The entries of a matrix, or its fine entries, as a matrix of its own.
+Matrix CoarsePart(const Matrix& matrix) {
+  Matrix part = matrix;
+  part.fine_entries_per_row = 0;
+  part.fine_entries = {};
+  return part;
+}
+Matrix FinePart(const Matrix& matrix) {
+  Matrix part = CoarsePart(matrix);
+  part.entries_per_row = matrix.fine_entries_per_row;
+  part.entries = matrix.fine_entries;
+  return part;
+}
+
+// The sum of a row's weights from those of its entries and of its fine entries.
+int64_t JoinSums(const Matrix& matrix, int32_t coarse, int32_t fine) {
+  if (matrix.fine_entries_per_row == 0) return coarse;
+  return int64_t{coarse} * (1 << kFineBits) + fine;
+}
+
+// Writes row r's entries (not its fine entries) into its group's blocks and returns the sum of
+// their weights.
 int32_t PackRow(const Matrix& matrix, int r, EntryBlock* blocks) {
   const int n = matrix.entries_per_row;
   const uint16_t* entries = matrix.entries.data() + size_t(r) * n;
@@ -44,8 +69,8 @@ int32_t PackRow(const Matrix& matrix, int r, EntryBlock* blocks) {
 }
 
 // The addend of RowConstants for row r, before it is reduced modulo 2^32.
-int64_t Addend(const Matrix& matrix, int r, int32_t sum_of_weights, int32_t rounding) {
-  const int64_t correction = -128 * int64_t{sum_of_weights} * (int64_t{1} << matrix.shift[r]);
+int64_t Addend(const Matrix& matrix, int r, int64_t sum_of_weights, int32_t rounding) {
+  const int64_t correction = -128 * sum_of_weights * (int64_t{1} << matrix.shift[r]);
   return int64_t{matrix.bias[r]} + rounding + correction;
 }
 
@@ -54,17 +79,19 @@ int64_t Addend(const Matrix& matrix, int r, int32_t sum_of_weights, int32_t roun
 int Parts(const Matrix& matrix) {
   // Packing so many entries takes about ten times as long as starting a thread.
   constexpr size_t kEntriesForThread = size_t{1} << 16;
-  const size_t most = matrix.entries.size() / kEntriesForThread + 1;
+  const size_t most = (matrix.entries.size() + matrix.fine_entries.size()) / kEntriesForThread + 1;
   return static_cast<int>(std::min<size_t>(ThreadsAllowed(), most));
 }
 
-// The constants of the strip that `packer` appended last.
+// The constants of the strip that the packers of the matrix's parts appended last.
 StripConstants ConstantsOf(const Matrix& matrix, const int (&rows)[kStripRows],
-                           const LookupPacker& packer, int shift, bool right_only) {
+                           const LookupPacker& coarse, const LookupPacker& fine, int shift,
+                           bool right_only) {
   StripConstants constants = {};
   for (int i = 0; i < kStripRows && rows[i] >= 0; ++i) {
     const int left = matrix.shift[rows[i]];
-    const int64_t addend = Addend(matrix, rows[i], packer.SumOfWeights(i), Half(shift));
+    const int64_t sum = JoinSums(matrix, coarse.SumOfWeights(i), fine.SumOfWeights(i));
+    const int64_t addend = Addend(matrix, rows[i], sum, Half(shift));
     constants.shift[i] = right_only ? shift - left : left;
     constants.addend[i] = static_cast<int32_t>(right_only ? addend >> left : addend);
   }
@@ -157,16 +184,20 @@ void PackedModel::PackPeepholes(const Layer& layer, PackedLayer* packed) {
 PackedMatrix PackedModel::PackColumns(const Matrix& matrix, int32_t rounding) {
   PackedMatrix packed;
   packed.groups = (matrix.rows + kBlockRows - 1) / kBlockRows;
-  packed.blocks_per_group = (matrix.entries_per_row + kBlockEntries - 1) / kBlockEntries;
+  packed.coarse_blocks = BlocksFor(matrix.entries_per_row);
+  packed.blocks_per_group = packed.coarse_blocks + BlocksFor(matrix.fine_entries_per_row);
+  const Matrix fine_part = FinePart(matrix);
   auto* const blocks = memory_.Take<EntryBlock>(size_t(packed.groups) * packed.blocks_per_group);
   auto* const constants = memory_.Take<RowConstants>(packed.groups);
   InParallel(Parts(matrix), packed.groups, [&](int, int first, int end) {
     for (int r = first * kBlockRows; r < std::min(matrix.rows, end * kBlockRows); ++r) {
       const int group = r / kBlockRows;
-      const int32_t sum = PackRow(matrix, r, blocks + size_t(group) * packed.blocks_per_group);
+      EntryBlock* const first_block = blocks + size_t(group) * packed.blocks_per_group;
+      const int32_t coarse = PackRow(matrix, r, first_block);
+      const int32_t fine = PackRow(fine_part, r, first_block + packed.coarse_blocks);
       constants[group].shift[r % kBlockRows] = matrix.shift[r];
       constants[group].addend[r % kBlockRows] =
-          static_cast<int32_t>(Addend(matrix, r, sum, rounding));
+          static_cast<int32_t>(Addend(matrix, r, JoinSums(matrix, coarse, fine), rounding));
     }
   });
   packed.blocks = blocks;
@@ -191,27 +222,35 @@ LookupMatrix PackedModel::PackStrips(const Matrix& matrix, const LookupLayout& l
                                      int first_column, int strips, int shift, bool exact,
                                      RowOf row_of) {
   auto* const tile_counts = memory_.Take<uint16_t>(strips);
+  const bool has_fine = matrix.fine_entries_per_row > 0;
+  auto* const coarse_counts = has_fine ? memory_.Take<uint16_t>(strips) : tile_counts;
+  const Matrix coarse_part = CoarsePart(matrix), fine_part = FinePart(matrix);
   auto* const right_only = memory_.Take<uint8_t>(strips);
   auto* const constants = memory_.Take<StripConstants>(strips);
   std::vector<LookupTiles> parts(Parts(matrix));
   const auto pack = [&](int part, int first, int end) {
-    LookupPacker packer(matrix, layout, first_column);
+    LookupPacker coarse(coarse_part, layout, first_column);
+    LookupPacker fine(fine_part, layout, first_column);
     LookupTiles& out = parts[part];
     for (int strip = first; strip < end; ++strip) {
       int rows[kStripRows];
       for (int i = 0; i < kStripRows; ++i) rows[i] = row_of(strip, i);
       const size_t before = out.tiles.size();
-      packer.Append(rows, strip % 2 == 0, &out);
+      coarse.Append(rows, strip % 2 == 0, &out);
+      coarse_counts[strip] = static_cast<uint16_t>(out.tiles.size() - before);
+      if (has_fine) fine.Append(rows, strip % 2 == 0, &out);
       tile_counts[strip] = static_cast<uint16_t>(out.tiles.size() - before);
       const auto fits = [&](int r) { return r < 0 || matrix.shift[r] <= shift; };
-      right_only[strip] = !exact && shift > 0 && std::all_of(rows, rows + kStripRows, fits);
-      constants[strip] = ConstantsOf(matrix, rows, packer, shift, right_only[strip] != 0);
+      right_only[strip] =
+          !exact && !has_fine && shift > 0 && std::all_of(rows, rows + kStripRows, fits);
+      constants[strip] = ConstantsOf(matrix, rows, coarse, fine, shift, right_only[strip] != 0);
     }
   };
   InParallel(static_cast<int>(parts.size()), strips, pack);
   LookupMatrix packed = {.strips = strips,
                          .result_shift = exact ? 0 : shift,
                          .tile_counts = tile_counts,
+                         .coarse_counts = coarse_counts,
                          .right_only = right_only,
                          .constants = constants};
   ConcatenateTiles(parts, &packed);

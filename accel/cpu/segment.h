@@ -20,8 +20,8 @@ struct Segment {
     return first_step == 0 ? *lanes[i]->state_in : *lanes[i]->state_out;
   }
   // The number of lanes that are longer than `step`.
-  int ActiveAt(int step, int input_dim) const {
-    const size_t bytes = size_t(step) * input_dim;
+  int ActiveAt(int step, int input_columns) const {
+    const size_t bytes = size_t(step) * input_columns;
     int active = static_cast<int>(lanes.size());
     while (active > 0 && lanes[active - 1]->frames.size() <= bytes) --active;
     return active;

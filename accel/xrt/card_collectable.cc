@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 
+#include "metrics/energy_meter.h"
+
 namespace ese {
 namespace {
 
@@ -28,8 +30,7 @@ void Add(Labels labels, const char* label, const std::map<std::string, double>& 
 }  // namespace
 
 std::vector<MetricFamily> CardCollectable::Collect() const {
-  MetricFamily watts{
-      "ese_card_watts", "Power that the whole card draws, in watts.", MetricType::Gauge, {}};
+  MetricFamily watts{"ese_power_watts", kPowerHelp, MetricType::Gauge, {}};
   MetricFamily celsius{
       "ese_card_celsius", "Temperatures of a card, in degrees Celsius.", MetricType::Gauge, {}};
   MetricFamily volts{
@@ -39,7 +40,11 @@ std::vector<MetricFamily> CardCollectable::Collect() const {
     Labels labels = LabelsOf(identity);
     labels["source"] = SourceOf(identity);
     const SensorReadings readings = card->sensors().Latest(Clock::Real()->Now());
-    if (readings.watts) Add(labels, *readings.watts, &watts);
+    if (readings.watts) {
+      Labels of_power = labels;
+      of_power["component"] = ComponentOf(identity);
+      Add(of_power, *readings.watts, &watts);
+    }
     Add(labels, "sensor", readings.celsius, &celsius);
     Add(labels, "rail", readings.volts, &volts);
   }

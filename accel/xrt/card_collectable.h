@@ -12,10 +12,10 @@
 
 namespace ese {
 
-// ese_card_watts, ese_card_celsius{sensor} and ese_card_volts{rail}, each with card, bdf and
-// source, from the latest readings. A sensor that is missing or has no recent reading is omitted
-// instead of being shown as 0. This class does not read the sensors itself, so a scrape never waits
-// for one. Thread-safe.
+// ese_power_watts{component}, ese_card_celsius{sensor} and ese_card_volts{rail}, each with card,
+// bdf and source, from the latest readings. A sensor that is missing or has no recent reading is
+// omitted instead of being shown as 0. This class does not read the sensors itself, so a scrape
+// never waits for one. Thread-safe.
 class CardCollectable final : public prometheus::Collectable {
  public:
   explicit CardCollectable(std::vector<std::shared_ptr<XrtCard>> cards)

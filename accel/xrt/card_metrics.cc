@@ -3,6 +3,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "metrics/energy_meter.h"
 
 namespace ese {
 namespace {
@@ -18,6 +19,8 @@ const char* NameOf(CardFault fault) { return kNames[static_cast<size_t>(fault)];
 const char* SourceOf(const CardIdentity& card) {
   return absl::StrContains(card.name, "emulated") ? "model" : "xrt";
 }
+
+std::string ComponentOf(const CardIdentity& card) { return absl::StrCat("card-", card.index); }
 
 Labels LabelsOf(const CardIdentity& card) {
   return {{"card", absl::StrCat(card.index)}, {"bdf", card.bdf}};
@@ -46,9 +49,8 @@ void CardMetrics::Identify(const CardIdentity& card) {
                              "1 if the card is too hot and gets no batches, else 0.", labels_);
   Labels labels = labels_;
   labels["source"] = SourceOf(card);
-  joules_ = registry_->GetCounter(
-      "ese_card_joules_total",
-      "Energy that a card used, in joules, integrated from its power sensor's readings.", labels);
+  labels["component"] = ComponentOf(card);
+  joules_ = registry_->GetCounter("ese_energy_joules_total", kEnergyHelp, labels);
   labels = labels_;
   labels["name"] = card.name;
   labels["serial"] = card.serial;

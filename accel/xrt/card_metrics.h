@@ -39,6 +39,8 @@ struct CardIdentity {
 
 // The label `source` of sensor readings: "model" for an emulated card, else "xrt".
 const char* SourceOf(const CardIdentity& card);
+// The label `component` of power and energy, such as "card-0".
+std::string ComponentOf(const CardIdentity& card);
 Labels LabelsOf(const CardIdentity& card);  // card, bdf
 
 // Thread-safe.
@@ -54,7 +56,7 @@ class CardMetrics {
   void Opened();                  // ese_card_opens_total, ese_card_up 1
   void Lost();                    // ese_card_up 0
   void SetHot(bool hot);          // ese_card_too_hot
-  void AddJoules(double joules);  // ese_card_joules_total{source}
+  void AddJoules(double joules);  // ese_energy_joules_total{component,source}
 
  private:
   MetricsRegistry* const registry_;

@@ -145,7 +145,7 @@ class CardSensingTest : public CardTest {
   void SetUp() override {
     channels_ = Create(model_, {.sensor_interval = milliseconds(20)});
     ASSERT_FALSE(channels_.empty());
-    for (int card = 0; card < kCards; ++card) ASSERT_TRUE(Shows("ese_card_watts", card, 20));
+    for (int card = 0; card < kCards; ++card) ASSERT_TRUE(Shows("ese_power_watts", card, 20));
   }
   void TearDown() override {
     CardTest::TearDown();
@@ -166,21 +166,21 @@ class CardSensingTest : public CardTest {
 };
 
 TEST_F(CardSensingTest, SensorReadingsOfEmulatedCardsAreMarkedAsAModel) {
-  EXPECT_TRUE(Shows("ese_card_watts", 0, 20, "source=\"model\""));
+  EXPECT_TRUE(Shows("ese_power_watts", 0, 20, "source=\"model\""));
   EXPECT_TRUE(Shows("ese_card_celsius", 1, 45, "sensor=\"fpga0\""));
   EXPECT_TRUE(Shows("ese_card_volts", 0, 12, "rail=\"12v_pex\""));
   EXPECT_EQ(Metric("ese_card_volts", 0, "rail=\"12v_aux\""), -1) << "there is no such rail";
-  EXPECT_TRUE(Shows("ese_card_joules_total", 0, 1));
+  EXPECT_TRUE(Shows("ese_energy_joules_total", 0, 1));
 }
 
 TEST_F(CardSensingTest, AFailedSensorIsCountedAndNotShown) {
   Inject("0 sensor");
   EXPECT_TRUE(Eventually([&] { return Faults(0, "sensor") > 0; }));
-  EXPECT_TRUE(ShowsNot("ese_card_watts", 0));
-  EXPECT_TRUE(Shows("ese_card_watts", 1, 20)) << "another card";
+  EXPECT_TRUE(ShowsNot("ese_power_watts", 0));
+  EXPECT_TRUE(Shows("ese_power_watts", 1, 20)) << "another card";
   EXPECT_EQ(Try(channels_[0].get(), *model_), absl::OkStatus()) << "it still computes";
   Inject("");
-  EXPECT_TRUE(Shows("ese_card_watts", 0, 20));
+  EXPECT_TRUE(Shows("ese_power_watts", 0, 20));
 }
 
 TEST_F(CardSensingTest, ACardThatIsTooHotGetsNoBatches) {
@@ -200,7 +200,7 @@ TEST_F(CardSensingTest, ACardThatIsTooHotGetsNoBatches) {
 TEST_F(CardSensingTest, ALostIdleCardIsNoticedAndOpenedAgain) {
   Inject("1 gone");
   EXPECT_TRUE(Eventually([&] { return Metric("ese_card_up", 1) == 0; }));
-  EXPECT_TRUE(ShowsNot("ese_card_watts", 1));
+  EXPECT_TRUE(ShowsNot("ese_power_watts", 1));
   EXPECT_EQ(Faults(1, "gone"), 1);
   EXPECT_EQ(Faults(1, "sensor"), 0) << "its sensors are not to blame";
   Inject("");

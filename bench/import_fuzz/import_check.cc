@@ -68,7 +68,7 @@ std::vector<float> Run(const Network& network, const Model& model, const Calibra
   FloatLstm lstm(&network);
   lstm.Reset();
   StreamState state(model);
-  std::vector<int8_t> x(model.input_dim());
+  std::vector<int8_t> x(model.input_columns());
   std::vector<int32_t> logits(model.num_units());
   for (size_t at = 0; at < calibration.features.size(); at += calibration.dim) {
     lstm.Step(&calibration.features[at]);

@@ -61,19 +61,23 @@ def align(size, to=64):
     return -(-size // to) * to
 
 
-def matrix_sections(name, rows, columns, entries_per_row):
+def matrix_sections(name, rows, columns, entries_per_row, fine_entries_per_row=0):
     spare = min(1, columns - entries_per_row)  # odd rows skip this many columns at their beginning
     entries = [(row % 2 * spare if k == 0 else 0) << 7 | (row * 5 + k * 3) % 64 for row in range(rows)
                for k in range(entries_per_row)]
-    return [(f"{name}/entries", struct.pack(f"<{len(entries)}H", *entries)),
+    fine = [row << 2 & 0x7F for row in range(rows) for _ in range(fine_entries_per_row)]
+    fine_sections = [(f"{name}/fine_entries", struct.pack(f"<{len(fine)}H", *fine))] if fine else []
+    return [(f"{name}/entries", struct.pack(f"<{len(entries)}H", *entries)), *fine_sections,
             (f"{name}/shift", bytes(row % 3 for row in range(rows))),
             (f"{name}/bias", struct.pack(f"<{rows}i", *(1000 * row for row in range(rows))))]
 
 
-def compiled_model(layers, inputs, units, features=b""):
-    """Each of `layers` is a tuple (cells, projection, peepholes, sigmoid)."""
-    sections = [("input/mean", struct.pack(f"<{inputs}f", *[0.5] * inputs)),
-                ("input/inv_stddev", struct.pack(f"<{inputs}f", *[2.0] * inputs))]
+def compiled_model(layers, inputs, units, features=b"", fine=0):
+    """Each of `layers` is a tuple (cells, projection, peepholes, sigmoid). With `fine` entries in each row, the
+    input is wide too."""
+    dim = inputs // 2 if fine else inputs
+    sections = [("input/mean", struct.pack(f"<{dim}f", *[0.5] * dim)),
+                ("input/inv_stddev", struct.pack(f"<{dim}f", *[2.0] * dim))]
     fields = [(1, "fuzz"), (3, 5)]
     if features:
         fields.append((2, features))
@@ -82,16 +86,18 @@ def compiled_model(layers, inputs, units, features=b""):
         kept = min(2, cells)
         fields.append((4, message((1, inputs), (2, cells), (3, projection), (4, int(peepholes)),
                                   (5, int(sigmoid)), (6, 7), (7, 2),
-                                  (8, kept if projection else 0), (9, 7))))
-        sections += matrix_sections(f"layer{index}/gates", 4 * cells, inputs + outputs, 2)
+                                  (8, kept if projection else 0), (9, 7), (10, fine),
+                                  (11, fine if projection else 0))))
+        sections += matrix_sections(f"layer{index}/gates", 4 * cells, inputs + outputs, 2, fine)
         if peepholes:
             sections.append((f"layer{index}/peepholes", struct.pack(f"<{3 * cells}h", *range(3 * cells))))
         if projection:
-            sections += matrix_sections(f"layer{index}/projection", projection, cells, kept)
+            sections += matrix_sections(f"layer{index}/projection", projection, cells, kept, fine)
         inputs = outputs
-    fields.append((5, message(*[(1, f"U{k}") for k in range(units)], (2, 1), (3, 1))))
-    sections += matrix_sections("output", units, inputs, 1)
+    fields.append((5, message(*[(1, f"U{k}") for k in range(units)], (2, 1), (3, 1), (4, fine))))
+    sections += matrix_sections("output", units, inputs, 1, fine)
     fields.append((7, message((1, "source"), (2, "fuzz"))))
+    fields.append((8, int(fine > 0)))
 
     def manifest(begin):
         described, offset = [], begin
@@ -107,13 +113,14 @@ def compiled_model(layers, inputs, units, features=b""):
     body = bytearray(text)
     for _, data in sections:
         body += bytes(align(64 + len(body)) - 64 - len(body)) + data
-    header = struct.pack("<8sIIIIQ28x", b"ESEMODEL", 2, len(text), crc32c(text), 0, 64 + len(body))
+    header = struct.pack("<8sIIIIQ28x", b"ESEMODEL", 3 if fine else 2, len(text), crc32c(text), 0, 64 + len(body))
     return header + struct.pack("<I", crc32c(header)) + bytes(body)
 
 
 def models():
     audio = message((1, 8000), (2, 25.0), (3, 10.0), (4, 2), (5, 20.0), (6, 0.0), (7, 0.97), (8, 2))
     return [compiled_model([(1, 0, False, False)], 2, 2),
+            compiled_model([(2, 1, False, False)], 4, 2, fine=1),
             compiled_model([(3, 2, True, True), (2, 0, False, False)], 4, 3, audio)]
 
 

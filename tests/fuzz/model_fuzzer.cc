@@ -62,7 +62,7 @@ std::string Join(const Parts& parts) {
 
 void RunOneStep(const Model& model) {
   std::vector<float> features(model.input_dim(), 1.5f);
-  std::vector<int8_t> x(model.input_dim());
+  std::vector<int8_t> x(model.input_columns());
   if (model.QuantizeFrame(features.data(), x.data()) >= 0) return;
   StreamState state(model);
   std::vector<int32_t> logits(model.num_units());

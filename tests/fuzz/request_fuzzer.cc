@@ -80,7 +80,7 @@ class Stream {
     session_ = *std::move(session);
     const Model& model = *session_->served().model;
     StreamFlow::Options options;
-    options.frame_bytes = model.input_dim();
+    options.frame_bytes = model.input_columns();
     options.window = kWindow;
     options.first_frame = resume ? resume->frame : 0;
     options.checkpoint_every = config.checkpoint_every_frames();
@@ -138,7 +138,7 @@ class Stream {
   void Compute(const Model& model, absl::Span<const int8_t> frames) {
     StreamResult result;
     result.first_frame = flow_->frames_answered();
-    result.num_frames = static_cast<int>(frames.size()) / model.input_dim();
+    result.num_frames = static_cast<int>(frames.size()) / model.input_columns();
     std::vector<int32_t> logits(size_t(result.num_frames) * model.num_units());
     for (size_t k = 0; k < logits.size(); ++k) logits[k] = frames[k % frames.size()] << 16;
     result.logits = logits;

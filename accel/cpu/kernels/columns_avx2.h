@@ -73,10 +73,18 @@ ESE_INLINE void SumTwoRows(const PackedMatrix& matrix, int group, const uint8_t*
   Sums s0, s1;
   for (int k = 0; k < 4; ++k) s0.v[k] = s1.v[k] = _mm256_setzero_si256();
   const EntryBlock* block = matrix.blocks + size_t(group) * matrix.blocks_per_group;
+  const EntryBlock* const coarse_end = block + matrix.coarse_blocks;
   const EntryBlock* const end = block + matrix.blocks_per_group;
-  for (; block != end; ++block) {
-    AddEntries<Dot, kWidth>(v, block->column8[first], block->weight[first], s0);
-    AddEntries<Dot, kWidth>(v, block->column8[first + 1], block->weight[first + 1], s1);
+  for (const EntryBlock* part_end = coarse_end;; part_end = end) {
+    for (; block != part_end; ++block) {
+      AddEntries<Dot, kWidth>(v, block->column8[first], block->weight[first], s0);
+      AddEntries<Dot, kWidth>(v, block->column8[first + 1], block->weight[first + 1], s1);
+    }
+    if (block == end) break;
+    for (int k = 0; k < 4; ++k) {
+      s0.v[k] = _mm256_slli_epi32(s0.v[k], kFineShift);
+      s1.v[k] = _mm256_slli_epi32(s1.v[k], kFineShift);
+    }
   }
   const RowConstants& constants = matrix.constants[group];
   const auto align = [&](const Sums& from, int row) {

@@ -75,17 +75,30 @@ ESE_INLINE void AddColumns(__m512i a, __m512i b, __m512i c, __m512i d, __m512i w
   Dot::Add(sum[3], _mm512_unpackhi_epi16(ab1, cd1), weights);
 }
 
-template <typename Dot>
-ESE_INLINE void SumBlocks(const EntryBlock* block, const EntryBlock* end, const uint8_t* v,
-                          Sums<64> (&sums)[kBlockRows]) {
-  for (; block != end; ++block) {
+// Makes coarse sums units of the fine entries.
+template <size_t kCount>
+ESE_INLINE void ShiftToFine(__m512i (&sums)[kCount]) {
 #pragma GCC unroll 4
-    for (int row = 0; row < kBlockRows; ++row) {
-      const Columns<64> columns(v, block->column8[row]);
-      const auto column = [&](int k) { return _mm512_load_si512(columns.p[k]); };
-      AddColumns<Dot>(column(0), column(1), column(2), column(3), BroadcastFour(block->weight[row]),
-                      sums[row].v);
+  for (__m512i& sum : sums) sum = _mm512_slli_epi32(sum, kFineShift);
+}
+
+// The functions SumBlocks add the products of the blocks before coarse_end, then those of the fine
+// entries, which go from coarse_end to end.
+template <typename Dot>
+ESE_INLINE void SumBlocks(const EntryBlock* block, const EntryBlock* coarse_end,
+                          const EntryBlock* end, const uint8_t* v, Sums<64> (&sums)[kBlockRows]) {
+  for (const EntryBlock* part_end = coarse_end;; part_end = end) {
+    for (; block != part_end; ++block) {
+#pragma GCC unroll 4
+      for (int row = 0; row < kBlockRows; ++row) {
+        const Columns<64> columns(v, block->column8[row]);
+        const auto column = [&](int k) { return _mm512_load_si512(columns.p[k]); };
+        AddColumns<Dot>(column(0), column(1), column(2), column(3),
+                        BroadcastFour(block->weight[row]), sums[row].v);
+      }
     }
+    if (block == end) break;
+    for (auto& sum : sums) ShiftToFine(sum.v);
   }
 }
 
@@ -117,15 +130,20 @@ ESE_INLINE void AddRowPair(const EntryBlock& block, const uint8_t* v, __m512i we
 }
 
 template <typename Dot>
-ESE_INLINE void SumBlocks(const EntryBlock* block, const EntryBlock* end, const uint8_t* v,
-                          Sums<32> (&sums)[kBlockRows]) {
+ESE_INLINE void SumBlocks(const EntryBlock* block, const EntryBlock* coarse_end,
+                          const EntryBlock* end, const uint8_t* v, Sums<32> (&sums)[kBlockRows]) {
   __m512i first[4], second[4];  // rows 0 and 1, rows 2 and 3
   for (int k = 0; k < 4; ++k) first[k] = second[k] = _mm512_setzero_si512();
-  for (; block != end; ++block) {
-    const __m512i weights =
-        _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block->weight)));
-    AddRowPair<Dot, 0>(*block, v, weights, first);
-    AddRowPair<Dot, 2>(*block, v, weights, second);
+  for (const EntryBlock* part_end = coarse_end;; part_end = end) {
+    for (; block != part_end; ++block) {
+      const __m512i weights =
+          _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block->weight)));
+      AddRowPair<Dot, 0>(*block, v, weights, first);
+      AddRowPair<Dot, 2>(*block, v, weights, second);
+    }
+    if (block == end) break;
+    ShiftToFine(first);
+    ShiftToFine(second);
   }
   for (int k = 0; k < 2; ++k) {
     sums[0].v[k] = InterleaveFirst(first[k], first[k + 2]);
@@ -138,25 +156,29 @@ ESE_INLINE void SumBlocks(const EntryBlock* block, const EntryBlock* end, const 
 ESE_INLINE __m128i Load128(const void* p) { return _mm_load_si128(static_cast<const __m128i*>(p)); }
 
 template <typename Dot>
-ESE_INLINE void SumBlocks(const EntryBlock* block, const EntryBlock* end, const uint8_t* v,
-                          Sums<16> (&sums)[kBlockRows]) {
+ESE_INLINE void SumBlocks(const EntryBlock* block, const EntryBlock* coarse_end,
+                          const EntryBlock* end, const uint8_t* v, Sums<16> (&sums)[kBlockRows]) {
   const __m512i dwords = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512i turn =
       _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
   __m512i sum[kBlockRows];  // not `sums`, which the caller may keep in memory
 #pragma GCC unroll 4
   for (__m512i& x : sum) x = _mm512_setzero_si512();
-  for (; block != end; ++block) {
+  for (const EntryBlock* part_end = coarse_end;; part_end = end) {
+    for (; block != part_end; ++block) {
 #pragma GCC unroll 4
-    for (int row = 0; row < kBlockRows; ++row) {
-      const Columns<16> columns(v, block->column8[row]);
-      __m512i abcd = _mm512_castsi128_si512(Load128(columns.p[0]));
-      abcd = _mm512_inserti32x4(abcd, Load128(columns.p[1]), 1);
-      abcd = _mm512_inserti32x4(abcd, Load128(columns.p[2]), 2);
-      abcd = _mm512_inserti32x4(abcd, Load128(columns.p[3]), 3);
-      const __m512i turned = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(dwords, abcd), turn);
-      Dot::Add(sum[row], turned, BroadcastFour(block->weight[row]));
+      for (int row = 0; row < kBlockRows; ++row) {
+        const Columns<16> columns(v, block->column8[row]);
+        __m512i abcd = _mm512_castsi128_si512(Load128(columns.p[0]));
+        abcd = _mm512_inserti32x4(abcd, Load128(columns.p[1]), 1);
+        abcd = _mm512_inserti32x4(abcd, Load128(columns.p[2]), 2);
+        abcd = _mm512_inserti32x4(abcd, Load128(columns.p[3]), 3);
+        const __m512i turned = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(dwords, abcd), turn);
+        Dot::Add(sum[row], turned, BroadcastFour(block->weight[row]));
+      }
     }
+    if (block == end) break;
+    ShiftToFine(sum);
   }
 #pragma GCC unroll 4
   for (int row = 0; row < kBlockRows; ++row) sums[row].v[0] = sum[row];
@@ -170,7 +192,7 @@ ESE_INLINE void SumGroup(const PackedMatrix& matrix, int group, const uint8_t* v
     for (__m512i& x : sum.v) x = _mm512_setzero_si512();
   }
   const EntryBlock* blocks = matrix.blocks + size_t(group) * matrix.blocks_per_group;
-  SumBlocks<Dot>(blocks, blocks + matrix.blocks_per_group, v, sums);
+  SumBlocks<Dot>(blocks, blocks + matrix.coarse_blocks, blocks + matrix.blocks_per_group, v, sums);
   const RowConstants& constants = matrix.constants[group];
 #pragma GCC unroll 4
   for (int row = 0; row < kBlockRows; ++row) {

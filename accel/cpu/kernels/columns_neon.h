@@ -67,20 +67,28 @@ ESE_INLINE void SumGroup(const PackedMatrix& matrix, int group, int width, const
     for (int32x4_t& x : sum.v) x = vdupq_n_s32(0);
   }
   const EntryBlock* block = matrix.blocks + size_t(group) * matrix.blocks_per_group;
+  const EntryBlock* const coarse_end = block + matrix.coarse_blocks;
   const EntryBlock* const end = block + matrix.blocks_per_group;
-  for (; block != end; ++block) {
-    const int8x16_t all = vld1q_s8(&block->weight[0][0]);
-    weight_sums = vdotq_s32(weight_sums, all, vdupq_n_s8(1));
-    const int32x4_t rows = vreinterpretq_s32_s8(all);
-    const auto weights = [&](int32x4_t row) { return vreinterpretq_s8_s32(row); };
-    AddEntries<Dot>(v, bytes_per_unit, block->column8[0], weights(vdupq_laneq_s32(rows, 0)),
-                    sums[0]);
-    AddEntries<Dot>(v, bytes_per_unit, block->column8[1], weights(vdupq_laneq_s32(rows, 1)),
-                    sums[1]);
-    AddEntries<Dot>(v, bytes_per_unit, block->column8[2], weights(vdupq_laneq_s32(rows, 2)),
-                    sums[2]);
-    AddEntries<Dot>(v, bytes_per_unit, block->column8[3], weights(vdupq_laneq_s32(rows, 3)),
-                    sums[3]);
+  for (const EntryBlock* part_end = coarse_end;; part_end = end) {
+    for (; block != part_end; ++block) {
+      const int8x16_t all = vld1q_s8(&block->weight[0][0]);
+      weight_sums = vdotq_s32(weight_sums, all, vdupq_n_s8(1));
+      const int32x4_t rows = vreinterpretq_s32_s8(all);
+      const auto weights = [&](int32x4_t row) { return vreinterpretq_s8_s32(row); };
+      AddEntries<Dot>(v, bytes_per_unit, block->column8[0], weights(vdupq_laneq_s32(rows, 0)),
+                      sums[0]);
+      AddEntries<Dot>(v, bytes_per_unit, block->column8[1], weights(vdupq_laneq_s32(rows, 1)),
+                      sums[1]);
+      AddEntries<Dot>(v, bytes_per_unit, block->column8[2], weights(vdupq_laneq_s32(rows, 2)),
+                      sums[2]);
+      AddEntries<Dot>(v, bytes_per_unit, block->column8[3], weights(vdupq_laneq_s32(rows, 3)),
+                      sums[3]);
+    }
+    if (block == end) break;
+    weight_sums = vshlq_n_s32(weight_sums, kFineShift);
+    for (Sums& sum : sums) {
+      for (int32x4_t& x : sum.v) x = vshlq_n_s32(x, kFineShift);
+    }
   }
   int32_t of_row[kBlockRows];
   vst1q_s32(of_row, weight_sums);

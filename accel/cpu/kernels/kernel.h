@@ -28,6 +28,7 @@ namespace ese {
 inline constexpr int kMaxLanes = 64;
 inline constexpr int kBlockRows = 4;     // the gates i, f, g, o of a cell; any four rows elsewhere
 inline constexpr int kBlockEntries = 4;  // entries that one vpdpbusd sums
+inline constexpr int kFineShift = 7;     // kFineBits of model/arithmetic.h
 inline constexpr int kColumnUnit = 8;    // the largest scale factor in an x86 address
 inline constexpr int kMaxColumns = 0xFFFF / kColumnUnit + 1;
 
@@ -52,8 +53,11 @@ struct RowConstants {
 // A matrix for the columns algorithm. The number of rows and the number of entries in a row are
 // each padded to a multiple of four with weights of 0.
 struct PackedMatrix {
-  int groups = 0;                           // groups of four rows
-  int blocks_per_group = 0;                 // blocks of four entries a row
+  int groups = 0;            // groups of four rows
+  int blocks_per_group = 0;  // blocks of four entries a row
+  // How many of a group's blocks come before those with the fine entries; all, if there are no fine
+  // entries. Where they end and the fine ones begin, the sums are shifted left by kFineShift.
+  int coarse_blocks = 0;
   const EntryBlock* blocks = nullptr;       // [groups][blocks_per_group]
   const RowConstants* constants = nullptr;  // [groups]
 };
@@ -109,7 +113,8 @@ struct LookupTile {
 // RowConstants) shifted right by the matrix's T. If no row of the strip has a left shift above T,
 // the result is (S + addend) >> shift, where shift = T - the row's left shift and addend is
 // RowConstants' addend already shifted right by the row's left shift; the summation can then start
-// from the addend. Otherwise the result is ((S << shift) + addend) >> T, as in RowConstants.
+// from the addend. Otherwise, and always in a matrix with fine entries, the result is
+// ((S << shift) + addend) >> T, as in RowConstants.
 struct StripConstants {
   int32_t shift[kStripRows];
   int32_t addend[kStripRows];
@@ -120,8 +125,11 @@ struct StripConstants {
 struct LookupMatrix {
   int first_strip = 0;  // where this part begins in the matrix; the arrays below begin there too
   int strips = 0;
-  int result_shift = 0;                       // T
-  const uint16_t* tile_counts = nullptr;      // [strips]
+  int result_shift = 0;                   // T
+  const uint16_t* tile_counts = nullptr;  // [strips]
+  // [strips]: how many of a strip's tiles come before those with the fine entries, as
+  // PackedMatrix::coarse_blocks; tile_counts itself, if there are no fine entries.
+  const uint16_t* coarse_counts = nullptr;
   const uint8_t* right_only = nullptr;        // [strips]: 1 for the first case of StripConstants
   const StripConstants* constants = nullptr;  // [strips]
   const LookupTile* tiles = nullptr;          // [sum of tile_counts], strip by strip

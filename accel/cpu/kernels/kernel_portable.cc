@@ -45,8 +45,11 @@ void SumGroup(const PackedMatrix& matrix, int group, const uint8_t* v, GroupSums
   for (int row = 0; row < kBlockRows; ++row) {
     for (int first = 0; first < kWidth; first += kChunk) {
       uint32_t sum[kChunk] = {};
-      for (int b = 0; b < matrix.blocks_per_group; ++b) {
-        AddBlockRow<kWidth>(blocks[b], row, v + first, sum);
+      int b = 0;
+      for (int part_end = matrix.coarse_blocks;; part_end = matrix.blocks_per_group) {
+        for (; b < part_end; ++b) AddBlockRow<kWidth>(blocks[b], row, v + first, sum);
+        if (b == matrix.blocks_per_group) break;
+        for (uint32_t& x : sum) x <<= kFineShift;
       }
       for (int lane = 0; lane < kChunk; ++lane) {
         out->z[row][first + lane] = static_cast<int32_t>(
@@ -139,8 +142,12 @@ class StripReader {
 
  private:
   void NextLane(int tiles, const uint8_t* v, int32_t* z) const {
+    const int coarse_tiles = matrix_.coarse_counts[strip_];
     uint32_t sum[kStripRows] = {};
     for (int t = 0; t < tiles; ++t) {
+      if (t == coarse_tiles) {
+        for (uint32_t& x : sum) x <<= kFineShift;
+      }
       const uint8_t* line = v + size_t{line_[t]} * kLookupLanes * kLineColumns;
       for (int r = 0; r < kStripRows; ++r) {
         for (int k = 0; k < kBlockEntries; ++k) {

@@ -84,12 +84,19 @@ class StripReader {
     const StripConstants& constants = matrix_.constants[strip_];
     const bool right_only = matrix_.right_only[strip_] != 0;
     for (auto& z : out.z) z[0] = z[1] = _mm256_setzero_si256();
+    const LookupTile* const coarse_end = tile_ + matrix_.coarse_counts[strip_];
     const LookupTile* const end = tile_ + matrix_.tile_counts[strip_++];
-    for (; tile_ != end; ++tile_) {
-      const uint8_t* line = v_ + *line_++ * kLineBytes;
-      const ShuffleProducts<Dot> products(*tile_);
+    for (const LookupTile* part_end = coarse_end;; part_end = end) {
+      for (; tile_ != part_end; ++tile_) {
+        const uint8_t* line = v_ + *line_++ * kLineBytes;
+        const ShuffleProducts<Dot> products(*tile_);
 #pragma GCC unroll 2
-      for (int lane = 0; lane < N; ++lane) products.Add(out.z[lane], line + lane * kLineColumns);
+        for (int lane = 0; lane < N; ++lane) products.Add(out.z[lane], line + lane * kLineColumns);
+      }
+      if (tile_ == end) break;
+      for (auto& z : out.z) {
+        for (__m256i& half : z) half = _mm256_slli_epi32(half, kFineShift);
+      }
     }
     for (int lane = 0; lane < N; ++lane) {
       for (int h = 0; h < 2; ++h) {

@@ -104,11 +104,19 @@ class StripReader {
 
  private:
   ESE_INLINE void Add(__m512i (&sum)[kLanes]) {
-    for (const LookupTile* const end = tile_ + matrix_.tile_counts[strip_]; tile_ != end; ++tile_) {
-      const uint8_t* line = v_ + *line_++ * kLineBytes;
-      const Products products(*tile_);
+    const LookupTile* const end = tile_ + matrix_.tile_counts[strip_];
+    for (const LookupTile* part_end = tile_ + matrix_.coarse_counts[strip_];; part_end = end) {
+      for (; tile_ != part_end; ++tile_) {
+        const uint8_t* line = v_ + *line_++ * kLineBytes;
+        const Products products(*tile_);
 #pragma GCC unroll 16
-      for (int lane = 0; lane < kLanes; ++lane) products.Add(sum[lane], line + lane * kLineColumns);
+        for (int lane = 0; lane < kLanes; ++lane) {
+          products.Add(sum[lane], line + lane * kLineColumns);
+        }
+      }
+      if (tile_ == end) break;
+#pragma GCC unroll 16
+      for (__m512i& s : sum) s = _mm512_slli_epi32(s, kFineShift);
     }
   }
 
