@@ -28,7 +28,7 @@ constexpr size_t kSpares = 4;
 constexpr Duration kRateInterval = std::chrono::milliseconds(10);
 constexpr int kAcceptsPerTurn = 64;  // then other sockets get a turn
 // The thread goes round at least this often, which shows that it is alive.
-constexpr Duration kTurn = std::chrono::seconds(1);
+constexpr Duration kListenerTurn = std::chrono::seconds(1);
 
 Counter* RefusedCounter(MetricsRegistry* metrics, const char* reason) {
   return metrics->GetCounter("ese_connections_refused_total",
@@ -119,7 +119,7 @@ void Listener::Run() {
 bool Listener::Wait() {
   std::vector<pollfd> polled = {{.fd = stop_.get(), .events = POLLIN, .revents = 0}};
   turned_at_ = Clock::Real()->Now();
-  Duration limit = trouble_ == Trouble::kNone ? kTurn : options_.retry;
+  Duration limit = trouble_ == Trouble::kNone ? kListenerTurn : options_.retry;
   if (spares_.empty()) {
     // Connections wait in the system's queue until there are descriptors to refuse them.
     limit = options_.retry;
