@@ -40,7 +40,7 @@ class RandomPacked {
         constants.addend[row] = Random(-3000000, 3000000);
       }
     }
-    matrix_ = {groups, blocks, blocks_.data(), constants_.data()};
+    matrix_ = {groups, blocks, blocks, blocks_.data(), constants_.data()};
   }
   const PackedMatrix& matrix() const { return matrix_; }
 
