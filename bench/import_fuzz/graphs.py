@@ -199,8 +199,6 @@ class Builder:
 
     def noise_Swap(self):
         order = list(range(len(self.axes)))
-        if len(order) < 2:
-            return
         first, second = self.rng.choice(len(order), 2, replace=False)
         order[first], order[second] = order[second], order[first]
         self.value = self.node("Transpose", [self.value], perm=[int(k) for k in order])

@@ -2,9 +2,7 @@
 #include "compiler/onnx/import.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -64,9 +62,6 @@ class OnnxImporter {
   void PutInOrderOfExecution();
   absl::Status FollowInput(const std::string& input);
   bool AssignAxes(const std::string& input, const std::vector<int64_t>& shape);
-  std::optional<KnownAxes> TryAxes(const std::string& input, const std::vector<int64_t>& shape,
-                                   const OnnxAxes& names) const;
-  absl::Status CheckSteps(const std::string& input, const std::vector<int64_t>& shape) const;
   bool JoinsFrames(const std::vector<int64_t>& shape, const NodeProto* regroups) const;
   absl::Status FollowOutputs(size_t layer);
   absl::Status FollowOutputLayer(const OnnxAxes& axes);
@@ -287,7 +282,7 @@ absl::Status OnnxImporter::FollowInput(const std::string& input) {
   const std::vector<int64_t> shape = graph_.InputShape(input);
   if (shape.empty() && regroups == nullptr) return absl::OkStatus();
   if (shape.size() >= 2 && shape.size() <= kMaxInputAxes && AssignAxes(input, shape)) {
-    return CheckSteps(input, shape);
+    return absl::OkStatus();
   }
   if (JoinsFrames(shape, regroups)) return absl::OkStatus();
   return graph_.Refuse(regroups == nullptr ? *first.lstm : *regroups,
@@ -297,75 +292,39 @@ absl::Status OnnxImporter::FollowInput(const std::string& input) {
                        inputs, "], and with its shape");
 }
 
-// Sets axes_ and returns true if an assignment fits the nodes in front of the first LSTM, and all
-// that fit agree on the axes of time and of features.
+// Sets axes_ and returns true if an assignment fits the nodes in front of the first LSTM.
 bool OnnxImporter::AssignAxes(const std::string& input, const std::vector<int64_t>& shape) {
-  OnnxAxes names = shape.size() == 2 ? "CT" : "BCT";
-  names.resize(shape.size(), 'U');
-  OnnxAxes found;
-  do {
-    std::optional<KnownAxes> known = TryAxes(input, shape, names);
-    if (!known) continue;
-    if (found.empty()) {
-      found = names;
-      axes_ = *std::move(known);
-      continue;
-    }
-    const size_t time = names.find('T'), other = found.find('T');
-    const bool same_time = time == other || (shape[time] == 1 && shape[other] == 1);
-    if (!same_time || names.find('C') != found.find('C')) return false;
-  } while (std::next_permutation(names.begin(), names.end()));
-  return !found.empty();
-}
-
-// The axes in front of the first LSTM if those of the input are called `names` and if this fits.
-std::optional<KnownAxes> OnnxImporter::TryAxes(const std::string& input,
-                                               const std::vector<int64_t>& shape,
-                                               const OnnxAxes& names) const {
   const Reader& first = readers_.front();
   const int inputs = imported_.network.layers.front().topology.inputs;
-  KnownAxes known;
-  OnnxAxes axes = names;
-  known.values[input] = {axes, inputs};
-  for (size_t k = 0; k < shape.size(); ++k) {
-    // An axis of open length is no axis of length 1: a node that picks one of its elements drops
-    // the others.
-    if (names[k] == 'U' && shape[k] != 1) return std::nullopt;
-    if (shape[k] <= 0) continue;
-    if (names[k] == 'C' && shape[k] != inputs) return std::nullopt;
-    known.lengths[names[k]] = shape[k];
-  }
-  for (const NodeProto* node : first.shape_nodes) {
-    const OnnxAxes before = axes;
-    if (!ApplyShapeNode(graph_, known, *node, inputs, &axes).ok()) return std::nullopt;
-    // A node that picks one element of an open length may pick a stream or a frame.
-    const auto batch = known.lengths.find('B');
-    const bool picks_of_many = before.size() > axes.size() && before.find('B') < before.size() &&
-                               axes.find('B') == OnnxAxes::npos &&
-                               (batch == known.lengths.end() || batch->second != 1);
-    if (OnnxType(*node) == "Gather" && picks_of_many) return std::nullopt;
-    known.values[node->output(0)] = {axes, inputs};
-  }
-  if (!CanRead(*first.lstm, axes)) return std::nullopt;
-  return known;
-}
-
-// An LSTM that reads one frame of several streams, each from a state that nobody passes on, was
-// most likely meant to read one stream of several frames.
-absl::Status OnnxImporter::CheckSteps(const std::string& input,
-                                      const std::vector<int64_t>& shape) const {
-  const auto time = axes_.lengths.find('T'), batch = axes_.lengths.find('B');
-  const bool is_step = time != axes_.lengths.end() && time->second == 1;
-  const bool is_one_stream = batch != axes_.lengths.end() && batch->second == 1;
-  const NodeProto& lstm = *readers_.front().lstm;
-  const std::string state = InputOf(lstm, 5);
-  const bool is_continued = !state.empty() && graph_.IsInput(graph_.Origin(state));
-  if (!is_step || is_one_stream || is_continued) return absl::OkStatus();
-  return graph_.Refuse(lstm, "reads one frame of several streams out of '", input,
-                       "', whose declared shape is ", ShapeText(shape),
-                       ", and starts each at zero. If these are the frames of one stream, the axes "
-                       "of time and batch are exchanged: export with batch_first=True or transpose "
-                       "the input; otherwise export with more than one frame");
+  OnnxAxes names = shape.size() == 2 ? "CT" : "BCT";
+  names.resize(shape.size(), 'U');
+  do {
+    KnownAxes known;
+    OnnxAxes axes = names;
+    known.values[input] = {axes, inputs};
+    bool fits = true;
+    for (size_t k = 0; k < shape.size(); ++k) {
+      if (shape[k] <= 0) continue;
+      known.lengths[names[k]] = shape[k];
+      fits = fits && (names[k] != 'C' || shape[k] == inputs) && (names[k] != 'U' || shape[k] == 1);
+    }
+    for (const NodeProto* node : first.shape_nodes) {
+      const OnnxAxes before = axes;
+      fits = fits && ApplyShapeNode(graph_, known, *node, inputs, &axes).ok();
+      // A node that picks one element of an open length may pick a stream or a frame.
+      const auto batch = known.lengths.find('B');
+      const bool picks_of_many = before.size() > axes.size() && before.find('B') < before.size() &&
+                                 axes.find('B') == OnnxAxes::npos &&
+                                 (batch == known.lengths.end() || batch->second != 1);
+      fits = fits && !(OnnxType(*node) == "Gather" && picks_of_many);
+      known.values[node->output(0)] = {axes, inputs};
+    }
+    if (fits && CanRead(*first.lstm, axes)) {
+      axes_ = std::move(known);
+      return true;
+    }
+  } while (std::next_permutation(names.begin(), names.end()));
+  return false;
 }
 
 // True if the first node that moves elements reshapes whole frames side by side to longer frames.

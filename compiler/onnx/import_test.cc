@@ -280,59 +280,6 @@ TEST(OnnxTest, RefusesLengthsThatMayEndASequence) {
   ExpectPeepholesLogits(Import(model));
 }
 
-// Declares the shape of the input x0, with 0 for an open length.
-void DeclareInput(ModelProto& m, const std::vector<int64_t>& shape) {
-  auto& declared =
-      *m.mutable_graph()->mutable_input(0)->mutable_type()->mutable_tensor_type()->mutable_shape();
-  declared.clear_dim();
-  for (const int64_t length : shape) {
-    auto& dim = *declared.add_dim();
-    if (length > 0) dim.set_dim_value(length);
-  }
-}
-
-// x0 -> first frame of axis 2 -> an axis of length 1 there -> without axis 0 -> lstm0.
-TEST(OnnxTest, RefusesToPickOneFrameOfAnOpenLength) {
-  const auto pick = [](int64_t length) {
-    return [length](ModelProto& m) {
-      DeclareInput(m, {1, 1, length, 5});
-      AddInteger(m, "zero", 0);
-      AddIntegers(m, "two", {2});
-      AddIntegers(m, "front", {0});
-      SetInteger(AddNode(m, "Gather", {"x0", "zero"}, "frame"), "axis", 2);
-      AddNode(m, "Unsqueeze", {"frame", "two"}, "frames");
-      AddNode(m, "Squeeze", {"frames", "front"}, "sequence");
-      Node(m, "lstm0").set_input(0, "sequence");
-    };
-  };
-  EXPECT_THAT(Refusal(pick(0)), HasSubstr("it is not certain how the first LSTM reads frames"));
-  EXPECT_THAT(Refusal(pick(4)), HasSubstr("it is not certain how the first LSTM reads frames"));
-}
-
-// An LSTM whose axes of time and batch were exchanged starts every frame at zero.
-TEST(OnnxTest, RefusesOneFrameOfSeveralStreams) {
-  for (const int64_t streams : {4, 0}) {
-    EXPECT_THAT(Refusal([&](ModelProto& m) {
-                  DeclareInput(m, {1, streams, 5});
-                }),
-                AllOf(HasSubstr("node 'lstm0' (LSTM): reads one frame of several streams"),
-                      HasSubstr("batch_first=True")));
-  }
-  ModelProto one_stream = PeepholesModel();
-  DeclareInput(one_stream, {1, 1, 5});
-  ExpectPeepholesLogits(Import(one_stream));
-  // The caller of this network passes the state on.
-  ModelProto steps = PeepholesModel();
-  DeclareInput(steps, {1, 4, 5});
-  NodeProto& lstm = Node(steps, "lstm0");
-  while (lstm.input_size() < 7) lstm.add_input("");
-  for (const int k : {5, 6}) {
-    lstm.set_input(k, absl::StrCat("state", k));
-    steps.mutable_graph()->add_input()->set_name(lstm.input(k));
-  }
-  ExpectPeepholesLogits(Import(steps));
-}
-
 TEST(OnnxTest, RefusesOtherNodesByNameAndType) {
   EXPECT_THAT(Refusal([](ModelProto& m) { Node(m, "squeeze0").set_op_type("Relu"); }),
               HasSubstr("node 'squeeze0' (Relu): is not supported"));
