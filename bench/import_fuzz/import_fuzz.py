@@ -147,14 +147,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", required=True, help="the program ese-import-check")
     parser.add_argument("--graphs", type=int, default=20000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first graph, to repeat one of them")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", default="build/import_fuzz", help="folder for graphs that disagree")
     flags = parser.parse_args()
     keep = pathlib.Path(flags.keep)
     keep.mkdir(parents=True, exist_ok=True)
     tally = Tally(keep)
-    for first in range(0, flags.graphs, BATCH):
-        run_batch(flags.check, tally, flags.seed, first, min(BATCH, flags.graphs - first))
+    end = flags.first + flags.graphs
+    for first in range(flags.first, end, BATCH):
+        run_batch(flags.check, tally, flags.seed, first, min(BATCH, end - first))
     for name in ("graphs", "accepted", "refused", "not_compiled", "accepted_invalid", "disagreements"):
         print(json.dumps({"name": f"import.{name}", "value": tally.counts[name], "unit": "graphs"}))
     for text, count in tally.reasons.most_common():
