@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "compiler/onnx/testing.h"
 
@@ -349,75 +348,6 @@ TEST(OnnxAxesTest, RefusesInputsThatAreNotCertain) {
                 m.mutable_graph()->mutable_input(0)->mutable_type()->Clear();
               }),
               HasSubstr("it is not certain how the first LSTM reads frames out of 'x0'"));
-}
-
-// Declares the shape of the input: numbers, and names of open lengths.
-void Declare(ModelProto& m, const std::vector<std::string>& lengths) {
-  auto& shape = *m.mutable_graph()->mutable_input(0)->mutable_type()->mutable_tensor_type();
-  shape.mutable_shape()->clear_dim();
-  for (const std::string& length : lengths) {
-    auto& dim = *shape.mutable_shape()->add_dim();
-    int64_t number = 0;
-    if (absl::SimpleAtoi(length, &number)) {
-      dim.set_dim_value(number);
-    } else {
-      dim.set_dim_param(length);
-    }
-  }
-}
-
-// A Gather of frame 0 reads one frame, not the only element of an inserted axis.
-TEST(OnnxAxesTest, RefusesAnOpenLengthAsAnInsertedAxis) {
-  const auto pick = [](const std::vector<std::string>& lengths, int64_t axis) {
-    return [=](ModelProto& m) {
-      Declare(m, lengths);
-      AddInteger(m, "first", 0);
-      SetInteger(AddNode(m, "Gather", {"x0", "first"}, "frames"), "axis", axis);
-      Node(m, "lstm0").set_input(0, "frames");
-    };
-  };
-  EXPECT_THAT(Refusal(pick({"1", "1", "time", "5"}, 2)),
-              HasSubstr("it is not certain how the first LSTM reads frames out of 'x0'"));
-  ModelProto model = PeepholesModel();
-  pick({"time", "1", "1", "5"}, 2)(model);
-  ExpectPeepholesLogits(Import(model));
-}
-
-TEST(OnnxAxesTest, RefusesABatchThatIsReadAsTime) {
-  const auto declare = [](const std::vector<std::string>& lengths) {
-    return [=](ModelProto& m) { Declare(m, lengths); };
-  };
-  for (const char* streams : {"4", "time"}) {
-    EXPECT_THAT(Refusal(declare({"1", streams, "5"})),
-                AllOf(HasSubstr("node 'lstm0' (LSTM): seems to take the batch of 'x0' for time"),
-                      HasSubstr("reads one frame of each of several streams"),
-                      HasSubstr("batch_first=True")));
-  }
-  for (const char* time : {"batch", "Batch_size"}) {
-    for (const char* streams : {"1", "4", "time"}) {
-      EXPECT_THAT(Refusal(declare({time, streams, "5"})),
-                  HasSubstr(absl::StrCat("it steps along the axis '", time, "'")));
-    }
-  }
-  for (const std::vector<std::string>& lengths :
-       {std::vector<std::string>{"1", "1", "5"}, {"20", "4", "5"}, {"time", "batch", "5"}}) {
-    ModelProto model = PeepholesModel();
-    Declare(model, lengths);
-    ExpectPeepholesLogits(Import(model));
-  }
-}
-
-// The caller passes the state on from step to step.
-TEST(OnnxAxesTest, AcceptsASingleStepWithTheCallersState) {
-  ModelProto model = PeepholesModel();
-  Declare(model, {"1", "streams", "5"});
-  for (const char* state : {"h0", "c0"}) {
-    model.mutable_graph()->add_input()->set_name(state);
-  }
-  NodeProto& lstm = Node(model, "lstm0");
-  lstm.set_input(5, "h0");
-  lstm.set_input(6, "c0");
-  ExpectPeepholesLogits(Import(model));
 }
 
 // If the graph joins frames, the client must send joined frames.

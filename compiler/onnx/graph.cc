@@ -243,16 +243,6 @@ std::vector<int64_t> OnnxGraph::InputShape(const std::string& value) const {
   return shape;
 }
 
-std::string OnnxGraph::InputAxisName(const std::string& value, size_t axis) const {
-  for (const auto& input : proto().input()) {
-    const auto& shape = input.type().tensor_type().shape();
-    if (input.name() == value && axis < static_cast<size_t>(shape.dim_size())) {
-      return shape.dim(static_cast<int>(axis)).dim_param();
-    }
-  }
-  return "";
-}
-
 const TensorProto* OnnxGraph::FindTensor(const std::string& value) const {
   const auto it = initializers_.find(value);
   if (it != initializers_.end()) return it->second;

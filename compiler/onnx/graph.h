@@ -49,8 +49,6 @@ class OnnxGraph {
   // The shape that the graph declares for its input, with -1 for an open length. Empty if it
   // declares none.
   std::vector<int64_t> InputShape(const std::string& value) const;
-  // What the graph calls the open length of an axis of its input, or "".
-  std::string InputAxisName(const std::string& value, size_t axis) const;
   // True if the value comes from a constant, seen through nodes that only move elements.
   bool IsConstant(const std::string& value) const;
   // The value that this one comes from, seen through nodes that only move, repeat or pick elements.

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "compiler/network.h"
@@ -63,9 +61,7 @@ class OnnxImporter {
   absl::Status ReadLayer(const NodeProto& lstm, const std::string& value);
   void PutInOrderOfExecution();
   absl::Status FollowInput(const std::string& input);
-  bool AssignAxes(const std::string& input, const std::vector<int64_t>& shape, std::string* doubt);
-  std::string DoubtOfTime(const std::string& input, const OnnxAxes& names,
-                          const KnownAxes& known) const;
+  bool AssignAxes(const std::string& input, const std::vector<int64_t>& shape);
   bool JoinsFrames(const std::vector<int64_t>& shape, const NodeProto* regroups) const;
   absl::Status FollowOutputs(size_t layer);
   absl::Status FollowOutputLayer(const OnnxAxes& axes);
@@ -285,16 +281,8 @@ absl::Status OnnxImporter::FollowInput(const std::string& input) {
   }
   const std::vector<int64_t> shape = graph_.InputShape(input);
   if (shape.empty() && regroups == nullptr) return absl::OkStatus();
-  std::string doubt;
-  if (shape.size() >= 2 && shape.size() <= kMaxInputAxes && AssignAxes(input, shape, &doubt)) {
+  if (shape.size() >= 2 && shape.size() <= kMaxInputAxes && AssignAxes(input, shape)) {
     return absl::OkStatus();
-  }
-  if (!doubt.empty()) {
-    return graph_.Refuse(*first.lstm, "seems to take the batch of '", input, "' for time: ", doubt,
-                         ". Its declared shape is ", ShapeText(shape),
-                         "; if it is in the order [batch, time, inputs], train and export with "
-                         "batch_first=True or transpose it; otherwise export with an open length "
-                         "of time that is not called batch");
   }
   if (JoinsFrames(shape, regroups)) return absl::OkStatus();
   return graph_.Refuse(regroups == nullptr ? *first.lstm : *regroups,
@@ -304,10 +292,8 @@ absl::Status OnnxImporter::FollowInput(const std::string& input) {
                        inputs, "], and with its shape");
 }
 
-// Sets axes_ and returns true if an assignment fits the nodes in front of the first LSTM. If one
-// fits but is doubtful, sets *doubt.
-bool OnnxImporter::AssignAxes(const std::string& input, const std::vector<int64_t>& shape,
-                              std::string* doubt) {
+// Sets axes_ and returns true if an assignment fits the nodes in front of the first LSTM.
+bool OnnxImporter::AssignAxes(const std::string& input, const std::vector<int64_t>& shape) {
   const Reader& first = readers_.front();
   const int inputs = imported_.network.layers.front().topology.inputs;
   OnnxAxes names = shape.size() == 2 ? "CT" : "BCT";
@@ -318,11 +304,9 @@ bool OnnxImporter::AssignAxes(const std::string& input, const std::vector<int64_
     known.values[input] = {axes, inputs};
     bool fits = true;
     for (size_t k = 0; k < shape.size(); ++k) {
-      // An axis of open length may have more than the one element of an inserted axis.
-      fits = fits && (names[k] != 'U' || shape[k] == 1);
       if (shape[k] <= 0) continue;
       known.lengths[names[k]] = shape[k];
-      fits = fits && (names[k] != 'C' || shape[k] == inputs);
+      fits = fits && (names[k] != 'C' || shape[k] == inputs) && (names[k] != 'U' || shape[k] == 1);
     }
     for (const NodeProto* node : first.shape_nodes) {
       const OnnxAxes before = axes;
@@ -335,34 +319,12 @@ bool OnnxImporter::AssignAxes(const std::string& input, const std::vector<int64_
       fits = fits && !(OnnxType(*node) == "Gather" && picks_of_many);
       known.values[node->output(0)] = {axes, inputs};
     }
-    if (!fits || !CanRead(*first.lstm, axes)) continue;
-    *doubt = DoubtOfTime(input, names, known);
-    if (doubt->empty()) {
+    if (fits && CanRead(*first.lstm, axes)) {
       axes_ = std::move(known);
       return true;
     }
   } while (std::next_permutation(names.begin(), names.end()));
   return false;
-}
-
-// Why the axes `names` of the input seem to have time and batch exchanged, or "". ONNX's LSTM reads
-// time first, and an export that gives it the batch first is valid but runs along the streams.
-std::string OnnxImporter::DoubtOfTime(const std::string& input, const OnnxAxes& names,
-                                      const KnownAxes& known) const {
-  const std::string called = graph_.InputAxisName(input, names.find('T'));
-  if (absl::StrContains(absl::AsciiStrToLower(called), "batch")) {
-    return absl::StrCat("it steps along the axis '", called, "'");
-  }
-  const auto is_one = [&](char axis) {
-    const auto length = known.lengths.find(axis);
-    return length != known.lengths.end() && length->second == 1;
-  };
-  // A caller who passes the state on may well export a single step.
-  const std::string state = InputOf(*readers_.front().lstm, 5);
-  const bool is_passed_on = !state.empty() && graph_.IsInput(graph_.Origin(state));
-  const bool has_batch = names.find('B') != OnnxAxes::npos && !is_one('B');
-  if (!is_one('T') || !has_batch || is_passed_on) return "";
-  return "it reads one frame of each of several streams";
 }
 
 // True if the first node that moves elements reshapes whole frames side by side to longer frames.

@@ -44,9 +44,6 @@ TEST_P(OnnxConformanceTest, OneStepGivesTheExpectedValues) {
   }
   auto* inputs = graph.mutable_input();
   inputs->DeleteSubrange(1, inputs->size() - 1);
-  // One step of several streams without a caller's state is refused, so these become one stream.
-  auto& declared = *inputs->Mutable(0)->mutable_type()->mutable_tensor_type()->mutable_shape();
-  for (const int axis : {0, 1}) declared.mutable_dim(axis)->set_dim_value(1);
   const auto expected = ReadOnnxMessage<TensorProto>(folder + "output_0.pb");
   const auto cells = expected.dims(expected.dims_size() - 1);
   graph.mutable_node(0)->set_output(0, std::string("Y"));
